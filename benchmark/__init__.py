@@ -1,0 +1,1 @@
+"""The harness: registry, plan, store, engine, and the steps from a dataset folder to a score record."""
