@@ -1,0 +1,144 @@
+"""The skeleton that every dataset follows, and the two tables it yields: its clips, and a task made of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "valid", "test"]
+Kind = Literal["multilabel", "multiclass", "regression"]
+
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One audio file of a dataset, as its tables describe it; nothing of it has been read yet.
+
+    Attributes
+    ----------
+    id
+        Name of the clip, unique in its dataset and stable across copies of it.
+    path
+        Where the audio lies, relative to the dataset's folder, with forward slashes.
+    split
+        Split of the dataset's own division; ``None`` if the dataset leaves the clip out of it.
+    artist, album, recording
+        Groups that must not straddle a split for it to be free of leaks; empty where unknown.
+    seconds
+        Duration that the tables promise [s]; ``None`` where they promise nothing.
+    """
+
+    id: str
+    path: str
+    split: Split | None
+    artist: str = ""
+    album: str = ""
+    recording: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Clips with labels and a split: what a probe is trained on and scored by.
+
+    Attributes
+    ----------
+    kind
+        How labels are read: 0/1 per label, one class index, or real numbers.
+    clip_ids
+        Clip names, one a row.
+    splits : ndarray of str, shape [clips]
+        ``"train"``, ``"valid"`` or ``"test"``.
+    labels : ndarray, shape [clips, labels]
+        0/1 for ``multilabel``; one column of class indices for ``multiclass``; values for ``regression``.
+    label_names
+        Names of the columns (``multilabel``, ``regression``) or of the classes (``multiclass``).
+    groups : ndarray of str, shape [clips]
+        Unit that is resampled as a whole when test clips are bootstrapped (the clip itself, a song, an artist).
+    """
+
+    kind: Kind
+    clip_ids: tuple[str, ...]
+    splits: NDArray[np.str_]
+    labels: NDArray[Any]
+    label_names: tuple[str, ...]
+    groups: NDArray[np.str_]
+
+
+class Dataset(ABC):
+    """A dataset in the layout it was published in.
+
+    A subclass states the facts below and implements the methods; it never changes the user's files.
+
+    Parameters
+    ----------
+    root
+        The dataset's folder, e.g. ``DATA/magnatagatune``.
+    """
+
+    #: Name of the dataset and of its folder below the data folder.
+    NAME: ClassVar[str]
+    #: Licence as its distributor states it.
+    LICENCE: ClassVar[str]
+    #: How to cite it.
+    BIBTEX: ClassVar[str]
+    #: What a user who lacks the dataset should fetch, from where, and where to put it; one sentence.
+    HOW_TO_GET: ClassVar[str]
+    #: Files that are broken in every copy: path relative to the folder -> what is wrong with it.
+    KNOWN_BAD: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @abstractmethod
+    def check(self) -> None:
+        """Look at the layout without reading it through.
+
+        Raises
+        ------
+        DatasetError
+            If a table or every audio folder is missing: one line that names it and says how to get it.
+        """
+
+    @abstractmethod
+    def tables(self) -> Sequence[Path]:
+        """Annotation files whose content decides clips, labels and splits."""
+
+    @abstractmethod
+    def audio_files(self) -> Sequence[Path]:
+        """Every file found in the places where audio belongs, sorted, whatever its name and content."""
+
+    @abstractmethod
+    def clips(self) -> Sequence[Clip]:
+        """All clips that the tables name, in table order, `KNOWN_BAD` ones included.
+
+        Raises
+        ------
+        DatasetError
+            If a table cannot be parsed; the message names file and line.
+        """
+
+    @abstractmethod
+    def task(self, **options: str) -> Task:
+        """Clips, labels and split of one task; `options` are those of the task's entry in the registry.
+
+        Raises
+        ------
+        DatasetError
+            If a table cannot be parsed, or an option is not known.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def write_standin(root: Path, seed: int) -> None:
+        """Write a small synthetic corpus in the dataset's genuine layout into the empty folder `root`.
+
+        Same seed, same music, labels and file names. Audio files may differ in bytes between encoder versions.
+        """
