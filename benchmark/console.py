@@ -1,0 +1,111 @@
+"""What a person sees while work is under way: progress with rate and time left, and remarks. All on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+#: Seconds between progress lines where standard error is no terminal.
+LINE_EVERY = 10.0
+
+Advance = Callable[[int], None]
+
+
+class Reporter:
+    """Writes progress bars to a terminal, and plain lines now and then to anything else."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+
+    def say(self, text: str) -> None:
+        """One line."""
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    @contextmanager
+    def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        """Show progress until the block ends.
+
+        Parameters
+        ----------
+        title
+            What is being done.
+        total
+            How much there is to do, in `unit`s.
+        unit
+            Plural noun, e.g. ``"clips"``.
+        done
+            How much an earlier, interrupted attempt has left done; the rate leaves it out.
+
+        Yields
+        ------
+        advance
+            Call it with the number of units just finished.
+        """
+        with (_bar if self.live else self._lines)(title, total, unit, done) as advance:
+            yield advance
+
+    @contextmanager
+    def _lines(self, title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+        began = last = time.monotonic()
+        count = done
+        self.say(f"{title}: {total:,} {unit}" + (f", going on from {done:,}" if done else ""))
+
+        def advance(n: int) -> None:
+            nonlocal count, last
+            count += n
+            now = time.monotonic()
+            if now - last >= LINE_EVERY and count < total:
+                last = now
+                rate = (count - done) / (now - began)
+                left = (total - count) / rate if rate else float("inf")
+                self.say(f"{title}: {count:,} of {total:,} {unit}, {rate:.3g}/s, {_clock(left)} left")
+
+        yield advance
+        seconds = time.monotonic() - began
+        rate = (count - done) / seconds if seconds else 0.0
+        self.say(f"{title}: done, {count:,} {unit} in {seconds:.1f} s, {rate:.3g}/s")
+
+
+@contextmanager
+def _bar(title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.3g}/s" if speed else "-/s")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=60) as bars:
+        task = bars.add_task(title, total=total, completed=done)
+        yield lambda n: bars.advance(task, n)
+
+
+def _clock(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "unknown time"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

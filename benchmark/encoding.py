@@ -1,0 +1,147 @@
+"""Building encoders from registry entries, and turning clips into windows and windows into representations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.audio import FULL_SCALE
+from benchmark.entries import EncoderEntry
+from benchmark.errors import UserError
+from benchmark.registry import Named
+from benchmark.sources import load_class
+from encoders.base import Encoder
+from encoders.weights import load_weights
+
+#: Windows encoded at once on a CPU: larger batches spill out of its caches and are slower.
+CPU_BATCH = 8
+#: On a GPU the batch starts here and is halved until it fits.
+GPU_BATCH = 512
+
+
+def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = None) -> Encoder:
+    """The encoder of an entry, initialised from `seed`, then filled with `weights` if a file is given.
+
+    Raises
+    ------
+    UserError
+        If the class cannot be imported or built with the entry's arguments, is no `Encoder`, or works at another
+        sample rate than the entry says.
+    EncoderError
+        If the weights do not fit.
+    """
+    where = f"{named.file}:{named.line}: encoders.{named.name}"
+    encoder_class = load_class(named)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            encoder = encoder_class(**named.entry.args)
+    except Exception as error:
+        raise UserError(f"{where}: cannot build {named.entry.class_path}: {error}") from error
+    if not isinstance(encoder, Encoder):
+        raise UserError(f"{where}: {named.entry.class_path} is no subclass of encoders.base.Encoder")
+    stated = named.entry.args.get("sample_rate", named.entry.sample_rate)
+    if encoder.sample_rate != stated:
+        raise UserError(f"{where}: works at {encoder.sample_rate} Hz; say `sample_rate: {encoder.sample_rate}` in its entry")
+    if weights is not None:
+        load_weights(encoder, weights)
+    return encoder
+
+
+def device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def bfloat16_pays(where: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
+    if where.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def window_starts(samples: int, encoder: Encoder) -> list[int]:
+    """Where the windows of a clip begin [samples].
+
+    Windows stand side by side and a last part that does not fill one is dropped, as in CLMR and TUNe; a clip
+    shorter than one window gives one, filled up with silence. An encoder of any length takes the clip whole, in
+    equal parts no longer than its `max_window`.
+    """
+    if encoder.window is not None:
+        return list(range(0, max(samples - encoder.window, 0) + 1, encoder.window))
+    parts = -(-samples // encoder.max_window)
+    return [samples * part // parts for part in range(parts)]
+
+
+def window_ends(samples: int, encoder: Encoder) -> list[int]:
+    """Where the windows of a clip end [samples]; see `window_starts`."""
+    starts = window_starts(samples, encoder)
+    if encoder.window is not None:
+        return [start + encoder.window for start in starts]
+    return [*starts[1:], samples]
+
+
+def cut_windows(pcm: NDArray[np.int16], encoder: Encoder) -> list[NDArray[np.int16]]:
+    """The windows of one clip, the last filled up with zeros if the clip is shorter than a window."""
+    spans = zip(window_starts(len(pcm), encoder), window_ends(len(pcm), encoder), strict=True)
+    return [_filled(pcm[start:end], end - start) for start, end in spans]
+
+
+def _filled(part: NDArray[np.int16], length: int) -> NDArray[np.int16]:
+    return part if len(part) == length else np.pad(part, (0, length - len(part)))
+
+
+def to_waveform(pcm: Tensor) -> Tensor:
+    """int16 to float32 in [-1, 1]."""
+    return pcm.to(torch.float32) / FULL_SCALE
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """No TensorFloat-32 inside the block: scores must not depend on the GPU or on what shares a batch."""
+    conv, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = conv, matmul
+
+
+class BatchEncoder:
+    """Encodes stacks of windows in batches that fit the device.
+
+    Parameters
+    ----------
+    encoder
+        Put into evaluation mode and onto the device.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.device = device()
+        self.batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        self._encoder = encoder.eval().to(self.device)
+
+    def __call__(self, windows: list[NDArray[np.int16]]) -> NDArray[np.float32]:
+        """Representations [windows, dim] of windows of one length, in float32."""
+        done: list[Tensor] = []
+        first = 0
+        with torch.inference_mode(), exact_float32():
+            while first < len(windows):
+                stack = torch.from_numpy(np.stack(windows[first : first + self.batch]))
+                try:
+                    waveform = to_waveform(stack.to(self.device, non_blocking=True)).unsqueeze(1)
+                    done.append(self._encoder(waveform).float().cpu())
+                except torch.cuda.OutOfMemoryError:
+                    if self.batch == 1:
+                        raise
+                    self.batch //= 2
+                    torch.cuda.empty_cache()
+                    continue
+                first += len(stack)
+        return torch.cat(done).numpy()

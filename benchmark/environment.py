@@ -1,0 +1,70 @@
+"""What a result was computed with: versions, device, time and memory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("bench-music", "torch", "torchaudio", "lightning", "numpy", "scikit-learn", "soundfile", "soxr")
+
+
+def versions() -> dict[str, str]:
+    """Version of Python and of every package that a score depends on; imports none of them."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@contextmanager
+def measured() -> Iterator[dict[str, Any]]:
+    """Measure a block; when it has ended, the yielded dict holds ``seconds``, ``peak_memory_bytes`` and, where a
+    GPU was used, ``peak_gpu_memory_bytes`` and ``device``.
+    """
+    found: dict[str, Any] = {}
+    began = time.monotonic()
+    own_peak = _reset_peak_memory()
+    cuda = _cuda()
+    if cuda:
+        cuda.reset_peak_memory_stats()
+    yield found
+    found["seconds"] = round(time.monotonic() - began, 3)
+    found["peak_memory_bytes"] = _peak_memory(own_peak)
+    found["device"] = platform.processor() or platform.machine()
+    cuda = _cuda()
+    if cuda and cuda.max_memory_allocated():
+        found["peak_gpu_memory_bytes"] = cuda.max_memory_allocated()
+        found["device"] = cuda.get_device_name()
+
+
+def _cuda() -> Any:
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _reset_peak_memory() -> bool:
+    """Make the kernel forget the peak so far; false where it cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _peak_memory(own_peak: bool) -> int:
+    if own_peak:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,1 @@
+"""Contrastive pretraining: augmentation on the device, the loss, and the training loop."""

@@ -1,0 +1,88 @@
+"""The score record: what one run scored, and all that is needed to know what the score means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+RECORD = "record.json"
+PREDICTIONS = "predictions.npz"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Score(_Model):
+    """One metric, macro-averaged over labels."""
+
+    value: float
+    lower: float = Field(description="of the bootstrap interval over test clips")
+    upper: float
+    level: float = Field(description="probability that the interval is made for")
+    replicates: int
+    floor: float = Field(description="what a constant predictor, fitted on the training labels, reaches")
+    n_labels: int = Field(description="labels in the mean; fewer than the task has if some cannot be scored")
+    per_label: dict[str, float]
+
+
+class Overlap(_Model):
+    """Test clips, and clips of recordings and artists, that the encoder was pretrained on."""
+
+    clips: int
+    recordings: int
+    artists: int
+
+
+class StepCost(_Model):
+    """What a step of the run cost, when it was computed."""
+
+    kind: str
+    key: str
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+    peak_gpu_memory_bytes: int | None = None
+
+
+class ScoreRecord(_Model):
+    """Scores of one run; per-clip predictions lie beside it in `predictions.npz`."""
+
+    schema_version: int = SCHEMA_VERSION
+    encoder: str
+    corpus: str | None = Field(description="null where nothing was pretrained")
+    recipe: str
+    task: str
+    protocol: str
+    seed: int
+    data: Literal["stand-in", "real"]
+    metrics: dict[str, Score]
+    unscored_labels: list[str] = Field(description="labels without a positive or without a negative test clip")
+    n_expected: dict[str, int] = Field(description="clips of each split in the task's definition")
+    n_scored: dict[str, int] = Field(description="clips of each split that could be used")
+    test_clips_lost: dict[str, str] = Field(description="test clips that could not be scored, and why")
+    fingerprint: str = Field(description="hash of the scored clips, their labels and the label names")
+    overlap: Overlap
+    selection: dict[str, Any] = Field(description="epochs trained, the best of them, and its validation loss")
+    pretraining: dict[str, Any] | None = Field(description="what the pretraining reported of itself")
+    spec: dict[str, Any] = Field(description="the whole of what determines the score, with the keys of all steps")
+    weights_sha256: str
+    parameters: int
+    dim: int
+    steps: list[StepCost]
+    versions: dict[str, str]
+    finished: str
+
+
+def read_record(folder: Path) -> ScoreRecord:
+    """The record in the artifact folder of a probe step."""
+    return ScoreRecord.model_validate_json((folder / RECORD).read_bytes())
+
+
+def step_costs(lineage: Mapping[str, Mapping[str, Any]]) -> list[StepCost]:
+    """Costs of the steps in a manifest's lineage."""
+    return [StepCost(kind=entry["kind"], key=key, **entry["resources"]) for key, entry in lineage.items()]

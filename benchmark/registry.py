@@ -1,0 +1,266 @@
+"""`registry.yaml` and its overlays: what is plugged in, checked, and where each entry came from.
+
+Later files win: the built-in registry, the ``registry.yaml`` inside each package that an entry point of the group
+``bench.registry`` names, ``registry.yaml`` in the working directory, then ``--registry``. Reading a registry
+imports nothing that it names.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import yaml
+from pydantic import ValidationError
+
+from benchmark import entries
+from benchmark.errors import UserError, unknown_name
+
+E = TypeVar("E", bound=entries.Entry)
+
+SECTIONS: dict[str, type[entries.Entry]] = {
+    "encoders": entries.EncoderEntry,
+    "datasets": entries.DatasetEntry,
+    "corpora": entries.CorpusEntry,
+    "tasks": entries.TaskEntry,
+    "recipes": entries.RecipeEntry,
+    "protocols": entries.ProtocolEntry,
+}
+_SINGULAR = {
+    "encoders": "encoder",
+    "datasets": "dataset",
+    "corpora": "corpus",
+    "tasks": "task",
+    "recipes": "recipe",
+    "protocols": "protocol",
+}
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Safe loader that also reads ``3e-4`` as a number, as everyone expects; YAML 1.1 wants ``3.0e-4``."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+@dataclass(frozen=True)
+class Named(Generic[E]):
+    """An entry with its name, the file it stands in and its line there."""
+
+    name: str
+    entry: E
+    file: Path
+    line: int
+
+
+@dataclass
+class Registry:
+    """All entries by section and name."""
+
+    sections: dict[str, dict[str, Named[entries.Entry]]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+
+    def encoder(self, name: str) -> Named[entries.EncoderEntry]:
+        """Look up an encoder; `UserError` with the nearest name if there is none."""
+        return cast("Named[entries.EncoderEntry]", self._find("encoders", name))
+
+    def dataset(self, name: str) -> Named[entries.DatasetEntry]:
+        """Look up a dataset."""
+        return cast("Named[entries.DatasetEntry]", self._find("datasets", name))
+
+    def corpus(self, name: str) -> Named[entries.CorpusEntry]:
+        """Look up a pretraining corpus."""
+        return cast("Named[entries.CorpusEntry]", self._find("corpora", name))
+
+    def task(self, name: str) -> Named[entries.TaskEntry]:
+        """Look up a task."""
+        return cast("Named[entries.TaskEntry]", self._find("tasks", name))
+
+    def recipe(self, name: str) -> Named[entries.RecipeEntry]:
+        """Look up a recipe."""
+        return cast("Named[entries.RecipeEntry]", self._find("recipes", name))
+
+    def protocol(self, name: str) -> Named[entries.ProtocolEntry]:
+        """Look up a protocol."""
+        return cast("Named[entries.ProtocolEntry]", self._find("protocols", name))
+
+    def _find(self, section: str, name: str) -> Named[entries.Entry]:
+        try:
+            return self.sections[section][name]
+        except KeyError:
+            raise unknown_name(_SINGULAR[section], name, self.sections[section]) from None
+
+    def add_file(self, path: Path) -> None:
+        """Lay the entries of a registry file over those already here.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be read, is no YAML, or an entry does not validate: file, line, key and reason.
+        """
+        for section, named in _read(path):
+            self.sections[section][named.name] = named
+
+    def check_references(self) -> None:
+        """Raise `UserError` if an entry names a dataset, corpus or protocol that no file defines."""
+        for task in self.sections["tasks"].values():
+            entry = cast(entries.TaskEntry, task.entry)
+            self._check_reference(task, "datasets", entry.dataset)
+            self._check_reference(task, "corpora", entry.corpus)
+            self._check_reference(task, "protocols", entry.protocol)
+        for corpus in self.sections["corpora"].values():
+            self._check_reference(corpus, "datasets", cast(entries.CorpusEntry, corpus.entry).dataset)
+
+    def _check_reference(self, named: Named[entries.Entry], section: str, target: str) -> None:
+        try:
+            self._find(section, target)
+        except UserError as error:
+            raise UserError(f"{named.file}:{named.line}: {named.name}: {error}") from None
+
+
+def built_in_registry() -> Path:
+    """The registry that ships with the project: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "registry.yaml"
+    return installed if installed.is_file() else package.parent / "registry.yaml"
+
+
+def load_registry(overlays: Iterable[Path] = ()) -> Registry:
+    """Built-in registry with the overlays of installed packages, of the working directory and `overlays`.
+
+    Parameters
+    ----------
+    overlays
+        Files, or folders that hold a ``registry.yaml``; later ones win.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or wrong.
+    """
+    registry = Registry()
+    built_in = built_in_registry()
+    registry.add_file(built_in)
+    for point in importlib.metadata.entry_points(group="bench.registry"):
+        registry.add_file(_packaged_registry(point))
+    local = Path("registry.yaml")
+    if local.is_file() and not local.samefile(built_in):
+        registry.add_file(local.resolve())
+    for overlay in overlays:
+        registry.add_file((overlay / "registry.yaml" if overlay.is_dir() else overlay).resolve())
+    registry.check_references()
+    return registry
+
+
+def _packaged_registry(point: importlib.metadata.EntryPoint) -> Path:
+    spec = importlib.util.find_spec(point.value)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (Path(folder) / "registry.yaml").is_file():
+            return Path(folder) / "registry.yaml"
+    package = point.dist.name if point.dist else point.value
+    raise UserError(f"{package}: its entry point {point.name!r} names {point.value!r}, which holds no registry.yaml")
+
+
+def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise UserError(f"{path}: cannot read this registry: {reason}") from None
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (the loader is a safe one)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise UserError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if document is None:
+        return []
+    _refuse_duplicate_keys(path, root)
+    if not isinstance(document, dict):
+        raise UserError(f"{path}:1: a registry is a mapping with the keys {', '.join(SECTIONS)}")
+    found = []
+    for section, content in document.items():
+        if section not in SECTIONS:
+            raise UserError(f"{path}:{_line(root, (section,))}: {unknown_name('section', str(section), SECTIONS)}")
+        if not isinstance(content, dict):
+            raise UserError(f"{path}:{_line(root, (section,))}: {section}: must map names to entries")
+        for name, raw in content.items():
+            line = _line(root, (section, name))
+            if not isinstance(name, str):
+                raise UserError(f"{path}:{line}: {section}: the name {name!r} must be text; put it in quotes")
+            found.append((section, Named(name, _validate(path, root, section, name, raw), path, line)))
+    return found
+
+
+def _validate(path: Path, root: yaml.Node, section: str, name: str, raw: Any) -> entries.Entry:
+    try:
+        # Lists in YAML stand for tuples; numbers and text are not converted into one another.
+        return SECTIONS[section].model_validate(_tuples(raw) if isinstance(raw, dict) else raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = tuple(first["loc"])
+        line = _line(root, (section, name, *location))
+        message = first["msg"].removeprefix("Value error, ")
+        where = ".".join(str(part) for part in (section, name, *location))
+        if first["type"] == "extra_forbidden":
+            message = str(unknown_name("key", str(location[-1]), _keys(SECTIONS[section], location[:-1])))
+        raise UserError(f"{path}:{line}: {where}: {message}") from None
+
+
+def _tuples(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        # The arguments of a class are the user's own: they stay as written.
+        return {k: v if k == "args" else _tuples(v, k) for k, v in value.items()}
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    return value
+
+
+def _keys(model: type[Any], location: tuple[Any, ...]) -> list[str]:
+    for part in location:
+        found = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if found is None or not hasattr(found.annotation, "model_fields"):
+            return []
+        model = found.annotation
+    return [info.alias or key for key, info in model.model_fields.items()]
+
+
+def _line(root: yaml.Node | None, path: tuple[Any, ...]) -> int:
+    """Line, from 1, of the deepest part of `path` that stands in the file."""
+    node, line = root, 1
+    for part in path:
+        child = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    child, line = value, key.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            child = node.value[part]
+            line = child.start_mark.line + 1
+        if child is None:
+            break
+        node = child
+    return line
+
+
+def _refuse_duplicate_keys(path: Path, node: yaml.Node | None) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: Mapping[str, int] = {}
+        for key, value in node.value:
+            if key.value in seen and key.value != "<<":
+                line = key.start_mark.line + 1
+                raise UserError(f"{path}:{line}: {key.value!r} stands here a second time; first on line {seen[key.value]}")
+            seen = {**seen, key.value: key.start_mark.line + 1}
+            _refuse_duplicate_keys(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_duplicate_keys(path, item)

@@ -1,0 +1,118 @@
+"""How large the steps of a plan are, before any of them is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from benchmark.encoding import build_encoder
+from benchmark.engine import Engine
+from benchmark.entries import RecipeEntry
+from benchmark.plan import Run, Step, unique_steps
+from benchmark.steps.pretrain import total_steps
+from encoders.base import Encoder
+
+#: Bytes of a stand-in's clip of six seconds as MP3, and of one label of one clip.
+_STANDIN_CLIP = 24_000
+_FLOAT = 4
+_INT16 = 2
+#: Weights, their copy in the training state, and Adam's two moments.
+_STATE_COPIES = 4
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A line of a dry run.
+
+    Attributes
+    ----------
+    state
+        ``"cached"`` or ``"to do"``.
+    work
+        What there is to do, in words; empty if cached.
+    bytes
+        Size of the artifact, estimated where `state` is ``"to do"``.
+    """
+
+    kind: str
+    key: str
+    title: str
+    state: str
+    work: str
+    bytes: int
+
+
+def planned_steps(runs: Sequence[Run], engine: Engine) -> list[PlannedStep]:
+    """Every step of `runs` once, in order, with its state and size."""
+    lines = []
+    for step in unique_steps(runs):
+        artifact = engine.current(step)
+        if artifact is not None:
+            lines.append(PlannedStep(step.kind, step.key, step.title, "cached", "", artifact.bytes))
+        else:
+            work, size = _SIZES[step.kind](step)
+            lines.append(PlannedStep(step.kind, step.key, step.title, "to do", work, size))
+    return lines
+
+
+@cache
+def _encoder(step: Step) -> Encoder:
+    return build_encoder(step.context["encoder"], 0)
+
+
+def _audio(prepare: Step) -> tuple[int, float]:
+    clips, seconds = prepare.context["extent"]()
+    return int(clips), float(seconds)
+
+
+def _standin(step: Step) -> tuple[str, int]:
+    clips, _ = step.context["extent"]()
+    return f"{clips:,} clips", clips * _STANDIN_CLIP
+
+
+def _prepare(step: Step) -> tuple[str, int]:
+    clips, seconds = _audio(step)
+    return f"{clips:,} clips, {seconds / 3600:,.1f} h", int(seconds * step.spec["sample_rate"]) * _INT16
+
+
+def _label(step: Step) -> tuple[str, int]:
+    clips, _ = _audio(step.needs["pcm"])
+    return f"{clips:,} clips", clips * 64
+
+
+def _initialise(step: Step) -> tuple[str, int]:
+    parameters = _encoder(step).parameter_count()
+    return f"{parameters:,} parameters", parameters * _FLOAT
+
+
+def _pretrain(step: Step) -> tuple[str, int]:
+    clips, _ = _audio(step.needs["pcm"])
+    recipe = RecipeEntry.model_validate({"source": "plan", **step.spec["recipe"]}, strict=False)
+    pairs = total_steps(recipe, clips) * recipe.batch
+    return f"at most {pairs:,} pairs", _encoder(step).parameter_count() * _FLOAT * _STATE_COPIES
+
+
+def _embed(step: Step) -> tuple[str, int]:
+    encoder = _encoder(step)
+    clips, seconds = _audio(step.needs["pcm"])
+    per_clip = max(1.0, seconds / clips * encoder.sample_rate // (encoder.window or encoder.max_window)) if clips else 0
+    windows = int(clips * per_clip)
+    return f"about {windows:,} windows", windows * encoder.dim * _FLOAT
+
+
+def _probe(step: Step) -> tuple[str, int]:
+    clips, _ = _audio(step.needs["labels"].needs["pcm"])
+    return f"{step.spec['protocol']['max_epochs']} epochs at most", clips * 50
+
+
+_SIZES: dict[str, Callable[[Step], tuple[Any, int]]] = {
+    "standin": _standin,
+    "prepare": _prepare,
+    "label": _label,
+    "initialise": _initialise,
+    "pretrain": _pretrain,
+    "embed": _embed,
+    "probe": _probe,
+}

@@ -1,0 +1,153 @@
+"""Where a dataset comes from: the user's folder in its published layout, or the stand-in."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmark.console import Reporter
+from benchmark.entries import DatasetEntry, EncoderEntry
+from benchmark.errors import UserError
+from benchmark.registry import Named
+from benchmark.store import Store, digest_file, digest_of, write_atomically
+from tasks.base import Dataset
+
+_OWN_PACKAGES = {"analysis", "benchmark", "encoders", "probes", "tasks"}
+
+
+def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
+    """Import the class that an entry names, from installed packages or from beside the entry's file.
+
+    Raises
+    ------
+    UserError
+        If the module or the class in it cannot be imported: file and line of the entry, and why.
+    """
+    module_name, _, class_name = named.entry.class_path.partition(":")
+    _look_beside(named.file)
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except Exception as error:
+        reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{named.file}:{named.line}: {named.name}: cannot import {named.entry.class_path}: {reason}"
+        ) from error
+
+
+def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
+    """What stands in a key for the code of an entry's class.
+
+    Classes of this project are versioned by the formats of the steps that use them. Of anyone else's, the source
+    of the whole package is hashed, so that an edited class is not believed to be the one that was scored.
+
+    Raises
+    ------
+    UserError
+        If the module cannot be found.
+    """
+    top = named.entry.class_path.partition(":")[0].partition(".")[0]
+    if top in _OWN_PACKAGES:
+        return "bench"
+    _look_beside(named.file)
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        raise UserError(f"{named.file}:{named.line}: {named.name}: there is no module {top!r} for {named.entry.class_path}")
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
+    if not folders and spec.origin:
+        files = [Path(spec.origin)]
+    hashes = hashlib.sha256()
+    for file in files:
+        hashes.update(digest_file(file).encode())
+    return hashes.hexdigest()
+
+
+def _look_beside(registry_file: Path) -> None:
+    folder = str(registry_file.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def open_dataset(named: Named[DatasetEntry], data: Path) -> Dataset:
+    """The dataset of an entry below the data folder, looked at but not read through.
+
+    Raises
+    ------
+    DatasetError
+        If the folder does not hold it; the message says what is missing and how to get it.
+    """
+    dataset: Dataset = load_class(named)(data / load_class(named).NAME)
+    dataset.check()
+    return dataset
+
+
+def fingerprint(dataset: Dataset, store: Store, reporter: Reporter) -> str:
+    """Hash over the content of the dataset's tables and audio files, and their paths below its folder."""
+    files = [*dataset.tables(), *dataset.audio_files()]
+    digests = DigestCache(store).digests(files, lambda n: reporter.progress(f"hash {dataset.NAME}", n, "files"))
+    return digest_of(dict(zip((f.relative_to(dataset.root).as_posix() for f in files), digests, strict=True)))
+
+
+#: Taken for clips whose tables promise no duration [s].
+TYPICAL_SECONDS = 30.0
+
+
+def extent(dataset: Dataset) -> tuple[int, float]:
+    """Number of clips whose files are there, and the duration that the tables promise for them [s]."""
+    present = set(dataset.audio_files())
+    clips = [clip for clip in dataset.clips() if dataset.root / clip.path in present]
+    return len(clips), sum(clip.seconds or TYPICAL_SECONDS for clip in clips)
+
+
+def standin_extent(named: Named[DatasetEntry]) -> tuple[int, float]:
+    """Number of clips of a dataset's stand-in and their duration [s]."""
+    clips, seconds = load_class(named).standin_extent()
+    return int(clips), float(seconds)
+
+
+class DigestCache:
+    """SHA-256 of files outside the store; a file is read again only if its size, time of change or inode differ."""
+
+    def __init__(self, store: Store) -> None:
+        self._file = store.root / "digests.json"
+        try:
+            self._known: dict[str, list[Any]] = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):
+            self._known = {}
+
+    def digests(self, files: Iterable[Path], progress: Callable[[int], Any]) -> list[str]:
+        """Hash of every file, in order.
+
+        Parameters
+        ----------
+        files
+            Files that exist.
+        progress
+            Given the number of files that must be read, a context manager that yields an `advance` function.
+        """
+        states = {str(file.absolute()): _state(file) for file in files}
+        stale = [path for path, state in states.items() if self._known.get(path, [None])[:-1] != state]
+        if stale:
+            with progress(len(stale)) as advance, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                for path, digest in zip(stale, pool.map(lambda p: digest_file(Path(p)), stale), strict=True):
+                    self._known[path] = [*states[path], digest]
+                    advance(1)
+            write_atomically(self._file, json.dumps(self._known).encode())
+        return [str(self._known[path][-1]) for path in states]
+
+
+def _state(file: Path) -> list[int]:
+    facts = file.stat()
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ino]

@@ -1,0 +1,80 @@
+"""Encode every window of every clip of a dataset, once for each set of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.console import Reporter
+from benchmark.embeddings import INDEX, ROWS
+from benchmark.encoding import BatchEncoder, build_encoder, cut_windows, window_starts
+from benchmark.pcm import Pcm, PcmClip, open_pcm
+from benchmark.plan import Step
+from benchmark.steps.initialise import WEIGHTS
+from benchmark.store import Artifact
+from encoders.base import Encoder
+
+PROGRESS = "rows-done"
+#: Windows handed to the encoder at once, which batches them as the device likes.
+CHUNK = 1024
+
+
+def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
+    """Leave `embeddings.float32` and `index.npz` in `work`; goes on where an interrupted attempt stopped."""
+    pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
+    encoder = build_encoder(step.context["encoder"], 0, inputs["weights"] / WEIGHTS)
+    starts = [window_starts(clip.samples, encoder) for clip in pcm.clips]
+    first = np.concatenate([[0], np.cumsum([len(s) for s in starts])]).astype(np.int64)
+    windows = int(first[-1])
+
+    marker = work / PROGRESS
+    done = int(marker.read_text()) if marker.exists() else 0
+    mode = "r+" if done else "w+"
+    rows = np.memmap(work / ROWS, dtype=np.float32, mode=mode, shape=(windows, encoder.dim))
+    encode = BatchEncoder(encoder)
+    with reporter.progress(step.title, windows, "windows", done) as advance:
+        for chunk in _chunks(pcm, encoder, first, done, CHUNK if encode.device.type == "cuda" else encode.batch):
+            rows[done : done + len(chunk)] = encode(chunk)
+            rows.flush()
+            done += len(chunk)
+            marker.write_text(str(done))
+            advance(len(chunk))
+    marker.unlink(missing_ok=True)
+    np.savez_compressed(
+        work / INDEX,
+        shape=np.array(rows.shape),
+        clip_ids=np.array([clip.id for clip in pcm.clips], dtype=np.str_),
+        first=first,
+        seconds=np.array([at / encoder.sample_rate for clip in starts for at in clip], dtype=np.float32),
+    )
+    if not np.isfinite(rows).all():
+        lost = int((~np.isfinite(rows).all(axis=1)).sum())
+        reporter.say(f"  {lost} of {windows} representations hold values that are not finite")
+    return {"windows": windows, "dim": encoder.dim, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
+
+
+def _chunks(
+    pcm: Pcm, encoder: Encoder, first: NDArray[np.int64], done: int, size: int
+) -> Iterator[list[NDArray[np.int16]]]:
+    """Windows from row `done` on, in lists of `size` windows of one length."""
+    chunk: list[NDArray[np.int16]] = []
+    for clip, row in _clips_from(pcm.clips, first, done):
+        for window in cut_windows(pcm.waveform(clip), encoder)[max(done - row, 0) :]:
+            if chunk and (len(chunk) == size or len(window) != len(chunk[0])):
+                yield chunk
+                chunk = []
+            chunk.append(window)
+    if chunk:
+        yield chunk
+
+
+def _clips_from(
+    clips: Sequence[PcmClip], first: NDArray[np.int64], done: int
+) -> Iterator[tuple[PcmClip, int]]:
+    for clip, row, end in zip(clips, first[:-1].tolist(), first[1:].tolist(), strict=True):
+        if end > done:
+            yield clip, row

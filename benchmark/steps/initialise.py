@@ -1,0 +1,23 @@
+"""An encoder as it starts: random weights of a seed, or the weights that its entry names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmark.console import Reporter
+from benchmark.encoding import build_encoder
+from benchmark.plan import Step
+from benchmark.store import Artifact
+from encoders.weights import save_weights
+
+WEIGHTS = "encoder.safetensors"
+
+
+def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
+    """Leave `encoder.safetensors` in `work`."""
+    del inputs, reporter
+    encoder = build_encoder(step.context["encoder"], step.spec["seed"], step.context.get("weights"))
+    save_weights(encoder, work / WEIGHTS)
+    return {"parameters": encoder.parameter_count(), "dim": encoder.dim, "window": encoder.window}

@@ -1,0 +1,91 @@
+"""Labels and split of a task for the clips that can be scored, and a check that all test clips are among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.console import Reporter
+from benchmark.errors import UserError
+from benchmark.pcm import open_pcm, write_lines
+from benchmark.plan import Step
+from benchmark.sources import load_class
+from benchmark.store import Artifact
+from tasks.base import SPLITS, Dataset, Task
+
+LABELS = "labels.npz"
+TEST_CLIPS = "test-clips.jsonl"
+#: Missing test clips that the error names; the file it points to names all.
+NAMED = 5
+
+
+def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
+    """Leave `labels.npz`, and `test-clips.jsonl` with what is known of the test clips, in `work`.
+
+    Raises
+    ------
+    UserError
+        If test clips cannot be scored and the spec does not allow that, or a split is empty.
+    """
+    del reporter
+    root = inputs["standin"].path if "standin" in inputs else step.context["root"]
+    dataset: Dataset = load_class(step.context["dataset"])(root)
+    task = dataset.task(**step.spec["options"])
+    pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
+    present = {clip.id for clip in pcm.clips}
+    reasons = {problem.id: problem.reason for problem in pcm.problems}
+    usable = np.array([clip_id in present for clip_id in task.clip_ids])
+
+    facts: dict[str, Any] = {"expected": {}, "usable": {}}
+    for split in SPLITS:
+        in_split = task.splits == split
+        facts["expected"][split] = int(in_split.sum())
+        facts["usable"][split] = int((in_split & usable).sum())
+        if not facts["usable"][split]:
+            raise UserError(f"{dataset.root}: not one of the {facts['expected'][split]} {split} clips can be decoded")
+    lost = [task.clip_ids[row] for row in np.flatnonzero((task.splits == "test") & ~usable)]
+    facts["test_clips_lost"] = {clip_id: reasons.get(clip_id, "not in the dataset") for clip_id in lost}
+    if lost and not step.spec["allow_missing"]:
+        raise UserError(_complaint(dataset, lost, facts, inputs["pcm"].path))
+    _write(work / LABELS, task, usable)
+    tested = {clip_id for clip_id, split in zip(task.clip_ids, task.splits, strict=True) if split == "test"}
+    write_lines(work / TEST_CLIPS, [clip for clip in pcm.clips if clip.id in tested])
+    return facts
+
+
+def _complaint(dataset: Dataset, lost: list[str], facts: Mapping[str, Any], pcm: Path) -> str:
+    paths = {clip.id: clip.path for clip in dataset.clips()}
+    named = "; ".join(f"{paths[clip_id]} ({facts['test_clips_lost'][clip_id]})" for clip_id in lost[:NAMED])
+    more = f"; and {len(lost) - NAMED} more, see {pcm / 'problems.jsonl'}" if len(lost) > NAMED else ""
+    return (
+        f"{dataset.root}: {len(lost)} of {facts['expected']['test']} test clips cannot be scored: {named}{more}. "
+        "Put them right, or pass --allow-missing to score the others and have the record say so"
+    )
+
+
+def _write(path: Path, task: Task, usable: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+    np.savez_compressed(
+        path,
+        kind=np.array(task.kind),
+        clip_ids=np.array(task.clip_ids, dtype=np.str_)[usable],
+        splits=task.splits[usable],
+        labels=task.labels[usable],
+        label_names=np.array(task.label_names, dtype=np.str_),
+        groups=task.groups[usable],
+    )
+
+
+def read_labels(path: Path) -> Task:
+    """The task that `compute` left, for its usable clips."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Task(
+            kind=str(arrays["kind"]),  # type: ignore[arg-type]
+            clip_ids=tuple(arrays["clip_ids"].tolist()),
+            splits=arrays["splits"],
+            labels=arrays["labels"],
+            label_names=tuple(arrays["label_names"].tolist()),
+            groups=arrays["groups"],
+        )

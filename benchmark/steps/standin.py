@@ -1,0 +1,32 @@
+"""Make the synthetic stand-in of a dataset, in the dataset's genuine layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmark.console import Reporter
+from benchmark.engine import empty_folder
+from benchmark.plan import Step
+from benchmark.sources import load_class
+from benchmark.store import Artifact
+
+
+def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
+    """Write the tree into `work`."""
+    del inputs
+    empty_folder(work)
+    dataset = load_class(step.context["dataset"])
+    clips, seconds = dataset.standin_extent()
+    with reporter.progress(step.title, clips, "clips") as advance:
+        done = 0
+
+        def progress(count: int, total: int) -> None:
+            nonlocal done
+            del total
+            advance(count - done)
+            done = count
+
+        dataset.write_standin(work, int(step.spec["seed"]), progress)
+    return {"clips": clips, "seconds": seconds}

@@ -1,0 +1,204 @@
+"""The content-addressed store: artifacts that are whole or absent, believed for what they hold, not for their name.
+
+Layout::
+
+    STORE/format                  the store's format version
+    STORE/artifacts/KIND/KEY/     manifest.json and the files of one artifact
+    STORE/work/KIND-KEY/          what an unfinished step has so far; safe to delete, and to go on from
+    STORE/work/KIND-KEY.lock      held by the process that computes the step
+    STORE/digests.json            SHA-256 of files outside the store, by path, size and time of change
+
+A key is a hash of all that determines an artifact. A manifest names each file's size and SHA-256 and the digests
+of the artifacts that this one was computed from, so an artifact that was tampered with or cut short, or whose
+input was replaced, is recognised and computed again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+
+FORMAT = 1
+#: Files up to this size are hashed whenever their artifact is used; larger ones by their length only.
+HASHED_ON_USE = 64 * 2**20
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON-able value, independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: its folder and what its manifest says of it."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Hash of the content of all files."""
+        return str(self.manifest["digest"])
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files [bytes]."""
+        return sum(int(file["bytes"]) for file in self.manifest["files"].values())
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+
+class Store:
+    """Artifacts in a folder that any number of processes and users may share.
+
+    Parameters
+    ----------
+    root
+        The folder; made if it does not exist.
+
+    Raises
+    ------
+    UserError
+        If it cannot be made or written, or holds a store of another format.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self._check_format()
+        except OSError as error:
+            raise UserError(f"{root}: cannot use this folder as the store: {error.strerror}") from None
+
+    def _check_format(self) -> None:
+        marker = self.root / "format"
+        try:
+            found = marker.read_text().strip()
+        except FileNotFoundError:
+            strangers = [p.name for p in self.root.iterdir() if not p.name.startswith(".")]
+            if strangers and set(strangers) - {"artifacts", "work", "digests.json"}:
+                raise UserError(
+                    f"{self.root}: is neither empty nor a store (it holds {sorted(strangers)[0]!r}); name another folder"
+                ) from None
+            write_atomically(marker, f"{FORMAT}\n".encode())
+            return
+        if found != str(FORMAT):
+            raise UserError(f"{self.root}: is a store of format {found}; this version of bench reads {FORMAT}")
+
+    def folder(self, kind: str, key: str) -> Path:
+        """Where the artifact of a step lies once it is finished."""
+        return self.root / "artifacts" / kind / key
+
+    def work_folder(self, kind: str, key: str) -> Path:
+        """Where a step keeps what it has so far."""
+        return self.root / "work" / f"{kind}-{key}"
+
+    def lock_file(self, kind: str, key: str) -> Path:
+        """File that a process locks while it computes a step."""
+        return self.root / "work" / f"{kind}-{key}.lock"
+
+    def find(self, kind: str, key: str) -> Artifact | None:
+        """The artifact if it is there and whole, else ``None``."""
+        folder = self.folder(kind, key)
+        try:
+            manifest = json.loads((folder / "manifest.json").read_bytes())
+            whole = all(self._file_is_whole(folder / name, facts) for name, facts in manifest["files"].items())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return Artifact(folder, manifest) if whole and manifest.get("key") == key else None
+
+    @staticmethod
+    def _file_is_whole(path: Path, facts: Mapping[str, Any]) -> bool:
+        if path.stat().st_size != facts["bytes"]:
+            return False
+        return facts["bytes"] > HASHED_ON_USE or digest_file(path) == facts["sha256"]
+
+    def finish(self, kind: str, key: str, manifest: Mapping[str, Any]) -> Artifact:
+        """Turn a step's work folder into its artifact, in one rename.
+
+        Parameters
+        ----------
+        kind, key
+            The step.
+        manifest
+            What to record beside the files' sizes and hashes.
+        """
+        work, folder = self.work_folder(kind, key), self.folder(kind, key)
+        files = {
+            path.relative_to(work).as_posix(): {"bytes": path.stat().st_size, "sha256": digest_file(path)}
+            for path in sorted(work.rglob("*"))
+            if path.is_file()
+        }
+        digest = digest_of({name: facts["sha256"] for name, facts in files.items()})
+        whole = {**manifest, "kind": kind, "key": key, "files": files, "digest": digest}
+        for path in work.rglob("*"):
+            _sync(path)
+        write_atomically(work / "manifest.json", json.dumps(whole, indent=1).encode())
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.delete(kind, key)
+        work.rename(folder)
+        _sync(folder.parent)
+        return Artifact(folder, whole)
+
+    def delete(self, kind: str, key: str) -> None:
+        """Remove an artifact. It vanishes in one rename, so a reader never sees half of it."""
+        folder = self.folder(kind, key)
+        if folder.exists():
+            (self.root / "work").mkdir(exist_ok=True)
+            grave = Path(tempfile.mkdtemp(prefix="deleted-", dir=self.root / "work"))
+            folder.rename(grave / key)
+            shutil.rmtree(grave, ignore_errors=True)
+
+
+@contextmanager
+def storage_errors(root: Path) -> Iterator[None]:
+    """Turn a full or unwritable disk under `root` into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"{root}: no space left; free some and run the same command again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{error.filename or root}: cannot write: {error.strerror}") from error
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is never seen half-written."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

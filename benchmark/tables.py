@@ -1,0 +1,81 @@
+"""Tables for the terminal: scores, plans and the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmark.records import Score, ScoreRecord
+    from benchmark.sizes import PlannedStep
+
+_METRIC_NAMES = {"roc_auc": "ROC-AUC", "average_precision": "average precision"}
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text, as wide as their widest cell."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def score_tables(records: Sequence[ScoreRecord]) -> str:
+    """One table for each task, and never one for two sets of test clips."""
+    groups: dict[tuple[str, str, str], list[ScoreRecord]] = {}
+    for record in records:
+        groups.setdefault((record.task, record.data, record.fingerprint), []).append(record)
+    return "\n\n".join(_score_table(group) for group in groups.values())
+
+
+def _score_table(records: Sequence[ScoreRecord]) -> str:
+    first = records[0]
+    metrics = list(first.metrics)
+    lead = first.metrics[metrics[0]]
+    labels = lead.n_labels + len(first.unscored_labels)
+    title = (
+        f"{first.task} on {'the STAND-IN: synthetic audio, not comparable with published scores' if first.data == 'stand-in' else 'real data'}\n"
+        f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, {lead.n_labels} of {labels} labels, "
+        f"macro average, {lead.level:.0%} bootstrap intervals over test clips"
+    )
+    rows = [["encoder", "pretraining", "protocol", "seed", *(_METRIC_NAMES.get(m, m) for m in metrics)]]
+    for record in records:
+        pretraining = f"{record.recipe} on {record.corpus}" if record.corpus else record.recipe
+        rows.append(
+            [
+                record.encoder,
+                pretraining,
+                record.protocol,
+                str(record.seed),
+                *(_with_interval(record.metrics[metric]) for metric in metrics),
+            ]
+        )
+    rows.append(["constant", "", "", "", *(f"{first.metrics[metric].floor:.3f}" for metric in metrics)])
+    notes = [
+        f"{record.encoder} ({record.recipe}) was pretrained on {record.overlap.clips} of the test clips"
+        for record in records
+        if record.overlap.clips
+    ]
+    return "\n".join([title, "", aligned(rows), *notes])
+
+
+def _with_interval(score: Score) -> str:
+    return f"{score.value:.3f} [{score.lower:.3f}, {score.upper:.3f}]"
+
+
+def plan_table(steps: Sequence[PlannedStep]) -> str:
+    """A line for each step and the bytes still to be written."""
+    rows = [["state", "step", "work", "size", "key"]]
+    rows += [[step.state, step.title, step.work, readable_bytes(step.bytes), step.key[:12]] for step in steps]
+    missing = [step for step in steps if step.state != "cached"]
+    total = readable_bytes(sum(step.bytes for step in missing))
+    return f"{aligned(rows)}\n\n{len(missing)} of {len(steps)} steps to do, about {total} to write"
+
+
+def readable_bytes(count: float) -> str:
+    """E.g. ``33.1 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,89 @@
+"""The contract between an encoder and the harness."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from encoders import EncoderError
+
+
+class Encoder(nn.Module, ABC):
+    """Maps waveform windows to representations.
+
+    The harness cuts clips into windows, batches them and keeps the results; an encoder only ever sees one batch
+    of waveforms of the length it asked for. Heads and projectors are no part of it, so its parameters are those
+    of the representation.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Sample rate of the waveforms it takes [Hz].
+    window : int or None
+        Number of samples it takes at once; ``None`` if any length will do, up to `max_window`.
+    max_window : int
+        Longest input [samples]; equal to `window` where that is fixed.
+    dim : int
+        Size of the representation.
+    """
+
+    sample_rate: int
+    window: int | None
+    max_window: int
+    dim: int
+
+    @abstractmethod
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that can be probed, from input to output."""
+
+    @abstractmethod
+    def represent(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Representation, and the time-averaged outputs of `layers`, from one pass.
+
+        Parameters
+        ----------
+        waveform : Tensor, shape [B, 1, T]
+            Samples in [-1, 1] at `sample_rate`; T is `window`, or at most `max_window` if that is ``None``.
+        layers
+            Names from `layers()`.
+
+        Returns
+        -------
+        representation : Tensor, shape [B, dim]
+        outputs : mapping of name to Tensor, shape [B, channels of that layer]
+        """
+
+    def forward(self, waveform: Tensor, layer: str | None = None) -> Tensor:
+        """Representation [B, dim] of `waveform` [B, 1, T], or the time-averaged output of one `layer`.
+
+        Raises
+        ------
+        EncoderError
+            If the waveform has another shape than the encoder takes, or the layer is not known.
+        """
+        self._check_input(waveform)
+        if layer is None:
+            return self.represent(waveform)[0]
+        if layer not in self.layers():
+            raise EncoderError(f"no layer {layer!r}; there are: {', '.join(self.layers())}")
+        return self.represent(waveform, (layer,))[1][layer]
+
+    def __call__(self, waveform: Tensor, layer: str | None = None) -> Tensor:
+        """Call `forward`; typed, which `Module.__call__` is not."""
+        return cast(Tensor, super().__call__(waveform, layer))
+
+    def _check_input(self, waveform: Tensor) -> None:
+        shape = tuple(waveform.shape)
+        if len(shape) != 3 or shape[1] != 1:
+            raise EncoderError(f"waveform must have shape [batch, 1, samples], not {list(shape)}")
+        if self.window is not None and shape[2] != self.window:
+            raise EncoderError(f"waveform must have {self.window} samples, not {shape[2]}")
+        if self.window is None and shape[2] > self.max_window:
+            raise EncoderError(f"waveform must have at most {self.max_window} samples, not {shape[2]}")
+
+    def parameter_count(self) -> int:
+        """Learned numbers, frozen ones included, without any head."""
+        return sum(parameter.numel() for parameter in self.parameters())
