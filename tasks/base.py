@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -137,8 +137,14 @@ class Dataset(ABC):
 
     @staticmethod
     @abstractmethod
-    def write_standin(root: Path, seed: int) -> None:
+    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
         """Write a small synthetic corpus in the dataset's genuine layout into the empty folder `root`.
 
         Same seed, same music, labels and file names. Audio files may differ in bytes between encoder versions.
+        `progress` is called with the number of audio files written so far and their total.
         """
+
+    @staticmethod
+    @abstractmethod
+    def standin_extent() -> tuple[int, float]:
+        """Number of audio files that `write_standin` writes, and their duration in all [s]."""

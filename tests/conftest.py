@@ -1,0 +1,116 @@
+"""Shared by the tests: a small MagnaTagATune in its genuine layout, and the command line as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tasks.magnatagatune import TOP_TAGS
+from tasks.standin.columns import TAG_COLUMNS
+
+# The machine may be shared; more threads than cores make small matrices very slow.
+torch.set_num_threads(min(2, len(os.sched_getaffinity(0))))
+
+#: Encoder small enough that a whole run takes seconds: windows of 0.3 s at 22,050 Hz.
+TINY_REGISTRY = """
+encoders:
+  tiny:
+    class: encoders.tune:TUNe
+    args: {filters: 2, contractive: 2, expansive: 2, tail: 4, dim: 16, window: 6561}
+recipes:
+  short:
+    source: tests
+    pairs: 24
+    batch: 4
+    temperature: 0.5
+    learning_rate: 1e-3
+    weight_decay: 0
+    projector: {kind: mlp, dim: 8}
+    augmentation:
+      polarity: {probability: 0.8}
+      noise: {probability: 0.01, level: [1e-4, 1e-2], reference: std, clamp: false}
+      gain: {probability: 0.3, db: [-20, -1]}
+      filter: {probability: 0.8, high_pass_probability: 0.5, high_pass_hz: [200, 1200], low_pass_hz: [2200, 4000]}
+      delay: {probability: 0.3, choices_ms: [100, 150], factor: 0.5, halve: true}
+      pitch: {probability: 0.6, cents: [-700, 700]}
+      reverb: {probability: 0.6, reverberance: [0, 99], hf_damping: [0, 99], room_scale: [0, 99]}
+"""
+
+
+def tone(seconds: float, rate: int, seed: int) -> np.ndarray:
+    """A decaying harmonic tone with noise, mono, in [-1, 1]."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * rate)) / rate
+    f0 = rng.uniform(100, 500)
+    partials = sum(np.sin(2 * np.pi * k * f0 * t + k) / k for k in range(1, 6))
+    return (0.2 * partials * np.exp(-((t % 0.5) * 4)) + 0.02 * rng.standard_normal(len(t))).astype(np.float32)
+
+
+def write_mp3(path: Path, samples: np.ndarray, rate: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, format="MP3")
+
+
+def make_mtt(root: Path, per_folder: dict[str, int], seconds: float = 2.0) -> dict[str, Path]:
+    """Write a MagnaTagATune tree of tones; returns clip id -> path. Every third clip is a guitar, every fourth slow."""
+    root.mkdir(parents=True)
+    columns = ["clip_id", *TAG_COLUMNS, "mp3_path"]
+    rows, info, paths = [], [], {}
+    number = 0
+    for folder, count in per_folder.items():
+        for k in range(count):
+            number += 1
+            name = f"{folder}/artist_{folder}-album_{k // 2}-{number:02}-title-0-29.mp3"
+            tags = {tag for i, tag in enumerate(TOP_TAGS[:6]) if (number + i) % (i + 2) == 0}
+            rows.append([str(number), *("1" if tag in tags else "0" for tag in TAG_COLUMNS), name])
+            info.append([str(number), "1", f"title {number}", f"artist {folder}", f"album {k // 2}", "u", "0",
+                         str(int(seconds)), "o", name])
+            paths[str(number)] = root / name
+            write_mp3(root / name, tone(seconds, 16_000, number), 16_000)
+    header = ["clip_id", "track_number", "title", "artist", "album", "url", "segmentStart", "segmentEnd", "original_url",
+              "mp3_path"]
+    write_table(root / "annotations_final.csv", [columns, *rows])
+    write_table(root / "clip_info_final.csv", [header, *info])
+    return paths
+
+
+def write_table(path: Path, rows: list[list[str]]) -> None:
+    path.write_bytes("".join("\t".join(f'"{cell}"' for cell in row) + "\r\n" for row in rows).encode())
+
+
+@pytest.fixture
+def mtt(tmp_path: Path) -> tuple[Path, dict[str, Path]]:
+    """Data folder with a MagnaTagATune of 14 train, 4 valid and 8 test clips, and its files by clip id."""
+    data = tmp_path / "data"
+    return data, make_mtt(data / "magnatagatune", {"0": 7, "b": 7, "c": 4, "d": 4, "f": 4})
+
+
+@pytest.fixture
+def tiny_registry(tmp_path: Path) -> Path:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY_REGISTRY)
+    return file
+
+
+def bench(*arguments: object, cwd: Path | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run the installed `bench` command as a user does."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("BENCH_")}
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("bench")), *map(str, arguments)],
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False,
+    )
+
+
+def bench_json(*arguments: object, cwd: Path | None = None) -> list[dict]:
+    """Run `bench ... --json`, expect success, and parse standard output, which holds nothing else."""
+    result = bench(*arguments, "--json", cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)

@@ -1,0 +1,545 @@
+"""Each augmentation against an independent definition on single examples, then the chain that applies them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from scipy.signal import butter, chirp, sosfiltfilt
+
+from benchmark.pretraining.augmentation.batches import fast_length, pieces
+from benchmark.pretraining.augmentation.chain import AugmentationChain
+from benchmark.pretraining.augmentation.config import AugmentationConfig
+from benchmark.pretraining.augmentation.draws import draw
+from benchmark.pretraining.augmentation.filters import high_low_pass
+from benchmark.pretraining.augmentation.pitch import pitch_shift
+from benchmark.pretraining.augmentation.reverb import comb_delays, feedback, reverb
+from benchmark.pretraining.augmentation.simple import delay, gain, noise, polarity
+
+Array = NDArray[np.float64]
+
+RATE = 22_050
+WINDOW = 59_049
+
+# The numbers of the released code of contrastive learning of musical representations.
+V2: dict[str, dict[str, Any]] = {
+    "polarity": {"probability": 0.8},
+    "noise": {"probability": 0.01, "level": (1e-4, 1e-2), "reference": "std", "clamp": False},
+    "gain": {"probability": 0.3, "db": (-20.0, -1.0)},
+    "filter": {
+        "probability": 0.8,
+        "high_pass_probability": 0.5,
+        "high_pass_hz": (200.0, 1200.0),
+        "low_pass_hz": (2200.0, 4000.0),
+    },
+    "delay": {"probability": 0.3, "choices_ms": (200, 250, 300, 350, 400, 450), "factor": 0.5, "halve": True},
+    "pitch": {"probability": 0.6, "cents": (-700, 700)},
+    "reverb": {"probability": 0.6, "reverberance": (0, 99), "hf_damping": (0, 99), "room_scale": (0, 99)},
+}
+STEPS = tuple(V2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Small batches gain nothing from threads, and on a busy machine threads wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def config_with(probability: float | None = None, **steps: dict[str, Any]) -> AugmentationConfig:
+    """The v2 recipe with one probability for all steps, and with some numbers of some steps changed."""
+    merged = {
+        name: step | ({} if probability is None else {"probability": probability}) | steps.get(name, {})
+        for name, step in V2.items()
+    }
+    return AugmentationConfig.model_validate(merged)
+
+
+def music(batch: int, length: int = WINDOW, seed: int = 0) -> torch.Tensor:
+    """Decaying harmonic notes over a little noise, different in every example."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(length) / RATE
+    rows = []
+    for _ in range(batch):
+        row = 0.003 * rng.standard_normal(length)
+        for onset in np.arange(0.0, length / RATE, 0.31):
+            f0 = 110.0 * 2 ** (rng.integers(0, 24) / 12)
+            age = np.clip(time - onset, 0.0, None)
+            envelope = np.exp(-4 * age) * (age > 0)
+            for k in range(1, 6):
+                row += 0.1 / k * envelope * np.sin(2 * np.pi * k * f0 * age + rng.uniform(0, 6))
+        rows.append(row)
+    return torch.from_numpy(np.array(rows)).float()
+
+
+def tone(hz: float, length: int = WINDOW, amplitude: float = 0.3) -> Array:
+    return amplitude * np.sin(2 * np.pi * hz * np.arange(length) / RATE + 0.4)
+
+
+def tensor(x: Array) -> torch.Tensor:
+    return torch.from_numpy(np.atleast_2d(x)).float()
+
+
+def rms(x: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(x))))
+
+
+def db(x: float) -> float:
+    return 20 * math.log10(max(x, 1e-12))
+
+
+def peak_hz(x: Array, near: float) -> float:
+    """Frequency of the spectral peak within a semitone of `near`, between bins by a parabola through dB."""
+    power = np.log(np.abs(np.fft.rfft(x * np.hanning(len(x)), 8 * len(x))) + 1e-20)
+    hz = np.fft.rfftfreq(8 * len(x), 1 / RATE)
+    band = np.flatnonzero((hz > near * 2 ** (-1 / 12)) & (hz < near * 2 ** (1 / 12)))
+    k = band[np.argmax(power[band])]
+    a, b, c = power[k - 1 : k + 2]
+    return float(hz[1] * (k + 0.5 * (a - c) / (a - 2 * b + c)))
+
+
+class TestSimple:
+    def test_polarity(self) -> None:
+        x = music(2)
+        assert torch.equal(polarity(x), -x)
+
+    def test_gain_scales_and_then_limits(self) -> None:
+        x = torch.tensor([[0.5, -0.25], [0.5, -0.25], [0.9, -0.3]])
+        expected = [[0.05, -0.025], [0.5, -0.25], [1.0, -0.6]]
+        got = gain(x, torch.tensor([-20.0, 0.0, 20 * math.log10(2.0)]))
+        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-6)
+
+    @pytest.mark.parametrize(("factor", "halve"), [(0.5, True), (0.5, False), (0.2, False)])
+    def test_delay(self, factor: float, halve: bool) -> None:
+        x = music(3, 12_000)
+        ms = torch.tensor([200.0, 450.0, 250.0])
+        got = delay(x, ms, RATE, factor=factor, halve=halve)
+        for row, samples in enumerate([4410, 9922, 5512]):  # 250 ms are 5512.5 samples
+            expected = x[row].clone()
+            expected[samples:] += factor * x[row, :-samples]
+            np.testing.assert_allclose(got[row], expected / (2 if halve else 1), atol=1e-7)
+
+    def test_delay_longer_than_the_window_leaves_the_direct_sound(self) -> None:
+        x = music(2, 3000)
+        got = delay(x, torch.tensor([400.0, 0.0]), RATE, factor=0.5, halve=True)
+        np.testing.assert_allclose(got, torch.stack([x[0] / 2, 0.75 * x[1]]), atol=1e-7)
+
+    def test_noise_level(self) -> None:
+        x, level = music(4), torch.tensor([1e-4, 1e-3, 1e-2, 0.0])
+        for relative in (True, False):
+            added = noise(x, level, torch.Generator().manual_seed(1), relative=relative) - x
+            unit = x.std(dim=1) if relative else torch.ones(4)
+            np.testing.assert_allclose(added.std(dim=1), level * unit, rtol=0.02)
+            assert added.mean(dim=1).abs().max() < 4 * level.max() / math.sqrt(WINDOW)
+        white = (added[2] / added[2].std()).double().numpy()
+        assert abs(np.mean(white[1:] * white[:-1])) < 5 / math.sqrt(WINDOW)
+        assert abs(np.mean(white**4) - 3) < 0.1  # the kurtosis of a Gaussian
+
+    def test_noise_is_limited_where_the_recipe_says_so(self) -> None:
+        x = torch.ones(1, 1000)
+        generator = torch.Generator().manual_seed(0)
+        assert noise(x, torch.tensor([0.1]), generator, relative=False, clamp=True).max() == 1.0
+        assert noise(x, torch.tensor([0.1]), generator, relative=False).max() > 1.1
+
+
+def windowed_sinc(hz: float) -> Array:
+    cutoff = hz / RATE
+    half = int(8 / cutoff / 2)
+    taps = np.sinc(2 * cutoff * np.arange(-half, half + 1)) * np.hanning(2 * half + 1)
+    return taps / taps.sum()
+
+
+class TestFilter:
+    @pytest.mark.parametrize("length", [WINDOW, 2500])
+    def test_against_direct_convolution(self, length: int) -> None:
+        hz = [200.0, 987.6, 2200.0, 3999.0, 200.0, 11_025.0]
+        high = [True, True, False, False, False, True]
+        x = music(6, length) + 0.1  # an offset makes the edges matter
+        got = high_low_pass(x, torch.tensor(hz), torch.tensor(high), RATE)
+        assert got.shape == x.shape
+        for row, (cutoff, is_high) in enumerate(zip(hz, high, strict=True)):
+            taps = windowed_sinc(cutoff)
+            signal = x[row].double().numpy()
+            low = np.convolve(np.pad(signal, len(taps) // 2, mode="edge"), taps, mode="valid")
+            np.testing.assert_allclose(got[row], signal - low if is_high else low, atol=1e-5)
+
+    @pytest.mark.parametrize(("cutoff", "high"), [(300.0, True), (1200.0, True), (2200.0, False)])
+    def test_response_to_tones(self, cutoff: float, high: bool) -> None:
+        inner = slice(3000, -3000)
+        for octaves, passes in ((-1.0, not high), (0.0, None), (1.0, high)):
+            x = tone(cutoff * 2**octaves)
+            y = high_low_pass(tensor(x), torch.tensor([cutoff]), torch.tensor([high]), RATE)[0].double().numpy()
+            level = db(rms(y[inner]) / rms(x[inner]))
+            if passes is None:
+                assert level == pytest.approx(-6.0, abs=0.5)
+            else:
+                assert level == pytest.approx(0.0, abs=0.1) if passes else level < -40
+            if passes:  # no phase
+                np.testing.assert_allclose(y[inner], x[inner], atol=0.005)
+
+
+class TestPitch:
+    @pytest.mark.parametrize("hz", [110.0, 443.2, 2500.0])
+    def test_frequency_and_level_of_tones(self, hz: float) -> None:
+        cents = [-700, -401, -99, -1, 0, 50, 333, 700]
+        x = tone(hz)
+        shifted = pitch_shift(tensor(x).repeat(len(cents), 1), torch.tensor(cents), RATE)
+        assert shifted.shape == (len(cents), WINDOW)
+        inner = slice(8000, 8000 + 32_768)
+        for row, interval in enumerate(cents):
+            y = shifted[row].double().numpy()
+            expected = hz * 2 ** (interval / 1200)
+            assert 1200 * math.log2(peak_hz(y[inner], expected) / expected) == pytest.approx(0.0, abs=3.0)
+            assert db(rms(y[inner]) / rms(x[inner])) == pytest.approx(0.0, abs=1.0)
+
+    def test_harmonics_stay_harmonic(self) -> None:
+        f0 = 196.0
+        x = sum(tone(k * f0, amplitude=0.3 / k) for k in range(1, 9))
+        cents = [-700, -250, 180, 700]
+        shifted = pitch_shift(tensor(x).repeat(4, 1), torch.tensor(cents), RATE)
+        for row, interval in enumerate(cents):
+            y = shifted[row].double().numpy()[8000:50_000]
+            moved = f0 * 2 ** (interval / 1200)
+            errors = [1200 * math.log2(peak_hz(y, k * moved) / (k * moved)) for k in range(1, 9)]
+            np.testing.assert_allclose(errors, 0.0, atol=4.0)
+            assert db(rms(y) / rms(x)) == pytest.approx(0.0, abs=1.0)
+
+    def test_no_interval_is_no_change(self) -> None:
+        x = music(2)
+        got = pitch_shift(x, torch.tensor([0, 0]), RATE)
+        np.testing.assert_allclose(got, x, atol=2e-4)
+
+    @pytest.mark.parametrize("cents", [-700, 700])
+    def test_events_keep_their_place(self, cents: int) -> None:
+        gate = np.zeros(WINDOW)
+        bursts = [(5000, 9000), (20_000, 28_000), (45_000, 52_000)]
+        for start, stop in bursts:
+            gate[start:stop] = 1
+        y = pitch_shift(tensor(tone(600.0) * gate), torch.tensor([cents]), RATE)[0].double().numpy()
+        level = np.sqrt(np.convolve(np.square(y), np.ones(221) / 221, mode="same"))
+        loud = level > 0.1
+        for start, stop in bursts:
+            heard = start - 2000 + np.flatnonzero(loud[start - 2000 : stop + 2000])
+            # A segment starts within half a search of its place; what lies within one keeps its distances.
+            np.testing.assert_allclose([heard[0], heard[-1]], [start, stop], atol=0.025 * RATE)
+            loud[start - 2000 : stop + 2000] = False
+        assert not loud.any()
+
+    def test_what_leaves_the_band_does_not_fold_back(self) -> None:
+        rng = np.random.default_rng(0)
+        noise_band = sosfiltfilt(
+            butter(12, [8000, 10_500], "bandpass", fs=RATE, output="sos"), rng.standard_normal(WINDOW)
+        )
+        sweep = 0.3 * chirp(np.arange(WINDOW) / RATE, 7600, WINDOW / RATE, 10_900)
+        x = np.stack([tone(9000.0), 0.1 * noise_band, sweep])
+        y = pitch_shift(tensor(x), torch.full((3,), 700), RATE).double().numpy()
+        inner = slice(3000, -3000)
+        for before, after in zip(x, y, strict=True):
+            assert db(rms(after[inner]) / rms(before[inner])) < -50
+
+    def test_noise_shifted_down_leaves_its_top_empty(self) -> None:
+        x = 0.1 * np.random.default_rng(1).standard_normal(WINDOW)
+        y = pitch_shift(tensor(x), torch.tensor([-700]), RATE)[0].double().numpy()
+        power = np.square(np.abs(np.fft.rfft(y)))
+        hz = np.fft.rfftfreq(WINDOW, 1 / RATE)
+        top = 2 ** (-700 / 1200) * RATE / 2
+        assert 10 * math.log10(power[hz > top + 300].mean() / power[hz < top - 300].mean()) < -35
+
+    def test_chirp_is_transposed_throughout(self) -> None:
+        seconds = WINDOW / RATE
+        x = 0.3 * chirp(np.arange(WINDOW) / RATE, 300, seconds, 3000)
+        y = pitch_shift(tensor(x), torch.tensor([400]), RATE)[0].double().numpy()
+        for centre in (12_000, 30_000, 48_000):
+            expected = (300 + 2700 * centre / WINDOW) * 2 ** (400 / 1200)
+            frame = y[centre - 1024 : centre + 1024] * np.hanning(2048)
+            power = np.square(np.abs(np.fft.rfft(frame)))
+            centroid = float((np.fft.rfftfreq(2048, 1 / RATE) * power).sum() / power.sum())
+            assert centroid == pytest.approx(expected, rel=0.03)
+
+
+def freeverb(x: Array, reverberance: float, hf_damping: float, room_scale: float) -> Array:
+    """The structure sample by sample, with ring buffers."""
+    a = -1 / math.log(1 - 0.3)
+    b = 100 / (math.log(1 - 0.98) * a + 1)
+    gain_back = 1 - math.exp((reverberance - b) / (a * b))
+    pole = hf_damping / 100 * 0.3 + 0.2
+    scale, rate = room_scale / 100 * 0.9 + 0.1, RATE / 44_100
+    mean = np.zeros(len(x))
+    for spread in (0, 12):
+        sign = 1
+        total = np.zeros(len(x))
+        for nominal in (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617):
+            ring, store, place = [0.0] * int(scale * rate * (nominal + sign * spread) + 0.5), 0.0, 0
+            sign = -sign
+            for t, value in enumerate(x.tolist()):
+                out = ring[place]
+                store = out + (store - out) * pole
+                ring[place] = value + store * gain_back
+                place = (place + 1) % len(ring)
+                total[t] += out
+        for nominal in (225, 341, 441, 556):
+            ring, place = [0.0] * int(rate * (nominal + sign * spread) + 0.5), 0
+            sign = -sign
+            for t, value in enumerate(total.tolist()):
+                out = ring[place]
+                ring[place] = value + out * 0.5
+                place = (place + 1) % len(ring)
+                total[t] = out - value
+        mean += 0.5 * 0.015 * total
+    return x + mean
+
+
+def room(*values: tuple[int, int, int]) -> list[torch.Tensor]:
+    return [torch.tensor(column) for column in zip(*values, strict=True)]
+
+
+class TestReverb:
+    def test_against_the_structure_sample_by_sample(self) -> None:
+        rooms = [(50, 50, 99), (99, 0, 99), (99, 99, 0), (0, 0, 37)]
+        x = music(len(rooms), 24_000) * 2
+        got = reverb(x, *room(*rooms), RATE)
+        for row, values in enumerate(rooms):
+            expected = freeverb(x[row].double().numpy(), *values)
+            assert np.abs(expected).max() > 0.1
+            np.testing.assert_allclose(got[row], expected, atol=1e-4)
+
+    def test_whole_window_with_the_longest_decay(self) -> None:
+        x = music(1)
+        expected = freeverb(x[0].double().numpy(), 99, 0, 99)
+        np.testing.assert_allclose(reverb(x, *room((99, 0, 99)), RATE)[0], expected, atol=1e-4)
+
+    def test_decay_grows_with_reverberance_as_the_feedback_predicts(self) -> None:
+        amounts = [30, 50, 65, 75]
+        impulse = torch.zeros(len(amounts), WINDOW)
+        impulse[:, 0] = 1.0
+        wet = reverb(impulse, *room(*((value, 0, 40) for value in amounts)), RATE) - impulse
+        # At low frequencies the low-pass in the loop takes nothing away and the feedback alone decides.
+        lows = sosfiltfilt(butter(4, 200, fs=RATE, output="sos"), wet.double().numpy(), axis=1)
+        delays = comb_delays(torch.tensor([40]), RATE).double()
+        measured = []
+        for row, value in enumerate(amounts):
+            left = np.cumsum(lows[row, ::-1] ** 2)[::-1]
+            level = 10 * np.log10(left / left[0] + 1e-30)
+            span = np.flatnonzero((level < -10) & (level > -40))
+            measured.append(-60 / np.polyfit(span / RATE, level[span], 1)[0])
+            round_trips = 3 / -math.log10(feedback(torch.tensor(value)).item())
+            shortest, longest = (float(d) / RATE * round_trips for d in (delays.min(), delays.max()))
+            assert 0.85 * shortest < measured[-1] < 1.15 * longest
+        assert all(later > 1.2 * earlier for earlier, later in pairwise(measured))
+
+    def test_damping_takes_the_highs_first(self) -> None:
+        impulse = torch.zeros(2, WINDOW)
+        impulse[:, 0] = 1.0
+        wet = (reverb(impulse, *room((70, 0, 80), (70, 99, 80)), RATE) - impulse)[:, 10_000:30_000]
+        power = torch.fft.rfft(wet).abs().square()
+        highs = power[:, 2000:].sum(1) / power[:, :500].sum(1)
+        assert highs[1] < 0.3 * highs[0]
+
+
+class TestConfig:
+    def test_the_thesis_numbers_can_be_said_too(self) -> None:
+        thesis = config_with(
+            gain={"db": (-6.0, 0.0)},
+            noise={"level": (0.01, 0.01), "reference": "full_scale", "clamp": True},
+            delay={"choices_ms": tuple(range(200, 501, 50)), "factor": 0.5, "halve": False},
+        )
+        views = AugmentationChain(thesis, RATE)(music(4, 8000), torch.Generator().manual_seed(0))
+        assert torch.isfinite(views).all()
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_nothing_has_a_default_and_nothing_is_ignored(self, step: str) -> None:
+        for key in V2[step]:
+            incomplete = {**V2, step: {k: v for k, v in V2[step].items() if k != key}}
+            with pytest.raises(ValidationError, match=f"{step}.{key}"):
+                AugmentationConfig.model_validate(incomplete)
+        with pytest.raises(ValidationError, match="extra"):
+            AugmentationConfig.model_validate({**V2, step: {**V2[step], "strength": 1}})
+
+    def test_impossible_numbers_are_refused(self) -> None:
+        with pytest.raises(ValidationError, match="low to high"):
+            config_with(gain={"db": (-1.0, -20.0)})
+        with pytest.raises(ValidationError):
+            config_with(pitch={"probability": 1.1})
+        with pytest.raises(ValidationError):
+            config_with(reverb={"room_scale": (0, 101)})
+        with pytest.raises(ValueError, match="half the sample rate of 6000 Hz"):
+            AugmentationChain(config_with(), 6000)
+
+    def test_json_round_trip(self) -> None:
+        config = config_with()
+        assert AugmentationConfig.model_validate_json(config.model_dump_json()) == config
+
+
+class TestDraws:
+    def test_ranges_and_frequencies(self) -> None:
+        n = 20_000
+        drawn = draw(config_with(), n, torch.Generator().manual_seed(0))
+        for step, numbers in V2.items():
+            p = numbers["probability"]
+            share = getattr(drawn, step).double().mean().item()
+            assert share == pytest.approx(p, abs=5 * math.sqrt(p * (1 - p) / n))
+
+        def check_uniform(values: torch.Tensor, low: float, high: float) -> None:
+            assert low <= values.min() <= low + 0.01 * (high - low)
+            assert high - 0.01 * (high - low) <= values.max() <= high
+            spread = (high - low) / math.sqrt(12)
+            assert values.double().mean().item() == pytest.approx(
+                (low + high) / 2, abs=5 * spread / math.sqrt(len(values))
+            )
+            assert values.double().std().item() == pytest.approx(spread, rel=0.03)
+
+        check_uniform(drawn.noise_level, 1e-4, 1e-2)
+        check_uniform(drawn.gain_db, -20, -1)
+        assert drawn.filter_high.double().mean().item() == pytest.approx(0.5, abs=0.02)
+        check_uniform(drawn.filter_hz[drawn.filter_high], 200, 1200)
+        check_uniform(drawn.filter_hz[~drawn.filter_high], 2200, 4000)
+        values, counts = drawn.delay_ms.unique(return_counts=True)
+        assert values.tolist() == [200, 250, 300, 350, 400, 450]
+        np.testing.assert_allclose(counts / n, 1 / 6, atol=0.015)
+        check_uniform(drawn.pitch_cents, -700, 700)
+        for name in ("reverberance", "hf_damping", "room_scale"):
+            check_uniform(getattr(drawn, name), 0, 99)
+            assert len(getattr(drawn, name).unique()) == 100
+
+    def test_steps_are_independent(self) -> None:
+        drawn = draw(config_with(0.5), 20_000, torch.Generator().manual_seed(3))
+        chosen = torch.stack([getattr(drawn, step).double() for step in STEPS])
+        off_diagonal = torch.corrcoef(chosen) - torch.eye(len(STEPS), dtype=torch.float64)
+        assert off_diagonal.abs().max() < 5 / math.sqrt(20_000)
+
+    def test_a_probability_changes_no_other_draw(self) -> None:
+        some, none = (
+            draw(config_with(pitch={"probability": p}), 64, torch.Generator().manual_seed(5)) for p in (0.6, 0.0)
+        )
+        assert torch.equal(some.room_scale, none.room_scale)
+        assert torch.equal(some.reverb, none.reverb)
+        assert not none.pitch.any()
+
+
+class TestChain:
+    def test_published_order(self) -> None:
+        config = config_with(1.0, gain={"db": (6.0, 12.0)})  # loud enough that the limiter's place matters
+        chain = AugmentationChain(config, RATE)
+        x = music(6, 20_000) * 2
+        d = chain.draw(6, torch.Generator().manual_seed(0))
+        y = polarity(x)
+        # Noise is drawn for a few examples after another, from one generator.
+        samples = torch.randn(x.shape, generator=torch.Generator().manual_seed(d.noise_seed))
+        y = y + samples * d.noise_level.float()[:, None] * y.std(dim=1, keepdim=True)
+        y = gain(y, d.gain_db)
+        assert (y.abs() == 1.0).any()
+        y = high_low_pass(y, d.filter_hz, d.filter_high, RATE)
+        y = delay(y, d.delay_ms, RATE, factor=0.5, halve=True)
+        y = pitch_shift(y, d.pitch_cents, RATE)
+        y = reverb(y, d.reverberance, d.hf_damping, d.room_scale, RATE)
+        np.testing.assert_allclose(chain.apply(x, d), y, atol=2e-5)
+
+    def test_same_seed_same_bits(self) -> None:
+        chain = AugmentationChain(config_with(0.7), RATE)
+        x = music(9, 20_000)
+        first, again, other = (chain(x, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        generator = torch.Generator().manual_seed(1)
+        assert not torch.equal(chain(x, generator), chain(x, generator))
+
+    def test_unselected_examples_are_untouched(self) -> None:
+        chain = AugmentationChain(config_with(0.15), RATE)
+        x = music(24, 8000)
+        kept = x.clone()
+        drawn = chain.draw(24, torch.Generator().manual_seed(0))
+        selected = torch.stack([getattr(drawn, step) for step in STEPS]).any(dim=0)
+        views = chain.apply(x, drawn)
+        assert 4 < selected.sum() < 22
+        assert torch.equal(x, kept)  # the input is not written to
+        assert torch.equal(views[~selected], x[~selected])
+        assert all(not torch.equal(view, row) for view, row in zip(views[selected], x[selected], strict=True))
+
+    def test_nothing_selected_is_a_copy(self) -> None:
+        x = music(3, 4000)
+        views = AugmentationChain(config_with(0.0), RATE)(x, torch.Generator())
+        assert torch.equal(views, x)
+        assert views.data_ptr() != x.data_ptr()
+
+    @pytest.mark.parametrize("length", [WINDOW, 7001])
+    def test_neighbours_do_not_matter(self, length: int) -> None:
+        x = music(5, length)
+        cents, hz = torch.tensor([-700, 313, 0, 700, -5]), torch.tensor([200.0, 3000.0, 700.0, 2500.0, 1200.0])
+        high, rooms = hz < 2000, room((99, 0, 99), (0, 99, 0), (50, 50, 50), (80, 20, 70), (10, 5, 3))
+        for together, alone, tolerance in (
+            (pitch_shift(x, cents, RATE), lambda i: pitch_shift(x[i], cents[i], RATE), 1e-6),
+            (high_low_pass(x, hz, high, RATE), lambda i: high_low_pass(x[i], hz[i], high[i], RATE), 1e-6),
+            (reverb(x, *rooms, RATE), lambda i: reverb(x[i], *(value[i] for value in rooms), RATE), 5e-6),
+        ):
+            for row in range(5):
+                # Bits depend on the batch through the Fourier transforms alone; the reverb's growth amplifies them.
+                np.testing.assert_allclose(together[row], alone(slice(row, row + 1))[0], rtol=0, atol=tolerance)
+
+    def test_no_step_reads_from_the_device(self) -> None:
+        """The meta device holds no values, so whatever asks it for one, or mixes devices, fails."""
+        x, high = torch.zeros(3, WINDOW, device="meta"), torch.tensor([True, False, True])
+        value = torch.tensor([300, 400, 500])
+        for y in (
+            gain(x, value / 100),
+            delay(x, value, RATE, factor=0.5, halve=True),
+            high_low_pass(x, value, high, RATE),
+            pitch_shift(x, value, RATE),
+            reverb(x, value / 10, value / 10, value / 10, RATE),
+        ):
+            assert y.is_meta
+            assert y.shape == x.shape
+
+    def test_misuse_is_named(self) -> None:
+        chain = AugmentationChain(config_with(), RATE)
+        with pytest.raises(ValueError, match="float32"):
+            chain(torch.zeros(2, 100, dtype=torch.float64), torch.Generator())
+        with pytest.raises(ValueError, match="float32"):
+            chain(torch.zeros(2, 1, 100), torch.Generator())
+
+    @settings(max_examples=15, deadline=None)
+    @given(
+        batch=st.integers(1, 6),
+        length=st.integers(2, 6000),
+        rate=st.sampled_from([8000, 16_000, 22_050, 44_100]),
+        level=st.sampled_from([0.0, 1e-6, 0.1, 1.0]),
+        probability=st.sampled_from([0.5, 1.0]),
+        seed=st.integers(0, 2**32),
+    )
+    def test_any_window_comes_out_whole(
+        self, batch: int, length: int, rate: int, level: float, probability: float, seed: int
+    ) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        x = level * (2 * torch.rand(batch, length, generator=generator) - 1)
+        views = AugmentationChain(config_with(probability), rate)(x, generator)
+        assert views.shape == x.shape
+        assert views.dtype == torch.float32
+        assert torch.isfinite(views).all()
+        assert level > 0 or not views.any()
+
+
+def test_fast_length_is_smooth_even_and_minimal() -> None:
+    def smooth(n: int) -> bool:
+        for prime in (2, 3, 5):
+            while n % prime == 0:
+                n //= prime
+        return n == 1
+
+    for n in [1, 2, 3, 7, 588, 1000, 59_049, 61_441]:
+        assert fast_length(n) == next(m for m in range(max(n, 2), 2 * n + 2) if m % 2 == 0 and smooth(m))
+
+
+def test_pieces_are_slices() -> None:
+    x, start = torch.arange(24.0).view(2, 12), torch.tensor([[0, 5, 8], [3, 3, 1]])
+    got = pieces(x, start, 4)
+    assert got.tolist() == [[x[b, s : s + 4].tolist() for s in row] for b, row in enumerate(start.tolist())]

@@ -1,0 +1,276 @@
+"""Encoders against independently computed values: parameter counts, published weights, seeded weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from encoders import EncoderError
+from encoders.features import Mfcc
+from encoders.published import from_published, published_prefixes
+from encoders.sample_cnn import SampleCNN
+from encoders.tune import TUNe
+from encoders.weights import load_weights, read_state, save_weights
+
+HERE = Path(__file__).parent
+LARGE_GOLDEN = HERE.parent.parent / "shared" / "golden" / "encoders"
+
+MODELS = {
+    "SampleCNN": lambda: SampleCNN(),
+    "Tune5Tail": lambda: TUNe(filters=11, tail=9),
+    "TunePlus": lambda: TUNe(filters=11, tail=9, plus=True),
+}
+
+# Encoder parameters without head, TUNe paper Table 1 rows as counted from the released classes.
+COUNTS = [
+    (dict(filters=34), 2_340_396),
+    (dict(filters=18, contractive=5, expansive=5), 2_258_700),
+    (dict(filters=9, contractive=6, expansive=6), 2_118_606),
+    (dict(filters=4, contractive=7, expansive=7), 1_630_744),
+    (dict(filters=34, expansive=3, tail=3), 2_319_248),
+    (dict(filters=35, expansive=2, tail=2), 2_355_846),
+    (dict(filters=38, expansive=1, tail=1), 2_318_776),
+    (dict(filters=28, tail=5), 2_295_912),
+    (dict(filters=19, tail=6), 2_232_858),
+    (dict(filters=15, tail=7), 2_241_186),
+    (dict(filters=13, tail=8), 2_290_134),
+    (dict(filters=11, tail=9), 2_096_970),
+    (dict(filters=11, tail=9, plus=True), 2_220_390),
+    (dict(filters=11), 339_258),
+    (dict(filters=34, tail=9, plus=True, tail_widths=[68, 136, 272, *[512] * 6]), 7_407_132),
+    (dict(filters=11, tail=9, plus=True, dim=256, tail_widths=[22, 44, 88, *[256] * 6]), 1_423_446),
+]
+
+
+@pytest.mark.parametrize(("args", "count"), COUNTS, ids=lambda value: str(value).replace(" ", ""))
+def test_tune_has_the_published_number_of_parameters(args, count):
+    assert TUNe(**args).parameter_count() == count
+
+
+@pytest.mark.parametrize(
+    ("args", "window", "count"),
+    [
+        ({}, 59_049, 2_368_512),
+        (dict(pools=[3, 3, 3, 3, 3, 3, 5, 2, 2], sample_rate=16_000), 43_740, 2_302_976),
+        (dict(pools=[3, 3, 3, 2, 2, 4, 4, 2, 2], sample_rate=8_000), 20_736, 2_171_904),
+    ],
+)
+def test_sample_cnn_at_each_rate(args, window, count):
+    encoder = SampleCNN(**args).eval()
+    assert encoder.window == window
+    assert encoder.parameter_count() == count
+    with torch.inference_mode():
+        assert encoder(torch.zeros(2, 1, window)).shape == (2, 512)
+
+
+@pytest.mark.skipif(not LARGE_GOLDEN.is_dir(), reason="the large golden weights are not part of the repository")
+@pytest.mark.parametrize("name", MODELS)
+def test_representation_of_published_weights(name):
+    encoder = MODELS[name]()
+    golden = np.load(LARGE_GOLDEN / f"{name}.npz")
+    state = {key: torch.from_numpy(golden[key]) for key in golden.files if not key.startswith("__")}
+    encoder.load_state_dict(from_published(encoder, state))
+    waveform = torch.from_numpy(np.load(LARGE_GOLDEN / "input.npz")["x"])
+    with torch.inference_mode():
+        found = encoder.eval()(waveform)
+    np.testing.assert_allclose(found, golden["__representation__"], rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.skipif(not LARGE_GOLDEN.is_dir(), reason="the large golden weights are not part of the repository")
+@pytest.mark.parametrize("name", MODELS)
+def test_layers_of_published_weights(name):
+    """Mean of every block's output, which the golden file holds under its published name."""
+    encoder = MODELS[name]()
+    golden = np.load(LARGE_GOLDEN / f"{name}.npz")
+    state = {key: torch.from_numpy(golden[key]) for key in golden.files if not key.startswith("__")}
+    encoder.load_state_dict(from_published(encoder, state))
+    waveform = torch.from_numpy(np.load(LARGE_GOLDEN / "input.npz")["x"])
+    expected = json.loads((LARGE_GOLDEN / f"{name}.layers.json").read_text())["layers"]
+    with torch.inference_mode():
+        _, outputs = encoder.eval().represent(waveform, encoder.layers())
+    assert len(outputs) == len(encoder.layers())
+    if name == "SampleCNN":  # its golden layers are per module, pooled and not
+        assert outputs["block_11"].mean().item() == pytest.approx(golden["__representation__"].mean(), abs=1e-4)
+        return
+    published = {ours.removesuffix(".conv."): theirs.removesuffix(".layers.0.")
+                 for ours, theirs in published_prefixes(encoder).items() if ours.endswith(".conv.")}
+    for ours, theirs in published.items():
+        room, _, index = ours.partition(".")
+        layer = {"contractive": f"contractive_{index}", "bottleneck": "bottleneck", "tail": f"tail_{int(index or 0) + 1}"}
+        layer["expansive"] = f"expansive_{3 - int(index or 0)}"
+        assert outputs[layer[room]].mean().item() == pytest.approx(expected[theirs]["mean"], abs=2e-5), theirs
+
+
+def seeded(encoder, seed):
+    """Fill `encoder` from NumPy's generator, which does not change between versions as PyTorch's might."""
+    rng = np.random.RandomState(seed)
+    state = {}
+    for key, tensor in encoder.state_dict().items():
+        values = rng.standard_normal(tuple(tensor.shape))
+        if key.endswith("num_batches_tracked"):
+            values = np.array(1)
+        elif key.endswith("running_var"):
+            values = 1 + 0.5 * np.abs(values)
+        elif "norm.weight" in key:
+            values = 1 + 0.2 * values
+        elif tensor.ndim > 1:
+            values = values * np.sqrt(2 / np.prod(tensor.shape[1:]))
+        else:
+            values = 0.1 * values
+        state[key] = torch.as_tensor(values).to(tensor.dtype)
+    encoder.load_state_dict(state)
+    return encoder.eval()
+
+
+def chirps(samples):
+    t = np.arange(samples) / 22_050
+    low = 0.4 * np.sin(2 * np.pi * (110 * t + 60 * t**2))
+    high = 0.2 * np.sin(2 * np.pi * (2_000 * t - 150 * t**2))
+    return torch.from_numpy(np.stack([low + high, 0.5 * low - high])[:, None].astype(np.float32))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_representation_of_seeded_weights(name):
+    """Small regression values, computed after the large golden ones agreed."""
+    expected = json.loads((HERE / "golden" / "encoders.json").read_text())[name]
+    encoder = seeded(MODELS[name](), 7)
+    with torch.inference_mode():
+        found = encoder(chirps(encoder.window)).numpy()
+    np.testing.assert_allclose(found[:, :8], expected["first"], rtol=1e-4, atol=2e-4)
+    np.testing.assert_allclose(found.mean(axis=1), expected["mean"], rtol=1e-4)
+    np.testing.assert_allclose(found.std(axis=1), expected["std"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_pass_serves_all_layers(name):
+    encoder = seeded(MODELS[name](), 3)
+    waveform = chirps(encoder.window)
+    with torch.inference_mode():
+        representation, outputs = encoder.represent(waveform, encoder.layers())
+        assert torch.equal(representation, encoder(waveform))
+        assert list(outputs) == list(encoder.layers())
+        some = encoder.layers()[2]
+        assert torch.equal(outputs[some], encoder(waveform, layer=some))
+    torch.testing.assert_close(outputs[encoder.layers()[-1]], representation)
+
+
+def test_expansive_variants_skip_published_numbers():
+    names = set(published_prefixes(TUNe(filters=34, expansive=3, tail=3)).values())
+    assert {"conv8.layers.0.", "convDown2.layers.0.", "convDown4.layers.1."} <= names
+    assert not {"conv9.layers.0.", "convDown1.layers.0.", "transposedConv9."} & names
+
+
+def test_deeper_variants_have_published_names():
+    names = set(published_prefixes(TUNe(filters=9, contractive=6, expansive=6)).values())
+    assert {"deeperDown1.layers.0.", "deeperDown2.layers.0.", "transposedDeeper2.", "deeperUp1.layers.1.", "conv9.layers.0."} <= names
+
+
+@settings(max_examples=20, deadline=None)
+@given(contractive=st.integers(1, 4), data=st.data())
+def test_any_valid_shape_gives_the_representation_size_it_was_asked_for(contractive, data):
+    expansive = data.draw(st.integers(1, contractive))
+    plus = data.draw(st.booleans())
+    tail = data.draw(st.integers(expansive if plus else 1, 5))
+    dim = data.draw(st.integers(1, 40))
+    encoder = TUNe(filters=2, contractive=contractive, expansive=expansive, tail=tail, plus=plus, dim=dim, window=19_683)
+    with torch.inference_mode():
+        representation, outputs = encoder.eval().represent(torch.randn(2, 1, 19_683), encoder.layers())
+    assert representation.shape == (2, dim)
+    assert len(outputs) == contractive + 1 + expansive + tail
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        dict(filters=4, contractive=3, expansive=4),
+        dict(filters=4, tail=3, plus=True),
+        dict(filters=4, tail=11),
+        dict(filters=4, window=59_050),
+        dict(filters=4, tail=2, tail_widths=[8, 9]),
+    ],
+)
+def test_impossible_shapes_are_refused(args):
+    with pytest.raises(EncoderError):
+        TUNe(**args)
+
+
+@pytest.mark.parametrize("shape", [(2, 59_049), (1, 2, 59_049), (1, 1, 59_048), (1, 1, 118_098)])
+def test_waveforms_of_another_shape_are_refused(shape):
+    with pytest.raises(EncoderError):
+        TUNe(filters=2, tail=9)(torch.zeros(shape))
+
+
+def test_unknown_layer_names_those_there_are():
+    with pytest.raises(EncoderError, match="bottleneck"):
+        TUNe(filters=2)(torch.zeros(1, 1, 59_049), layer="nope")
+
+
+def test_weights_survive_the_file(tmp_path):
+    encoder = seeded(TUNe(filters=3), 1)
+    save_weights(encoder, tmp_path / "w.safetensors", {"recipe": "x"})
+    other = TUNe(filters=3)
+    load_weights(other, tmp_path / "w.safetensors")
+    for key, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[key])
+
+
+def test_published_names_load(tmp_path):
+    encoder = seeded(SampleCNN(), 1)
+    prefixes = published_prefixes(encoder)
+    state = {}
+    for key, tensor in encoder.state_dict().items():
+        stem, dot, leaf = key.rpartition(".")
+        state[prefixes[stem + dot] + leaf] = tensor
+    torch.save(state, tmp_path / "w.pt")
+    other = SampleCNN()
+    load_weights(other, tmp_path / "w.pt")
+    assert torch.equal(other.blocks[3].conv.weight, encoder.blocks[3].conv.weight)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    save_weights(TUNe(filters=3), tmp_path / "w.safetensors")
+    with pytest.raises(EncoderError, match=r"contractive.0.conv.weight has shape \[3, 1, 3\], the encoder \[4, 1, 3\]"):
+        load_weights(TUNe(filters=4), tmp_path / "w.safetensors")
+    with pytest.raises(EncoderError, match="lacks tail.4"):
+        load_weights(TUNe(filters=3, tail=5), tmp_path / "w.safetensors")
+
+
+class Malicious:
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, ("pwned",)
+
+
+def test_weights_never_run_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": Malicious()}, tmp_path / "w.pt")
+    with pytest.raises(EncoderError, match="not readable as weights"):
+        read_state(tmp_path / "w.pt")
+    assert not Path("pwned").exists()
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path):
+    (tmp_path / "w.safetensors").write_text("<html>")
+    with pytest.raises(EncoderError, match="not readable as weights"):
+        read_state(tmp_path / "w.safetensors")
+    with pytest.raises(EncoderError, match="no such file"):
+        read_state(tmp_path / "missing.pt")
+
+
+def test_mfcc_describes_timbre_and_ignores_level():
+    encoder = Mfcc().eval()
+    waveform = chirps(60_000)
+    features = encoder(waveform)
+    assert features.shape == (2, 120)
+    torch.testing.assert_close(encoder(0.1 * waveform), features, rtol=1e-3, atol=1e-3)
+    assert torch.isfinite(encoder(torch.zeros(1, 1, 30_000))).all()
+    # The first differences of a stationary tone vanish; its coefficients do not.
+    tone = torch.sin(2 * torch.pi * 441 * torch.arange(66_150) / 22_050).view(1, 1, -1)
+    described = encoder(tone)[0].view(3, 2, 20)
+    assert described[0, 0].abs().max() > 50
+    assert described[1, 0].abs().max() < 1

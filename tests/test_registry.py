@@ -1,0 +1,156 @@
+"""The registry: overlays, provenance, and errors that name file, line, key and the nearest valid name."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.errors import UserError
+from benchmark.plan import override
+from benchmark.registry import built_in_registry, load_registry
+
+ENTRY = "encoders:\n  mine:\n    class: my_package.my_module:MyEncoder\n    args: {width: 3}\n"
+
+
+def overlay(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "over.yaml"
+    file.write_text(text)
+    return file
+
+
+def complaint(tmp_path: Path, text: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load_registry([overlay(tmp_path, text)])
+    return str(caught.value).replace(str(tmp_path), "")
+
+
+def test_four_lines_add_an_encoder(tmp_path):
+    named = load_registry([overlay(tmp_path, ENTRY)]).encoder("mine")
+    assert named.entry.class_path == "my_package.my_module:MyEncoder"
+    assert named.entry.args == {"width": 3}
+    assert named.entry.learns
+    assert (named.file.name, named.line) == ("over.yaml", 2)
+
+
+def test_weights_need_no_recipe(tmp_path):
+    entry = load_registry([overlay(tmp_path, ENTRY + "    weights: w.safetensors\n")]).encoder("mine").entry
+    assert not entry.learns
+
+
+def test_later_files_win(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "registry.yaml").write_text(ENTRY.replace("width: 3", "width: 4"))
+    assert load_registry().encoder("mine").entry.args == {"width": 4}
+    assert load_registry([overlay(tmp_path, ENTRY)]).encoder("mine").entry.args == {"width": 3}
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "registry.yaml").write_text(ENTRY.replace("width: 3", "width: 5"))
+    assert load_registry([folder]).encoder("mine").entry.args == {"width": 5}
+
+
+def test_installed_packages_add_entries_without_being_run(tmp_path, monkeypatch):
+    package = tmp_path / "stranger"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('was run')")
+    (package / "registry.yaml").write_text(ENTRY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    points = [EntryPoint("stranger", "stranger", "bench.registry")]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points if group == "bench.registry" else [])
+    assert load_registry().encoder("mine").file == package / "registry.yaml"
+
+
+def test_numbers_may_be_written_as_everyone_does(tmp_path):
+    text = "protocols:\n  p: {source: x, examples: windows, standardise: true, hidden: [], batch: 8, learning_rate: 3e-4," \
+        " weight_decay: 1e-6, max_epochs: 5, patience: 2}\n"
+    assert load_registry([overlay(tmp_path, text)]).protocol("p").entry.learning_rate == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("encoders:\n  a:\n    clas: x:Y\n", "/over.yaml:3: encoders.a.clas: unknown key 'clas'. Did you mean 'class'?"),
+        ("encoders:\n  a:\n    args: {}\n", "/over.yaml:2: encoders.a.class: Field required"),
+        ("encoders:\n  a:\n    class: nonsense\n", "/over.yaml:3: encoders.a.class: must look like package.module:Name"),
+        ("encodrs: {}\n", "/over.yaml:1: unknown section 'encodrs'. Did you mean 'encoders'?"),
+        ("encoders:\n  a: {class: 'x:Y'}\n  a: {class: 'x:Z'}\n", "/over.yaml:3: 'a' stands here a second time; first on line 2"),
+        ("encoders:\n  - a\n", "/over.yaml:1: encoders: must map names to entries"),
+        ("- a\n", "/over.yaml:1: a registry is a mapping"),
+        ("encoders: {a: [}\n", "/over.yaml:1: not valid YAML"),
+        ("encoders:\n\ta: 1\n", "/over.yaml:2: not valid YAML"),
+        ("encoders:\n  a: !!python/object/apply:os.system ['true']\n", "not valid YAML: could not determine a constructor"),
+        ("encoders:\n  1: {class: 'x:Y'}\n", "/over.yaml:2: encoders: the name 1 must be text"),
+        ("tasks:\n  t: {dataset: magnatagtune, metrics: [roc_auc], corpus: magnatagatune, protocol: linear}\n",
+         "/over.yaml:2: t: unknown dataset 'magnatagtune'. Did you mean 'magnatagatune'?"),
+        ("corpora:\n  c: {dataset: magnatagatune, splits: [trian]}\n", "/over.yaml:2: corpora.c.splits.0: Input should be 'train'"),
+    ],
+)
+def test_errors_name_file_line_key_and_remedy(tmp_path, text, expected):
+    message = complaint(tmp_path, text)
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_wrong_numbers_in_a_recipe_are_found_where_they_stand(tmp_path):
+    lines = built_in_registry().read_text().split("\n")
+    start = next(i for i, line in enumerate(lines) if line.startswith("  demo:"))
+    end = next(i for i, line in enumerate(lines) if line.startswith("  clmr-v2:"))
+    text = "recipes:\n" + "\n".join(lines[start:end]) + "\n"
+    at = text.split("\n").index(next(line for line in text.split("\n") if "pitch:" in line)) + 1
+    message = complaint(tmp_path, text.replace("pitch: {probability: 0.6", "pitch: {probability: 1.6"))
+    assert f"/over.yaml:{at}: recipes.demo.augmentation.pitch.probability:" in message
+    message = complaint(tmp_path, text.replace("pairs: ", "epochs: 3\n    pairs: "))
+    assert "recipes.demo: give either epochs or pairs" in message
+
+
+def test_unreadable_files_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"nope.yaml: cannot read this registry: No such file"):
+        load_registry([tmp_path / "nope.yaml"])
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="is not UTF-8 text"):
+        load_registry([tmp_path / "binary.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong", "near"),
+    [("encoder", "tune_pluss", "tune_plus"), ("task", "mt", "mtt"), ("recipe", "clmr", "clmr-v2"), ("protocol", "clmr-liner", "clmr-linear")],
+)
+def test_unknown_names_bring_up_the_nearest(section, wrong, near):
+    with pytest.raises(UserError, match=f"unknown {section} '{wrong}'. Did you mean '{near}'"):
+        getattr(load_registry(), section)(wrong)
+
+
+def test_overrides_replace_numbers_and_are_checked():
+    recipe = load_registry().recipe("tune").entry
+    assert override(recipe, {"pairs": 10}).epochs is None
+    assert override(recipe, {"batch": 7}).batch == 7
+    with pytest.raises(UserError, match="temperature"):
+        override(recipe, {"temperature": -1.0})
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=st.text(alphabet="encodrs:{}[]'\"&*!|>-?@%\n\t #ab1", max_size=60))
+def test_no_text_whatever_crashes_the_reader(text, tmp_path_factory):
+    file = tmp_path_factory.mktemp("any") / "r.yaml"
+    file.write_text(text)
+    try:
+        load_registry([file])
+    except UserError as error:
+        assert str(file) in str(error)
+
+
+def test_listing_imports_neither_torch_nor_what_is_listed(tmp_path):
+    file = overlay(tmp_path, "encoders:\n  evil: {class: 'evil:Evil'}\n")
+    (tmp_path / "evil.py").write_text("raise RuntimeError('was run')")
+    code = (
+        "import sys, cli\n"
+        f"sys.argv = ['bench', 'list', '--registry', {str(file)!r}]\n"
+        "try: cli.main()\n"
+        "finally: print('torch' in sys.modules, 'numpy' in sys.modules, 'evil' in sys.modules)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "evil" in result.stdout
+    assert result.stdout.strip().endswith("False False False")
