@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from benchmark.pretraining.augmentation.batches import beside
 from benchmark.pretraining.augmentation.config import AugmentationConfig
 from benchmark.pretraining.augmentation.draws import Draws, draw
 from benchmark.pretraining.augmentation.filters import high_low_pass
@@ -14,11 +15,11 @@ from benchmark.pretraining.augmentation.pitch import pitch_shift
 from benchmark.pretraining.augmentation.reverb import reverb
 from benchmark.pretraining.augmentation.simple import delay, gain, noise, polarity
 
-# Examples changed at a time. On a CPU the temporaries of a few fit its cache; a device wants large batches, but
-# temporaries of 64 examples already take a gigabyte.
+# Examples changed at a time. On a CPU the temporaries of a few fit its cache (pitch has a loop to share among
+# many); a device wants large batches, of which temporaries take some 5 MB an example.
 _CPU_LIMIT = 4
 _CPU_LIMIT_PITCH = 16
-_DEVICE_LIMIT = 64
+_DEVICE_LIMIT = 128
 
 
 class AugmentationChain:
@@ -112,5 +113,5 @@ def _change(waveform: Tensor, selected: Tensor, function: Callable[[Tensor, Tens
     for rows in torch.split(selected.nonzero().view(-1), limit):
         if len(rows) == 0:  # an empty tensor splits into one empty part
             return
-        index = rows.to(waveform.device, non_blocking=True)
+        index = beside(rows, waveform)
         waveform.index_copy_(0, index, function(waveform.index_select(0, index), rows))

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmark.pretraining.augmentation.batches import beside
+
 ZERO_CROSSINGS = 8
 """Zero crossings of the ideal response that are kept, both sides together."""
 
@@ -36,27 +38,30 @@ def high_low_pass(x: Tensor, cutoff_hz: Tensor, high: Tensor, sample_rate: int) 
     -------
     Tensor, shape [B, T]
     """
-    low = _convolve(x, _low_pass_kernels(cutoff_hz.double() / sample_rate).to(x))
-    return torch.where(high.to(x.device)[:, None], x - low, low)
+    low = _convolve(x, _low_pass_kernels(x, cutoff_hz.double() / sample_rate))
+    return torch.where(beside(high, x)[:, None], x - low, low)
 
 
-def _low_pass_kernels(cutoff: Tensor) -> Tensor:
-    """Return windowed-sinc responses of unit sum for cutoffs [cycles/sample], zero beyond their own length.
+def _low_pass_kernels(x: Tensor, cutoff: Tensor) -> Tensor:
+    """Return windowed-sinc responses of unit sum, zero beyond their own length, on the device of `x`.
 
     Parameters
     ----------
-    cutoff : Tensor of float64, shape [B]
+    x : Tensor, shape [B, T]
+    cutoff : Tensor of float64 on the CPU, shape [B]
+        Cutoffs [cycles/sample].
 
     Returns
     -------
-    Tensor of float64, shape [B, 2 * H + 1]
+    Tensor, shape [B, 2 * H + 1]
         H is the longest half of the batch; an example's own half is ``int(ZERO_CROSSINGS / cutoff / 2)`` samples.
     """
-    half = (ZERO_CROSSINGS / cutoff / 2.0).long()[:, None]
+    half = (ZERO_CROSSINGS / cutoff / 2.0).long()
     longest = int(half.max())
-    time = torch.arange(-longest, longest + 1, dtype=torch.float64)
+    half = beside(half, x)[:, None]
+    time = torch.arange(-longest, longest + 1, device=x.device, dtype=x.dtype)
     window = 0.5 + 0.5 * torch.cos(math.pi * time / half)
-    kernels = torch.where(time.abs() <= half, window * torch.sinc(2.0 * cutoff[:, None] * time), 0.0)
+    kernels = torch.where(time.abs() <= half, window * torch.sinc(2.0 * beside(cutoff, x)[:, None] * time), 0.0)
     return kernels / kernels.sum(dim=1, keepdim=True)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.pretraining.augmentation.fourier import fast_length, pieces
+from benchmark.pretraining.augmentation.batches import beside, fast_length, pieces
 
 SEGMENT_S = 0.082
 """Length of a segment [s]."""
@@ -92,7 +92,7 @@ def _segment_starts(x: Tensor, length: int, ratio: Tensor, hop: int, overlap: in
     count = int((length * float(ratio.max()) + _TAPS) / hop) + 1
     # The middle of a segment lies where it should, so that events are as often early as late.
     centre = (torch.arange(count) + 0.5) * hop
-    nominal = (centre / ratio[:, None] - 0.5 * hop).round().long().clamp(0, length).to(x.device)
+    nominal = beside((centre / ratio[:, None] - 0.5 * hop).round().long().clamp(0, length), x)
     # The silence before the signal makes its nominal places the first of those searched.
     choices = 2 * reach + 1
     regions = pieces(x, nominal, choices + overlap - 1)
@@ -102,10 +102,11 @@ def _segment_starts(x: Tensor, length: int, ratio: Tensor, hop: int, overlap: in
     spectra = torch.fft.rfft(regions, size)
     place = torch.full_like(nominal[:, 0], reach)
     places = [place]
-    template = torch.arange(hop, hop + overlap, device=x.device)
+    # The cross-fade's samples in reverse: their convolution with a region is the correlation that is wanted.
+    template = torch.arange(hop + overlap - 1, hop - 1, -1, device=x.device)
     for k in range(1, count):
         follower = torch.fft.rfft(x.gather(1, place[:, None] + template), size)
-        product = torch.fft.irfft(follower.conj() * spectra[:, k], size)[:, :choices]
+        product = torch.fft.irfft(follower * spectra[:, k], size)[:, overlap - 1 : overlap - 1 + choices]
         # The squared difference of the two, less the energy of the template, which all choices share.
         place = nominal[:, k] + torch.add(energy[:, k], product, alpha=-2.0).argmin(dim=1)
         places.append(place)
@@ -129,7 +130,7 @@ def _oversample(x: Tensor, ratio: Tensor, size: int) -> Tensor:
     """
     bins = size // 2 + 1
     # Half the sample rate is 1: above it there is nothing, so no slope is needed where the speed is at most 1.
-    stop = torch.where(ratio > 1.0, 1.0 / ratio, 1.0 / (1.0 - _SLOPE))[:, None].to(x)
+    stop = beside(torch.where(ratio > 1.0, 1.0 / ratio, 1.0 / (1.0 - _SLOPE)), x)[:, None]
     frequency = torch.linspace(0.0, 1.0, bins, device=x.device, dtype=x.dtype)
     slope = ((stop - frequency) / (_SLOPE * stop)).clamp_(0.0, 1.0)
     response = slope.square().mul_(3.0 - 2.0 * slope).mul_(_compensation(bins, x.device))
@@ -154,7 +155,7 @@ def _join(x: Tensor, start: Tensor, hop: int, overlap: int) -> Tensor:
 def _read(x: Tensor, speed: Tensor, length: int) -> Tensor:
     """Read `length` samples of x [B, N] at multiples of each example's speed [samples], by interpolation."""
     # Whole numbers of 2**-32 samples: exact and alike on all devices, where float32 would lose the fraction.
-    step = (speed * 2.0**_FRACTION_BITS).round().long().to(x.device)[:, None]
+    step = beside((speed * 2.0**_FRACTION_BITS).round().long(), x)[:, None]
     position = torch.arange(length, device=x.device) * step
     base = position >> _FRACTION_BITS
     phase = (position >> (_FRACTION_BITS - _PHASE_BITS)).bitwise_and_((1 << _PHASE_BITS) - 1).view(-1)

@@ -16,7 +16,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from benchmark.pretraining.augmentation.fourier import fast_length
+from benchmark.pretraining.augmentation.batches import beside, fast_length
 
 COMB_DELAYS = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617)
 """Delays of the combs [samples at 44 100 Hz]."""
@@ -74,11 +74,11 @@ def reverb(x: Tensor, reverberance: Tensor, hf_damping: Tensor, room_scale: Tens
     loop_gain = feedback(reverberance)
     pole = damping(hf_damping)
     # The low-pass in the loop: (1 - pole) / (1 - pole / z), times the feedback.
-    loop = torch.mul(grid.inverse_z, -pole.to(x)[:, None, None]).add_(1.0).reciprocal_()
-    loop.mul_((loop_gain * (1.0 - pole)).to(x)[:, None, None])
+    loop = torch.mul(grid.inverse_z, -beside(pole, x)[:, None, None]).add_(1.0).reciprocal_()
+    loop.mul_(beside(loop_gain * (1.0 - pole), x)[:, None, None])
     delays = comb_delays(room_scale, sample_rate)
-    growth = torch.pow(grid.radius, delays.double()).to(x)
-    delays = delays.to(x.device)
+    growth = beside(torch.pow(grid.radius, delays.double()), x)
+    delays = beside(delays, x)
     response, total, comb = (torch.empty_like(loop) for _ in range(3))
     for channel, allpass in enumerate(grid.allpass):
         for index in range(len(COMB_DELAYS)):

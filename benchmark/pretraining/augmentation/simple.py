@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmark.pretraining.augmentation.batches import beside
+
 
 def polarity(x: Tensor) -> Tensor:
     """Invert the sign: ``-x``."""
@@ -38,7 +40,7 @@ def noise(
     -------
     Tensor, shape [B, T]
     """
-    sigma = level.to(x)[:, None]
+    sigma = beside(level, x)[:, None]
     if relative:
         sigma = sigma * x.std(dim=1, keepdim=True)
     samples = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
@@ -59,7 +61,7 @@ def gain(x: Tensor, db: Tensor) -> Tensor:
     -------
     Tensor, shape [B, T]
     """
-    factor = torch.pow(10.0, db.double() / 20.0).to(x)
+    factor = beside(torch.pow(10.0, db.double() / 20.0), x)
     return (x * factor[:, None]).clamp_(-1.0, 1.0)
 
 
@@ -85,7 +87,7 @@ def delay(x: Tensor, ms: Tensor, sample_rate: int, *, factor: float, halve: bool
     """
     samples = (ms.double() * sample_rate / 1000.0).long()
     longest = int(samples.max())
-    index = torch.arange(x.shape[1], device=x.device) + (longest - samples).to(x.device)[:, None]
+    index = torch.arange(x.shape[1], device=x.device) + beside(longest - samples, x)[:, None]
     echo = F.pad(x, (longest, 0)).gather(1, index)
     mixed = torch.add(x, echo, alpha=factor)
     return mixed.mul_(0.5) if halve else mixed

@@ -1,4 +1,4 @@
-"""Small helpers for working with Fourier transforms of batches."""
+"""Small helpers of all augmentations: parameters beside the batch, lengths of transforms, pieces of rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,24 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+
+def beside(parameter: Tensor, x: Tensor) -> Tensor:
+    """Bring parameters from the CPU to the device of a batch, without waiting for what the device is doing.
+
+    Parameters
+    ----------
+    parameter
+        On the CPU. Real numbers take the precision of `x`; integers and truth values keep their type.
+    x
+        The batch.
+
+    Returns
+    -------
+    Tensor, shape of `parameter`
+    """
+    dtype = x.dtype if parameter.is_floating_point() else parameter.dtype
+    return parameter.to(x.device, dtype, non_blocking=True)
 
 
 @lru_cache(maxsize=256)
