@@ -28,7 +28,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 StoreOption = Annotated[
     Path | None,
     typer.Option(
-        "--store", envvar="BENCH_STORE", help="Where results are kept.", show_default="~/.local/share/bench", metavar="DIR"
+        "--store",
+        envvar="BENCH_STORE",
+        help="Where results are kept.",
+        show_default="~/.local/share/bench",
+        metavar="DIR",
     ),
 ]
 
@@ -71,7 +75,9 @@ def run(
     ] = None,
     store: StoreOption = None,
     registry: RegistryOption = None,
-    epochs: Annotated[int | None, typer.Option(help="Override the recipe's length: visits to each clip.", min=1)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Override the recipe's length: visits to each clip.", min=1)
+    ] = None,
     pairs: Annotated[int | None, typer.Option(help="Override the recipe's length: pairs of views.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Override the recipe's pairs per step.", min=2)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Override the recipe's learning rate.")] = None,
@@ -122,7 +128,9 @@ def run(
         _print([vars(step) for step in steps] if as_json else plan_table(steps))
         return
     if data is None:
-        reporter.say("No --data given: using the STAND-IN, synthetic music whose scores mean nothing outside this program")
+        reporter.say(
+            "No --data given: using the STAND-IN, synthetic music whose scores mean nothing outside this program"
+        )
     artifacts = engine.scores(runs)
     from benchmark.records import read_record
     from benchmark.tables import score_tables

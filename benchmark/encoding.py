@@ -48,7 +48,9 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
         raise UserError(f"{where}: {named.entry.class_path} is no subclass of encoders.base.Encoder")
     stated = named.entry.args.get("sample_rate", named.entry.sample_rate)
     if encoder.sample_rate != stated:
-        raise UserError(f"{where}: works at {encoder.sample_rate} Hz; say `sample_rate: {encoder.sample_rate}` in its entry")
+        raise UserError(
+            f"{where}: works at {encoder.sample_rate} Hz; say `sample_rate: {encoder.sample_rate}` in its entry"
+        )
     if weights is not None:
         load_weights(encoder, weights)
     return encoder
@@ -62,8 +64,8 @@ def device() -> torch.device:
 def bfloat16_pays(where: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware."""
     if where.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def window_starts(samples: int, encoder: Encoder) -> list[int]:

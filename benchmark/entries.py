@@ -28,7 +28,9 @@ ClassPath = Annotated[str, AfterValidator(_check_class_path)]
 class EncoderEntry(Entry):
     """An encoder: a class, its arguments, and where its weights come from."""
 
-    class_path: ClassPath = Field(alias="class", description="`package.module:Name` of a subclass of `encoders.base.Encoder`")
+    class_path: ClassPath = Field(
+        alias="class", description="`package.module:Name` of a subclass of `encoders.base.Encoder`"
+    )
     args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the class")
     weights: str | None = Field(
         default=None, description="file of weights (.safetensors, .pt, .ckpt), relative to the registry file"
@@ -50,7 +52,9 @@ class EncoderEntry(Entry):
 class DatasetEntry(Entry):
     """A dataset: the class that reads its published layout."""
 
-    class_path: ClassPath = Field(alias="class", description="`package.module:Name` of a subclass of `tasks.base.Dataset`")
+    class_path: ClassPath = Field(
+        alias="class", description="`package.module:Name` of a subclass of `tasks.base.Dataset`"
+    )
     description: str = ""
 
 
@@ -68,7 +72,9 @@ class TaskEntry(Entry):
     """A task: a dataset with labels, a split and metrics."""
 
     dataset: str
-    options: dict[str, str] = Field(default_factory=dict, description="what distinguishes it from the dataset's other tasks")
+    options: dict[str, str] = Field(
+        default_factory=dict, description="what distinguishes it from the dataset's other tasks"
+    )
     metrics: tuple[str, ...] = Field(min_length=1, description="the first one leads")
     corpus: str = Field(description="what encoders are pretrained on unless the command says otherwise")
     protocol: str = Field(description="how it is probed unless the command says otherwise")

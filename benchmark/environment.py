@@ -28,9 +28,7 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def measured() -> Iterator[dict[str, Any]]:
-    """Measure a block; when it has ended, the yielded dict holds ``seconds``, ``peak_memory_bytes`` and, where a
-    GPU was used, ``peak_gpu_memory_bytes`` and ``device``.
-    """
+    """Measure the time and memory of a block; the yielded dict is filled when it has ended."""
     found: dict[str, Any] = {}
     began = time.monotonic()
     own_peak = _reset_peak_memory()

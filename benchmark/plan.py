@@ -1,8 +1,8 @@
-"""From what a user asks for to steps with keys. Nothing is computed here, and nothing that learns is imported.
+r"""From what a user asks for to steps with keys. Nothing is computed here, and nothing that learns is imported.
 
-    standin -> prepare -> label -------------------+
-                 |  \\-> pretrain or initialise     +-> probe -> score record
-                 +------------------ \\-> embed ---+
+standin -> prepare -> label -------------------+
+             |  \-> pretrain or initialise     +-> probe -> score record
+             +------------------ \-> embed ---+
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from benchmark.console import Reporter
 from benchmark.entries import EncoderEntry, RecipeEntry
@@ -228,7 +230,9 @@ class Planner:
 
     def _prepare(self, dataset: str, sample_rate: int) -> Step:
         spec, needs, context = self._source(dataset)
-        return Step("prepare", {**spec, "sample_rate": sample_rate}, needs, f"decode {dataset} at {sample_rate:,} Hz", context)
+        return Step(
+            "prepare", {**spec, "sample_rate": sample_rate}, needs, f"decode {dataset} at {sample_rate:,} Hz", context
+        )
 
     def _encoder_spec(self, named: Named[EncoderEntry]) -> dict[str, Any]:
         return {"class": named.entry.class_path, "args": named.entry.args, "code": code_identity(named)}
@@ -245,7 +249,13 @@ class Planner:
         return Step("initialise", spec, {}, title, context)
 
     def _pretrain(
-        self, named: Named[EncoderEntry], corpus: str, recipe: str, seed: int, sample_rate: int, overrides: Mapping[str, Any]
+        self,
+        named: Named[EncoderEntry],
+        corpus: str,
+        recipe: str,
+        seed: int,
+        sample_rate: int,
+        overrides: Mapping[str, Any],
     ) -> Step:
         corpus_entry = self._registry.corpus(corpus).entry
         recipe_entry = override(self._registry.recipe(recipe).entry, overrides)
@@ -280,13 +290,23 @@ def weights_file(named: Named[EncoderEntry]) -> Path:
 
 
 def override(recipe: RecipeEntry, changes: Mapping[str, Any]) -> RecipeEntry:
-    """`recipe` with some numbers replaced; setting one of `epochs` and `pairs` drops the other."""
+    """`recipe` with some numbers replaced; setting one of `epochs` and `pairs` drops the other.
+
+    Raises
+    ------
+    UserError
+        If a number is out of its range.
+    """
     document = recipe.model_dump()
     for key, value in changes.items():
         if key in ("epochs", "pairs"):
             document["epochs"] = document["pairs"] = None
         document[key] = value
-    return RecipeEntry.model_validate(document)
+    try:
+        return RecipeEntry.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}") from None
 
 
 def unique_steps(runs: Iterable[Run]) -> list[Step]:

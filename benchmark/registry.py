@@ -182,7 +182,7 @@ def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
         raise UserError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if document is None:
+    if root is None:
         return []
     _refuse_duplicate_keys(path, root)
     if not isinstance(document, dict):
@@ -206,7 +206,8 @@ def _validate(path: Path, root: yaml.Node, section: str, name: str, raw: Any) ->
         # Lists in YAML stand for tuples; numbers and text are not converted into one another.
         return SECTIONS[section].model_validate(_tuples(raw) if isinstance(raw, dict) else raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key also leaves the right one missing: name the misspelling.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         location = tuple(first["loc"])
         line = _line(root, (section, name, *location))
         message = first["msg"].removeprefix("Value error, ")
@@ -258,7 +259,9 @@ def _refuse_duplicate_keys(path: Path, node: yaml.Node | None) -> None:
         for key, value in node.value:
             if key.value in seen and key.value != "<<":
                 line = key.start_mark.line + 1
-                raise UserError(f"{path}:{line}: {key.value!r} stands here a second time; first on line {seen[key.value]}")
+                raise UserError(
+                    f"{path}:{line}: {key.value!r} stands here a second time; first on line {seen[key.value]}"
+                )
             seen = {**seen, key.value: key.start_mark.line + 1}
             _refuse_duplicate_keys(path, value)
     elif isinstance(node, yaml.SequenceNode):

@@ -63,7 +63,9 @@ def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
     except (ImportError, ValueError):
         spec = None
     if spec is None:
-        raise UserError(f"{named.file}:{named.line}: {named.name}: there is no module {top!r} for {named.entry.class_path}")
+        raise UserError(
+            f"{named.file}:{named.line}: {named.name}: there is no module {top!r} for {named.entry.class_path}"
+        )
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     files = sorted(file for folder in folders for file in folder.rglob("*.py"))
     if not folders and spec.origin:

@@ -97,7 +97,7 @@ class Store:
             strangers = [p.name for p in self.root.iterdir() if not p.name.startswith(".")]
             if strangers and set(strangers) - {"artifacts", "work", "digests.json"}:
                 raise UserError(
-                    f"{self.root}: is neither empty nor a store (it holds {sorted(strangers)[0]!r}); name another folder"
+                    f"{self.root}: is neither empty nor a store (it holds {min(strangers)!r}); name another folder"
                 ) from None
             write_atomically(marker, f"{FORMAT}\n".encode())
             return
@@ -130,7 +130,7 @@ class Store:
     def _file_is_whole(path: Path, facts: Mapping[str, Any]) -> bool:
         if path.stat().st_size != facts["bytes"]:
             return False
-        return facts["bytes"] > HASHED_ON_USE or digest_file(path) == facts["sha256"]
+        return bool(facts["bytes"] > HASHED_ON_USE or digest_file(path) == facts["sha256"])
 
     def finish(self, kind: str, key: str, manifest: Mapping[str, Any]) -> Artifact:
         """Turn a step's work folder into its artifact, in one rename.

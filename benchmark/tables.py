@@ -33,8 +33,9 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     metrics = list(first.metrics)
     lead = first.metrics[metrics[0]]
     labels = lead.n_labels + len(first.unscored_labels)
+    data = "the STAND-IN: synthetic audio, not comparable with published scores"
     title = (
-        f"{first.task} on {'the STAND-IN: synthetic audio, not comparable with published scores' if first.data == 'stand-in' else 'real data'}\n"
+        f"{first.task} on {data if first.data == 'stand-in' else 'real data'}\n"
         f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, {lead.n_labels} of {labels} labels, "
         f"macro average, {lead.level:.0%} bootstrap intervals over test clips"
     )

@@ -21,9 +21,7 @@ class Interval:
     level: float
 
 
-def replicate_counts(
-    groups: NDArray[np.generic], replicates: int, seed: int
-) -> Iterator[NDArray[np.float32]]:
+def replicate_counts(groups: NDArray[np.generic], replicates: int, seed: int) -> Iterator[NDArray[np.float32]]:
     """How often each bootstrap replicate holds each clip, in blocks of replicates.
 
     Parameters

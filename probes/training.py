@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -151,7 +152,7 @@ def _build(
 ) -> nn.Sequential:
     layers: list[nn.Module] = [Standardise(features)] if settings.standardise else []
     widths: Sequence[int] = (features.shape[1], *settings.hidden, outputs)
-    for i, (width_in, width_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (width_in, width_out) in enumerate(pairwise(widths)):
         layer = nn.Linear(width_in, width_out)
         # PyTorch's default for linear layers, drawn from the probe's own generator.
         bound = width_in**-0.5
@@ -179,12 +180,12 @@ def _loss(model: nn.Module, x: Tensor, y: Tensor, kind: Kind) -> float:
     return sum(parts) / len(x)
 
 
-_LOSSES = {
+_LOSSES: dict[Kind, Callable[[Tensor, Tensor], Tensor]] = {
     "multilabel": F.binary_cross_entropy_with_logits,
     "multiclass": F.cross_entropy,
     "regression": F.mse_loss,
 }
-_LINKS = {
+_LINKS: dict[Kind, Callable[[Tensor], Tensor]] = {
     "multilabel": torch.sigmoid,
     "multiclass": lambda outputs: torch.softmax(outputs, dim=-1),
     "regression": lambda outputs: outputs,

@@ -66,18 +66,15 @@ def scorable(labels: NDArray[np.generic]) -> NDArray[np.bool_]:
 
 
 def macro(per_label: Array) -> Array:
-    """Mean over the last axis of values that are defined; a bootstrap replicate may lack a rare label's positives.
+    """Mean over the last axis of the values that are defined; NaN where none is.
 
-    Raises
-    ------
-    ValueError
-        If a row has no defined value at all.
+    Labels that the test set cannot score are to be left out beforehand (see `scorable`). What is then still
+    undefined is a bootstrap replicate that happens to lack a rare label's positives.
     """
     defined = ~np.isnan(per_label)
-    if not defined.any(axis=-1).all():
-        raise ValueError("no label has both a positive and a negative clip")
     total = np.where(defined, per_label, 0.0).sum(axis=-1)
-    return np.asarray(total / defined.sum(axis=-1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / defined.sum(axis=-1))
 
 
 def _by_label(

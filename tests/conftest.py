@@ -71,12 +71,34 @@ def make_mtt(root: Path, per_folder: dict[str, int], seconds: float = 2.0) -> di
             name = f"{folder}/artist_{folder}-album_{k // 2}-{number:02}-title-0-29.mp3"
             tags = {tag for i, tag in enumerate(TOP_TAGS[:6]) if (number + i) % (i + 2) == 0}
             rows.append([str(number), *("1" if tag in tags else "0" for tag in TAG_COLUMNS), name])
-            info.append([str(number), "1", f"title {number}", f"artist {folder}", f"album {k // 2}", "u", "0",
-                         str(int(seconds)), "o", name])
+            info.append(
+                [
+                    str(number),
+                    "1",
+                    f"title {number}",
+                    f"artist {folder}",
+                    f"album {k // 2}",
+                    "u",
+                    "0",
+                    str(int(seconds)),
+                    "o",
+                    name,
+                ]
+            )
             paths[str(number)] = root / name
             write_mp3(root / name, tone(seconds, 16_000, number), 16_000)
-    header = ["clip_id", "track_number", "title", "artist", "album", "url", "segmentStart", "segmentEnd", "original_url",
-              "mp3_path"]
+    header = [
+        "clip_id",
+        "track_number",
+        "title",
+        "artist",
+        "album",
+        "url",
+        "segmentStart",
+        "segmentEnd",
+        "original_url",
+        "mp3_path",
+    ]
     write_table(root / "annotations_final.csv", [columns, *rows])
     write_table(root / "clip_info_final.csv", [header, *info])
     return paths
@@ -105,7 +127,12 @@ def bench(*arguments: object, cwd: Path | None = None, timeout: float = 300) -> 
     environment = {key: value for key, value in os.environ.items() if not key.startswith("BENCH_")}
     return subprocess.run(
         [str(Path(sys.executable).with_name("bench")), *map(str, arguments)],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 

@@ -96,11 +96,18 @@ def test_layers_of_published_weights(name):
     if name == "SampleCNN":  # its golden layers are per module, pooled and not
         assert outputs["block_11"].mean().item() == pytest.approx(golden["__representation__"].mean(), abs=1e-4)
         return
-    published = {ours.removesuffix(".conv."): theirs.removesuffix(".layers.0.")
-                 for ours, theirs in published_prefixes(encoder).items() if ours.endswith(".conv.")}
+    published = {
+        ours.removesuffix(".conv."): theirs.removesuffix(".layers.0.")
+        for ours, theirs in published_prefixes(encoder).items()
+        if ours.endswith(".conv.")
+    }
     for ours, theirs in published.items():
         room, _, index = ours.partition(".")
-        layer = {"contractive": f"contractive_{index}", "bottleneck": "bottleneck", "tail": f"tail_{int(index or 0) + 1}"}
+        layer = {
+            "contractive": f"contractive_{index}",
+            "bottleneck": "bottleneck",
+            "tail": f"tail_{int(index or 0) + 1}",
+        }
         layer["expansive"] = f"expansive_{3 - int(index or 0)}"
         assert outputs[layer[room]].mean().item() == pytest.approx(expected[theirs]["mean"], abs=2e-5), theirs
 
@@ -166,7 +173,13 @@ def test_expansive_variants_skip_published_numbers():
 
 def test_deeper_variants_have_published_names():
     names = set(published_prefixes(TUNe(filters=9, contractive=6, expansive=6)).values())
-    assert {"deeperDown1.layers.0.", "deeperDown2.layers.0.", "transposedDeeper2.", "deeperUp1.layers.1.", "conv9.layers.0."} <= names
+    assert {
+        "deeperDown1.layers.0.",
+        "deeperDown2.layers.0.",
+        "transposedDeeper2.",
+        "deeperUp1.layers.1.",
+        "conv9.layers.0.",
+    } <= names
 
 
 @settings(max_examples=20, deadline=None)
@@ -176,7 +189,9 @@ def test_any_valid_shape_gives_the_representation_size_it_was_asked_for(contract
     plus = data.draw(st.booleans())
     tail = data.draw(st.integers(expansive if plus else 1, 5))
     dim = data.draw(st.integers(1, 40))
-    encoder = TUNe(filters=2, contractive=contractive, expansive=expansive, tail=tail, plus=plus, dim=dim, window=19_683)
+    encoder = TUNe(
+        filters=2, contractive=contractive, expansive=expansive, tail=tail, plus=plus, dim=dim, window=19_683
+    )
     with torch.inference_mode():
         representation, outputs = encoder.eval().represent(torch.randn(2, 1, 19_683), encoder.layers())
     assert representation.shape == (2, dim)

@@ -136,6 +136,7 @@ def _journal_of(root: Path, work: Path, monkeypatched) -> list[dict]:
 
     kept: list[dict] = []
     with pytest.MonkeyPatch.context() as patch:
+
         def keep(self, missing_ok=False):
             if self.name == prepare.JOURNAL:
                 kept.extend(json.loads(line) for line in self.read_text().splitlines())
@@ -152,7 +153,9 @@ def test_a_file_that_kills_the_decoder_is_told_from_its_neighbours(tmp_path):
     dataset_clips = prepare.load_class(
         Named("m", DatasetEntry.model_validate({"class": "tasks.magnatagatune:MagnaTagATune"}), Path("r.yaml"), 1)
     )(root).clips()
-    outcomes = list(prepare._decode_all(root, [*dataset_clips[:2], _Deadly(dataset_clips[2]), *dataset_clips[3:]], 22_050))
+    outcomes = list(
+        prepare._decode_all(root, [*dataset_clips[:2], _Deadly(dataset_clips[2]), *dataset_clips[3:]], 22_050)
+    )
     assert [outcome.failure for outcome in outcomes] == ["", "", "crashes the decoder", "", "", ""]
 
 

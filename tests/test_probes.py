@@ -30,7 +30,9 @@ def test_linear_probe_learns_what_is_linear():
 
 
 def test_same_seed_same_probe():
-    first, again, other = (train_probe(tagged(100, 0), tagged(50, 1), "multilabel", 3, LINEAR, seed=s) for s in (4, 4, 5))
+    first, again, other = (
+        train_probe(tagged(100, 0), tagged(50, 1), "multilabel", 3, LINEAR, seed=s) for s in (4, 4, 5)
+    )
     x = tagged(20, 2).features
     assert np.array_equal(first.predict(x), again.predict(x))
     assert not np.array_equal(first.predict(x), other.predict(x))
@@ -77,7 +79,10 @@ def test_standardising_makes_scale_irrelevant():
     scaled = train_probe(
         Examples(train.features * scale + 5, train.labels),
         Examples(valid.features * scale + 5, valid.labels),
-        "multilabel", 3, settings, seed=0,
+        "multilabel",
+        3,
+        settings,
+        seed=0,
     )
     np.testing.assert_allclose(scaled.predict(valid.features * scale + 5), plain.predict(valid.features), atol=0.02)
 
@@ -100,7 +105,9 @@ def test_features_that_never_vary_do_no_harm():
     x = np.ones((50, 3), np.float32)
     labels = np.random.default_rng(0).integers(0, 2, (50, 2))
     settings = ProbeSettings((), True, 16, 1e-2, 0, 5, 5)
-    assert np.isfinite(train_probe(Examples(x, labels), Examples(x, labels), "multilabel", 2, settings, 0).predict(x)).all()
+    assert np.isfinite(
+        train_probe(Examples(x, labels), Examples(x, labels), "multilabel", 2, settings, 0).predict(x)
+    ).all()
 
 
 def test_no_examples_is_an_error():

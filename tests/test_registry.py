@@ -64,28 +64,47 @@ def test_installed_packages_add_entries_without_being_run(tmp_path, monkeypatch)
 
 
 def test_numbers_may_be_written_as_everyone_does(tmp_path):
-    text = "protocols:\n  p: {source: x, examples: windows, standardise: true, hidden: [], batch: 8, learning_rate: 3e-4," \
+    text = (
+        "protocols:\n  p: {source: x, examples: windows, standardise: true, hidden: [], batch: 8, learning_rate: 3e-4,"
         " weight_decay: 1e-6, max_epochs: 5, patience: 2}\n"
+    )
     assert load_registry([overlay(tmp_path, text)]).protocol("p").entry.learning_rate == 3e-4
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("encoders:\n  a:\n    clas: x:Y\n", "/over.yaml:3: encoders.a.clas: unknown key 'clas'. Did you mean 'class'?"),
+        (
+            "encoders:\n  a:\n    clas: x:Y\n",
+            "/over.yaml:3: encoders.a.clas: unknown key 'clas'. Did you mean 'class'?",
+        ),
         ("encoders:\n  a:\n    args: {}\n", "/over.yaml:2: encoders.a.class: Field required"),
-        ("encoders:\n  a:\n    class: nonsense\n", "/over.yaml:3: encoders.a.class: must look like package.module:Name"),
+        (
+            "encoders:\n  a:\n    class: nonsense\n",
+            "/over.yaml:3: encoders.a.class: must look like package.module:Name",
+        ),
         ("encodrs: {}\n", "/over.yaml:1: unknown section 'encodrs'. Did you mean 'encoders'?"),
-        ("encoders:\n  a: {class: 'x:Y'}\n  a: {class: 'x:Z'}\n", "/over.yaml:3: 'a' stands here a second time; first on line 2"),
+        (
+            "encoders:\n  a: {class: 'x:Y'}\n  a: {class: 'x:Z'}\n",
+            "/over.yaml:3: 'a' stands here a second time; first on line 2",
+        ),
         ("encoders:\n  - a\n", "/over.yaml:1: encoders: must map names to entries"),
         ("- a\n", "/over.yaml:1: a registry is a mapping"),
         ("encoders: {a: [}\n", "/over.yaml:1: not valid YAML"),
         ("encoders:\n\ta: 1\n", "/over.yaml:2: not valid YAML"),
-        ("encoders:\n  a: !!python/object/apply:os.system ['true']\n", "not valid YAML: could not determine a constructor"),
+        (
+            "encoders:\n  a: !!python/object/apply:os.system ['true']\n",
+            "not valid YAML: could not determine a constructor",
+        ),
         ("encoders:\n  1: {class: 'x:Y'}\n", "/over.yaml:2: encoders: the name 1 must be text"),
-        ("tasks:\n  t: {dataset: magnatagtune, metrics: [roc_auc], corpus: magnatagatune, protocol: linear}\n",
-         "/over.yaml:2: t: unknown dataset 'magnatagtune'. Did you mean 'magnatagatune'?"),
-        ("corpora:\n  c: {dataset: magnatagatune, splits: [trian]}\n", "/over.yaml:2: corpora.c.splits.0: Input should be 'train'"),
+        (
+            "tasks:\n  t: {dataset: magnatagtune, metrics: [roc_auc], corpus: magnatagatune, protocol: linear}\n",
+            "/over.yaml:2: t: unknown dataset 'magnatagtune'. Did you mean 'magnatagatune'?",
+        ),
+        (
+            "corpora:\n  c: {dataset: magnatagatune, splits: [trian]}\n",
+            "/over.yaml:2: corpora.c.splits.0: Input should be 'train'",
+        ),
     ],
 )
 def test_errors_name_file_line_key_and_remedy(tmp_path, text, expected):
@@ -116,7 +135,12 @@ def test_unreadable_files_are_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("section", "wrong", "near"),
-    [("encoder", "tune_pluss", "tune_plus"), ("task", "mt", "mtt"), ("recipe", "clmr", "clmr-v2"), ("protocol", "clmr-liner", "clmr-linear")],
+    [
+        ("encoder", "tune_pluss", "tune_plus"),
+        ("task", "mt", "mtt"),
+        ("recipe", "clmr", "clmr-v2"),
+        ("protocol", "clmr-liner", "clmr-linear"),
+    ],
 )
 def test_unknown_names_bring_up_the_nearest(section, wrong, near):
     with pytest.raises(UserError, match=f"unknown {section} '{wrong}'. Did you mean '{near}'"):

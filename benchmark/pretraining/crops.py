@@ -110,13 +110,11 @@ class Crops:
             self._pending.clear()
         ahead = self._pending[-1][0] + 1 if self._pending else number
         for step in range(ahead, min(number + AHEAD, last) + 1):
-            self._pending.append((step, self._pool.submit(lambda s=step: self._cut_on_host(*sampler.step(s)))))
+            self._pending.append((step, self._pool.submit(self._cut_on_host, *sampler.step(step))))
         return self._pending.popleft()[1].result().to(self._device, non_blocking=True)
 
     def _cut_on_host(self, clips: NDArray[np.int64], starts: NDArray[np.int64]) -> Tensor:
-        out = torch.empty(
-            (VIEWS, len(clips), self._window), dtype=torch.int16, pin_memory=self._device.type == "cuda"
-        )
+        out = torch.empty((VIEWS, len(clips), self._window), dtype=torch.int16, pin_memory=self._device.type == "cuda")
         rows = out.numpy()
         for row, (clip, pair) in enumerate(zip(self._at[clips].tolist(), starts.tolist(), strict=True)):
             for view, start in enumerate(pair):

@@ -46,7 +46,8 @@ class ContrastiveModule(pl.LightningModule):
         super().__init__()
         self.encoder = encoder
         self.projector = build_projector(recipe.projector, encoder.dim, seed)
-        self.losses: list[tuple[int, float]] = []
+        #: Number and loss of every step so far; tensors, so that no step waits for the device.
+        self.losses: list[tuple[int, Tensor]] = []
         self._recipe = recipe
         self._chain = AugmentationChain(recipe.augmentation, encoder.sample_rate)
         self._crops = crops
@@ -60,7 +61,8 @@ class ContrastiveModule(pl.LightningModule):
         crops = self._crops.cut_step(self._sampler, number, self._steps - 1)
         views = self.augment(crops, number)
         # The views go through one after the other: each has batch statistics of its own, as in CLMR.
-        loss = ntxent(*(self.projector(self.encoder(view)).float() for view in views), self._recipe.temperature)
+        z_i, z_j = (self.projector(self.encoder(view)).float() for view in views)
+        loss = ntxent(z_i, z_j, self._recipe.temperature)
         self.losses.append((number, loss.detach()))
         return loss
 
@@ -69,7 +71,7 @@ class ContrastiveModule(pl.LightningModule):
         generator = torch.Generator().manual_seed(_mix(self._seed, number))
         with torch.no_grad(), torch.autocast(crops.device.type, enabled=False):
             flat = to_waveform(crops).flatten(0, 1)
-            return self._chain(flat, generator).unflatten(0, crops.shape[:2]).unsqueeze(2)
+            return self._chain(flat, generator).view(*crops.shape[:2], 1, -1)
 
     def project(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Projections [N, D] of both views of held-out crops [2, N, T]; the same augmentation at every call."""
@@ -93,7 +95,7 @@ class ContrastiveModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Go on with the loss curve of the interrupted attempt."""
-        self.losses = [(int(number), float(loss)) for number, loss in checkpoint["losses"]]
+        self.losses = [(int(number), torch.tensor(loss)) for number, loss in checkpoint["losses"]]
 
 
 def build_projector(settings: Projector, dim: int, seed: int) -> nn.Module:

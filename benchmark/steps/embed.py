@@ -33,8 +33,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
 
     marker = work / PROGRESS
     done = int(marker.read_text()) if marker.exists() else 0
-    mode = "r+" if done else "w+"
-    rows = np.memmap(work / ROWS, dtype=np.float32, mode=mode, shape=(windows, encoder.dim))
+    rows = np.memmap(work / ROWS, np.float32, "r+" if done else "w+", shape=(windows, encoder.dim))
     encode = BatchEncoder(encoder)
     with reporter.progress(step.title, windows, "windows", done) as advance:
         for chunk in _chunks(pcm, encoder, first, done, CHUNK if encode.device.type == "cuda" else encode.batch):
@@ -72,9 +71,7 @@ def _chunks(
         yield chunk
 
 
-def _clips_from(
-    clips: Sequence[PcmClip], first: NDArray[np.int64], done: int
-) -> Iterator[tuple[PcmClip, int]]:
+def _clips_from(clips: Sequence[PcmClip], first: NDArray[np.int64], done: int) -> Iterator[tuple[PcmClip, int]]:
     for clip, row, end in zip(clips, first[:-1].tolist(), first[1:].tolist(), strict=True):
         if end > done:
             yield clip, row

@@ -93,7 +93,9 @@ def _entry(clip: Clip, outcome: _Outcome, start: int, known: bool) -> dict[str, 
                 digest=hashlib.blake2b(outcome.pcm, digest_size=16).hexdigest(),
             )
         ),
-        "problem": asdict(Problem(clip.id, clip.path, problem, used=not outcome.failure, known=known)) if problem else None,
+        "problem": asdict(Problem(clip.id, clip.path, problem, used=not outcome.failure, known=known))
+        if problem
+        else None,
     }
 
 

@@ -6,19 +6,19 @@ import csv
 import json
 import logging
 import math
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from benchmark.console import Advance, Reporter
 from benchmark.encoding import bfloat16_pays, build_encoder, device
@@ -39,8 +39,9 @@ from encoders.weights import save_weights
 CHECKPOINT = "last.ckpt"
 CURVE = "losses.csv"
 CARD = "card.json"
-#: Seconds of training that a kill can cost.
-CHECKPOINT_EVERY = timedelta(seconds=30)
+#: The state is saved when at least this long has passed [s], and this many times what saving took the last time.
+CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SHARE = 50
 #: Held-out clips whose positive pairs are looked for among one another.
 HELD_OUT = 64
 #: Steps at either end of the curve whose mean losses are compared.
@@ -134,9 +135,6 @@ def _fit(
     title: str,
     reporter: Reporter,
 ) -> None:
-    checkpoint = ModelCheckpoint(
-        dirpath=work, filename="last", train_time_interval=CHECKPOINT_EVERY, save_top_k=1, enable_version_counter=False
-    )
     resume = work / CHECKPOINT
     done = _steps_done(resume)
     with _quiet(), reporter.progress(title, steps * recipe.batch, "pairs", done * recipe.batch) as advance:
@@ -146,18 +144,19 @@ def _fit(
             precision=precision,  # type: ignore[arg-type]
             max_steps=steps,
             max_epochs=-1,
-            callbacks=[checkpoint, _Pace(advance, recipe.batch)],
+            callbacks=[_Pace(advance, recipe.batch), _Checkpoints(resume)],
+            enable_checkpointing=False,
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
         # The module cuts its own batches; the loader only counts steps.
-        counter: Any = DataLoader(range(steps), batch_size=None)
+        counter: Any = DataLoader(cast("Dataset[int]", range(steps)), batch_size=None)
         try:
             trainer.fit(module, counter, ckpt_path=resume if done else None, weights_only=True)
         except SystemExit:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from None
-    trainer.save_checkpoint(resume)
+    _save(trainer, resume)
 
 
 def _steps_done(checkpoint: Path) -> int:
@@ -178,7 +177,35 @@ class _Pace(Callback):
     ) -> None:
         self._advance(self._batch)
         if not torch.isfinite(outputs["loss"]):
-            raise UserError(f"the contrastive loss is {outputs['loss'].item()} at step {trainer.global_step}; lower --learning-rate")
+            raise UserError(
+                f"the contrastive loss is {outputs['loss'].item()} at step {trainer.global_step}; lower --learning-rate"
+            )
+
+
+class _Checkpoints(Callback):
+    """Saves the state often enough that a kill costs little, and seldom enough that saving costs little."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._saved = time.monotonic()
+        self._cost = 0.0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        passed = time.monotonic() - self._saved
+        if trainer.strategy.broadcast(passed >= max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self._cost)):
+            began = time.monotonic()
+            _save(trainer, self._path)
+            self._saved = time.monotonic()
+            self._cost = self._saved - began
+
+
+def _save(trainer: pl.Trainer, path: Path) -> None:
+    """Write the training state beside `path` first: a kill in the midst leaves the one before."""
+    part = path.with_suffix(".part")
+    trainer.save_checkpoint(part, weights_only=False)
+    part.replace(path)
 
 
 @contextmanager

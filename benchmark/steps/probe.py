@@ -14,6 +14,7 @@ from benchmark.console import Reporter
 from benchmark.embeddings import open_embeddings
 from benchmark.encoding import device
 from benchmark.environment import versions
+from benchmark.errors import UserError
 from benchmark.pcm import PcmClip, read_lines
 from benchmark.plan import Step
 from benchmark.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, step_costs
@@ -61,6 +62,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     clip_ids = np.array(task.clip_ids)[is_test]
     constant = np.broadcast_to(task.labels[task.splits == "train"].mean(axis=0), labels.shape)
     scored = scorable(labels)
+    if not scored.any():
+        raise UserError(f"{step.title}: no label has both a positive and a negative clip among {len(labels)} test clips")
     metrics = {
         name: _score(name, labels[:, scored], predictions[:, scored], constant[:, scored], task, scored)
         for name in step.spec["metrics"]
@@ -92,7 +95,10 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
             "valid_loss": probe.valid_losses[probe.best_epoch],
         },
         pretraining=weights["facts"] if weights["kind"] == "pretrain" else None,
-        spec={"probe": step.spec, "lineage": {key: {"kind": e["kind"], "spec": e["spec"]} for key, e in lineage.items()}},
+        spec={
+            "probe": step.spec,
+            "lineage": {key: {"kind": e["kind"], "spec": e["spec"]} for key, e in lineage.items()},
+        },
         weights_sha256=weights["files"][WEIGHTS]["sha256"],
         parameters=weights["facts"]["parameters"],
         dim=weights["facts"]["dim"],
@@ -118,6 +124,8 @@ def _score(
     replicates = np.concatenate(
         [macro(metric(labels, predictions, counts)) for counts in replicate_counts(groups, REPLICATES, BOOTSTRAP_SEED)]
     )
+    # On a handful of clips a replicate may hold no label that can be scored at all; the record says how many do.
+    replicates = replicates[~np.isnan(replicates)]
     interval = percentile_interval(replicates)
     names = [label for label, ok in zip(task.label_names, scored, strict=True) if ok]
     return Score(
