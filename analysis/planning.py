@@ -1,0 +1,230 @@
+"""Results of ``bench design``: proposed runs with their balance and aliasing, and the size of a study."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import AnalysisError
+from analysis.aliasing import alias_matrix, worst_alias
+from analysis.expressions import derive as derive_columns
+from analysis.expressions import where as keep_where
+from analysis.fractional import Candidates, level_text, next_runs, replay
+from analysis.output import write_json
+from analysis.power import contrast_power, repeats_needed, spreads_from_json, tasks_needed
+from analysis.tables import need, read_table
+
+
+def parse_factors(texts: list[str]) -> dict[str, list[Any]]:
+    """Read ``name=level,level,...`` texts; levels that are all numbers become numbers.
+
+    Raises
+    ------
+    AnalysisError
+        If a text has no name, or a name comes twice.
+    """
+    result: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        levels: list[Any] = [value.strip() for value in values.split(",") if value.strip()]
+        if not equals or not name.strip() or not levels:
+            raise AnalysisError(f"--factor {text!r}: write NAME=LEVEL,LEVEL,... for example self=0,1")
+        if name.strip() in result:
+            raise AnalysisError(f"--factor {name.strip()!r} is given twice: list all its levels once")
+        with suppress(ValueError):
+            levels = [float(value) for value in levels]
+        result[name.strip()] = levels
+    return result
+
+
+def design_result(
+    factors: list[str],
+    *,
+    candidates: str | Path | pd.DataFrame | None,
+    derive: list[str],
+    where: str | None,
+    keep_out: list[str],
+    start: str | Path | pd.DataFrame | None,
+    runs: int,
+    seed: int,
+    replay_of: str | Path | pd.DataFrame | None,
+) -> tuple[dict[str, Any], pd.DataFrame | None]:
+    """Propose runs, judge a sequence, and describe the design; see `analysis.commands.design`.
+
+    Returns
+    -------
+    result : dict
+    matrix : DataFrame or None
+        Alias matrix of the design, earlier runs included; None while it has fewer than two runs.
+    """
+    if factors and candidates is not None:
+        raise AnalysisError("give either --factor or --candidates, not both: candidates already list every run")
+    if candidates is not None:
+        listed = read_table(candidates)
+        listed = derive_columns(listed, derive) if derive else listed
+        listed = keep_where(listed, where) if where else listed
+        possible = Candidates.from_table(listed, keep_out=keep_out)
+    else:
+        possible = Candidates.from_levels(parse_factors(factors), derive, where, keep_out)
+        need(possible.table, keep_out)
+    before = None
+    if start is not None:
+        before = read_table(start)
+        missing = [text for text in derive if text.partition("=")[0].strip() not in before.columns]
+        before = derive_columns(before, missing) if missing else before
+    result: dict[str, Any] = {
+        "factors": possible.factors,
+        "kept_apart": possible.alias_factors,
+        "candidates": len(possible.table),
+        "start": 0 if before is None else len(before),
+        "runs": [],
+        "steps": [],
+        "unbalance": None,
+        "levels": None,
+        "worst_alias": None,
+        "replay": None,
+    }
+    chosen = None
+    if runs:
+        picks = next_runs(possible, runs, before, seed)
+        chosen = picks.runs
+        result["runs"] = [{name: _plain(value) for name, value in row.items()} for row in picks.runs.to_dict("records")]
+        result["steps"] = [
+            {"unbalance": unbalance, "n_optimal": optimal, "aliasing": aliasing}
+            for unbalance, optimal, aliasing in zip(picks.unbalance, picks.optimal, picks.aliasing, strict=True)
+        ]
+        result["unbalance"] = picks.unbalance[-1]
+        result["levels"] = picks.levels
+    if replay_of is not None:
+        steps = replay(possible, read_table(replay_of), before)
+        result["replay"] = {"runs": len(steps), "optimal": sum(step["optimal"] for step in steps), "steps": steps}
+    made = [frame[possible.factors] for frame in (before, chosen) if frame is not None]
+    matrix = None
+    if sum(len(frame) for frame in made) > 1:
+        whole = pd.concat([frame.map(level_text) for frame in made], ignore_index=True)
+        varied = [name for name in possible.factors if len(set(whole[name])) > 1]
+        if len(varied) > 1:
+            matrix = alias_matrix(whole, varied)
+            apart = [i for i, name in enumerate(matrix.attrs["owner"]) if name in possible.alias_factors]
+            value, a, b = worst_alias(matrix.iloc[apart, apart])
+            result["worst_alias"] = {"value": value, "a": a, "b": b}
+    return result, matrix
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def power_result(
+    source: str | Path | None,
+    difference: float | None,
+    levels: list[str],
+    *,
+    power: float,
+    alpha: float,
+    tasks: int | None,
+    repeats: float | None,
+) -> dict[str, Any]:
+    """Say how many tasks, or scores per cell, detect a difference between levels of an analysis.
+
+    Parameters
+    ----------
+    source : path
+        ``analysis.json``.
+    difference : float
+        [standard deviations of a task's scores]
+    levels : list of str
+        Two levels, or none for every pair.
+    power, alpha, tasks, repeats
+        As in `analysis.commands.design`.
+
+    Raises
+    ------
+    AnalysisError
+        If either of the first two is missing, or the analysis has no such levels.
+    """
+    if source is None or difference is None:
+        raise AnalysisError("planning needs both --analysis FILE (an analysis.json) and --difference D, say 0.2")
+    try:
+        fitted = json.loads(Path(source).read_text(encoding="utf-8"))
+        planning = spreads_from_json(fitted["planning"])
+        present = int(fitted["table"]["tasks"])
+    except OSError as error:
+        raise AnalysisError(f"--analysis {source}: cannot be read ({error.strerror}); name an analysis.json") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AnalysisError(f"--analysis {source}: is no analysis.json of bench analyze; make one first") from error
+    if not planning:
+        raise AnalysisError(
+            f"--analysis {source}: model ordinal has no levels to plan for; analyse with --model factor"
+        )
+    unknown = [level for level in levels if level not in planning]
+    if unknown or len(levels) not in (0, 2):
+        known = ", ".join(planning)
+        raise AnalysisError(f"--levels {','.join(levels)!r}: name two of the analysis's levels ({known}), or none")
+    pairs = [(levels[0], levels[1])] if levels else list(combinations(planning, 2))
+    every = []
+    for a, b in pairs:
+        low, high = planning[a], planning[b]
+        fixed_tasks = tasks or max(2, present)
+        fixed_repeats = repeats or max(1.0, 0.5 * (low.repeats + high.repeats))
+        every.append(
+            {
+                "a": a,
+                "b": b,
+                "tasks": fixed_tasks,
+                "repeats": fixed_repeats,
+                "power_now": contrast_power(low, high, difference, fixed_tasks, fixed_repeats, alpha),
+                "tasks_needed": tasks_needed(low, high, difference, fixed_repeats, power, alpha),
+                "tasks_needed_holm": tasks_needed(low, high, difference, fixed_repeats, power, alpha / len(pairs)),
+                "repeats_needed": repeats_needed(low, high, difference, fixed_tasks, power, alpha),
+            }
+        )
+    return {
+        "difference": difference,
+        "power": power,
+        "alpha": alpha,
+        "pairs": every,
+        "summary": _say(every, difference),
+    }
+
+
+def _say(pairs: list[dict[str, Any]], difference: float) -> list[str]:
+    lines = []
+    for pair in pairs:
+        need_tasks = pair["tasks_needed"]
+        more = f"needs {need_tasks} tasks" if need_tasks else "cannot be had with any number of tasks tried"
+        seeds = pair["repeats_needed"]
+        same = f"{seeds} scores per cell would do" if seeds else "no number of scores per cell is enough"
+        lines.append(
+            f"To tell {pair['a']} from {pair['b']} at a true difference of {difference:g} SD {more} at"
+            f" {pair['repeats']:.3g} scores per cell; on {pair['tasks']} tasks the power is {pair['power_now']:.0%} and"
+            f" {same}."
+        )
+    return lines
+
+
+def write_design(result: dict[str, Any], matrix: pd.DataFrame | None, folder: Path, *, figures: bool) -> None:
+    """Write ``design.json`` and, as far as they were asked for, runs, alias matrix and power as tables and figure."""
+    if result["design"] and result["design"]["runs"]:
+        pd.DataFrame(result["design"]["runs"]).to_csv(folder / "runs.csv", index=False)
+        result["files"].append("runs.csv")
+    if matrix is not None:
+        matrix.to_csv(folder / "alias.csv")
+        result["files"].append("alias.csv")
+        if figures:
+            from analysis import figures as draw
+
+            draw.save(draw.alias(matrix), folder / "alias.png")
+            result["files"].append("alias.png")
+    if result["power"]:
+        pd.DataFrame(result["power"]["pairs"]).to_csv(folder / "power.csv", index=False)
+        result["files"].append("power.csv")
+    result["files"].append("design.json")
+    write_json(result, folder / "design.json")

@@ -1,0 +1,134 @@
+"""Standardised scores: a common scale for tasks whose metrics and difficulties differ.
+
+``y = (score - mean_d) / sd_d`` within task d, with ddof 1, over all of the task's rows (Kim et al. 2020, section 5.2).
+The task's own effect is then zero by construction and the scale is the same everywhere; multiplying a task's scores by
+a positive number or adding one changes nothing. The price: mean and sd are those of whatever was run. Where a strong
+encoder was not run on a task, the task's other scores look better than they would have, so incomplete tables warn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis import AnalysisError
+from analysis.tables import check_comparable, drop_missing_scores, incomplete_cells, labels, numbers
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How one task's scores were standardised: ``(score - mean) / sd``, in units of its metric."""
+
+    mean: float
+    sd: float
+    n: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A long table with standardised scores.
+
+    Attributes
+    ----------
+    table : DataFrame
+        The rows that have a score.
+    y : ndarray, shape [rows]
+        Scores the models see: standardised, or as they were when `natural`.
+    group : str
+        Column of tasks.
+    score : str
+        Column of scores.
+    scales : dict of str to Scale
+        By task, in order of appearance.
+    natural : bool
+        Whether scores were left on their own scale.
+    notes : list of str
+        What a reader must know: rows left out, incomplete tables, stand-in data.
+    """
+
+    table: pd.DataFrame
+    y: NDArray[np.float64]
+    group: str
+    score: str
+    scales: dict[str, Scale]
+    natural: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Scores:
+        """Keep some rows, standardised as they were among all."""
+        table = self.table.loc[mask].reset_index(drop=True)
+        return Scores(table, self.y[mask], self.group, self.score, self.scales, self.natural, self.notes)
+
+
+def standardise(
+    table: pd.DataFrame,
+    score: str = "score",
+    group: str = "task",
+    complete_over: Sequence[str] = (),
+    *,
+    natural: bool = False,
+) -> Scores:
+    """Standardise scores within tasks.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a score.
+    score, group : str
+        Columns of scores and of tasks.
+    complete_over : sequence of str
+        Columns that make a design point; a warning is noted where some task lacks one that another has.
+    natural : bool
+        Check and describe, but leave the scores as they are; only for tasks that share one metric.
+
+    Raises
+    ------
+    AnalysisError
+        If rows cannot be compared (`check_comparable`), a score is no number, or a task has fewer than two scores or
+        scores that are all equal; such tasks are named.
+    """
+    kept, notes = drop_missing_scores(table, score, group)
+    notes += check_comparable(kept, group)
+    raw = numbers(kept, score)
+    codes, tasks = labels(kept, group)
+    if natural and "metric" in kept.columns and len(set(kept["metric"])) > 1:
+        raise AnalysisError("natural scores need one metric in all tasks: standardise, or keep one with --where")
+    y = np.empty_like(raw)
+    scales: dict[str, Scale] = {}
+    constant = []
+    for d, task in enumerate(tasks):
+        rows = codes == d
+        values = raw[rows]
+        sd = float(values.std(ddof=1)) if values.size > 1 else 0.0
+        if sd <= 1e-12 * max(float(np.abs(values).max()), 1e-300):
+            constant.append(f"{task} ({values.size} scores)")
+            continue
+        mean = float(values.mean())
+        metric = str(kept.loc[rows, "metric"].iloc[0]) if "metric" in kept.columns else score
+        scales[task] = Scale(mean, sd, int(values.size), metric)
+        y[rows] = values if natural else (values - mean) / sd
+    if constant:
+        raise AnalysisError(
+            f"tasks whose scores are all equal cannot be standardised: {', '.join(constant)};"
+            f" leave them out with --where '{group} != \"...\"'"
+        )
+    if complete_over:
+        notes += _incomplete_note(kept, group, complete_over)
+    return Scores(kept, y, group, score, scales, natural, notes)
+
+
+def _incomplete_note(table: pd.DataFrame, group: str, by: Sequence[str]) -> list[str]:
+    holes = incomplete_cells(table, group, by)
+    if not holes:
+        return []
+    point, task, found, full = holes[0]
+    return [
+        f"The table is incomplete: {len(holes)} cells have fewer scores than the fullest {group} (first: {point} has"
+        f" {found} on {task}, {full} elsewhere). Each {group} is standardised over what was run, so an absent strong or"
+        " weak level shifts the others' scores there."
+    ]

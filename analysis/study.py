@@ -1,0 +1,220 @@
+"""One analysis, from a table to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError
+from analysis.agreement import protocol_agreement, task_agreement
+from analysis.aliasing import alias_matrix
+from analysis.bootstrap import parametric_bootstrap
+from analysis.components import grid_components, task_components
+from analysis.contrasts import best_probability, pairwise_contrasts
+from analysis.expressions import derive as derive_columns
+from analysis.expressions import evaluate
+from analysis.expressions import where as keep_where
+from analysis.inference import fixed_effects, random_effects
+from analysis.models import MODELS, FittedModel, fit_model
+from analysis.power import level_spreads
+from analysis.scores import Scores, standardise
+from analysis.summary import sentences
+from analysis.tables import GRID_COLUMNS, need, read_table
+
+SCHEMA_VERSION = 1
+FEW_TASKS = 20
+"""Below this many tasks a note warns that Wald and bootstrap intervals are too short."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What figures and tables need beside the result."""
+
+    model: FittedModel
+    alias: pd.DataFrame | None
+
+
+def analysis_result(
+    table: str | Path | pd.DataFrame,
+    *,
+    model: str,
+    score: str,
+    group: str,
+    factor: str | None,
+    covariate: str | None,
+    size: str | None,
+    derive: Sequence[str],
+    where: str | None,
+    sources: Sequence[str],
+    components_where: str | None,
+    bootstrap: int,
+    seed: int,
+    at: float,
+    natural: bool,
+    rank: str | None,
+    protocol: str,
+    simplify: bool,
+) -> tuple[dict[str, Any], Parts]:
+    """Analyse a table; the parameters are those of `analysis.commands.analyze`.
+
+    Returns
+    -------
+    result : dict
+        As ``docs/analysis-schema.md`` describes.
+    parts : Parts
+    """
+    if model not in MODELS:
+        raise AnalysisError(f"unknown model {model!r}: choose --model factor or --model ordinal")
+    data = read_table(table)
+    if derive:
+        data = derive_columns(data, derive)
+    if where:
+        data = keep_where(data, where)
+    if factor is None and model.startswith("factor") and "encoder" in data.columns:
+        factor = "encoder"
+    points = [name for name in (factor or size, covariate) if name]
+    need(data, [score, group, *points, *sources, *([rank] if rank else [])])
+    scores = standardise(data, score, group, points, natural=natural)
+    fitted = fit_model(scores, model, factor=factor, covariate=covariate, size=size, simplify=simplify)
+    draws = parametric_bootstrap(fitted, bootstrap, seed) if bootstrap else None
+    random, residual = random_effects(fitted, draws)
+    notes = list(scores.notes)
+    within: list[dict[str, Any]] = []
+    if sources:
+        chosen = scores
+        if components_where:
+            mask = evaluate(components_where, scores.table)
+            if mask.dtype != np.bool_ or not mask.any():
+                raise AnalysisError(f"--components-where {components_where!r} is no condition, or holds on no row")
+            chosen = scores.keep(mask)
+        within, more = task_components(chosen, sources, bootstrap, seed)
+        notes += more
+    columns = [name for name in GRID_COLUMNS if name in data.columns]
+    columns = list(dict.fromkeys([*columns, *(name for name in (factor or size, group) if name)]))
+    grid, more = grid_components(scores, columns, bootstrap, seed)
+    notes += more + _caveats(fitted, draws is not None)
+    result: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "analysis",
+        "table": _describe(table, scores, fitted),
+        "model": _describe_model(fitted, model, at),
+        "standardisation": {
+            name: {"mean": scale.mean, "sd": scale.sd, "n": scale.n, "metric": scale.metric}
+            for name, scale in scores.scales.items()
+        },
+        "fixed": fixed_effects(fitted, draws),
+        "random": random,
+        "residual_sd": residual,
+        "reml": fitted.reml,
+        "singular": bool(fitted.zero),
+        "contrasts": pairwise_contrasts(fitted, draws, at),
+        "best": {
+            "method": "bootstrap replicates" if draws is not None else "normal draws of the fixed effects",
+            "probability": best_probability(fitted, draws, at, seed),
+        },
+        "components": {"within_task": within, "grid": grid},
+        "agreement": _agreement(scores, rank or factor or size, protocol, bootstrap, seed),
+        "planning": {
+            level: {"between": spread.between, "single": spread.single, "repeats": spread.repeats}
+            for level, spread in level_spreads(fitted).items()
+        },
+        "bootstrap": None
+        if draws is None
+        else {
+            "replicates": draws.replicates,
+            "seed": seed,
+            "unconverged": draws.unconverged,
+            "singular_share": draws.singular_share,
+        },
+        "seed": seed,
+        "notes": notes,
+        "files": [],
+    }
+    result["summary"] = sentences(result)
+    return result, Parts(fitted, _alias(scores, factor, size, covariate, sources))
+
+
+def _caveats(model: FittedModel, bootstrapped: bool) -> list[str]:
+    tasks = len(model.layout.group)
+    notes = []
+    if tasks < FEW_TASKS and model.layout.random:
+        which = "Wald and bootstrap" if bootstrapped else "Wald"
+        notes.append(
+            f"With few tasks {which} intervals are too short; the intervals and p values in these sentences are"
+            " Satterthwaite's, those of differences between levels widened for the standardisation and their p values"
+            " adjusted by Holm's method."
+        )
+    if not model.solution.converged.all():
+        notes.append("The fit stopped before its gradient vanished: do not rely on it, and report the table.")
+    notes.append("Scores that one run has on several tasks are treated as independent given the tasks' random effects.")
+    return notes
+
+
+def _describe(source: str | Path | pd.DataFrame, scores: Scores, model: FittedModel) -> dict[str, Any]:
+    table = scores.table
+    standin = None
+    if "standin" in table.columns:
+        standin = str(table["standin"].iloc[0]).lower() in {"true", "1", "1.0", "yes"}
+    return {
+        "source": None if isinstance(source, pd.DataFrame) else Path(source).name,
+        "rows": len(table),
+        "tasks": len(model.layout.group),
+        "task_names": model.layout.group,
+        "levels": model.layout.levels,
+        "complete": model.complete,
+        "standin": standin,
+    }
+
+
+def _describe_model(model: FittedModel, requested: str, at: float) -> dict[str, Any]:
+    return {
+        "requested": requested,
+        "fitted": model.layout.model,
+        "reason": model.layout.reason,
+        "formula": model.formula,
+        "score": model.columns["score"],
+        "group": model.columns["group"],
+        "factor": model.columns.get("factor"),
+        "covariate": model.columns.get("covariate"),
+        "size": model.columns.get("size"),
+        "at": at,
+        "natural": model.scores.natural,
+        "fixed_effects": model.problem.fixed,
+        "components": model.problem.components,
+        "singular_terms": model.zero,
+        "converged": bool(model.solution.converged[0]),
+        "gradient": float(model.solution.gradient[0]),
+    }
+
+
+def _agreement(scores: Scores, rank: str | None, protocol: str, bootstrap: int, seed: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"ranked": rank, "protocols": None, "protocols_reason": None, "tasks": []}
+    if rank is None:
+        return found
+    need(scores.table, [rank])
+    replicates = max(bootstrap, 200)
+    if len(scores.scales) > 1:
+        found["tasks"] = task_agreement(scores, rank, replicates, seed)
+    if protocol in scores.table.columns and len(set(scores.table[protocol])) > 1:
+        try:
+            found["protocols"] = protocol_agreement(scores, rank, protocol, replicates, seed)
+        except AnalysisError as error:
+            found["protocols_reason"] = str(error)
+    return found
+
+
+def _alias(
+    scores: Scores, factor: str | None, size: str | None, covariate: str | None, sources: Sequence[str]
+) -> pd.DataFrame | None:
+    numeric = [name for name in (size, covariate) if name]
+    names = [name for name in dict.fromkeys([*([factor] if factor else []), *sources]) if name not in numeric]
+    if len(names) + len(numeric) < 2:
+        names += [name for name in GRID_COLUMNS if name in scores.table.columns and name not in names]
+    wide = [name for name in names if scores.table[name].astype(str).unique().size > 40]
+    names = [name for name in names if name not in wide]
+    return alias_matrix(scores.table, names, numeric) if names or numeric else None

@@ -1,0 +1,267 @@
+"""An analysis in plain sentences whose every number is looked up in the analysis itself.
+
+A sentence is written through `Writer.number`, which takes a *path* into the result (``contrasts/3/estimate``), reads
+the value there, formats it, and remembers path and text. A reader, or a test, can so follow every number back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.contrasts import ALPHA
+
+
+class Writer:
+    """Collects sentences about one result.
+
+    Parameters
+    ----------
+    result : dict
+        An analysis, as `analysis.commands.analyze` returns it.
+    """
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        self.result = result
+        self.sentences: list[dict[str, Any]] = []
+        self._numbers: list[dict[str, Any]] = []
+
+    def look(self, *path: str | int) -> Any:
+        """Value at a path."""
+        value: Any = self.result
+        for key in path:
+            value = value[key]
+        return value
+
+    def number(self, *path: str | int, form: str = ".2f", sign: int = 1) -> str:
+        """Format the value at a path, and remember that it was used.
+
+        Parameters
+        ----------
+        path : str or int
+            Keys from the top of the result.
+        form : str
+            Format specification; ``"p"`` for a p value with its relation.
+        sign : int
+            -1 to print the negated value, where a contrast is told the other way round.
+        """
+        value = self.look(*path)
+        if form == "p":
+            text = "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+        else:
+            text = format(value if form == "d" else sign * value, form)
+            text = text.lstrip("-") if not any(digit in text for digit in "123456789") else text
+        self._numbers.append({"path": list(path), "sign": sign, "form": form, "text": text})
+        return text
+
+    def say(self, text: str) -> None:
+        """Finish a sentence."""
+        self.sentences.append({"text": text, "numbers": self._numbers})
+        self._numbers = []
+
+
+def joined(parts: list[str], word: str = "and") -> str:
+    """Join words as prose does.
+
+    Examples
+    --------
+    >>> joined(["a", "b", "c"])
+    'a, b and c'
+    """
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}"
+
+
+def sentences(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Write the summary of an analysis.
+
+    Parameters
+    ----------
+    result : dict
+        An analysis without its ``summary``.
+
+    Returns
+    -------
+    list of dict
+        ``text``, and ``numbers``: for each number in it ``path``, ``sign``, ``form`` and ``text``.
+    """
+    writer = Writer(result)
+    _table(writer)
+    _levels(writer)
+    _slopes(writer)
+    _natural(writer)
+    _best(writer)
+    _random(writer)
+    _components(writer)
+    _agreement(writer)
+    for note in result["notes"]:
+        writer.sentences.append({"text": note, "numbers": None})
+    return writer.sentences
+
+
+def _unit(writer: Writer) -> str:
+    return "" if writer.look("model", "natural") else " SD"
+
+
+def _table(w: Writer) -> None:
+    group = w.look("model", "group")
+    rows, tasks = w.number("table", "rows", form="d"), w.number("table", "tasks", form="d")
+    model = w.look("model", "fitted")
+    w.say(f"{rows} scores over {tasks} tasks ({group}) were analysed with model {model}, fitted by REML.")
+    if w.look("model", "reason"):
+        w.sentences.append({"text": w.look("model", "reason"), "numbers": None})
+
+
+def _interval(w: Writer, *path: str | int, sign: int = 1, form: str = ".2f") -> str:
+    low, high = ("lower", "upper") if sign > 0 else ("upper", "lower")
+    return f"[{w.number(*path, low, form=form, sign=sign)}, {w.number(*path, high, form=form, sign=sign)}]"
+
+
+def _levels(w: Writer) -> None:
+    """One sentence per level: what it exceeds, and what it cannot be told from; every pair is told once."""
+    contrasts = w.look("contrasts")
+    found = [i for i, entry in enumerate(contrasts) if entry["kind"] == "level"]
+    if not found:
+        return
+    order = sorted(
+        {name for i in found for name in (contrasts[i]["a"], contrasts[i]["b"])},
+        key=lambda name: -_height(contrasts, found, name),
+    )
+    told: set[int] = set()
+    for name in order:
+        above, equal = [], []
+        for i in sorted(found, key=lambda i: -abs(contrasts[i]["estimate"])):
+            entry = contrasts[i]
+            if i in told or name not in (entry["a"], entry["b"]):
+                continue
+            sign = 1 if entry["a"] == name else -1
+            other = entry["b"] if sign > 0 else entry["a"]
+            told.add(i)
+            if not entry["different"]:
+                equal.append(other)
+                continue
+            verb_sign = sign if sign * entry["estimate"] >= 0 else -sign
+            size = w.number("contrasts", i, "estimate", sign=verb_sign)
+            interval = _interval(w, "contrasts", i, "careful", sign=verb_sign)
+            p = w.number("contrasts", i, "careful", "p_holm", form="p")
+            above.append(f"{other} by {size}{_unit(w)} {interval} ({p})")
+        tasks = w.number("table", "tasks", form="d") if above else ""
+        parts = [f"{name} exceeds {joined(above)} over {tasks} tasks"] if above else []
+        if equal:
+            parts.append(f"the data cannot tell {name} from {joined(equal, 'or')}")
+        if parts:
+            text = "; ".join(parts)
+            w.say(f"{text[0].upper() if not above else text[0]}{text[1:]}.")
+
+
+def _height(contrasts: list[dict[str, Any]], found: list[int], name: str) -> float:
+    """Sum of a level's differences to all others, which orders levels as their estimates do."""
+    total = 0.0
+    for i in found:
+        entry = contrasts[i]
+        total += entry["estimate"] * ((entry["a"] == name) - (entry["b"] == name))
+    return total
+
+
+def _slopes(w: Writer) -> None:
+    covariate, unit = w.look("model", "covariate"), _unit(w)
+    clear: list[str] = []
+    unclear: list[str] = []
+    for name, entry in w.look("fixed").items():
+        if entry["kind"] != "slope":
+            continue
+        size, interval = w.number("fixed", name, "estimate"), _interval(w, "fixed", name)
+        word = f"in {entry['level']}" if entry["level"] else f"along {name}"
+        (clear if entry["p"] < ALPHA else unclear).append(f"{size}{unit} {interval} {word}")
+    step = f"one more unit of {covariate}" if not w.look("model", "size") else "one more unit"
+    parts = [f"{step} adds {joined(clear)}"] if clear else []
+    if unclear:
+        parts.append(f"{'no effect' if parts else f'no effect of {step}'} is established where it is {joined(unclear)}")
+    if parts:
+        text = "; ".join(parts)
+        w.say(f"{text[0].upper()}{text[1:]}.")
+
+
+def _natural(w: Writer) -> None:
+    """Say the widest established difference in every task's own units."""
+    contrasts = w.look("contrasts")
+    found = [i for i, entry in enumerate(contrasts) if entry["kind"] == "level" and entry["different"]]
+    if not found or w.look("model", "natural"):
+        return
+    i = max(found, key=lambda i: abs(contrasts[i]["estimate"]))
+    entry = contrasts[i]
+    sign = 1 if entry["estimate"] >= 0 else -1
+    high, low = (entry["a"], entry["b"]) if sign > 0 else (entry["b"], entry["a"])
+    parts = [
+        f"{w.number('contrasts', i, 'natural', task, 'estimate', form='.3g', sign=sign)} {value['metric']} on {task}"
+        for task, value in entry["natural"].items()
+    ]
+    w.say(f"In natural units the average lead of {high} over {low} is worth {joined(parts)}.")
+
+
+def _best(w: Writer) -> None:
+    best = w.look("best", "probability")
+    if not best:
+        return
+    name = max(best, key=lambda level: best[level])
+    share = w.number("best", "probability", name, form=".1%")
+    w.say(f"{name} has the highest expected score in {share} of {w.look('best', 'method')}.")
+
+
+def _random(w: Writer) -> None:
+    zero = [name for name, entry in w.look("random").items() if entry["zero"]]
+    if zero:
+        verb = "is" if len(zero) == 1 else "are"
+        w.say(
+            f"The fit is singular: the variance of {joined(zero)} over tasks {verb} estimated as zero, which is"
+            " information about the table and no failure of the fit."
+        )
+    size = w.number("residual_sd", "estimate")
+    w.say(f"What the model leaves unexplained has a standard deviation of {size}{_unit(w)}.")
+
+
+def _components(w: Writer) -> None:
+    for i, entry in enumerate(w.look("components", "within_task")):
+        if entry["largest"]:
+            share = w.number("components", "within_task", i, "estimate", form=".0f")
+            whole = w.number("components", "within_task", i, "percent_with_residual", form=".0f")
+            w.say(
+                f"Within {entry['group']}, {entry['source']} carries {share} % of the components' variance"
+                f" ({whole} % with the residual)."
+            )
+    grid = w.look("components", "grid")
+    if grid:
+        order = sorted(range(len(grid)), key=lambda i: -grid[i]["estimate"])
+        parts = [
+            f"{grid[i]['term']} {w.number('components', 'grid', i, 'estimate', form='.0f')} %"
+            for i in order
+            if grid[i]["estimate"] >= 1.0
+        ]
+        w.say(f"Of the variance of all scores, the shares are {joined(parts)}.")
+
+
+def _agreement(w: Writer) -> None:
+    agreement = w.look("agreement", "protocols")
+    for i, pair in enumerate(agreement["pairs"] if agreement else ()):
+        place = ("agreement", "protocols", "pairs", i)
+        if pair["estimate"] is None or pair["lower"] is None:
+            continue
+        tau, interval = w.number(*place, "estimate"), _interval(w, *place)
+        change, noise = w.number(*place, "change_share", form=".0%"), w.number(*place, "noise_share", form=".0%")
+        same = (
+            f"the winner changes from {pair['winner_a']} to {pair['winner_b']}"
+            if pair["winner_changes"]
+            else f"both are won by {pair['winner_a']}"
+        )
+        w.say(
+            f"Protocols {pair['a']} and {pair['b']} rank with Kendall tau {tau} {interval}; {same}, and winners differ"
+            f" in {change} of resamples (in {noise} between two resamples of one protocol)."
+        )
+    tasks = w.look("agreement", "tasks")
+    known = [i for i, pair in enumerate(tasks) if pair["estimate"] is not None]
+    if known:
+        low = min(known, key=lambda i: tasks[i]["estimate"])
+        high = max(known, key=lambda i: tasks[i]["estimate"])
+        w.say(
+            f"Between tasks, rankings agree least on {tasks[low]['a']} and {tasks[low]['b']} (Kendall tau"
+            f" {w.number('agreement', 'tasks', low, 'estimate')}) and most on {tasks[high]['a']} and {tasks[high]['b']}"
+            f" ({w.number('agreement', 'tasks', high, 'estimate')})."
+        )

@@ -1,0 +1,237 @@
+"""Long tables of scores: reading them, and refusing those whose rows cannot stand beside one another.
+
+A long table has one row a score and one column a factor. Columns with a meaning here: ``metric`` (what a score
+measures), ``fingerprint`` (which clips were evaluated), ``standin`` (whether the data was the synthetic stand-in).
+None of them is required; where present, they decide which rows are comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError
+
+GRID_COLUMNS = ("encoder", "corpus", "recipe", "protocol", "task", "seed")
+"""Columns that place a run in the grid of a long table."""
+
+_TRUE = frozenset({"true", "1", "1.0", "yes"})
+_FALSE = frozenset({"false", "0", "0.0", "no", "", "nan", "none"})
+_LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "loss", "error", "eer", "wer", "deer", "nll"})
+
+
+def read_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+    """Read a long table.
+
+    Parameters
+    ----------
+    source : path or DataFrame
+        A CSV file with a header line, or a table that is copied.
+
+    Raises
+    ------
+    AnalysisError
+        If the file is missing, cannot be read as CSV, or has no rows.
+    """
+    if isinstance(source, pd.DataFrame):
+        table = source.reset_index(drop=True).copy()
+        name = "the table"
+    else:
+        path = Path(source)
+        name = str(path)
+        try:
+            table = pd.read_csv(path, keep_default_na=True)
+        except FileNotFoundError as error:
+            raise AnalysisError(f"{path}: no such file; name a CSV file with one row a score") from error
+        except (OSError, ValueError, pd.errors.ParserError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise AnalysisError(
+                f"{path}: not readable as CSV ({reason}); save it as UTF-8 CSV with a header"
+            ) from error
+    if table.empty:
+        raise AnalysisError(f"{name}: no rows; a long table has one row a score")
+    repeated = table.columns[table.columns.duplicated()]
+    if len(repeated):
+        raise AnalysisError(f"{name}: column {repeated[0]!r} appears twice; rename one of them")
+    return table
+
+
+def need(table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Check that columns exist.
+
+    Raises
+    ------
+    AnalysisError
+        Naming the first one that does not, and the nearest that does.
+    """
+    known = [str(column) for column in table.columns]
+    for column in columns:
+        if column not in table.columns:
+            near = get_close_matches(column, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise AnalysisError(f"the table has no column {column!r}{hint} (it has {', '.join(known)})")
+
+
+def numbers(table: pd.DataFrame, column: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Read a column as finite numbers, shape [rows].
+
+    Raises
+    ------
+    AnalysisError
+        If the column holds anything else, naming the first such row.
+    """
+    need(table, [column])
+    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        found = table[column].iloc[int(bad[0])]
+        raise AnalysisError(
+            f"column {column!r} must hold numbers, but row {int(bad[0]) + 1} has {found!r} ({bad.size} such rows):"
+            " give a number with --derive, or leave the rows out with --where"
+        )
+    return values
+
+
+def labels(table: pd.DataFrame, column: str) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[str]]:
+    """Read a column as levels.
+
+    Returns
+    -------
+    codes : ndarray of int, shape [rows]
+    levels : list of str
+        In the order of a categorical column, else sorted when numeric, else in order of appearance.
+
+    Raises
+    ------
+    AnalysisError
+        If a row has no value.
+    """
+    need(table, [column])
+    values = table[column]
+    if values.isna().any():
+        row = int(np.flatnonzero(values.isna().to_numpy())[0]) + 1
+        raise AnalysisError(f"column {column!r} is empty in row {row}: fill it, or leave the row out with --where")
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        used = set(values.unique())
+        order = [level for level in values.cat.categories if level in used]
+    elif values.dtype.kind in "biuf":
+        order = sorted(values.unique())
+    else:
+        order = list(dict.fromkeys(values))
+    place = {level: i for i, level in enumerate(order)}
+    codes = np.array([place[value] for value in values], dtype=np.int64)
+    return codes, [f"{level:g}" if isinstance(level, float) else str(level) for level in order]
+
+
+def drop_missing_scores(table: pd.DataFrame, score: str, group: str) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out rows without a score, and say how many of which group.
+
+    Returns
+    -------
+    table : DataFrame
+    notes : list of str
+        Empty, or one sentence.
+    """
+    need(table, [score, group])
+    missing = table[score].isna()
+    if not missing.any():
+        return table, []
+    counts = table.loc[missing, group].astype(str).value_counts(sort=False)
+    parts = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    kept = table.loc[~missing].reset_index(drop=True)
+    if kept.empty:
+        raise AnalysisError(f"column {score!r} is empty in every row: name the column of scores with --score")
+    return kept, [f"{int(missing.sum())} rows without a {score} were left out ({parts})."]
+
+
+def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
+    """Refuse tables whose scores cannot be compared, and describe those that can.
+
+    Parameters
+    ----------
+    table : DataFrame
+    group : str
+        Column of tasks.
+
+    Returns
+    -------
+    list of str
+        Notes worth printing with the results: stand-in data, metrics of which less is better.
+
+    Raises
+    ------
+    AnalysisError
+        If real data and the stand-in are mixed, or a task has scores of several metrics or several fingerprints.
+    """
+    notes: list[str] = []
+    need(table, [group])
+    if "standin" in table.columns:
+        flags = [_truth(value) for value in table["standin"]]
+        if any(flags) and not all(flags):
+            raise AnalysisError(
+                f"{sum(flags)} of {len(flags)} scores come from the stand-in corpus and the others from real data,"
+                " which must not be compared: keep one kind with --where 'standin == True' or 'standin == False'"
+            )
+        if any(flags):
+            notes.append("All scores come from the synthetic stand-in corpus: they say nothing about real music.")
+    for column in ("metric", "fingerprint"):
+        if column not in table.columns:
+            continue
+        for task, rows in table.groupby(group, sort=False, observed=True):
+            found = [str(value) for value in rows[column].astype(str).unique()]
+            if len(found) > 1:
+                what = "metrics" if column == "metric" else "fingerprints (different evaluated clips)"
+                raise AnalysisError(
+                    f"task {task} mixes {len(found)} {what}: {', '.join(found[:4])}; such scores are never pooled,"
+                    f" keep one with --where '{column} == \"{found[0]}\"'"
+                )
+    if "metric" in table.columns:
+        lower = sorted({str(m) for m in table["metric"].unique()} & _LOWER_IS_BETTER)
+        if lower:
+            notes.append(
+                f"Of {', '.join(lower)} less is better, but every score is read as more is better: negate such scores"
+                " first (--derive 'score=-score' with --where for these tasks)."
+            )
+    return notes
+
+
+def _truth(value: object) -> bool:
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise AnalysisError(f"column 'standin' must hold True or False, not {value!r}: correct the table")
+
+
+def incomplete_cells(table: pd.DataFrame, group: str, by: Sequence[str]) -> list[tuple[str, str, int, int]]:
+    """Cells that have fewer scores than the same design point has elsewhere.
+
+    Parameters
+    ----------
+    table : DataFrame
+    group : str
+        Column of tasks.
+    by : sequence of str
+        Columns that make a design point: the factor, and the covariate where there is one.
+
+    Returns
+    -------
+    list of (design point, task, scores found, scores in the fullest task)
+        Empty when every design point has as many scores in every task.
+    """
+    codes, tasks = labels(table, group)
+    points = list(zip(*(table[column].astype(str) for column in by), strict=True))
+    counts: dict[tuple[str, ...], list[int]] = {}
+    for point, code in zip(points, codes, strict=True):
+        counts.setdefault(point, [0] * len(tasks))[int(code)] += 1
+    holes = []
+    for point, row in counts.items():
+        name = ", ".join(f"{column}={part}" for column, part in zip(by, point, strict=True))
+        holes += [(name, task, count, max(row)) for task, count in zip(tasks, row, strict=True) if count < max(row)]
+    return holes

@@ -1,0 +1,56 @@
+"""Tables that several tests of the analysis share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import analysis
+
+GOLDEN = Path(__file__).parent / "golden" / "multisource"
+SOURCES = ["self", "year", "bpm", "taste", "tag", "lyrics", "cdr_tag", "artist"]
+MULTI = ["MS-SR@FC", "MS-CR@6", "MS-CR@4", "MS-CR@2", "MSS-CR"]
+DERIVE = [
+    'n_star = (n_sources - 2) * (strategy != "SS-R")',
+    'r_star = 0.2 * (strategy == "MS-SR@FC") + 0.4 * (strategy == "MS-CR@6") + 0.6 * (strategy == "MS-CR@4")'
+    ' + 0.8 * (strategy == "MS-CR@2") + 1.0 * (strategy == "MSS-CR")',
+]
+
+
+def golden(name: str = "lme4_A.json") -> dict[str, Any]:
+    return json.loads((GOLDEN / name).read_text())
+
+
+def study() -> pd.DataFrame:
+    return analysis.derive(analysis.read_table(GOLDEN / "scores_A.csv"), DERIVE)
+
+
+def study_model(kind: str = "factor") -> analysis.FittedModel:
+    scores = analysis.standardise(study(), "score", "dataset")
+    if kind == "factor":
+        return analysis.fit_model(scores, "factor", factor="strategy", covariate="n_star")
+    return analysis.fit_model(scores, "ordinal", size="r_star", covariate="n_star")
+
+
+def grid(
+    encoders: int = 4, tasks: int = 6, seeds: int = 3, *, rng: int = 0, spread: float = 0.4, step: float = 0.3
+) -> pd.DataFrame:
+    """A complete simulated grid of encoders x tasks x seeds."""
+    generator = np.random.default_rng(rng)
+    effect = spread * generator.standard_normal((encoders, tasks))
+    rows = [
+        (
+            f"e{e}",
+            f"t{d}",
+            s,
+            0.5 + 0.1 * d + 0.02 * (d + 1) * (step * e + effect[e, d] + 0.5 * generator.standard_normal()),
+        )
+        for e in range(encoders)
+        for d in range(tasks)
+        for s in range(seeds)
+    ]
+    return pd.DataFrame(rows, columns=["encoder", "task", "seed", "score"])

@@ -1,0 +1,328 @@
+"""The commands end to end: files, sentences against numbers, documented keys, errors, and cheap imports."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysis_tables import DERIVE, GOLDEN, SOURCES, golden, grid
+
+import analysis
+from analysis.commands import analyze, design, speed_analysis
+
+ROOT = Path(__file__).parent.parent
+STUDY = {
+    "group": "dataset",
+    "factor": "strategy",
+    "covariate": "n_star",
+    "derive": DERIVE,
+    "components": ",".join(SOURCES),
+    "components_where": 'strategy != "SS-R"',
+}
+
+
+def store_table(protocols=("p", "q"), seeds=3):
+    """A table as the store hands it over."""
+    generator = np.random.default_rng(0)
+    parts = []
+    for protocol in protocols:
+        part = grid(4, 6, seeds, rng=len(parts), step=0.6)
+        parts.append(part.assign(protocol=protocol, score=part.score + 0.001 * generator.standard_normal(len(part))))
+    table = pd.concat(parts, ignore_index=True)
+    metric = np.where(table.task == "t0", "roc_auc", "accuracy")
+    return table.assign(corpus="c", recipe="r", metric=metric, standin=False, fingerprint=table.task + "f", n=100)
+
+
+@cache
+def results():
+    ordinal = {"model": "ordinal", "group": "dataset", "covariate": "n_star", "size": "r_star", "derive": DERIVE}
+    once = store_table(seeds=1, protocols=("p",))
+    return {
+        "study": analyze(GOLDEN / "scores_A.csv", bootstrap=100, **STUDY),
+        "ordinal": analyze(GOLDEN / "scores_A.csv", bootstrap=50, **ordinal),
+        "store": analyze(store_table(), bootstrap=50),
+        "plain": analyze(store_table(protocols=("p",)), bootstrap=0, natural=False),
+        "fixed": analyze(once, bootstrap=20),
+        "few": analyze(once[once.task.isin(["t0", "t1"])].reset_index(drop=True), bootstrap=0),
+        "reversed": analyze(grid(4, 8, 3, step=-0.9), bootstrap=0),
+        "hole": analyze(GOLDEN / "small_grid.csv", bootstrap=30, covariate="depth"),
+    }
+
+
+NAMES = ["study", "ordinal", "store", "plain", "fixed", "few", "reversed", "hole"]
+
+
+def value_at(result, path):
+    for key in path:
+        result = result[key]
+    return result
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_of_every_sentence_is_that_of_the_json(name):
+    result = json.loads(json.dumps(results()[name], allow_nan=False))
+    names = {*result["table"]["task_names"], *result["table"]["levels"], *result["fixed"], *result["random"]}
+    names |= {c[k] for c in result["contrasts"] for k in "ab"} | {
+        s["metric"] for s in result["standardisation"].values()
+    }
+    names |= {v for v in result["model"].values() if isinstance(v, str)}
+    names |= {g["term"] for g in result["components"]["grid"]}
+    checked = 0
+    for sentence in result["summary"]:
+        rest = sentence["text"]
+        if sentence["numbers"] is None:
+            assert rest in result["notes"] or rest == result["model"]["reason"]
+            continue
+        for number in sentence["numbers"]:
+            value = value_at(result, number["path"])
+            text = number["text"]
+            assert text in rest
+            checked += 1
+            if number["form"] == "p":
+                assert text == ("p < 0.001" if value < 0.001 else f"p = {value:.3f}")
+            elif number["form"] == "d":
+                assert text == str(value)
+            else:
+                plain = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+                places = {".2f": 0.005, ".1%": 0.0005, ".0%": 0.005, ".0f": 0.5, ".3g": 0.005 * abs(value)}
+                assert abs(plain - number["sign"] * value) <= places[number["form"]] + 1e-12
+        # Without names and the numbers just checked, nothing numeric may be left.
+        for text in sorted((n["text"] for n in sentence["numbers"]), key=len, reverse=True):
+            rest = rest.replace(text, " ")
+        for word in sorted(names, key=len, reverse=True):
+            rest = rest.replace(word, " ")
+        assert not re.search(r"\d", rest), (sentence["text"], rest)
+    assert checked > 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_sentences_claim_is_what_tests_found(name):
+    result = results()[name]
+    text = " ".join(entry["text"] for entry in result["summary"])
+    pairs = [c for c in result["contrasts"] if c["kind"] == "level"]
+    for entry in pairs:
+        high, low = (entry["a"], entry["b"]) if entry["estimate"] >= 0 else (entry["b"], entry["a"])
+        size = f"{low} by {abs(entry['estimate']):.2f} SD"
+        starts = re.findall(rf"(?:^|\. ){re.escape(high)} exceeds ([^;]*?) over", text)
+        claimed = any(size in found for found in starts)
+        assert claimed is entry["different"] is (entry["careful"]["p_holm"] < 0.05)
+    for size, lower, upper in re.findall(r"(-?[\d.]+)(?: SD)? \[(-?[\d.]+), (-?[\d.]+)\]", text):
+        assert float(lower) <= float(size) <= float(upper)
+    undecided = sum(not c["different"] for c in pairs)
+    listed = re.findall(r"cannot tell .*? from (.*?)\.(?: |$)", text)
+    assert sum(len(re.split(r", | or ", found)) for found in listed) == undecided
+
+
+def test_differences_are_told_the_right_way_round():
+    """Where the first level is the best, every contrast is negative and every sentence positive."""
+    result = results()["reversed"]
+    found = [c for c in result["contrasts"] if c["different"]]
+    assert len(found) >= 4 and all(c["estimate"] < 0 for c in found)
+    assert any(s["text"].startswith("e0 exceeds e3 by") for s in result["summary"])
+    numbers = [n for s in result["summary"] for n in s["numbers"] or [] if n["path"][0] == "contrasts"]
+    assert {n["sign"] for n in numbers if n["form"] != "p"} == {-1}
+
+
+def test_golden_through_the_command():
+    result, want = results()["study"], golden()
+    for entry, reference in zip(result["fixed"].values(), want["model1"]["fixed"].values(), strict=True):
+        assert entry["estimate"] == pytest.approx(reference["estimate"], abs=1e-6)
+        assert entry["se"] == pytest.approx(reference["se"], rel=1e-4)
+    assert result["reml"] == pytest.approx(want["model1"]["reml_criterion"], abs=1e-5)
+    assert result["singular"] is False and result["table"]["complete"] is True
+    bpm = [c for c in result["components"]["within_task"] if c["group"] == "Ballroom" and c["source"] == "bpm"]
+    assert bpm[0]["estimate"] == pytest.approx(98.962, abs=0.05)
+    assert "Within Ballroom, bpm carries 99 % of the components' variance (79 % with the residual)." in [
+        s["text"] for s in result["summary"]
+    ]
+
+
+def test_where_filters_before_standardising():
+    result = analyze(
+        GOLDEN / "scores_A.csv", group="dataset", factor="strategy", bootstrap=0, where='strategy != "SS-R"'
+    )
+    assert result["table"]["rows"] == 377 * 7 and "SS-R" not in result["table"]["levels"]
+    assert result["standardisation"]["FMA"]["n"] == 377
+
+
+def test_every_entry_has_its_five_keys():
+    keys = {"estimate", "se", "lower", "upper", "p"}
+    for result in results().values():
+        entries = [*result["fixed"].values(), *result["random"].values(), result["residual_sd"], *result["contrasts"]]
+        entries += [*result["components"]["within_task"], *result["components"]["grid"], *result["agreement"]["tasks"]]
+        assert all(keys <= set(entry) for entry in entries)
+
+
+def test_default_columns_are_those_of_the_store():
+    result = results()["store"]
+    assert result["model"]["factor"] == "encoder" and result["model"]["group"] == "task"
+    assert {g["term"] for g in result["components"]["grid"]} >= {
+        "encoder",
+        "protocol",
+        "encoder x protocol",
+        "residual",
+    }
+    assert result["agreement"]["protocols"]["pairs"][0]["a"] == "p"
+    assert any("Protocols p and q rank with Kendall tau" in s["text"] for s in result["summary"])
+    assert result["standardisation"]["t0"]["metric"] == "roc_auc"
+
+
+def test_simpler_models_are_said():
+    assert results()["fixed"]["model"]["fitted"] == "factor-fixed"
+    assert results()["fixed"]["random"] == {}
+    assert results()["few"]["model"]["reason"] in [s["text"] for s in results()["few"]["summary"]]
+
+
+def test_singular_fits_are_information():
+    result = results()["hole"]
+    assert result["singular"] is True
+    assert "encoder[e0]" in result["model"]["singular_terms"]
+    (text,) = [s["text"] for s in result["summary"] if "singular" in s["text"]]
+    assert "no failure of the fit" in text
+
+
+def test_incomplete_tables_warn():
+    assert any("The table is incomplete" in note for note in results()["hole"]["notes"])
+
+
+@pytest.mark.parametrize("options", [{}, {"covariate": "depth"}, {"model": "ordinal", "size": "size"}])
+def test_files_and_figures(tmp_path, options):
+    result = analyze(GOLDEN / "small_grid.csv", output=tmp_path / "out", bootstrap=20, components="encoder", **options)
+    folder = tmp_path / "out"
+    assert sorted(result["files"]) == sorted(path.name for path in folder.iterdir())
+    assert json.loads((folder / "analysis.json").read_text()) == result
+    assert {"effects.png", "scores.png", "pairwise.png", "components.png", "alias.png", "residuals.png"} <= {
+        name for name in result["files"] if name.endswith(".png")
+    }
+    for name in result["files"]:
+        if name.endswith(".png"):
+            assert (folder / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    fixed = pd.read_csv(folder / "fixed.csv")
+    assert fixed["estimate"].tolist() == pytest.approx([e["estimate"] for e in result["fixed"].values()])
+    scores = pd.read_csv(folder / "scores.csv")
+    assert (scores["fitted"] + scores["residual"]).tolist() == pytest.approx(scores["standardised"].tolist())
+    assert (folder / "summary.txt").read_text().splitlines() == [s["text"] for s in result["summary"]]
+
+
+def test_same_seed_same_result():
+    first, second = (analyze(GOLDEN / "small_grid.csv", bootstrap=30, seed=5) for _ in range(2))
+    assert first == second
+    assert first != analyze(GOLDEN / "small_grid.csv", bootstrap=30, seed=6)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"model": "anova"}, "unknown model 'anova'"),
+        ({"score": "scor"}, "did you mean 'score'"),
+        ({"group": "dataset"}, "no column 'dataset'"),
+        ({"factor": "encoders"}, "did you mean 'encoder'"),
+        ({"covariate": "depths"}, "did you mean 'depth'"),
+        ({"components": "encoder,nothing"}, "no column 'nothing'"),
+        ({"derive": ["n_star"]}, "write NAME=EXPRESSION"),
+        ({"derive": ["x = __import__('os')"]}, "not one of its functions"),
+        ({"where": "depth"}, "is no condition"),
+        ({"where": "depth >"}, "cannot be read"),
+        ({"components": "encoder", "components_where": "depth > 99"}, "holds on no row"),
+        ({"bootstrap": -1}, "give 0 for none"),
+        ({"bootstrap": 1}, "at least 2 replicates"),
+        ({"model": "ordinal", "size": "encoder"}, "must hold numbers"),
+        ({"components": "row", "derive": ["row = depth + 10 * seed + 100 * size"]}, "none of row has a variance"),
+        ({"rank": "coder"}, "no column 'coder'"),
+    ],
+)
+def test_errors_are_one_clear_line(options, match):
+    with pytest.raises(analysis.AnalysisError, match=match) as error:
+        analyze(GOLDEN / "small_grid.csv", **options)
+    assert "\n" not in str(error.value)
+
+
+def test_output_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(analysis.AnalysisError, match="cannot be made a folder"):
+        analyze(GOLDEN / "small_grid.csv", bootstrap=0, output=tmp_path / "file")
+
+
+def test_power_from_an_analysis(tmp_path):
+    analyze(GOLDEN / "small_grid.csv", output=tmp_path, bootstrap=0, figures=False)
+    result = design(analysis=tmp_path / "analysis.json", difference=0.5, levels="e1,e3", output=tmp_path / "d")
+    (pair,) = result["power"]["pairs"]
+    assert (pair["a"], pair["b"], pair["tasks"]) == ("e1", "e3", 5)
+    assert pair["tasks_needed"] > 5 and 0 < pair["power_now"] < 0.8
+    assert f"needs {pair['tasks_needed']} tasks" in result["power"]["summary"][0]
+    assert sorted(result["files"]) == ["design.json", "power.csv"]
+    with pytest.raises(analysis.AnalysisError, match="name two of the analysis's levels"):
+        design(analysis=tmp_path / "analysis.json", difference=0.5, levels="e1,zz")
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(analysis.AnalysisError, match="is no analysis.json"):
+        design(analysis=tmp_path / "other.json", difference=0.5)
+
+
+def test_speed_stays_within_its_limits():
+    result = speed_analysis(bootstrap=1000, statsmodels=True, lme4=False)
+    ours = result["analysis"]
+    assert ours["rows"] == 2975 and ours["replicates"] == 1000 and ours["unconverged"] == 0
+    assert ours["fit_s"] < 0.1  # 0.05 s on an idle machine; this one may be shared
+    assert ours["bootstrap_s"] < 12  # 6 s on an idle one
+    assert result["statsmodels"]["fit_s"] > 2 * ours["fit_s"]
+    assert -0.1 < ours["reml"] - result["statsmodels"]["reml"] < 1e-6
+
+
+def keys_of(value, found):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found.add(key)
+            keys_of(inner, found)
+    elif isinstance(value, list):
+        for inner in value:
+            keys_of(inner, found)
+
+
+def test_every_key_is_documented(tmp_path):
+    document = (ROOT / "docs" / "analysis-schema.md").read_text()
+    words = set(re.findall(r"`([^`]+)`", document))
+    analyze(GOLDEN / "small_grid.csv", output=tmp_path, bootstrap=0, figures=False)
+    plan = design(
+        ["a=1,2", "b=1,2,3"], runs=2, analysis=tmp_path / "analysis.json", difference=0.4,
+        replay=pd.DataFrame({"a": [1], "b": [2]}),
+    )  # fmt: skip
+    speed = speed_analysis(bootstrap=2, statsmodels=True, lme4=False)
+    found: set[str] = set()
+    for result in [*results().values(), plan, speed]:
+        keys_of(result, found)
+    names = set()
+    for result in results().values():
+        names |= {*result["table"]["task_names"], *result["table"]["levels"], *result["fixed"], *result["random"]}
+        if result["agreement"]["protocols"]:
+            names |= set(result["agreement"]["protocols"]["winners"])
+    names |= {"e0", "e1", "e2", "e3", "a", "b"} - {"a", "b"}
+    assert found - names - words == set()
+
+
+def test_import_is_cheap_and_needs_neither_torch_nor_the_harness():
+    code = (
+        "import sys, time; start = time.perf_counter(); import analysis; span = time.perf_counter() - start;"
+        "assert span < 0.1, span;"
+        "assert not {'numpy', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules);"
+        "import analysis.commands; assert 'pandas' not in sys.modules;"
+        "[getattr(analysis, name) for name in analysis.__all__];"
+        "import analysis.output, analysis.figures, analysis.planning, analysis.speed;"
+        "bad = {'torch', 'torchaudio', 'lightning', 'benchmark', 'encoders', 'tasks', 'probes', 'cli'};"
+        "bad &= set(sys.modules);"
+        "assert not bad, bad"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names():
+    assert set(analysis.__all__) <= set(dir(analysis))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = analysis.nothing
