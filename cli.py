@@ -6,15 +6,19 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from benchmark.console import Reporter
 
 app = typer.Typer(
     name="bench",
     help="Pretrain, freeze, probe and compare music representations.",
-    no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -37,15 +41,17 @@ StoreOption = Annotated[
 ]
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _bench(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as installed
 
         typer.echo(installed("bench-music"))
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -96,7 +102,7 @@ def run(
     from benchmark.engine import Engine
     from benchmark.plan import Planner, Request
     from benchmark.registry import load_registry
-    from benchmark.store import Store
+    from benchmark.store import Store, storage_errors
 
     overrides = {
         "epochs": epochs,
@@ -118,7 +124,8 @@ def run(
     reporter = Reporter()
     entries = load_registry(registry or [])
     place = Store(_store_folder(store))
-    runs = Planner(entries, place, reporter, data).runs(request)
+    with storage_errors(place.root):
+        runs = Planner(entries, place, reporter, data).runs(request)
     engine = Engine(place, reporter)
     if dry_run:
         from benchmark.sizes import planned_steps
@@ -131,7 +138,10 @@ def run(
         reporter.say(
             "No --data given: using the STAND-IN, synthetic music whose scores mean nothing outside this program"
         )
-    artifacts = engine.scores(runs)
+    elif "demo" in request.recipes:
+        reporter.say("Recipe demo is a short demonstration; --recipe tune is the published pretraining")
+    with _interruptible(reporter), storage_errors(place.root):
+        artifacts = engine.scores(runs)
     from benchmark.records import read_record
     from benchmark.tables import score_tables
 
@@ -174,6 +184,156 @@ def list_entries(registry: RegistryOption = None, as_json: JsonOption = False) -
         _print(f"{section}\n{aligned(lines)}\n")
 
 
+@app.command()
+def analyze(
+    table: Annotated[
+        Path | None, typer.Argument(help="Long table of scores as CSV; without it, the scores of the store.")
+    ] = None,
+    store: StoreOption = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric taken from the store.", show_default="each task's leading one")
+    ] = None,
+    model: Annotated[str, typer.Option(help="factor or ordinal.")] = "factor",
+    score: Annotated[str, typer.Option(help="Column of scores.")] = "score",
+    group: Annotated[str, typer.Option(help="Column of tasks.")] = "task",
+    factor: Annotated[
+        str | None, typer.Option(help="Column whose levels are compared.", show_default="encoder, if there")
+    ] = None,
+    covariate: Annotated[str | None, typer.Option(help="Column of numbers with a slope per level.")] = None,
+    size: Annotated[str | None, typer.Option(help="Column of numbers that orders the levels, for ordinal.")] = None,
+    derive: Annotated[
+        list[str] | None, typer.Option(help="Add a column, e.g. 'n = log(runs)'; may be repeated.")
+    ] = None,
+    where: Annotated[str | None, typer.Option(help="Keep rows for which this holds, e.g. 'seed < 3'.")] = None,
+    components: Annotated[str, typer.Option(help="Columns whose variance shares are wanted, e.g. a,b,c.")] = "",
+    components_where: Annotated[str | None, typer.Option(help="Keep rows for --components only.")] = None,
+    bootstrap: Annotated[int, typer.Option(help="Refits behind the intervals; 0 for none.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of everything drawn at random.", min=0)] = 0,
+    natural: Annotated[bool, typer.Option("--natural", help="Do not standardise scores.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for JSON, CSV and figures.", metavar="DIR")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which differences between scores are real.
+
+    Example: bench analyze scores.csv --factor encoder -o analysis
+    """
+    from analysis.commands import analyze as call
+
+    result = call(
+        _scores(store, metric) if table is None else table,
+        output=output,
+        model=model,
+        score=score,
+        group=group,
+        factor=factor,
+        covariate=covariate,
+        size=size,
+        derive=derive or [],
+        where=where,
+        components=components,
+        components_where=components_where,
+        bootstrap=bootstrap,
+        seed=seed,
+        natural=natural,
+    )
+    _print(result if as_json else "\n".join(sentence["text"] for sentence in result["summary"]))
+
+
+@app.command()
+def design(
+    factor: Annotated[
+        list[str] | None, typer.Option(help="A factor and its levels, NAME=LEVEL,LEVEL,...; may be repeated.")
+    ] = None,
+    candidates: Annotated[Path | None, typer.Option(help="Candidate runs as CSV, instead of --factor.")] = None,
+    derive: Annotated[list[str] | None, typer.Option(help="Add a factor made of the others; may be repeated.")] = None,
+    where: Annotated[str | None, typer.Option(help="Keep candidates for which this holds.")] = None,
+    keep_out: Annotated[str, typer.Option(help="Factors balanced but not kept apart from the others.")] = "",
+    start: Annotated[Path | None, typer.Option(help="Runs already made, as CSV.")] = None,
+    runs: Annotated[int, typer.Option(help="How many runs to propose.", min=0)] = 1,
+    replay: Annotated[Path | None, typer.Option(help="A sequence of runs to judge choice by choice, as CSV.")] = None,
+    analysis: Annotated[
+        Path | None, typer.Option(help="An analysis.json; with --difference, says how large a study must be.")
+    ] = None,
+    difference: Annotated[float | None, typer.Option(help="Difference to detect [standard deviations].")] = None,
+    levels: Annotated[str, typer.Option(help="Two levels to plan for, A,B.", show_default="every pair")] = "",
+    power: Annotated[float, typer.Option(help="Wanted probability of detection.")] = 0.8,
+    alpha: Annotated[float, typer.Option(help="Level of the test.")] = 0.05,
+    tasks: Annotated[int | None, typer.Option(help="Hold the number of tasks at this.")] = None,
+    repeats: Annotated[float | None, typer.Option(help="Hold the scores per cell at this.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice among equally good runs.", min=0)] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the design.", metavar="DIR")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose the next runs of a study, or say how large it must be.
+
+    Example: bench design --factor encoder=a,b,c --factor seed=0,1,2 --runs 6
+    """
+    from analysis.commands import design as call
+    from analysis.planning import sentences
+
+    result = call(
+        factor or [],
+        output=output,
+        candidates=candidates,
+        derive=derive or [],
+        where=where,
+        keep_out=keep_out,
+        start=start,
+        runs=runs,
+        seed=seed,
+        replay=replay,
+        analysis=analysis,
+        difference=difference,
+        levels=levels,
+        power=power,
+        alpha=alpha,
+        tasks=tasks,
+        repeats=repeats,
+    )
+    _print(result if as_json else "\n".join(sentences(result)))
+
+
+speed = typer.Typer(help="Measure speed beside a reference, in one run.", rich_markup_mode=None)
+app.add_typer(speed, name="speed")
+
+
+@speed.command(name="analysis")
+def speed_analysis(
+    bootstrap: Annotated[int, typer.Option(help="Refits.", min=2)] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the simulated table.", min=0)] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Time a fit and a bootstrap of mixed models beside statsmodels, and lme4 where R has it.
+
+    Example: bench speed analysis
+    """
+    from analysis.commands import speed_analysis as call
+    from analysis.speed import table
+
+    result = call(bootstrap=bootstrap, seed=seed)
+    _print(result if as_json else table(result))
+
+
+def _scores(store: Path | None, metric: str | None) -> Any:
+    import pandas as pd
+
+    from benchmark.long_table import long_table
+
+    return pd.DataFrame(long_table(_store_folder(store), metric))
+
+
+@contextmanager
+def _interruptible(reporter: Reporter) -> Iterator[None]:
+    """End long work on Ctrl-C with a word and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        reporter.say("bench: stopped; the same command goes on from here")
+        raise typer.Exit(130) from None
+
+
 def _short(path: Path) -> str:
     from benchmark.registry import built_in_registry
 
@@ -191,7 +351,7 @@ def _print(document: Any) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; exit 2 with one line for what the user can put right, 130 after Ctrl-C."""
+    """Run the command line; exit 2 with one line for what the user can put right."""
     from benchmark.errors import USER_ERRORS
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -200,7 +360,4 @@ def main() -> NoReturn:
     except USER_ERRORS as error:
         print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("bench: stopped; the same command goes on from here", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
     sys.exit(0)

@@ -210,6 +210,30 @@ def _say(pairs: list[dict[str, Any]], difference: float) -> list[str]:
     return lines
 
 
+def sentences(result: dict[str, Any]) -> list[str]:
+    """Put a result of `analysis.commands.design` into words, one line a run.
+
+    Parameters
+    ----------
+    result : dict
+        With ``design`` and ``power``.
+    """
+    lines: list[str] = []
+    design = result["design"]
+    if design is not None:
+        for run, step in zip(design["runs"], design["steps"], strict=True):
+            levels = ", ".join(f"{name}={value}" for name, value in run.items())
+            lines.append(f"{levels} (one of {step['n_optimal']} equally good; unbalance then {step['unbalance']:g})")
+        if design["replay"] is not None:
+            lines.append(f"{design['replay']['optimal']} of {design['replay']['runs']} choices were balance-optimal.")
+        if design["worst_alias"] is not None:
+            worst = design["worst_alias"]
+            lines.append(f"Hardest to tell apart: {worst['a']} and {worst['b']}, correlation {worst['value']:.3f}.")
+    if result["power"] is not None:
+        lines += result["power"]["summary"]
+    return lines
+
+
 def write_design(result: dict[str, Any], matrix: pd.DataFrame | None, folder: Path, *, figures: bool) -> None:
     """Write ``design.json`` and, as far as they were asked for, runs, alias matrix and power as tables and figure."""
     if result["design"] and result["design"]["runs"]:

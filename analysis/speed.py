@@ -174,3 +174,19 @@ def time_lme4(model: FittedModel, replicates: int, sample: int = 20) -> dict[str
         "reml": float(found["reml"]),
         "version": str(found["version"]),
     }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Lay out a result of `analysis.commands.speed_analysis` in columns, one line a tool."""
+    replicates = result["analysis"]["replicates"]
+    lines = [f"{'':12}{'one fit [s]':>12}{f'{replicates:,} refits [s]':>20}{'REML criterion':>18}"]
+    for tool in ("analysis", "statsmodels", "lme4"):
+        found = result[tool]
+        if found is None:
+            lines.append(f"{tool:12}{'not run':>12}")
+            continue
+        bootstrap = found.get("bootstrap_s", found.get("bootstrap_implied_s"))
+        scaled = "" if "bootstrap_s" in found else " scaled up"
+        lines.append(f"{tool:12}{found['fit_s']:12.4f}{bootstrap:20.2f}{found['reml']:18.6f}{scaled}")
+    rows = result["analysis"]["rows"]
+    return "\n".join([f"model factor on {rows:,} rows, {result['threads']} thread", "", *lines])

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from benchmark.console import Reporter
 from benchmark.environment import measured, versions
 from benchmark.plan import Run, Step
-from benchmark.store import Artifact, Store, storage_errors
+from benchmark.store import Artifact, Store
 
 #: Computes a step: takes it, the artifacts it needs, an own folder to write into (with whatever an interrupted
 #: attempt left there) and a reporter; returns facts for the manifest.
@@ -64,11 +64,10 @@ class Engine:
 
         Labels and splits come first, so that a missing test clip is found before anything is trained.
         """
-        with storage_errors(self._store.root):
-            for run in runs:
-                if self.current(run.probe) is None:
-                    self.ensure(run.probe.needs["labels"])
-            return [self.ensure(run.probe) for run in runs]
+        for run in runs:
+            if self.current(run.probe) is None:
+                self.ensure(run.probe.needs["labels"])
+        return [self.ensure(run.probe) for run in runs]
 
     def ensure(self, step: Step) -> Artifact:
         """The artifact of `step`, computed now if need be, by this process or by another that is already at it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from analysis import AnalysisError
 from encoders import EncoderError
 from tasks import DatasetError
 
@@ -14,7 +15,7 @@ class UserError(Exception):
 
 
 #: Shown as one line with exit code 2; anything else is a bug and shows its traceback.
-USER_ERRORS = (UserError, EncoderError, DatasetError)
+USER_ERRORS = (UserError, AnalysisError, DatasetError, EncoderError)
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -125,10 +125,8 @@ class Registry:
 
 
 def built_in_registry() -> Path:
-    """The registry that ships with the project: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).parent
-    installed = package / "registry.yaml"
-    return installed if installed.is_file() else package.parent / "registry.yaml"
+    """Return the registry that ships with the project; it lies beside the packages, in a checkout as when installed."""
+    return Path(__file__).parent.parent / "registry.yaml"
 
 
 def load_registry(overlays: Iterable[Path] = ()) -> Registry:

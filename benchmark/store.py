@@ -32,6 +32,8 @@ from benchmark.errors import UserError
 FORMAT = 1
 #: Files up to this size are hashed whenever their artifact is used; larger ones by their length only.
 HASHED_ON_USE = 64 * 2**20
+#: With less than this left [bytes], a failure to write is put down to a full disk.
+NEARLY_FULL = 2**20
 
 
 def digest_of(value: Any) -> str:
@@ -174,12 +176,27 @@ def storage_errors(root: Path) -> Iterator[None]:
     """Turn a full or unwritable disk under `root` into a `UserError`."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except UserError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        # Libraries that write weights and states report a full disk in words of their own.
+        full = number in (errno.ENOSPC, errno.EDQUOT) or (number is None and shutil.disk_usage(root).free < NEARLY_FULL)
+        if full:
             raise UserError(f"{root}: no space left; free some and run the same command again") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if isinstance(error, OSError) and number in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise UserError(f"{error.filename or root}: cannot write: {error.strerror}") from error
         raise
+
+
+def reserve(path: Path, size: int) -> None:
+    """Claim the disk space of a file [bytes] that will be written through a memory map.
+
+    A map of a sparse file on a full disk kills the process instead of raising.
+    """
+    with path.open("ab") as file:
+        if size:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

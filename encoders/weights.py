@@ -21,7 +21,8 @@ _NAMED = 3
 def save_weights(encoder: Encoder, path: Path, about: Mapping[str, str] | None = None) -> None:
     """Write all parameters and buffers as safetensors, with `about` as the file's metadata."""
     state = {key: tensor.contiguous() for key, tensor in encoder.state_dict().items()}
-    safetensors.torch.save_file(state, path, dict(about or {}))
+    # A file without tensors and without metadata cannot be read again.
+    safetensors.torch.save_file(state, path, {"format": "pt", **(about or {})})
 
 
 def load_weights(encoder: Encoder, path: Path) -> None:

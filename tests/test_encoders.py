@@ -233,6 +233,15 @@ def test_weights_survive_the_file(tmp_path):
         assert torch.equal(tensor, other.state_dict()[key])
 
 
+def test_an_encoder_without_weights_has_a_file_too(tmp_path):
+    class Nothing(Mfcc):
+        def state_dict(self, *args, **kwargs):
+            return {}
+
+    save_weights(Nothing(), tmp_path / "w.safetensors")
+    assert read_state(tmp_path / "w.safetensors") == {}
+
+
 def test_published_names_load(tmp_path):
     encoder = seeded(SampleCNN(), 1)
     prefixes = published_prefixes(encoder)

@@ -30,9 +30,7 @@ def corpus(count=6, window=6_561):
     return Pcm(np.concatenate(parts), tuple(clips), (), 22_050), clips
 
 
-@given(
-    clips=st.integers(2, 30), batch=st.integers(1, 8), seed=st.integers(0, 99), extra=st.integers(0, 50)
-)
+@given(clips=st.integers(2, 30), batch=st.integers(1, 8), seed=st.integers(0, 99), extra=st.integers(0, 50))
 def test_an_epoch_visits_each_clip_once(clips, batch, seed, extra):
     if clips < batch:
         return

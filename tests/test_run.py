@@ -43,9 +43,10 @@ def test_real_files_from_decoding_to_record(mtt, tiny_registry, tmp_path):
     assert trained["n_scored"] == {"train": 13, "valid": 4, "test": 8}
     assert trained["fingerprint"] == untrained["fingerprint"]
     assert trained["weights_sha256"] != untrained["weights_sha256"]
-    assert trained["parameters"] == TUNe(
-        filters=2, contractive=2, expansive=2, tail=4, dim=16, window=6_561
-    ).parameter_count()
+    assert (
+        trained["parameters"]
+        == TUNe(filters=2, contractive=2, expansive=2, tail=4, dim=16, window=6_561).parameter_count()
+    )
     assert trained["overlap"] == {"clips": 0, "recordings": 0, "artists": 0}
     assert trained["pretraining"]["clips"] == 13
     assert trained["pretraining"]["pairs"] == 24
@@ -152,9 +153,7 @@ def test_an_edited_encoder_is_another_encoder(mtt, tmp_path):
         "        return waveform[:, 0].view(-1, 8, 512).FEATURE(dim=2), {}\n"
     )
     (tmp_path / "mine.py").write_text(source.replace("FEATURE", "std"))
-    (tmp_path / "registry.yaml").write_text(
-        "encoders:\n  mine:\n    class: mine:Mine\n    pretrain: false\n"
-    )
+    (tmp_path / "registry.yaml").write_text("encoders:\n  mine:\n    class: mine:Mine\n    pretrain: false\n")
     arguments = ["--encoder", "mine", "--task", "mtt", "--data", data, "--store", tmp_path / "store"]
     (first,) = bench_json("run", *arguments, cwd=tmp_path)
     assert (first["dim"], first["parameters"]) == (8, 0)
@@ -197,10 +196,22 @@ def test_dry_run_shows_every_step_and_does_none(mtt, tiny_registry, tmp_path):
         (["--encoder", "tune_plus", "--task", "mt"], "unknown task 'mt'. Did you mean 'mtt'?"),
         (["--encoder", "tune_plus", "--task", "mtt", "--recipe", "dem"], "unknown recipe 'dem'. Did you mean 'demo'?"),
         (["--encoder", "tune_plus", "--task", "mtt", "--data", "{tmp}/nowhere"], "{tmp}/nowhere"),
-        (["--encoder", "tune_plus", "--task", "mtt", "--store", "{tmp}/file"], "{tmp}/file: cannot use this folder as the store"),
-        (["--encoder", "tune_plus", "--task", "mtt", "--registry", "{tmp}/bad.yaml"], "{tmp}/bad.yaml:1: not valid YAML"),
-        (["--encoder", "lost", "--task", "mtt", "--registry", "{tmp}/lost.yaml"], "{tmp}/lost.yaml:2: lost: there is no module 'not_there'"),
-        (["--encoder", "tune_plus", "--task", "mtt", "--temperature", "-1"], "temperature: Input should be greater than 0"),
+        (
+            ["--encoder", "tune_plus", "--task", "mtt", "--store", "{tmp}/file"],
+            "{tmp}/file: cannot use this folder as the store",
+        ),
+        (
+            ["--encoder", "tune_plus", "--task", "mtt", "--registry", "{tmp}/bad.yaml"],
+            "{tmp}/bad.yaml:2: not valid YAML",
+        ),
+        (
+            ["--encoder", "lost", "--task", "mtt", "--registry", "{tmp}/lost.yaml"],
+            "{tmp}/lost.yaml:2: lost: there is no module 'not_there'",
+        ),
+        (
+            ["--encoder", "tune_plus", "--task", "mtt", "--temperature", "-1"],
+            "temperature: Input should be greater than 0",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, arguments, expected):
@@ -225,13 +236,34 @@ def test_too_small_a_corpus_says_what_to_do(tmp_path, tiny_registry):
     assert result.returncode == 2
     assert "has 3 clips" in result.stderr
     assert "--batch" in result.stderr
-    assert bench("run", *TINY, "--data", tmp_path / "data", "--store", tmp_path / "s", "--registry", tiny_registry, "--batch", 2).returncode == 0
+    assert (
+        bench(
+            "run",
+            *TINY,
+            "--data",
+            tmp_path / "data",
+            "--store",
+            tmp_path / "s",
+            "--registry",
+            tiny_registry,
+            "--batch",
+            2,
+        ).returncode
+        == 0
+    )
 
 
 def test_environment_variables_stand_for_options(mtt, tiny_registry, tmp_path):
     data, _ = mtt
     environment = {**os.environ, "BENCH_DATA": str(data), "BENCH_STORE": str(tmp_path / "elsewhere")}
-    command = [str(Path(sys.executable).with_name("bench")), "run", *TINY, "--registry", str(tiny_registry), "--dry-run"]
+    command = [
+        str(Path(sys.executable).with_name("bench")),
+        "run",
+        *TINY,
+        "--registry",
+        str(tiny_registry),
+        "--dry-run",
+    ]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "decode magnatagatune" in result.stdout
     assert "stand-in" not in result.stdout

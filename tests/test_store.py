@@ -6,7 +6,7 @@ import os
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.store import Store, digest_of, write_atomically
+from benchmark.store import Store, digest_of, reserve, storage_errors, write_atomically
 
 
 def fill(store, key="k1", content=b"hello", **manifest):
@@ -101,3 +101,23 @@ def test_manifest_is_readable_by_people(tmp_path):
         "bytes": 5,
         "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
     }
+
+
+def test_a_full_disk_is_one_line_whoever_reports_it(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="no space left"), storage_errors(tmp_path):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(RuntimeError), storage_errors(tmp_path):
+        raise RuntimeError("a bug")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0})())
+    with pytest.raises(UserError, match="no space left"), storage_errors(tmp_path):
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+    with pytest.raises(UserError, match="cannot write"), storage_errors(tmp_path):
+        raise PermissionError(13, "Permission denied", "/x")
+
+
+def test_space_is_claimed_before_it_is_mapped(tmp_path):
+    reserve(tmp_path / "f", 10_000)
+    assert (tmp_path / "f").stat().st_size == 10_000
+    assert (tmp_path / "f").stat().st_blocks * 512 >= 10_000
+    reserve(tmp_path / "empty", 0)
+    assert (tmp_path / "empty").stat().st_size == 0

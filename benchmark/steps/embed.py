@@ -15,7 +15,7 @@ from benchmark.encoding import BatchEncoder, build_encoder, cut_windows, window_
 from benchmark.pcm import Pcm, PcmClip, open_pcm
 from benchmark.plan import Step
 from benchmark.steps.initialise import WEIGHTS
-from benchmark.store import Artifact
+from benchmark.store import Artifact, reserve
 from encoders.base import Encoder
 
 PROGRESS = "rows-done"
@@ -33,7 +33,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
 
     marker = work / PROGRESS
     done = int(marker.read_text()) if marker.exists() else 0
-    rows = np.memmap(work / ROWS, np.float32, "r+" if done else "w+", shape=(windows, encoder.dim))
+    reserve(work / ROWS, windows * encoder.dim * np.dtype(np.float32).itemsize)
+    rows = np.memmap(work / ROWS, np.float32, "r+", shape=(windows, encoder.dim))
     encode = BatchEncoder(encoder)
     with reporter.progress(step.title, windows, "windows", done) as advance:
         for chunk in _chunks(pcm, encoder, first, done, CHUNK if encode.device.type == "cuda" else encode.batch):

@@ -63,7 +63,9 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     constant = np.broadcast_to(task.labels[task.splits == "train"].mean(axis=0), labels.shape)
     scored = scorable(labels)
     if not scored.any():
-        raise UserError(f"{step.title}: no label has both a positive and a negative clip among {len(labels)} test clips")
+        raise UserError(
+            f"{step.title}: no label has both a positive and a negative clip among {len(labels)} test clips"
+        )
     metrics = {
         name: _score(name, labels[:, scored], predictions[:, scored], constant[:, scored], task, scored)
         for name in step.spec["metrics"]
