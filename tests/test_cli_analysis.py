@@ -1,0 +1,111 @@
+"""The analysis through the command line, against lme4's values and on the scores of a store."""
+
+import json
+from pathlib import Path
+
+import pytest
+from analysis_tables import DERIVE, grid
+from conftest import bench
+
+from benchmark.errors import UserError
+from benchmark.long_table import long_table
+from benchmark.records import ScoreRecord
+
+GOLDEN = Path(__file__).parent / "golden" / "multisource"
+
+
+def test_analyze_agrees_with_lme4(tmp_path):
+    want = json.loads((GOLDEN / "small_grid_lme4.json").read_text())["factor"]
+    arguments = ["analyze", GOLDEN / "small_grid.csv"]
+    result = bench(*arguments, "--bootstrap", 20, "-o", tmp_path / "out", "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["reml"] == pytest.approx(want["reml"], abs=1e-5)
+    assert [f["estimate"] for f in found["fixed"].values()] == pytest.approx(want["estimate"], abs=1e-4)
+    assert found["residual_sd"]["estimate"] == pytest.approx(want["residual_sd"], abs=1e-4)
+    assert (tmp_path / "out" / "analysis.json").exists()
+    assert (tmp_path / "out" / "effects.png").stat().st_size > 5_000
+    told = bench(*arguments, "--bootstrap", 0)
+    assert told.returncode == 0
+    assert "SD" in told.stdout
+
+
+def test_the_study_of_the_paper_runs_as_documented():
+    derive = [part for text in DERIVE for part in ("--derive", text)]
+    result = bench(
+        *("analyze", GOLDEN / "scores_A.csv", "--model", "ordinal", "--score", "score", "--group", "dataset"),
+        *("--covariate", "n_star", "--size", "r_star", *derive, "--bootstrap", 0, "--seed", 0, "--json"),
+    )
+    assert result.returncode == 0, result.stderr
+    want = json.loads((GOLDEN / "lme4_A.json").read_text())["model2"]
+    assert json.loads(result.stdout)["reml"] == pytest.approx(want["reml_criterion"], abs=1e-5)
+
+
+def test_design_and_its_size(tmp_path):
+    found = json.loads(bench("design", "--factor", "a=0,1", "--factor", "b=x,y,z", "--runs", 6, "--json").stdout)
+    assert len({tuple(run.items()) for run in found["design"]["runs"]}) == 6
+    assert found["design"]["unbalance"] == 0
+    assert bench("analyze", GOLDEN / "small_grid.csv", "--bootstrap", 0, "-o", tmp_path).returncode == 0
+    told = bench("design", "--analysis", tmp_path / "analysis.json", "--difference", 0.5, "--levels", "e0,e3")
+    assert "To tell e0 from e3 at a true difference of 0.5 SD" in told.stdout
+
+
+def test_speed_is_measured_beside_statsmodels():
+    result = bench("speed", "analysis", "--bootstrap", 50, "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["analysis"]["rows"] == 2_975
+    assert found["analysis"]["fit_s"] < found["statsmodels"]["fit_s"]
+    assert found["analysis"]["reml"] <= found["statsmodels"]["reml"] + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["analyze", "nowhere.csv"], "nowhere.csv: no such file"),
+        (["analyze", str(GOLDEN / "small_grid.csv"), "--factor", "encodr"], "encodr"),
+        (["design"], "nothing to design"),
+        (["analyze", "--store", "{tmp}"], "holds no score record"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, arguments, expected):
+    result = bench(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments), cwd=tmp_path)
+    assert result.returncode == 2
+    assert len(result.stderr.strip().split("\n")) == 1
+    assert expected in result.stderr
+
+
+def record(row, data="real"):
+    score = {"value": row.score, "lower": 0, "upper": 1, "level": 0.95, "replicates": 10, "floor": 0.5, "n_labels": 1}
+    return ScoreRecord.model_validate(
+        {
+            "encoder": row.encoder, "corpus": None, "recipe": "as-given", "task": row.task, "protocol": "linear",
+            "seed": row.seed, "data": data, "metrics": {"roc_auc": {**score, "per_label": {}}}, "unscored_labels": [],
+            "n_expected": {"test": 9}, "n_scored": {"test": 9}, "test_clips_lost": {}, "fingerprint": row.task,
+            "overlap": {"clips": 0, "recordings": 0, "artists": 0}, "selection": {}, "pretraining": None, "spec": {},
+            "weights_sha256": "", "parameters": 1, "dim": 1, "steps": [], "versions": {}, "finished": "",
+        }
+    )  # fmt: skip
+
+
+def test_the_scores_of_a_store_are_analysed(tmp_path):
+    table = grid(3, 5, 2, rng=1, step=2.0)
+    for number, row in enumerate(table.itertuples()):
+        folder = tmp_path / "artifacts" / "probe" / f"{number:03}"
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(record(row).model_dump_json())
+    rows = long_table(tmp_path)
+    assert [row["score"] for row in rows] == table.score.tolist()
+    assert rows[0]["n"] == 9
+    assert rows[0]["standin"] is False
+    with pytest.raises(UserError, match="with the metric 'nope'"):
+        long_table(tmp_path, "nope")
+    found = json.loads(bench("analyze", "--store", tmp_path, "--bootstrap", 0, "--json").stdout)
+    assert found["table"]["rows"] == len(table)
+    from analysis.commands import analyze
+
+    assert found["fixed"] == analyze(table, bootstrap=0)["fixed"]
+    (tmp_path / "artifacts" / "probe" / "000" / "record.json").write_text(record(row, "stand-in").model_dump_json())
+    mixed = bench("analyze", "--store", tmp_path, "--bootstrap", 0)
+    assert mixed.returncode == 2
+    assert "stand-in" in mixed.stderr
