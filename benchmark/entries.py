@@ -97,6 +97,9 @@ class RecipeEntry(Entry):
     batch: Annotated[int, Field(ge=2, description="pairs of views that are contrasted with one another")]
     temperature: PositiveFloat = Field(description="of the softmax over cosine similarities")
     learning_rate: PositiveFloat
+    schedule: Literal["constant", "cosine"] = Field(
+        description="course of the learning rate: the same throughout, or half a cosine down to zero"
+    )
     weight_decay: Annotated[float, Field(ge=0)]
     projector: Projector
     augmentation: AugmentationConfig

@@ -32,6 +32,7 @@ recipes:
     batch: 4
     temperature: 0.5
     learning_rate: 1e-3
+    schedule: cosine
     weight_decay: 0
     projector: {kind: mlp, dim: 8}
     augmentation:

@@ -248,8 +248,8 @@ def test_the_annotator_is_as_careless_as_stated():
     true = frozenset({"guitar", "jazz"})
     notes = [tagger.annotate(true, TOP_TAGS, rng) for _ in range(6000)]
     # Standard errors are below 0.007 for the first two and 0.0003 for the last.
-    assert np.mean(["guitar" in tags for tags in notes]) == pytest.approx(0.82 * 0.62, abs=0.02)
-    assert np.mean(["jazz" in tags for tags in notes]) == pytest.approx(0.82 * 0.62, abs=0.02)
+    assert np.mean(["guitar" in tags for tags in notes]) == pytest.approx(0.82 * 0.8, abs=0.02)
+    assert np.mean(["jazz" in tags for tags in notes]) == pytest.approx(0.82 * 0.8, abs=0.02)
     assert np.mean([len(tags - true) / 49 for tags in notes]) == pytest.approx(0.82 * 0.012, abs=0.001)
 
 

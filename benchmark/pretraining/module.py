@@ -83,11 +83,14 @@ class ContrastiveModule(pl.LightningModule):
         self.train(was_training)
         return torch.cat(chunks[0]), torch.cat(chunks[1])
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, without a schedule."""
-        return torch.optim.Adam(
-            self.parameters(), lr=self._recipe.learning_rate, weight_decay=self._recipe.weight_decay
-        )
+    def configure_optimizers(self) -> Any:
+        """Adam, with the recipe's schedule stepped after every optimiser step."""
+        recipe = self._recipe
+        adam = torch.optim.Adam(self.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        if recipe.schedule == "constant":
+            return adam
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, T_max=self._steps)
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the loss curve with the weights."""

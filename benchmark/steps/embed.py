@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmark.console import Reporter
 from benchmark.embeddings import INDEX, ROWS
 from benchmark.encoding import BatchEncoder, build_encoder, cut_windows, window_starts
+from benchmark.errors import UserError
 from benchmark.pcm import Pcm, PcmClip, open_pcm
 from benchmark.plan import Step
 from benchmark.steps.initialise import WEIGHTS
@@ -38,7 +39,11 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     encode = BatchEncoder(encoder)
     with reporter.progress(step.title, windows, "windows", done) as advance:
         for chunk in _chunks(pcm, encoder, first, done, CHUNK if encode.device.type == "cuda" else encode.batch):
-            rows[done : done + len(chunk)] = encode(chunk)
+            found = encode(chunk)
+            if not np.isfinite(found).all():
+                clip = pcm.clips[int(np.searchsorted(first, done, side="right")) - 1]
+                raise UserError(f"{step.title}: values that are not finite, at or after clip {clip.path}")
+            rows[done : done + len(chunk)] = found
             rows.flush()
             done += len(chunk)
             marker.write_text(str(done))
@@ -51,9 +56,6 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         first=first,
         seconds=np.array([at / encoder.sample_rate for clip in starts for at in clip], dtype=np.float32),
     )
-    if not np.isfinite(rows).all():
-        lost = int((~np.isfinite(rows).all(axis=1)).sum())
-        reporter.say(f"  {lost} of {windows} representations hold values that are not finite")
     return {"windows": windows, "dim": encoder.dim, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-Kind = Literal["artist", "album", "song", "bar", "clip", "annotator", "layout"]
-_KINDS: tuple[Kind, ...] = ("artist", "album", "song", "bar", "clip", "annotator", "layout")
+Kind = Literal["artist", "album", "song", "bar", "clip", "annotator", "layout", "ride"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def generator(seed: int, kind: Kind, *index: int) -> np.random.Generator:

@@ -16,6 +16,10 @@ LEAD_IN = 2.0
 DRUM_LEVEL = 0.9
 #: Overdrive of the mix for a song of energy 1.
 MIX_DRIVE = 1.5
+#: How far the fader and the tone control move from second to second, up to this second of a song.
+RIDE_DB = 24.0
+RIDE_TILT = 5.0
+RIDE_SECONDS = 64
 #: Peak before the album's level is applied [full scale].
 PEAK = 0.95
 TILT_PIVOT = 800.0
@@ -47,6 +51,7 @@ def render(song: Song, start: float, seconds: float, sample_rate: int) -> NDArra
     peak = float(np.abs(mix).max()) or 1.0
     drive = 0.3 + MIX_DRIVE * song.energy
     mix = np.tanh(drive * mix / peak) / np.float32(math.tanh(drive))
+    mix = _ride(mix, song, start, sample_rate)
     mix = _record(mix, song.album, sample_rate, rng)
     return np.round(mix * 32767).astype(np.int16)
 
@@ -84,15 +89,38 @@ def _play(song: Song, start: float, size: int, sample_rate: int, rng: np.random.
     return mix
 
 
+def _ride(mix: Samples, song: Song, start: float, sample_rate: int) -> Samples:
+    """Move the fader and the tone control while the song plays.
+
+    Two moments of a song then differ in what says nothing of the music, and an encoder that knows them for the same
+    song has learnt to look past it.
+    """
+    rng = generator(song.seed, "ride", song.index)
+    fader, tone = rng.uniform(size=(2, RIDE_SECONDS))
+    seconds = start + np.arange(len(mix)) / sample_rate
+    moments = np.arange(RIDE_SECONDS)
+    dark, bright = (_tilted(mix, slope, sample_rate) for slope in (-RIDE_TILT, RIDE_TILT))
+    share = np.interp(seconds, moments, tone)
+    level = 10 ** (RIDE_DB * (np.interp(seconds, moments, fader) - 1) / 20)
+    return np.asarray(level * (dark * (1 - share) + bright * share), dtype=np.float32)
+
+
+def _tilted(mix: Samples, slope: float, sample_rate: int) -> Samples:
+    """Tilt a spectrum by `slope` [dB/octave] around `TILT_PIVOT`, at the same power."""
+    frequency = np.clip(np.fft.rfftfreq(len(mix), 1 / sample_rate), *TILT_RANGE)
+    tilt = 10 ** (slope * np.log2(frequency / TILT_PIVOT) / 20)
+    shaped = np.fft.irfft(np.fft.rfft(mix) * tilt, len(mix))
+    power = float(np.sqrt(np.mean(shaped**2))) or 1.0
+    return np.asarray(shaped * (float(np.sqrt(np.mean(mix**2))) / power), dtype=np.float32)
+
+
 def _record(mix: Samples, album: Album, sample_rate: int, rng: np.random.Generator) -> Samples:
     """Add the album's room, equaliser, noise floor and level."""
     wet = mix.copy()
     for delay, gain in album.room:
         lag = round(delay * sample_rate)
         wet[lag:] += np.float32(gain) * mix[:-lag]
-    frequency = np.clip(np.fft.rfftfreq(len(mix), 1 / sample_rate), *TILT_RANGE)
-    tilt = 10 ** (album.tilt * np.log2(frequency / TILT_PIVOT) / 20)
-    shaped: Samples = np.fft.irfft(np.fft.rfft(wet) * tilt, len(mix)).astype(np.float32)
+    shaped = _tilted(wet, album.tilt, sample_rate)
     shaped /= np.float32(float(np.abs(shaped).max()) or 1.0)
     shaped += np.float32(album.noise) * rng.standard_normal(len(mix), dtype=np.float32)
     peak = float(np.abs(shaped).max())

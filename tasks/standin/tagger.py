@@ -15,7 +15,7 @@ SOFT_BELOW = 0.45
 LOUD_ABOVE = 0.75
 
 #: Annotator: probability of writing a true tag, of writing a false one, and of writing nothing at all.
-KEEP = 0.62
+KEEP = 0.8
 INVENT = 0.012
 SKIP = 0.18
 
