@@ -354,6 +354,8 @@ def main() -> NoReturn:
     """Run the command line; exit 2 with one line for what the user can put right."""
     from benchmark.errors import USER_ERRORS
 
+    # Threads that spin while they wait slow a shared machine, and themselves, down many times over.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()

@@ -82,9 +82,8 @@ class Run:
     Attributes
     ----------
     encoder, corpus, recipe, task, protocol, seed
-        The cell; `corpus` is ``None`` where nothing is pretrained.
-    standin
-        Whether the task's clips, or the corpus's, are synthetic.
+        The cell; `corpus` is ``None`` where nothing is pretrained. A recipe with numbers overridden has them in its
+        name, for it is another recipe.
     probe
         The step that ends in its score record.
     """
@@ -95,7 +94,6 @@ class Run:
     task: str
     protocol: str
     seed: int
-    standin: bool
     probe: Step
 
 
@@ -112,7 +110,6 @@ class Request:
     corpora: Sequence[str] = ()
     protocols: Sequence[str] = ()
     seeds: Sequence[int] = (0,)
-    data: Path | None = None
     allow_missing: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
@@ -169,6 +166,8 @@ class Planner:
             weights = self._initialise(named, seed if recipe == UNTRAINED else 0)
         else:
             weights = self._pretrain(named, corpus, recipe, seed, sample_rate, request.overrides)
+            changes = ", ".join(f"{key}={value:g}" for key, value in sorted(request.overrides.items()))
+            recipe = f"{recipe}({changes})" if changes else recipe
         entry = self._registry.task(task).entry
         pcm = self._prepare(entry.dataset, sample_rate)
         embeddings = Step(
@@ -205,7 +204,7 @@ class Planner:
             {"embeddings": embeddings, "labels": labels, "weights": weights},
             f"probe {task} on {encoder} ({recipe}), {protocol}, seed {seed}",
         )
-        return Run(**names, standin=self._data is None, probe=probe)
+        return Run(**names, probe=probe)
 
     def _sample_rate(self, named: Named[EncoderEntry]) -> int:
         return int(named.entry.args.get("sample_rate", named.entry.sample_rate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,10 +20,11 @@ _NAMED = 3
 
 
 def save_weights(encoder: Encoder, path: Path, about: Mapping[str, str] | None = None) -> None:
-    """Write all parameters and buffers as safetensors, with `about` as the file's metadata."""
+    """Write all parameters and buffers as safetensors; the same weights and `about` give the same bytes."""
     state = {key: tensor.contiguous() for key, tensor in encoder.state_dict().items()}
-    # A file without tensors and without metadata cannot be read again.
-    safetensors.torch.save_file(state, path, {"format": "pt", **(about or {})})
+    # One key, for the library writes several in random order; and never none, for a file without tensors and
+    # metadata cannot be read again.
+    safetensors.torch.save_file(state, path, {"about": json.dumps(dict(about or {}), sort_keys=True)})
 
 
 def load_weights(encoder: Encoder, path: Path) -> None:

@@ -233,6 +233,13 @@ def test_weights_survive_the_file(tmp_path):
         assert torch.equal(tensor, other.state_dict()[key])
 
 
+def test_the_same_weights_have_the_same_bytes(tmp_path):
+    about = {"encoder": "a", "corpus": "b", "recipe": "c", "seed": "0"}
+    for name in ("one", "two", "three"):
+        save_weights(seeded(TUNe(filters=3), 1), tmp_path / name, about)
+    assert len({(tmp_path / name).read_bytes() for name in ("one", "two", "three")}) == 1
+
+
 def test_an_encoder_without_weights_has_a_file_too(tmp_path):
     class Nothing(Mfcc):
         def state_dict(self, *args, **kwargs):

@@ -188,6 +188,7 @@ def test_dry_run_shows_every_step_and_does_none(mtt, tiny_registry, tmp_path):
     more = bench("run", *TINY, *arguments, "--dry-run", "--batch", 8)
     assert "4 of 9 steps" not in more.stdout
     assert re.search(r"^to do +pretrain tiny", more.stdout, re.M)
+    assert "(short(batch=8))" in more.stdout
     assert re.search(r"^cached +decode magnatagatune", more.stdout, re.M)
 
 
@@ -277,7 +278,7 @@ def test_a_run_that_is_stopped_goes_on(mtt, tmp_path, stop):
     """Stopped in the midst of pretraining: nothing finished is done again, and the end is the same."""
     data, _ = mtt
     registry = tmp_path / "long.yaml"
-    registry.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 1600"))
+    registry.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 400"))
     arguments = [*TINY, "--data", data, "--registry", registry, "--json"]
     undisturbed = bench("run", *arguments, "--store", tmp_path / "whole")
     assert undisturbed.returncode == 0, undisturbed.stderr
