@@ -4,8 +4,8 @@ Layout::
 
     STORE/format                  the store's format version
     STORE/artifacts/KIND/KEY/     manifest.json and the files of one artifact
-    STORE/work/KIND-KEY/          what an unfinished step has so far; safe to delete, and to go on from
-    STORE/work/KIND-KEY.lock      held by the process that computes the step
+    STORE/unfinished/KIND-KEY/    what an unfinished step has so far; safe to delete, and to go on from
+    STORE/unfinished/KIND-KEY.lock held by the process that computes the step
     STORE/digests.json            SHA-256 of files outside the store, by path, size and time of change
 
 A key is a hash of all that determines an artifact. A manifest names each file's size and SHA-256 and the digests
@@ -97,7 +97,7 @@ class Store:
             found = marker.read_text().strip()
         except FileNotFoundError:
             strangers = [p.name for p in self.root.iterdir() if not p.name.startswith(".")]
-            if strangers and set(strangers) - {"artifacts", "work", "digests.json"}:
+            if strangers and set(strangers) - {"artifacts", "unfinished", "digests.json"}:
                 raise UserError(
                     f"{self.root}: is neither empty nor a store (it holds {min(strangers)!r}); name another folder"
                 ) from None
@@ -112,11 +112,11 @@ class Store:
 
     def work_folder(self, kind: str, key: str) -> Path:
         """Where a step keeps what it has so far."""
-        return self.root / "work" / f"{kind}-{key}"
+        return self.root / "unfinished" / f"{kind}-{key}"
 
     def lock_file(self, kind: str, key: str) -> Path:
         """File that a process locks while it computes a step."""
-        return self.root / "work" / f"{kind}-{key}.lock"
+        return self.root / "unfinished" / f"{kind}-{key}.lock"
 
     def find(self, kind: str, key: str) -> Artifact | None:
         """The artifact if it is there and whole, else ``None``."""
@@ -165,8 +165,8 @@ class Store:
         """Remove an artifact. It vanishes in one rename, so a reader never sees half of it."""
         folder = self.folder(kind, key)
         if folder.exists():
-            (self.root / "work").mkdir(exist_ok=True)
-            grave = Path(tempfile.mkdtemp(prefix="deleted-", dir=self.root / "work"))
+            (self.root / "unfinished").mkdir(exist_ok=True)
+            grave = Path(tempfile.mkdtemp(prefix="deleted-", dir=self.root / "unfinished"))
             folder.rename(grave / key)
             shutil.rmtree(grave, ignore_errors=True)
 

@@ -287,7 +287,7 @@ def test_a_run_that_is_stopped_goes_on(mtt, tmp_path, stop):
     command = [str(Path(sys.executable).with_name("bench")), "run", *map(str, arguments), "--store", str(store)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list(store.glob("work/pretrain-*/last.ckpt")):
+    while not list(store.glob("unfinished/pretrain-*/last.ckpt")):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -61,7 +61,7 @@ def test_finishing_again_replaces(tmp_path):
     fill(store)
     fill(store, content=b"second")
     assert (store.find("embed", "k1") / "a.bin").read_bytes() == b"second"
-    assert list((tmp_path / "work").iterdir()) == []
+    assert list((tmp_path / "unfinished").iterdir()) == []
 
 
 def test_other_formats_and_strangers_folders_are_refused(tmp_path):
