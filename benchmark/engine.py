@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from benchmark.console import Reporter
 from benchmark.environment import measured, versions
 from benchmark.plan import Run, Step
-from benchmark.store import Artifact, Store
+from benchmark.store import Artifact, Store, lineage
 
 #: Computes a step: takes it, the artifacts it needs, an own folder to write into (with whatever an interrupted
 #: attempt left there) and a reporter; returns facts for the manifest.
@@ -97,10 +97,10 @@ class Engine:
         compute = cast(Compute, importlib.import_module(f"benchmark.steps.{step.kind}").compute)
         with measured() as resources:
             facts = compute(step, inputs, work, self._reporter)
-        lineage = {key: entry for artifact in inputs.values() for key, entry in artifact.manifest["lineage"].items()}
-        lineage[step.key] = {"kind": step.kind, "spec": step.spec, "resources": resources}
+        behind = lineage(inputs)
+        behind[step.key] = {"kind": step.kind, "spec": step.spec, "resources": resources}
         manifest = {
-            "lineage": lineage,
+            "lineage": behind,
             "title": step.title,
             "spec": step.spec,
             "needs": {name: {"kind": need.kind, "key": need.key} for name, need in step.needs.items()},

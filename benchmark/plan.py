@@ -308,6 +308,11 @@ def override(recipe: RecipeEntry, changes: Mapping[str, Any]) -> RecipeEntry:
         raise UserError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}") from None
 
 
+def planned_recipe(step: Step) -> RecipeEntry:
+    """Recipe of a pretrain step, as its spec holds it: the numbers alone."""
+    return RecipeEntry.model_validate({"source": "plan", **step.spec["recipe"]}, strict=False)
+
+
 def unique_steps(runs: Iterable[Run]) -> list[Step]:
     """Every step of `runs` once, in an order in which they can be computed: cheap checks before long training."""
     ordered: dict[str, Step] = {}

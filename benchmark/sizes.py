@@ -9,8 +9,7 @@ from typing import Any
 
 from benchmark.encoding import build_encoder
 from benchmark.engine import Engine
-from benchmark.entries import RecipeEntry
-from benchmark.plan import Run, Step, unique_steps
+from benchmark.plan import Run, Step, planned_recipe, unique_steps
 from benchmark.steps.pretrain import total_steps
 from encoders.base import Encoder
 
@@ -89,7 +88,7 @@ def _initialise(step: Step) -> tuple[str, int]:
 
 def _pretrain(step: Step) -> tuple[str, int]:
     clips, _ = _audio(step.needs["pcm"])
-    recipe = RecipeEntry.model_validate({"source": "plan", **step.spec["recipe"]}, strict=False)
+    recipe = planned_recipe(step)
     pairs = total_steps(recipe, clips) * recipe.batch
     return f"at most {pairs:,} pairs", _encoder(step).parameter_count() * _FLOAT * _STATE_COPIES
 

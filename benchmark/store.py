@@ -69,6 +69,11 @@ class Artifact:
         return self.path / name
 
 
+def lineage(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Spec and cost of every step behind `inputs`, theirs included, by key."""
+    return {key: entry for artifact in inputs.values() for key, entry in artifact.manifest["lineage"].items()}
+
+
 class Store:
     """Artifacts in a folder that any number of processes and users may share.
 

@@ -26,7 +26,7 @@ from benchmark.entries import RecipeEntry
 from benchmark.environment import versions
 from benchmark.errors import UserError
 from benchmark.pcm import Pcm, PcmClip, open_pcm, write_lines
-from benchmark.plan import Step
+from benchmark.plan import Step, planned_recipe
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import retrieval
@@ -50,7 +50,7 @@ ENDS = 8
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
     """Leave `encoder.safetensors`, the training state, the loss curve, the list of clips and a card in `work`."""
-    recipe = RecipeEntry.model_validate({"source": "plan", **step.spec["recipe"]}, strict=False)
+    recipe = planned_recipe(step)
     where = device()
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     encoder = build_encoder(step.context["encoder"], step.spec["seed"], inputs["start"] / WEIGHTS)

@@ -20,7 +20,7 @@ from benchmark.records import PREDICTIONS, RECORD, Overlap, ScoreRecord, StepCos
 from benchmark.scoring import score
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, TEST_CLIPS, read_labels
-from benchmark.store import Artifact, digest_of
+from benchmark.store import Artifact, digest_of, lineage
 from probes.training import Examples, ProbeSettings, TrainedProbe, train_probe
 from probes.windows import clip_means, per_window, take_clips
 from tasks.base import Split, Task
@@ -49,10 +49,10 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     )
     weights = inputs["weights"].manifest
     coverage = inputs["labels"].manifest["facts"]
-    lineage = {key: entry for artifact in inputs.values() for key, entry in artifact.manifest["lineage"].items()}
+    behind = lineage(inputs)
     record = ScoreRecord(
         **step.spec["run"],
-        data="stand-in" if any(entry["kind"] == "standin" for entry in lineage.values()) else "real",
+        data="stand-in" if any(entry["kind"] == "standin" for entry in behind.values()) else "real",
         metrics=scores,
         unscored_labels=unscored,
         n_expected=coverage["expected"],
@@ -68,12 +68,12 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         pretraining=weights["facts"] if weights["kind"] == "pretrain" else None,
         spec={
             "probe": step.spec,
-            "lineage": {key: {"kind": entry["kind"], "spec": entry["spec"]} for key, entry in lineage.items()},
+            "lineage": {key: {"kind": entry["kind"], "spec": entry["spec"]} for key, entry in behind.items()},
         },
         weights_sha256=weights["files"][WEIGHTS]["sha256"],
         parameters=weights["facts"]["parameters"],
         dim=weights["facts"]["dim"],
-        steps=[*step_costs(lineage), StepCost(kind=step.kind, key=step.key, **cost)],
+        steps=[*step_costs(behind), StepCost(kind=step.kind, key=step.key, **cost)],
         versions=versions(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
