@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from encoders.weights import load_weights
 CPU_BATCH = 8
 #: On a GPU the batch starts here and is halved until it fits.
 GPU_BATCH = 512
+#: Stands for the representation itself among the names of layers.
+REPRESENTATION = ""
 
 
 def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = None) -> Encoder:
@@ -131,19 +133,32 @@ class BatchEncoder:
 
     def __call__(self, windows: list[NDArray[np.int16]]) -> NDArray[np.float32]:
         """Representations [windows, dim] of windows of one length, in float32."""
-        done: list[Tensor] = []
+        return self._encode(windows, ())[REPRESENTATION]
+
+    def layers(self, windows: list[NDArray[np.int16]], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Time-averaged outputs [windows, channels] of each layer of `names`, from one pass, in float32."""
+        outputs = self._encode(windows, names)
+        return {name: outputs[name] for name in names}
+
+    def _encode(self, windows: list[NDArray[np.int16]], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        done: dict[str, list[Tensor]] = {name: [] for name in (REPRESENTATION, *names)}
         first = 0
         with torch.inference_mode(), exact_float32():
             while first < len(windows):
                 stack = torch.from_numpy(np.stack(windows[first : first + self.batch]))
                 try:
                     waveform = to_waveform(stack.to(self.device, non_blocking=True)).unsqueeze(1)
-                    done.append(self._encoder(waveform).float().cpu())
+                    representation, outputs = self._encoder.represent(waveform, names)
+                    found = {
+                        name: out.float().cpu() for name, out in {**outputs, REPRESENTATION: representation}.items()
+                    }
                 except torch.cuda.OutOfMemoryError:
                     if self.batch == 1:
                         raise
                     self.batch //= 2
                     torch.cuda.empty_cache()
                     continue
+                for name, parts in done.items():
+                    parts.append(found[name])
                 first += len(stack)
-        return torch.cat(done).numpy()
+        return {name: torch.cat(parts).numpy() for name, parts in done.items()}

@@ -44,6 +44,56 @@ class Clip:
     seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file that a dataset's distributor offers for download.
+
+    Attributes
+    ----------
+    name
+        How it is called; an archive in several parts is listed part by part, in order.
+    urls
+        Where it is published, tried in order.
+    checksum
+        ``"sha256:..."``, ``"sha1:..."`` or ``"md5:..."`` as published; empty where none is.
+    to
+        Path below the dataset's folder: of the file itself, or, for an archive, of the folder it unpacks to.
+    archive
+        Whether it is a zip or tar archive (or a part of one) to be unpacked.
+    joined
+        Name of the archive that this is a part of; empty for a whole file.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    checksum: str
+    to: str
+    archive: bool = False
+    joined: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number that the distributor or a paper states of a dataset, beside the one found in the user's copy.
+
+    Attributes
+    ----------
+    what
+        What is counted, as in ``"mtt test clips"``.
+    published
+        The stated number.
+    found
+        The number in this copy's tables.
+    source
+        Who states it.
+    """
+
+    what: str
+    published: int
+    found: int
+    source: str
+
+
 @dataclass(frozen=True)
 class Task:
     """Clips with labels and a split: what a probe is trained on and scored by.
@@ -93,6 +143,8 @@ class Dataset(ABC):
     HOW_TO_GET: ClassVar[str]
     #: Files that are broken in every copy: path relative to the folder -> what is wrong with it.
     KNOWN_BAD: ClassVar[Mapping[str, str]] = {}
+    #: What may be downloaded; empty if nothing is offered (see `HOW_TO_GET`).
+    REMOTES: ClassVar[Sequence[Remote]] = ()
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -134,6 +186,20 @@ class Dataset(ABC):
         DatasetError
             If a table cannot be parsed, or an option is not known.
         """
+
+    @abstractmethod
+    def counts(self) -> Sequence[Count]:
+        """What is published of the dataset's size beside what this copy's tables hold.
+
+        Raises
+        ------
+        DatasetError
+            If a table cannot be parsed.
+        """
+
+    def checksums(self) -> Mapping[str, str]:
+        """Published checksum of single files: path relative to the folder -> ``"md5:..."``; empty if none is."""
+        return {}
 
     @staticmethod
     @abstractmethod

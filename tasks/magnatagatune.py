@@ -50,10 +50,8 @@ ISMIR 2009.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -62,7 +60,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Dataset, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Split, Task
+from tasks.tables import find_columns, read_header, read_rows
 
 ANNOTATIONS = "annotations_final.csv"
 CLIP_INFO = "clip_info_final.csv"
@@ -202,6 +201,21 @@ class MagnaTagATune(Dataset):
             groups=np.array(clip_ids, dtype=np.str_),
         )
 
+    def counts(self) -> Sequence[Count]:
+        """Compare the size of both evaluations and of the whole with what papers and the distributor state."""
+        sizes = {
+            "mtt": ("keep", (18_706, 1_825, 5_329), "CLMR, TUNe, jukemir"),
+            "mtt-tagged": ("drop", (15_247, 1_529, 4_332), "Won et al. 2020"),
+        }
+        rows = [Count("annotated clips", 25_863, len(self._annotations().clip_ids), "distributor")]
+        for name, (untagged, published, source) in sizes.items():
+            splits = self.task(untagged=untagged).splits
+            rows += [
+                Count(f"{name} {split} clips", number, int((splits == split).sum()), source)
+                for split, number in zip(SPLITS, published, strict=True)
+            ]
+        return rows
+
     @staticmethod
     def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
         """Write synthetic music with rule-made tags in MagnaTagATune's layout into the empty folder `root`."""
@@ -236,53 +250,6 @@ class _Info:
     seconds: float | None
 
 
-def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a table, header first, each with its line number; all have as many fields as the header."""
-    try:
-        data = table.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{table}: {error.strerror}") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DatasetError(f"{table}:{line}: not UTF-8 text: {error.reason}") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
-    width = 0
-    try:
-        for row in reader:
-            if not row:
-                continue
-            width = width or len(row)
-            if len(row) != width:
-                raise DatasetError(
-                    f"{table}:{reader.line_num}: {len(row)} fields where the header has {width} "
-                    "(fields are separated by TAB)"
-                )
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise DatasetError(f"{table}:{reader.line_num}: {error}") from None
-
-
-def _columns(table: Path, header: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Return where the columns `names` stand in the header."""
-    place = {name: index for index, name in enumerate(header)}
-    missing = [name for name in names if name not in place]
-    if missing:
-        raise DatasetError(f"{table}:1: no column {', '.join(map(repr, missing))} (columns are separated by TAB)")
-    if len(place) != len(header):
-        twice = next(name for index, name in enumerate(header) if place[name] != index)
-        raise DatasetError(f"{table}:1: column {twice!r} is there twice")
-    return [place[name] for name in names]
-
-
-def _header(table: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
-    try:
-        return next(rows)[1]
-    except StopIteration:
-        raise DatasetError(f"{table}:1: the table is empty") from None
-
-
 def _check_path(table: Path, line: int, path: str) -> None:
     folder, slash, name = path.partition("/")
     if folder not in FOLDER_SPLIT or not slash or name in ("", ".", "..") or "/" in name or "\\" in name:
@@ -290,9 +257,9 @@ def _check_path(table: Path, line: int, path: str) -> None:
 
 
 def _read_annotations(table: Path) -> _Annotations:
-    rows = _rows(table)
-    header = _header(table, rows)
-    id_column, path_column, *_ = _columns(table, header, ("clip_id", "mp3_path", *TOP_TAGS))
+    rows = read_rows(table, "\t")
+    header = read_header(table, rows)
+    id_column, path_column, *_ = find_columns(table, header, ("clip_id", "mp3_path", *TOP_TAGS))
     tag_columns = [index for index in range(len(header)) if index not in (id_column, path_column)]
     tags = [header[index] for index in tag_columns]
     clip_ids: dict[str, int] = {}
@@ -319,8 +286,8 @@ def _read_annotations(table: Path) -> _Annotations:
 
 
 def _read_clip_info(table: Path) -> dict[str, _Info]:
-    rows = _rows(table)
-    columns = _columns(table, _header(table, rows), _INFO_COLUMNS)
+    rows = read_rows(table, "\t")
+    columns = find_columns(table, read_header(table, rows), _INFO_COLUMNS)
     info: dict[str, _Info] = {}
     for line, row in rows:
         clip_id, track, artist, album, start, end = (row[index] for index in columns)

@@ -1,0 +1,1 @@
+"""The subcommands of `bench`, a file a topic: words to calls; their bodies import what is heavy."""

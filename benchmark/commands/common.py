@@ -1,0 +1,62 @@
+"""Options that several commands share, and how they print, end and find the store."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from benchmark.console import Reporter
+
+RegistryOption = Annotated[
+    list[Path] | None,
+    typer.Option("--registry", help="Registry file or folder laid over the others; may be repeated.", metavar="FILE"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="BENCH_STORE",
+        help="Where results are kept.",
+        show_default="~/.local/share/bench",
+        metavar="DIR",
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="BENCH_DATA",
+        help="Folder with a subfolder for each dataset as published; without it, stand-ins are made.",
+        metavar="DIR",
+    ),
+]
+
+
+def store_folder(given: Path | None) -> Path:
+    """The store that the user named, or the one in their home."""
+    if given is not None:
+        return given.expanduser()
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "bench"
+
+
+def print_document(document: Any) -> None:
+    """A text as it is, anything else as JSON, on standard output."""
+    typer.echo(document if isinstance(document, str) else json.dumps(document, indent=1, ensure_ascii=False))
+
+
+@contextmanager
+def interruptible(reporter: Reporter) -> Iterator[None]:
+    """End long work on Ctrl-C with a word and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        reporter.say("bench: stopped; the same command goes on from here")
+        raise typer.Exit(130) from None

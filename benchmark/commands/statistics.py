@@ -1,0 +1,127 @@
+"""`bench analyze` and `bench design`: what scores say, and which scores to get next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmark.commands.common import JsonOption, StoreOption, print_document, store_folder
+
+
+def analyze(
+    table: Annotated[
+        Path | None, typer.Argument(help="Long table of scores as CSV; without it, the scores of the store.")
+    ] = None,
+    store: StoreOption = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric taken from the store.", show_default="each task's leading one")
+    ] = None,
+    model: Annotated[str, typer.Option(help="factor or ordinal.")] = "factor",
+    score: Annotated[str, typer.Option(help="Column of scores.")] = "score",
+    group: Annotated[str, typer.Option(help="Column of tasks.")] = "task",
+    factor: Annotated[
+        str | None, typer.Option(help="Column whose levels are compared.", show_default="encoder, if there")
+    ] = None,
+    covariate: Annotated[str | None, typer.Option(help="Column of numbers with a slope per level.")] = None,
+    size: Annotated[str | None, typer.Option(help="Column of numbers that orders the levels, for ordinal.")] = None,
+    derive: Annotated[
+        list[str] | None, typer.Option(help="Add a column, e.g. 'n = log(runs)'; may be repeated.")
+    ] = None,
+    where: Annotated[str | None, typer.Option(help="Keep rows for which this holds, e.g. 'seed < 3'.")] = None,
+    components: Annotated[str, typer.Option(help="Columns whose variance shares are wanted, e.g. a,b,c.")] = "",
+    components_where: Annotated[str | None, typer.Option(help="Keep rows for --components only.")] = None,
+    bootstrap: Annotated[int, typer.Option(help="Refits behind the intervals; 0 for none.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of everything drawn at random.", min=0)] = 0,
+    natural: Annotated[bool, typer.Option("--natural", help="Do not standardise scores.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for JSON, CSV and figures.", metavar="DIR")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which differences between scores are real.
+
+    Example: bench analyze scores.csv --factor encoder -o analysis
+    """
+    from analysis.commands import analyze as call
+
+    result = call(
+        _scores(store, metric) if table is None else table,
+        output=output,
+        model=model,
+        score=score,
+        group=group,
+        factor=factor,
+        covariate=covariate,
+        size=size,
+        derive=derive or [],
+        where=where,
+        components=components,
+        components_where=components_where,
+        bootstrap=bootstrap,
+        seed=seed,
+        natural=natural,
+    )
+    print_document(result if as_json else "\n".join(sentence["text"] for sentence in result["summary"]))
+
+
+def design(
+    factor: Annotated[
+        list[str] | None, typer.Option(help="A factor and its levels, NAME=LEVEL,LEVEL,...; may be repeated.")
+    ] = None,
+    candidates: Annotated[Path | None, typer.Option(help="Candidate runs as CSV, instead of --factor.")] = None,
+    derive: Annotated[list[str] | None, typer.Option(help="Add a factor made of the others; may be repeated.")] = None,
+    where: Annotated[str | None, typer.Option(help="Keep candidates for which this holds.")] = None,
+    keep_out: Annotated[str, typer.Option(help="Factors balanced but not kept apart from the others.")] = "",
+    start: Annotated[Path | None, typer.Option(help="Runs already made, as CSV.")] = None,
+    runs: Annotated[int, typer.Option(help="How many runs to propose.", min=0)] = 1,
+    replay: Annotated[Path | None, typer.Option(help="A sequence of runs to judge choice by choice, as CSV.")] = None,
+    analysis: Annotated[
+        Path | None, typer.Option(help="An analysis.json; with --difference, says how large a study must be.")
+    ] = None,
+    difference: Annotated[float | None, typer.Option(help="Difference to detect [standard deviations].")] = None,
+    levels: Annotated[str, typer.Option(help="Two levels to plan for, A,B.", show_default="every pair")] = "",
+    power: Annotated[float, typer.Option(help="Wanted probability of detection.")] = 0.8,
+    alpha: Annotated[float, typer.Option(help="Level of the test.")] = 0.05,
+    tasks: Annotated[int | None, typer.Option(help="Hold the number of tasks at this.")] = None,
+    repeats: Annotated[float | None, typer.Option(help="Hold the scores per cell at this.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice among equally good runs.", min=0)] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the design.", metavar="DIR")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose the next runs of a study, or say how large it must be.
+
+    Example: bench design --factor encoder=a,b,c --factor seed=0,1,2 --runs 6
+    """
+    from analysis.commands import design as call
+    from analysis.planning import sentences
+
+    result = call(
+        factor or [],
+        output=output,
+        candidates=candidates,
+        derive=derive or [],
+        where=where,
+        keep_out=keep_out,
+        start=start,
+        runs=runs,
+        seed=seed,
+        replay=replay,
+        analysis=analysis,
+        difference=difference,
+        levels=levels,
+        power=power,
+        alpha=alpha,
+        tasks=tasks,
+        repeats=repeats,
+    )
+    print_document(result if as_json else "\n".join(sentences(result)))
+
+
+def _scores(store: Path | None, metric: str | None) -> Any:
+    import pandas as pd
+
+    from benchmark.long_table import long_table
+
+    return pd.DataFrame(long_table(store_folder(store), metric))
