@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS = "embeddings.float32"
+#: Stands for the representation itself among the names of layers.
+REPRESENTATION = ""
 INDEX = "index.npz"
 
 
@@ -34,9 +35,28 @@ class Embeddings:
     seconds: NDArray[np.float32]
 
 
-def open_embeddings(folder: Path) -> Embeddings:
-    """Open what the embed step left in `folder`."""
+def rows_file(number: int) -> str:
+    """Name of the file with the rows of the `number`-th layer of an artifact; one of the representation alone is 0."""
+    return f"embeddings.{number}.float32"
+
+
+def open_embeddings(folder: Path, layer: str | None = None) -> Embeddings:
+    """Open what the embed step left in `folder`: the representation, or one `layer` of those it has.
+
+    Raises
+    ------
+    KeyError
+        If the artifact was not made for that layer.
+    """
     with np.load(folder / INDEX, allow_pickle=False) as index:
-        windows, dim = index["shape"].tolist()
-        rows = np.memmap(folder / ROWS, dtype=np.float32, mode="r", shape=(windows, dim))
+        names = index["layers"].tolist()
+        if (layer or REPRESENTATION) not in names:
+            raise KeyError(f"{folder}: has no layer {layer!r}")
+        number = names.index(layer or REPRESENTATION)
+        rows = np.memmap(
+            folder / rows_file(number),
+            dtype=np.float32,
+            mode="r",
+            shape=(int(index["first"][-1]), int(index["dims"][number])),
+        )
         return Embeddings(rows, tuple(index["clip_ids"].tolist()), index["first"], index["seconds"])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.audio import FULL_SCALE
+from benchmark.embeddings import REPRESENTATION
 from benchmark.entries import EncoderEntry
 from benchmark.errors import UserError
 from benchmark.registry import Named
@@ -23,8 +24,6 @@ from encoders.weights import load_weights
 CPU_BATCH = 8
 #: On a GPU the batch starts here and is halved until it fits.
 GPU_BATCH = 512
-#: Stands for the representation itself among the names of layers.
-REPRESENTATION = ""
 
 
 def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = None) -> Encoder:
@@ -136,8 +135,20 @@ class BatchEncoder:
         return self._encode(windows, ())[REPRESENTATION]
 
     def layers(self, windows: list[NDArray[np.int16]], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """Time-averaged outputs [windows, channels] of each layer of `names`, from one pass, in float32."""
-        outputs = self._encode(windows, names)
+        """Outputs of each layer of `names` from one pass, in float32.
+
+        Parameters
+        ----------
+        windows
+            Of one length.
+        names
+            Of layers, whose time-averaged outputs are wanted; `REPRESENTATION` stands for the representation.
+
+        Returns
+        -------
+        dict of name to ndarray, shape [windows, channels]
+        """
+        outputs = self._encode(windows, [name for name in names if name != REPRESENTATION])
         return {name: outputs[name] for name in names}
 
     def _encode(self, windows: list[NDArray[np.int16]], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:

@@ -24,7 +24,7 @@ def long_table(store: Path, metric: str | None = None) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``encoder, corpus, recipe, protocol, task, metric, seed, score, fingerprint, standin, n``.
+        ``encoder, corpus, recipe, protocol, task, metric, seed, layer, labels, deform, score, fingerprint, standin, n``.
 
     Raises
     ------
@@ -48,6 +48,9 @@ def long_table(store: Path, metric: str | None = None) -> list[dict[str, Any]]:
                     "task": record.task,
                     "metric": name,
                     "seed": record.seed,
+                    "layer": record.layer or "none",
+                    "labels": record.labels,
+                    "deform": record.deform or "none",
                     "score": record.metrics[name].value,
                     "fingerprint": record.fingerprint,
                     "standin": record.data == "stand-in",

@@ -1,34 +1,43 @@
-r"""From what a user asks for to steps with keys. Nothing is computed here, and nothing that learns is imported.
+r"""What there is to do: steps with keys, the runs that they end in, and what a user may ask for.
 
-standin -> prepare -> label -------------------+
-             |  \-> pretrain or initialise     +-> probe -> score record
-             +------------------ \-> embed ---+
+standin -> prepare -> label ----------------------+
+             |  \-> pretrain, supervise or        +-> probe -> score record
+             |      initialise ---+               |
+             +--------------------+--> embed -----+
+
+Nothing is computed here, and nothing that learns is imported. `benchmark.planner` makes runs of requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-from pydantic import ValidationError
-
-from benchmark.console import Reporter
-from benchmark.entries import EncoderEntry, RecipeEntry
-from benchmark.errors import UserError
-from benchmark.registry import Named, Registry
-from benchmark.sources import code_identity, extent, fingerprint, open_dataset, standin_extent
-from benchmark.store import Store, digest_file, digest_of
+from benchmark.entries import RecipeEntry
+from benchmark.store import digest_of
 
 #: Raised when what a step leaves, or how it computes it, changes; every key that rests on it changes too.
-STEP_VERSIONS = {"standin": 1, "prepare": 1, "label": 1, "initialise": 1, "pretrain": 1, "embed": 1, "probe": 1}
-STANDIN_SEED = 0
+STEP_VERSIONS = {
+    "standin": 1,
+    "prepare": 1,
+    "label": 1,
+    "deform": 1,
+    "initialise": 1,
+    "pretrain": 1,
+    "supervise": 1,
+    "embed": 1,
+    "probe": 1,
+}
 #: The recipe column of an encoder that a recipe could have trained and did not.
 UNTRAINED = "untrained"
 #: The recipe column of an encoder that needs none: hand-made features, or weights that came with it.
 AS_GIVEN = "as-given"
+#: The protocol column of a supervised encoder, whose own head makes the predictions.
+END_TO_END = "end-to-end"
+#: Asks for every layer of an encoder.
+ALL_LAYERS = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +90,19 @@ class Run:
 
     Attributes
     ----------
-    encoder, corpus, recipe, task, protocol, seed
-        The cell; `corpus` is ``None`` where nothing is pretrained. A recipe with numbers overridden has them in its
-        name, for it is another recipe.
+    encoder
+        Name of the encoder, or several joined by ``+`` whose representations are probed as one.
+    corpus, recipe
+        What it was pretrained on and how; `corpus` is ``None`` where nothing is pretrained. A recipe with numbers
+        overridden has them in its name, for it is another recipe.
+    task, protocol, seed
+        What it is scored on, and how.
+    layer
+        Layer that is probed; ``None`` for the representation.
+    labels
+        Fraction of the training labels that is used.
+    deform
+        Deformation of the test audio, as ``NAME=STRENGTH``; ``None`` for the audio as it is.
     probe
         The step that ends in its score record.
     """
@@ -94,6 +113,9 @@ class Run:
     task: str
     protocol: str
     seed: int
+    layer: str | None
+    labels: float
+    deform: str | None
     probe: Step
 
 
@@ -101,7 +123,8 @@ class Run:
 class Request:
     """What a command asks for: every combination of these becomes a run.
 
-    `corpora` and `protocols` may be empty: then the task's own are used.
+    `corpora` and `protocols` may be empty: then the task's own are used. `layers` may be empty, for the
+    representation, and may hold `ALL_LAYERS`.
     """
 
     encoders: Sequence[str]
@@ -110,202 +133,12 @@ class Request:
     corpora: Sequence[str] = ()
     protocols: Sequence[str] = ()
     seeds: Sequence[int] = (0,)
+    layers: Sequence[str] = ()
+    labels: Sequence[float] = (1.0,)
+    deforms: Sequence[str | None] = (None,)
     allow_missing: bool = False
+    sample_rate: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Planner:
-    """Turns requests into runs whose steps are shared wherever their keys agree.
-
-    Parameters
-    ----------
-    registry
-        What names mean.
-    store
-        Remembers hashes of the user's files.
-    reporter
-        Shows progress while files are hashed.
-    data
-        The user's data folder; ``None`` for stand-ins.
-    """
-
-    def __init__(self, registry: Registry, store: Store, reporter: Reporter, data: Path | None) -> None:
-        self._registry = registry
-        self._store = store
-        self._reporter = reporter
-        self._data = data
-        self._sources: dict[str, tuple[dict[str, Any], dict[str, Step], dict[str, Any]]] = {}
-
-    def runs(self, request: Request) -> list[Run]:
-        """Runs of `request`, each trained encoder followed by its untrained twin of the same seed.
-
-        Raises
-        ------
-        UserError, DatasetError
-            If a name is not known, a dataset is not where the user says, or an override does not fit.
-        """
-        runs: dict[str, Run] = {}
-        for task in request.tasks:
-            self._registry.task(task)
-            for protocol in request.protocols or (self._registry.task(task).entry.protocol,):
-                for corpus in request.corpora or (self._registry.task(task).entry.corpus,):
-                    for seed in request.seeds:
-                        for encoder in request.encoders:
-                            learns = self._registry.encoder(encoder).entry.learns
-                            for recipe in [*request.recipes, UNTRAINED] if learns else [AS_GIVEN]:
-                                run = self._run(encoder, corpus, recipe, task, protocol, seed, request)
-                                runs.setdefault(run.probe.key, run)
-        return list(runs.values())
-
-    def _run(
-        self, encoder: str, corpus: str, recipe: str, task: str, protocol: str, seed: int, request: Request
-    ) -> Run:
-        named = self._registry.encoder(encoder)
-        sample_rate = self._sample_rate(named)
-        if recipe in (UNTRAINED, AS_GIVEN):
-            weights = self._initialise(named, seed if recipe == UNTRAINED else 0)
-        else:
-            weights = self._pretrain(named, corpus, recipe, seed, sample_rate, request.overrides)
-            changes = ", ".join(f"{key}={value:g}" for key, value in sorted(request.overrides.items()))
-            recipe = f"{recipe}({changes})" if changes else recipe
-        entry = self._registry.task(task).entry
-        pcm = self._prepare(entry.dataset, sample_rate)
-        embeddings = Step(
-            "embed",
-            {"layer": None},
-            {"weights": weights, "pcm": pcm},
-            f"embed {entry.dataset} with {encoder} ({recipe})",
-            {"encoder": named},
-        )
-        labels = Step(
-            "label",
-            {"options": dict(entry.options), "allow_missing": request.allow_missing},
-            {"pcm": pcm, **pcm.needs},
-            f"labels and split of {task}",
-            pcm.context,
-        )
-        trained = recipe not in (UNTRAINED, AS_GIVEN)
-        names: dict[str, Any] = {
-            "encoder": encoder,
-            "corpus": corpus if trained else None,
-            "recipe": recipe,
-            "task": task,
-            "protocol": protocol,
-            "seed": seed,
-        }
-        probe = Step(
-            "probe",
-            {
-                "run": names,
-                "protocol": _numbers(self._registry.protocol(protocol).entry.model_dump(mode="json")),
-                "metrics": list(entry.metrics),
-                "seed": seed,
-            },
-            {"embeddings": embeddings, "labels": labels, "weights": weights},
-            f"probe {task} on {encoder} ({recipe}), {protocol}, seed {seed}",
-        )
-        return Run(**names, probe=probe)
-
-    def _sample_rate(self, named: Named[EncoderEntry]) -> int:
-        return int(named.entry.args.get("sample_rate", named.entry.sample_rate))
-
-    def _source(self, dataset: str) -> tuple[dict[str, Any], dict[str, Step], dict[str, Any]]:
-        """Spec, needs and context that a prepare step takes from where the dataset comes from."""
-        if dataset not in self._sources:
-            named = self._registry.dataset(dataset)
-            code = code_identity(named)
-            if self._data is None:
-                spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
-                context = {"dataset": named, "extent": partial(standin_extent, named)}
-                standin = Step("standin", spec, {}, f"make the stand-in of {dataset}", context)
-                self._sources[dataset] = ({}, {"standin": standin}, context)
-            else:
-                opened = open_dataset(named, self._data)
-                files = fingerprint(opened, self._store, self._reporter)
-                spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "files": files}
-                context = {"dataset": named, "root": opened.root, "extent": partial(extent, opened)}
-                self._sources[dataset] = (spec, {}, context)
-        return self._sources[dataset]
-
-    def _prepare(self, dataset: str, sample_rate: int) -> Step:
-        spec, needs, context = self._source(dataset)
-        return Step(
-            "prepare", {**spec, "sample_rate": sample_rate}, needs, f"decode {dataset} at {sample_rate:,} Hz", context
-        )
-
-    def _encoder_spec(self, named: Named[EncoderEntry]) -> dict[str, Any]:
-        return {"class": named.entry.class_path, "args": named.entry.args, "code": code_identity(named)}
-
-    def _initialise(self, named: Named[EncoderEntry], seed: int) -> Step:
-        spec = {**self._encoder_spec(named), "seed": seed, "weights": None}
-        context: dict[str, Any] = {"encoder": named}
-        title = f"initialise {named.name}, seed {seed}"
-        if named.entry.weights is not None:
-            file = weights_file(named)
-            spec["weights"] = digest_file(file)
-            context["weights"] = file
-            title = f"load {named.name} from {file.name}"
-        return Step("initialise", spec, {}, title, context)
-
-    def _pretrain(
-        self,
-        named: Named[EncoderEntry],
-        corpus: str,
-        recipe: str,
-        seed: int,
-        sample_rate: int,
-        overrides: Mapping[str, Any],
-    ) -> Step:
-        corpus_entry = self._registry.corpus(corpus).entry
-        recipe_entry = override(self._registry.recipe(recipe).entry, overrides)
-        spec = {
-            "recipe": _numbers(recipe_entry.model_dump(mode="json")),
-            "splits": list(corpus_entry.splits) if corpus_entry.splits else None,
-            "seed": seed,
-        }
-        length = f"{recipe_entry.pairs:,} pairs" if recipe_entry.pairs else f"{recipe_entry.epochs:,} epochs"
-        return Step(
-            "pretrain",
-            spec,
-            {"start": self._initialise(named, seed), "pcm": self._prepare(corpus_entry.dataset, sample_rate)},
-            f"pretrain {named.name} on {corpus}, recipe {recipe} ({length}), seed {seed}",
-            {"encoder": named, "names": {"encoder": named.name, "corpus": corpus, "recipe": recipe}},
-        )
-
-
-def weights_file(named: Named[EncoderEntry]) -> Path:
-    """File of weights that an encoder's entry names, looked for beside the registry file.
-
-    Raises
-    ------
-    UserError
-        If it is not there.
-    """
-    assert named.entry.weights is not None
-    file = (named.file.parent / Path(named.entry.weights).expanduser()).resolve()
-    if not file.is_file():
-        raise UserError(f"{named.file}:{named.line}: encoders.{named.name}.weights: there is no file {file}")
-    return file
-
-
-def override(recipe: RecipeEntry, changes: Mapping[str, Any]) -> RecipeEntry:
-    """`recipe` with some numbers replaced; setting one of `epochs` and `pairs` drops the other.
-
-    Raises
-    ------
-    UserError
-        If a number is out of its range.
-    """
-    document = recipe.model_dump()
-    for key, value in changes.items():
-        if key in ("epochs", "pairs"):
-            document["epochs"] = document["pairs"] = None
-        document[key] = value
-    try:
-        return RecipeEntry.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}") from None
 
 
 def planned_recipe(step: Step) -> RecipeEntry:
@@ -322,8 +155,3 @@ def unique_steps(runs: Iterable[Run]) -> list[Step]:
                 if step.kind in kind_rank:
                     ordered.setdefault(step.key, step)
     return list(ordered.values())
-
-
-def _numbers(document: dict[str, Any]) -> dict[str, Any]:
-    """What of a recipe or protocol determines its result; the rest is for readers."""
-    return {key: value for key, value in document.items() if key not in ("source", "description")}

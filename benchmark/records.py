@@ -59,6 +59,9 @@ class ScoreRecord(_Model):
     task: str
     protocol: str
     seed: int
+    layer: str | None = Field(description="the layer probed; null for the representation")
+    labels: float = Field(description="fraction of the training labels used")
+    deform: str | None = Field(description="deformation of the test audio, NAME=STRENGTH; null for none")
     data: Literal["stand-in", "real"]
     metrics: dict[str, Score]
     unscored_labels: list[str] = Field(description="labels without a positive or without a negative test clip")

@@ -156,6 +156,20 @@ def load_registry(overlays: Iterable[Path] = ()) -> Registry:
     return registry
 
 
+def read_value(text: str, where: str) -> Any:
+    """One value in YAML, numbers and lists as in a registry.
+
+    Raises
+    ------
+    UserError
+        If it is no YAML; the message begins with `where`.
+    """
+    try:
+        return _tuples(yaml.load(text, Loader=_Loader))  # noqa: S506 (the loader is a safe one)
+    except yaml.YAMLError:
+        raise UserError(f"{where}: {text!r} is not a value in YAML") from None
+
+
 def _packaged_registry(point: importlib.metadata.EntryPoint) -> Path:
     spec = importlib.util.find_spec(point.value)
     for folder in (spec.submodule_search_locations or ()) if spec else ():

@@ -93,12 +93,23 @@ def _pretrain(step: Step) -> tuple[str, int]:
     return f"at most {pairs:,} pairs", _encoder(step).parameter_count() * _FLOAT * _STATE_COPIES
 
 
+def _deform(step: Step) -> tuple[str, int]:
+    clips, seconds = _audio(step.needs["pcm"])
+    return f"test clips among {clips:,}", int(seconds * step.needs["pcm"].spec["sample_rate"]) * _INT16
+
+
+def _supervise(step: Step) -> tuple[str, int]:
+    clips, _ = _audio(step.needs["pcm"])
+    return f"{clips:,} clips at most", _encoder(step).parameter_count() * _FLOAT * _STATE_COPIES
+
+
 def _embed(step: Step) -> tuple[str, int]:
     encoder = _encoder(step)
     clips, seconds = _audio(step.needs["pcm"])
     per_clip = max(1.0, seconds / clips * encoder.sample_rate // (encoder.window or encoder.max_window)) if clips else 0
     windows = int(clips * per_clip)
-    return f"about {windows:,} windows", windows * encoder.dim * _FLOAT
+    layers = max(1, len(encoder.layers())) if step.spec["layers"] else 1
+    return f"about {windows:,} windows", windows * encoder.dim * _FLOAT * layers
 
 
 def _probe(step: Step) -> tuple[str, int]:
@@ -109,9 +120,11 @@ def _probe(step: Step) -> tuple[str, int]:
 _SIZES: dict[str, Callable[[Step], tuple[Any, int]]] = {
     "standin": _standin,
     "prepare": _prepare,
+    "deform": _deform,
     "label": _label,
     "initialise": _initialise,
     "pretrain": _pretrain,
+    "supervise": _supervise,
     "embed": _embed,
     "probe": _probe,
 }

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 _METRIC_NAMES = {"roc_auc": "ROC-AUC", "average_precision": "average precision"}
 
+#: What a run may vary beside the grid; shown only where a run does.
+_EXTRAS = ("layer", "labels", "deform")
+
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Columns of text, as wide as their widest cell."""
@@ -39,7 +42,8 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, {lead.n_labels} of {labels} labels, "
         f"macro average, {lead.level:.0%} bootstrap intervals over test clips"
     )
-    rows = [["encoder", "pretraining", "protocol", "seed", *(_METRIC_NAMES.get(m, m) for m in metrics)]]
+    extras = [name for name in _EXTRAS if any(_extra(record, name) for record in records)]
+    rows = [["encoder", "pretraining", "protocol", "seed", *extras, *(_METRIC_NAMES.get(m, m) for m in metrics)]]
     for record in records:
         pretraining = f"{record.recipe} on {record.corpus}" if record.corpus else record.recipe
         rows.append(
@@ -48,16 +52,25 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
                 pretraining,
                 record.protocol,
                 str(record.seed),
+                *(_extra(record, name) for name in extras),
                 *(_with_interval(record.metrics[metric]) for metric in metrics),
             ]
         )
-    rows.append(["constant", "", "", "", *(f"{first.metrics[metric].floor:.3f}" for metric in metrics)])
+    rows.append(
+        ["constant", "", "", "", *("" for _ in extras), *(f"{first.metrics[metric].floor:.3f}" for metric in metrics)]
+    )
     notes = [
         f"{record.encoder} ({record.recipe}) was pretrained on {record.overlap.clips} of the test clips"
         for record in records
         if record.overlap.clips
     ]
     return "\n".join([title, "", aligned(rows), *notes])
+
+
+def _extra(record: ScoreRecord, name: str) -> str:
+    """How a run departs from the plain one in `name`; empty if it does not."""
+    value = getattr(record, name)
+    return "" if value in (None, 1.0) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _with_interval(score: Score) -> str:

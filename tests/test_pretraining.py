@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from benchmark.encoding import build_encoder
 from benchmark.errors import UserError
 from benchmark.pcm import Pcm, PcmClip
-from benchmark.plan import override
+from benchmark.overrides import override
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import UserError
-from benchmark.plan import override
+from benchmark.overrides import override
 from benchmark.registry import built_in_registry, load_registry
 
 ENTRY = "encoders:\n  mine:\n    class: my_package.my_module:MyEncoder\n    args: {width: 3}\n"

@@ -90,7 +90,7 @@ def test_real_files_from_decoding_to_record(mtt, tiny_registry, tmp_path):
 
     # Deleting any artifact is safe.
     for folder in artifacts(store, "embed"):
-        (folder / "embeddings.float32").write_bytes(b"cut")
+        (folder / "embeddings.0.float32").write_bytes(b"cut")
     for folder in artifacts(store, "probe"):
         (folder / "record.json").unlink()
     repaired = bench_json("run", *arguments)

@@ -43,6 +43,31 @@ def run(
     batch: Annotated[int | None, typer.Option(help="Override the recipe's pairs per step.", min=2)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Override the recipe's learning rate.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Override the recipe's temperature.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Override any number of the recipe, e.g. augmentation.pitch.probability=0.2; may be repeated.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
+    sample_rate: Annotated[
+        int | None, typer.Option(help="Override the encoder's sample rate [Hz].", min=1000, metavar="HZ")
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="Layer to probe instead of the representation, or `all`; may be repeated.", metavar="NAME"),
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="Fractions of the training labels, separated by commas.", metavar="F,F,...")
+    ] = "1",
+    deform: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Score on deformed test audio too, e.g. noise=20; `bench list` names them; may be repeated.",
+            metavar="NAME=STRENGTH",
+        ),
+    ] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Score the test clips that can be read; the record says how many.")
     ] = False,
@@ -55,7 +80,9 @@ def run(
     """
     from benchmark.console import Reporter
     from benchmark.engine import Engine
-    from benchmark.plan import Planner, Request
+    from benchmark.overrides import parse_settings
+    from benchmark.plan import Request
+    from benchmark.planner import Planner
     from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
 
@@ -73,8 +100,15 @@ def run(
         corpora=corpus or [],
         protocols=protocol or [],
         seeds=seed or [0],
+        layers=layer or [],
+        labels=_fractions(labels),
+        deforms=[None, *(deform or [])],
         allow_missing=allow_missing,
-        overrides={key: value for key, value in overrides.items() if value is not None},
+        sample_rate=sample_rate,
+        overrides={
+            **{key: value for key, value in overrides.items() if value is not None},
+            **parse_settings(setting or []),
+        },
     )
     reporter = Reporter()
     entries = load_registry(registry or [])
@@ -105,3 +139,16 @@ def run(
     if not as_json:
         for artifact in artifacts:
             reporter.say(f"record: {artifact / 'record.json'}")
+
+
+def _fractions(text: str) -> list[float]:
+    """``0.01,0.1,1`` as numbers."""
+    from benchmark.errors import UserError
+
+    try:
+        fractions = [float(part) for part in text.split(",")]
+    except ValueError:
+        fractions = [0.0]
+    if not all(0 < fraction <= 1 for fraction in fractions):
+        raise UserError(f"--labels {text}: must be fractions above 0 and up to 1, separated by commas, e.g. 0.01,0.1,1")
+    return fractions

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.console import Reporter
-from benchmark.embeddings import INDEX, ROWS
+from benchmark.embeddings import INDEX, REPRESENTATION, rows_file
 from benchmark.encoding import BatchEncoder, build_encoder, cut_windows, window_starts
 from benchmark.errors import UserError
 from benchmark.pcm import Pcm, PcmClip, open_pcm
-from benchmark.plan import Step
+from benchmark.plan import ALL_LAYERS, Step
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.store import Artifact, reserve
 from encoders.base import Encoder
@@ -25,38 +25,53 @@ CHUNK = 1024
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
-    """Leave `embeddings.float32` and `index.npz` in `work`; goes on where an interrupted attempt stopped."""
+    """Leave a file of rows for each layer, and `index.npz`, in `work`; goes on where an interrupted attempt stopped."""
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     encoder = build_encoder(step.context["encoder"], 0, inputs["weights"] / WEIGHTS)
+    layers = encoder.layers() if step.spec["layers"] == ALL_LAYERS else (REPRESENTATION,)
     starts = [window_starts(clip.samples, encoder) for clip in pcm.clips]
     first = np.concatenate([[0], np.cumsum([len(s) for s in starts])]).astype(np.int64)
     windows = int(first[-1])
+    encode = BatchEncoder(encoder)
+    dims = _dims(encode, encoder, layers)
 
     marker = work / PROGRESS
     done = int(marker.read_text()) if marker.exists() else 0
-    reserve(work / ROWS, windows * encoder.dim * np.dtype(np.float32).itemsize)
-    rows = np.memmap(work / ROWS, np.float32, "r+", shape=(windows, encoder.dim))
-    encode = BatchEncoder(encoder)
+    rows = {name: _open_rows(work / rows_file(n), windows, dims[name]) for n, name in enumerate(layers)}
     with reporter.progress(step.title, windows, "windows", done) as advance:
         for chunk in _chunks(pcm, encoder, first, done, CHUNK if encode.device.type == "cuda" else encode.batch):
-            found = encode(chunk)
-            if not np.isfinite(found).all():
-                clip = pcm.clips[int(np.searchsorted(first, done, side="right")) - 1]
-                raise UserError(f"{step.title}: values that are not finite, at or after clip {clip.path}")
-            rows[done : done + len(chunk)] = found
-            rows.flush()
+            for name, found in encode.layers(chunk, layers).items():
+                if not np.isfinite(found).all():
+                    clip = pcm.clips[int(np.searchsorted(first, done, side="right")) - 1]
+                    raise UserError(f"{step.title}: values that are not finite, at or after clip {clip.path}")
+                rows[name][done : done + len(chunk)] = found
+                rows[name].flush()
             done += len(chunk)
             marker.write_text(str(done))
             advance(len(chunk))
     marker.unlink(missing_ok=True)
     np.savez_compressed(
         work / INDEX,
-        shape=np.array(rows.shape),
+        layers=np.array(layers, dtype=np.str_),
+        dims=np.array([dims[name] for name in layers]),
         clip_ids=np.array([clip.id for clip in pcm.clips], dtype=np.str_),
         first=first,
         seconds=np.array([at / encoder.sample_rate for clip in starts for at in clip], dtype=np.float32),
     )
-    return {"windows": windows, "dim": encoder.dim, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
+    return {"windows": windows, "dims": dims, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
+
+
+def _dims(encode: BatchEncoder, encoder: Encoder, layers: Sequence[str]) -> dict[str, int]:
+    """Number of channels of each layer."""
+    if tuple(layers) == (REPRESENTATION,):
+        return {REPRESENTATION: encoder.dim}
+    silence = np.zeros(encoder.window or encoder.max_window, np.int16)
+    return {name: output.shape[1] for name, output in encode.layers([silence], layers).items()}
+
+
+def _open_rows(path: Path, windows: int, dim: int) -> np.memmap[Any, np.dtype[np.float32]]:
+    reserve(path, windows * dim * np.dtype(np.float32).itemsize)
+    return np.memmap(path, np.float32, "r+", shape=(windows, dim))
 
 
 def _chunks(

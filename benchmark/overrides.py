@@ -1,0 +1,90 @@
+"""Numbers of a recipe replaced on the command line, which makes it another recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from benchmark.entries import Entry
+from benchmark.errors import UserError, unknown_name
+from benchmark.registry import read_value
+
+E = TypeVar("E", bound=Entry)
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts, with dots in KEY for nested keys and YAML in VALUE, as a mapping.
+
+    Raises
+    ------
+    UserError
+        If one has another form.
+    """
+    changes = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not (key and equals and value):
+            raise UserError(f"--set {setting}: must look like KEY=VALUE, e.g. augmentation.pitch.probability=0.2")
+        changes[key] = read_value(value, f"--set {setting}")
+    return changes
+
+
+def override(entry: E, changes: Mapping[str, Any]) -> E:
+    """`entry` with some values replaced; setting one of `epochs` and `pairs` drops the other.
+
+    Parameters
+    ----------
+    entry
+        A recipe.
+    changes
+        New values by key; dots lead into nested keys.
+
+    Raises
+    ------
+    UserError
+        If a key is not known or a value is out of its range.
+    """
+    document = entry.model_dump()
+    for key, value in changes.items():
+        if key in ("epochs", "pairs") and {"epochs", "pairs"} <= document.keys():
+            document["epochs"] = document["pairs"] = None
+        *path, last = key.split(".")
+        place = document
+        for part in path:
+            place = _inside(place, part, key)
+        if last not in place:
+            raise unknown_name("key", key, _keys(document))
+        place[last] = value
+    try:
+        return type(entry).model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or ", ".join(changes)
+        raise UserError(f"{where}: {first['msg']}, not {first['input']!r}") from None
+
+
+def changes_in_words(changes: Mapping[str, Any]) -> str:
+    """E.g. ``batch=8, temperature=0.1``, in the order of keys; empty if nothing is changed."""
+    return ", ".join(f"{key}={_in_words(value)}" for key, value in sorted(changes.items()))
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "[" + ",".join(map(_in_words, value)) + "]" if isinstance(value, tuple) else str(value)
+
+
+def _inside(place: Any, part: str, key: str) -> dict[str, Any]:
+    inner = place.get(part)
+    if not isinstance(inner, dict):
+        raise unknown_name("key", key, _keys(place))
+    return inner
+
+
+def _keys(document: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in document.items():
+        keys += _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+    return keys
