@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 #: Seconds between progress lines where standard error is no terminal.
 LINE_EVERY = 10.0
@@ -22,6 +24,10 @@ class Reporter:
     def say(self, text: str) -> None:
         """One line."""
         print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def logged(self, file: Path) -> Reporter:
+        """A reporter that writes what is said into `file` too."""
+        return _Logged(self, file)
 
     @contextmanager
     def progress(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
@@ -66,6 +72,31 @@ class Reporter:
         seconds = time.monotonic() - began
         rate = (count - done) / seconds if seconds else 0.0
         self.say(f"{title}: done, {count:,} {unit} in {seconds:.1f} s, {rate:.3g}/s")
+
+
+class LogReporter(Reporter):
+    """Writes into a file alone, with the time, for steps that run where nobody watches."""
+
+    def __init__(self, file: Path) -> None:
+        self.live = False
+        self._file = file
+        file.parent.mkdir(parents=True, exist_ok=True)
+
+    def say(self, text: str) -> None:
+        """One line."""
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
+
+
+class _Logged(LogReporter):
+    def __init__(self, shown: Reporter, file: Path) -> None:
+        super().__init__(file)
+        self.live = shown.live
+        self._shown = shown
+
+    def say(self, text: str) -> None:
+        self._shown.say(text)
+        super().say(text)
 
 
 @contextmanager

@@ -1,25 +1,57 @@
-"""Computes the steps of a plan that the store does not hold yet."""
+"""Computes the steps of a plan that the store does not hold yet, in this process; see `benchmark.cluster` for more."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
-from benchmark.console import Reporter
+from benchmark.console import LogReporter, Reporter
 from benchmark.environment import measured, versions
+from benchmark.errors import USER_ERRORS
 from benchmark.plan import Run, Step
-from benchmark.store import Artifact, Store, lineage
+from benchmark.store import Artifact, Store, lineage, storage_errors
 
 #: Computes a step: takes it, the artifacts it needs, an own folder to write into (with whatever an interrupted
 #: attempt left there) and a reporter; returns facts for the manifest.
 Compute = Callable[[Step, Mapping[str, Artifact], Path, Reporter], Mapping[str, Any]]
+#: Told a step before it is computed.
+Watch = Callable[[Step], None]
+
+
+def _unwatched(step: Step) -> None:
+    del step
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step that could not be computed.
+
+    Attributes
+    ----------
+    step
+        Which one.
+    cause
+        Why, in one line.
+    error
+        What was raised.
+    log
+        File with all that the step said, and the traceback where the fault is in a program.
+    """
+
+    step: Step
+    cause: str
+    error: Exception
+    log: Path
 
 
 class Engine:
@@ -37,6 +69,7 @@ class Engine:
         self._store = store
         self._reporter = reporter
         self._current: dict[str, Artifact | None] = {}
+        self._failed: dict[str, Failure] = {}
 
     def current(self, step: Step) -> Artifact | None:
         """The artifact of `step`, if the store holds it whole and it was computed from the inputs that are there now.
@@ -59,44 +92,100 @@ class Engine:
                 return None
         return artifact
 
-    def scores(self, runs: Sequence[Run]) -> list[Artifact]:
-        """Artifacts of the probe steps of `runs`, in order, computing what is missing.
+    def scores(self, runs: Sequence[Run], watch: Watch = _unwatched) -> list[Failure]:
+        """Compute what is missing of `runs`; a step that fails takes no run with it but those that need it.
 
         Labels and splits come first, so that a missing test clip is found before anything is trained.
-        """
-        for run in runs:
-            if self.current(run.probe) is None:
-                self.ensure(run.probe.needs["labels"])
-        return [self.ensure(run.probe) for run in runs]
 
-    def ensure(self, step: Step) -> Artifact:
-        """The artifact of `step`, computed now if need be, by this process or by another that is already at it."""
+        Parameters
+        ----------
+        runs
+            What is wanted.
+        watch
+            Told each step before it is computed.
+
+        Returns
+        -------
+        list of Failure
+            Each failed step once.
+        """
+        missing = [run.probe for run in runs if self.current(run.probe) is None]
+        return self.compute([*(probe.needs["labels"] for probe in missing), *missing], watch)
+
+    def compute(self, steps: Iterable[Step], watch: Watch = _unwatched) -> list[Failure]:
+        """Compute `steps` and what they rest on, and go on where one fails; returns each failed step once."""
+        for step in steps:
+            try:
+                self.ensure(step, watch)
+            except Exception:
+                if self.failure(step) is None:
+                    raise
+        return list(self._failed.values())
+
+    def ensure(self, step: Step, watch: Watch = _unwatched) -> Artifact:
+        """The artifact of `step`, computed now if need be, by this process or by another that is already at it.
+
+        Raises
+        ------
+        Exception
+            What the step, or one that it needs, raises, now or when it was tried before.
+        """
         found = self.current(step)
         if found is not None:
             return found
-        inputs = {name: self.ensure(need) for name, need in step.needs.items()}
-        lock_file = self._store.lock_file(step.kind, step.key)
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(lock_file)
+        if step.key in self._failed:
+            raise self._failed[step.key].error
+        inputs = {name: self.ensure(need, watch) for name, need in step.needs.items()}
+        try:
+            with storage_errors(self._store.root), self._locked(step):
+                self._current.clear()
+                found = self.current(step)
+                if found is None:
+                    watch(step)
+                    found = self._compute(step, inputs)
+                    self._current.clear()
+        except Exception as error:
+            self._failed[step.key] = self._failure(step, error)
+            raise
+        return found
+
+    @contextmanager
+    def _locked(self, step: Step) -> Iterator[None]:
+        file = self._store.lock_file(step.kind, step.key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             self._reporter.say(f"{step.title}: another process is at it; waiting")
             lock.acquire()
         with lock:
-            self._current.clear()
-            found = self.current(step)
-            if found is None:
-                found = self._compute(step, inputs)
-                self._current.clear()
-        return found
+            yield
+
+    def failure(self, step: Step) -> Failure | None:
+        """Why `step`, or a step that it rests on, could not be computed; ``None`` if it was not tried."""
+        return next((self._failed[before.key] for before in step.lineage() if before.key in self._failed), None)
+
+    def _failure(self, step: Step, error: Exception) -> Failure:
+        log = self._store.log_file(step.kind, step.key)
+        expected = isinstance(error, USER_ERRORS)
+        cause = " ".join(str(error).split()) if expected else f"{type(error).__name__}: {' '.join(str(error).split())}"
+        try:
+            reporter = LogReporter(log)
+            reporter.say(f"failed: {cause}")
+            if not expected:
+                reporter.say("".join(traceback.format_exception(error)))
+        except OSError:  # a full disk, perhaps the very cause
+            pass
+        return Failure(step, cause, error, log)
 
     def _compute(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         work = self._store.work_folder(step.kind, step.key)
         work.mkdir(parents=True, exist_ok=True)
         compute = cast(Compute, importlib.import_module(f"benchmark.steps.{step.kind}").compute)
+        reporter = self._reporter.logged(self._store.log_file(step.kind, step.key))
         with measured() as resources:
-            facts = compute(step, inputs, work, self._reporter)
+            facts = compute(step, inputs, work, reporter)
         behind = lineage(inputs)
         behind[step.key] = {"kind": step.kind, "spec": step.spec, "resources": resources}
         manifest = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -179,12 +179,24 @@ def _packaged_registry(point: importlib.metadata.EntryPoint) -> Path:
     raise UserError(f"{package}: its entry point {point.name!r} names {point.value!r}, which holds no registry.yaml")
 
 
-def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
+def read_document(path: Path) -> tuple[Any, Callable[[tuple[Any, ...]], int]]:
+    """A YAML file in the dialect of registries, and a function that finds the line of a path of keys in it.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, is no YAML, or has a key twice.
+    """
+    root, document = _compose(path)
+    return _tuples(document), lambda keys: _line(root, keys)
+
+
+def _compose(path: Path) -> tuple[yaml.Node | None, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise UserError(f"{path}: cannot read this registry: {reason}") from None
+        raise UserError(f"{path}: cannot read this file: {reason}") from None
     try:
         root = yaml.compose(text, Loader=_Loader)
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 (the loader is a safe one)
@@ -194,9 +206,14 @@ def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
         raise UserError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    _refuse_duplicate_keys(path, root)
+    return root, document
+
+
+def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
+    root, document = _compose(path)
     if root is None:
         return []
-    _refuse_duplicate_keys(path, root)
     if not isinstance(document, dict):
         raise UserError(f"{path}:1: a registry is a mapping with the keys {', '.join(SECTIONS)}")
     found = []

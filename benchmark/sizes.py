@@ -11,6 +11,7 @@ from benchmark.encoding import build_encoder
 from benchmark.engine import Engine
 from benchmark.plan import Run, Step, planned_recipe, unique_steps
 from benchmark.steps.pretrain import total_steps
+from benchmark.studies import trained_encoders
 from encoders.base import Encoder
 
 #: Bytes of a stand-in's clip of six seconds as MP3, and of one label of one clip.
@@ -54,6 +55,14 @@ def planned_steps(runs: Sequence[Run], engine: Engine) -> list[PlannedStep]:
             work, size = _SIZES[step.kind](step)
             lines.append(PlannedStep(step.kind, step.key, step.title, "to do", work, size))
     return lines
+
+
+def parameter_counts(runs: Sequence[Run]) -> dict[str, int]:
+    """Parameters of every encoder that a recipe trains."""
+    return {
+        name: _encoder(run.probe.needs["weights"].needs["start"]).parameter_count()
+        for name, run in trained_encoders(runs).items()
+    }
 
 
 @cache

@@ -6,11 +6,15 @@ Layout::
     STORE/artifacts/KIND/KEY/     manifest.json and the files of one artifact
     STORE/unfinished/KIND-KEY/    what an unfinished step has so far; safe to delete, and to go on from
     STORE/unfinished/KIND-KEY.lock held by the process that computes the step
+    STORE/logs/KIND-KEY.log       what a step said, and why it failed if it did
+    STORE/running/HOST-PID.json   what a `bench run` is at
     STORE/digests.json            SHA-256 of files outside the store, by path, size and time of change
+    STORE/scores.jsonl            cache of the rows of all score records
 
-A key is a hash of all that determines an artifact. A manifest names each file's size and SHA-256 and the digests
-of the artifacts that this one was computed from, so an artifact that was tampered with or cut short, or whose
-input was replaced, is recognised and computed again.
+A key is a hash of all that determines an artifact. A manifest names each file's size, SHA-256 and time of writing
+and the digests of the artifacts that this one was computed from, so an artifact that was tampered with or cut short,
+or whose input was replaced, is recognised and computed again. Only `artifacts/` is of value: everything else may be
+deleted when nothing runs.
 """
 
 from __future__ import annotations
@@ -30,8 +34,11 @@ from typing import Any
 from benchmark.errors import UserError
 
 FORMAT = 1
-#: Files up to this size are hashed whenever their artifact is used; larger ones by their length only.
+#: Files up to this size whose time of change is not that of the manifest (copied, or tampered with) are hashed when
+#: their artifact is used; larger ones are then believed for their length. `bench store verify` hashes all.
 HASHED_ON_USE = 64 * 2**20
+#: What a store's folder may hold beside its format marker.
+CONTENT = frozenset({"artifacts", "unfinished", "logs", "running", "digests.json", "scores.jsonl"})
 #: With less than this left [bytes], a failure to write is put down to a full disk.
 NEARLY_FULL = 2**20
 
@@ -102,7 +109,7 @@ class Store:
             found = marker.read_text().strip()
         except FileNotFoundError:
             strangers = [p.name for p in self.root.iterdir() if not p.name.startswith(".")]
-            if strangers and set(strangers) - {"artifacts", "unfinished", "digests.json"}:
+            if set(strangers) - CONTENT:
                 raise UserError(
                     f"{self.root}: is neither empty nor a store (it holds {min(strangers)!r}); name another folder"
                 ) from None
@@ -123,6 +130,10 @@ class Store:
         """File that a process locks while it computes a step."""
         return self.root / "unfinished" / f"{kind}-{key}.lock"
 
+    def log_file(self, kind: str, key: str) -> Path:
+        """Where a step's remarks, and the cause of its failure, are written."""
+        return self.root / "logs" / f"{kind}-{key}.log"
+
     def find(self, kind: str, key: str) -> Artifact | None:
         """The artifact if it is there and whole, else ``None``."""
         folder = self.folder(kind, key)
@@ -135,9 +146,11 @@ class Store:
 
     @staticmethod
     def _file_is_whole(path: Path, facts: Mapping[str, Any]) -> bool:
-        if path.stat().st_size != facts["bytes"]:
+        found = path.stat()
+        if found.st_size != facts["bytes"]:
             return False
-        return bool(facts["bytes"] > HASHED_ON_USE or digest_file(path) == facts["sha256"])
+        unchanged = found.st_mtime_ns == facts["modified"] or facts["bytes"] > HASHED_ON_USE
+        return unchanged or digest_file(path) == facts["sha256"]
 
     def finish(self, kind: str, key: str, manifest: Mapping[str, Any]) -> Artifact:
         """Turn a step's work folder into its artifact, in one rename.
@@ -151,7 +164,11 @@ class Store:
         """
         work, folder = self.work_folder(kind, key), self.folder(kind, key)
         files = {
-            path.relative_to(work).as_posix(): {"bytes": path.stat().st_size, "sha256": digest_file(path)}
+            path.relative_to(work).as_posix(): {
+                "bytes": path.stat().st_size,
+                "sha256": digest_file(path),
+                "modified": path.stat().st_mtime_ns,
+            }
             for path in sorted(work.rglob("*"))
             if path.is_file()
         }

@@ -96,11 +96,23 @@ def test_failed_writes_leave_nothing(tmp_path, monkeypatch):
 
 
 def test_manifest_is_readable_by_people(tmp_path):
-    manifest = json.loads((fill(Store(tmp_path)) / "manifest.json").read_text())
+    artifact = fill(Store(tmp_path))
+    manifest = json.loads((artifact / "manifest.json").read_text())
     assert manifest["files"]["a.bin"] == {
         "bytes": 5,
         "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+        "modified": (artifact / "a.bin").stat().st_mtime_ns,
     }
+
+
+def test_a_copy_with_other_times_is_believed_for_its_content(tmp_path):
+    store = Store(tmp_path)
+    file = fill(store) / "a.bin"
+    os.utime(file, (1, 1))
+    assert store.find("embed", "k1") is not None
+    file.write_bytes(b"hellO")
+    os.utime(file, (1, 1))
+    assert store.find("embed", "k1") is None
 
 
 def test_a_full_disk_is_one_line_whoever_reports_it(tmp_path, monkeypatch):

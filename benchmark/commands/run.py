@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +19,28 @@ from benchmark.commands.common import (
     store_folder,
 )
 
+if TYPE_CHECKING:
+    from benchmark.console import Reporter
+    from benchmark.engine import Engine
+    from benchmark.plan import Run
+    from benchmark.progress import Loss
+
+#: Records whose paths are worth listing.
+LISTED = 20
+
 
 def run(
-    encoder: Annotated[list[str], typer.Option(help="Encoder to compare; may be repeated.", metavar="NAME")],
-    task: Annotated[list[str], typer.Option(help="Task to score it on; may be repeated.", metavar="NAME")],
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help="Encoder to compare, or several joined by +; may be repeated.", metavar="NAME"),
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Task to score it on; may be repeated.", metavar="NAME")
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Study file, or the name of one that ships with bench, instead of the options above."),
+    ] = None,
     recipe: Annotated[
         list[str] | None,
         typer.Option(help="Pretraining recipe; may be repeated.", show_default="demo", metavar="NAME"),
@@ -71,6 +92,16 @@ def run(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Score the test clips that can be read; the record says how many.")
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Worker processes on this machine.", show_default="one a GPU, else none", min=1),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Dask scheduler to compute on, or `slurm`.", metavar="tcp://HOST:PORT")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Options of dask-jobqueue for --cluster slurm, as YAML.", metavar="FILE")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -80,41 +111,65 @@ def run(
     """
     from benchmark.console import Reporter
     from benchmark.engine import Engine
+    from benchmark.errors import UserError
     from benchmark.overrides import parse_settings
     from benchmark.plan import Request
     from benchmark.planner import Planner
     from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
+    from benchmark.studies import load_study
 
-    overrides = {
-        "epochs": epochs,
-        "pairs": pairs,
-        "batch": batch,
-        "learning_rate": learning_rate,
-        "temperature": temperature,
-    }
-    request = Request(
-        encoders=encoder,
-        tasks=task,
-        recipes=recipe or ["demo"],
-        corpora=corpus or [],
-        protocols=protocol or [],
-        seeds=seed or [0],
-        layers=layer or [],
-        labels=_fractions(labels),
-        deforms=[None, *(deform or [])],
-        allow_missing=allow_missing,
-        sample_rate=sample_rate,
-        overrides={
-            **{key: value for key, value in overrides.items() if value is not None},
-            **parse_settings(setting or []),
-        },
-    )
     reporter = Reporter()
+    plan = None
+    if study is not None:
+        if encoder or task:
+            raise UserError("--study says what to run; leave out --encoder and --task, or write them into the file")
+        plan = load_study(study)
+        requests = plan.requests(allow_missing)
+    elif encoder and task:
+        overrides = {
+            "epochs": epochs,
+            "pairs": pairs,
+            "batch": batch,
+            "learning_rate": learning_rate,
+            "temperature": temperature,
+        }
+        requests = [
+            Request(
+                encoders=encoder,
+                tasks=task,
+                recipes=recipe or ["demo"],
+                corpora=corpus or [],
+                protocols=protocol or [],
+                seeds=seed or [0],
+                layers=layer or [],
+                labels=_fractions(labels),
+                deforms=[None, *(deform or [])],
+                allow_missing=allow_missing,
+                sample_rate=sample_rate,
+                overrides={
+                    **{key: value for key, value in overrides.items() if value is not None},
+                    **parse_settings(setting or []),
+                },
+            )
+        ]
+    else:
+        raise UserError(
+            "say what to run: --encoder NAME --task NAME, or --study FILE; `bench list` shows the names, "
+            "e.g. bench run --encoder tune_plus --task mtt"
+        )
     entries = load_registry(registry or [])
     place = Store(store_folder(store))
     with storage_errors(place.root):
-        runs = Planner(entries, place, reporter, data).runs(request)
+        planner = Planner(entries, place, reporter, data)
+        runs = [run for request in requests for run in planner.runs(request)]
+        if plan is not None:
+            runs = plan.chosen(runs)
+            if plan.matched_parameters is not None:
+                from benchmark.sizes import parameter_counts
+                from benchmark.studies import check_matched
+
+                check_matched(plan, parameter_counts(runs))
     engine = Engine(place, reporter)
     if dry_run:
         from benchmark.sizes import planned_steps
@@ -127,18 +182,35 @@ def run(
         reporter.say(
             "No --data given: using the STAND-IN, synthetic music whose scores mean nothing outside this program"
         )
-    elif "demo" in request.recipes:
+    elif any(run.recipe.startswith("demo") for run in runs):
         reporter.say("Recipe demo is a short demonstration; --recipe tune is the published pretraining")
+    from benchmark.execution import Means, carry_out, sensible_jobs
+
     with interruptible(reporter), storage_errors(place.root):
-        artifacts = engine.scores(runs)
+        if jobs is None:
+            jobs = sensible_jobs(runs, engine) if cluster is None and len(runs) > 1 else 1
+        losses = carry_out(
+            runs, place, engine, reporter, Means(jobs, cluster, config), " ".join(["bench", *sys.argv[1:]])
+        )
+    _show(runs, Engine(place, reporter), losses, reporter, as_json)
+
+
+def _show(runs: Sequence[Run], engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool) -> None:
+    """Print the scores that there are, and end with exit code 1 if some are missing."""
     from benchmark.records import read_record
     from benchmark.tables import score_tables
 
+    artifacts = [artifact for run in runs if (artifact := engine.current(run.probe)) is not None]
     records = [read_record(artifact.path) for artifact in artifacts]
     print_document([record.model_dump(mode="json") for record in records] if as_json else score_tables(records))
-    if not as_json:
+    if not as_json and len(artifacts) <= LISTED:
         for artifact in artifacts:
             reporter.say(f"record: {artifact / 'record.json'}")
+    for loss in losses:
+        reporter.say(f"failed: {loss.title}: {loss.cause} (log: {loss.log})")
+    if len(artifacts) < len(runs):
+        reporter.say(f"{len(runs) - len(artifacts)} of {len(runs)} runs are missing; the same command tries them again")
+        raise typer.Exit(1)
 
 
 def _fractions(text: str) -> list[float]:

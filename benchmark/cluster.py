@@ -1,0 +1,328 @@
+"""The same plan on many processes: Dask schedules the steps, the store on a shared file system carries the artifacts.
+
+A step becomes one task of Dask's that needs the tasks of the steps before it. A worker computes it as `Engine` does
+in one process, so two workers, two users or two clusters at the same step wait for one another at its lock, and
+whoever comes second finds the artifact. Where workers offer a ``GPU`` resource, steps that train or encode hold it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from benchmark.console import LogReporter
+from benchmark.engine import Engine, workers
+from benchmark.errors import UserError
+from benchmark.plan import Run, Step, unique_steps
+from benchmark.progress import Loss, Progress
+from benchmark.store import Store
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Steps that use a GPU where there is one.
+GPU_KINDS = frozenset({"pretrain", "supervise", "embed", "probe"})
+#: How often a step is tried again after the worker that was at it was lost.
+RETRIES = 5
+#: A worker that does not report for this long is taken for lost [s].
+_PATIENCE = "120s"
+
+
+def compute_on(
+    client: Client, store: Store, runs: Sequence[Run], engine: Engine, watch: Callable[[Progress], None]
+) -> list[Loss]:
+    """Compute what is missing of `runs` on a cluster.
+
+    Parameters
+    ----------
+    client
+        Of the cluster; its workers see the store under the same path.
+    store
+        Where artifacts go.
+    runs
+        What is wanted.
+    engine
+        Knows what the store already holds.
+    watch
+        Told at least every second where things stand.
+
+    Returns
+    -------
+    list of Loss
+        Failed steps, each once, with the cause, and the scheduler if it was lost; steps that rest on a failed one are
+        not listed.
+    """
+    from distributed import CancelledError, as_completed
+    from distributed.comm import CommClosedError
+
+    steps = unique_steps(runs)
+    wanted = _wanted(runs, engine)
+    has_gpu = any("GPU" in worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+    progress = Progress(total=len(steps), cached=len(steps) - len(wanted))
+    futures: dict[str, Any] = {}
+    titles: dict[str, Step] = {}
+    attempt = uuid.uuid4().hex[:8]
+    for step in steps:
+        if step.key in wanted:
+            name = f"{step.kind}-{step.key}-{attempt}"
+            titles[name] = step
+            futures[step.key] = client.submit(
+                _compute,
+                _portable(step),
+                store.root.absolute(),
+                [futures[need.key] for need in step.needs.values() if need.key in futures],
+                key=name,
+                pure=False,
+                retries=RETRIES,
+                resources={"GPU": 1} if has_gpu and step.kind in GPU_KINDS else {},
+            )
+    losses: dict[str, Loss] = {}
+    pending = set(futures.values())
+    waiting = as_completed(futures.values(), raise_errors=False)
+    try:
+        while pending:
+            for future in _arrived(waiting, pending, 1.0):
+                pending.discard(future)
+                if future.status == "finished":
+                    progress.done += 1
+                    continue
+                progress.failed += 1
+                loss = _loss(future, titles, store)
+                losses.setdefault(loss.title, loss)
+            progress.running = _running(client, titles)
+            watch(progress)
+    except (CommClosedError, CancelledError, OSError, TimeoutError) as error:
+        losses["scheduler"] = Loss("the Dask scheduler", f"lost: {' '.join(str(error).split())}", store.root / "logs")
+    return list(losses.values())
+
+
+def _portable(step: Step) -> Step:
+    """The step without what only a dry run needs, which may hold objects of a user's own modules."""
+    context = {name: value for name, value in step.context.items() if name != "extent"}
+    needs = {name: _portable(need) for name, need in step.needs.items()}
+    return Step(step.kind, step.spec, needs, step.title, context)
+
+
+def _wanted(runs: Sequence[Run], engine: Engine) -> set[str]:
+    """Keys of the steps without which the missing scores cannot be had."""
+    wanted: set[str] = set()
+    open_steps = [run.probe for run in runs]
+    while open_steps:
+        step = open_steps.pop()
+        if step.key not in wanted and engine.current(step) is None:
+            wanted.add(step.key)
+            open_steps += step.needs.values()
+    return wanted
+
+
+def _arrived(waiting: Any, pending: set[Any], seconds: float) -> list[Any]:
+    """Futures that ended within some seconds, at least one if any does."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        if batch := waiting.next_batch(block=False):
+            return [future for future in batch if future in pending]
+        time.sleep(0.02)
+    return []
+
+
+def _compute(step: Step, root: Path, before: Sequence[str]) -> str:
+    """Run on a worker: compute one step whose needs are in the store, and say its key."""
+    del before
+    _share_processors()
+    store = Store(root)
+    reporter = LogReporter(store.log_file(step.kind, step.key))
+    engine = Engine(store, reporter)
+    failures = engine.compute([step])
+    if failures:
+        raise StepFailedError(failures[0].step.title, failures[0].cause, str(failures[0].log))
+    return step.key
+
+
+class StepFailedError(Exception):
+    """Travels from a worker to the client: title of the step, cause, path of the log."""
+
+
+def _share_processors() -> None:
+    """Let the workers of one machine use its cores side by side rather than all at once."""
+    threads = os.environ.get("BENCH_THREADS")
+    if threads:
+        import torch
+
+        torch.set_num_threads(int(threads))
+
+
+def _loss(future: Any, titles: Mapping[str, Step], store: Store) -> Loss:
+    step = titles[future.key]
+    error = future.exception() if future.status == "error" else None
+    if isinstance(error, StepFailedError):
+        title, cause, log = error.args
+        return Loss(title, cause, Path(log))
+    if type(error).__name__ == "KilledWorker":
+        cause = f"{RETRIES + 1} workers died at it; out of memory, perhaps"
+    else:
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())}" if error else "cancelled by the scheduler"
+    return Loss(step.title, cause, store.log_file(step.kind, step.key))
+
+
+def _running(client: Client, titles: Mapping[str, Step]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for worker, keys in client.processing().items():
+        for key in keys:
+            if key in titles:
+                found.setdefault(worker, titles[key].title)
+    return found
+
+
+@contextmanager
+def local_cluster(jobs: int, logs: Path) -> Iterator[Client]:
+    """`jobs` worker processes on this machine, one step each at a time; the first ones hold a GPU each.
+
+    Each is watched by a process that starts it again should it die, and that ends itself should this one.
+
+    Parameters
+    ----------
+    jobs
+        Number of processes.
+    logs
+        Folder for what the processes print.
+    """
+    from distributed import Client, LocalCluster
+
+    gpus = _visible_gpus()
+    threads = str(max(1, workers() // jobs))
+    logs.mkdir(parents=True, exist_ok=True)
+    processes = []
+    with (
+        _settings(),
+        LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1", silence_logs="CRITICAL") as cluster,
+        Client(cluster) as client,
+        tempfile.TemporaryDirectory(prefix="bench-workers-") as scratch,
+        (logs / f"workers-{socket.gethostname()}-{os.getpid()}.log").open("ab") as log,
+    ):
+        try:
+            for number in range(jobs):
+                own_gpu = number < len(gpus)
+                environment = {
+                    **os.environ,
+                    "OMP_NUM_THREADS": threads,
+                    "MKL_NUM_THREADS": threads,
+                    "BENCH_THREADS": threads,
+                    "CUDA_VISIBLE_DEVICES": gpus[number] if own_gpu else "",
+                    # Steps may start processes of their own.
+                    "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
+                    "DASK_LOGGING__DISTRIBUTED": "critical",
+                }
+                command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
+                command += ["--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
+                command += ["--local-directory", scratch, "--death-timeout", "60", "--name", f"worker {number + 1}"]
+                command += ["--resources", "GPU=1"] if own_gpu else []
+                processes.append(
+                    subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+                )
+            client.wait_for_workers(jobs, timeout=_PATIENCE)
+            yield client
+        finally:
+            for process in processes:
+                # The whole group: the watching process, the worker, and what its step has started.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@contextmanager
+def remote_cluster(where: str, config: Path | None) -> Iterator[Client]:
+    """A cluster that runs already (``tcp://HOST:PORT``), or jobs of a Slurm queue (``slurm``, with a configuration).
+
+    Raises
+    ------
+    UserError
+        If it cannot be reached or the configuration is wrong.
+    """
+    with _settings():
+        if where == "slurm":
+            with _slurm(config) as client:
+                yield client
+            return
+        from distributed import Client
+
+        try:
+            client = Client(where, timeout="15s")
+        except (OSError, ValueError, TimeoutError) as error:
+            raise UserError(f"--cluster {where}: cannot reach a Dask scheduler there: {error}") from None
+        with client:
+            yield client
+
+
+@contextmanager
+def _slurm(config: Path | None) -> Iterator[Client]:
+    from distributed import Client
+
+    cluster, count = slurm_cluster(config)
+    with cluster, Client(cluster) as client:
+        cluster.scale(jobs=count)
+        yield client
+
+
+def slurm_cluster(config: Path | None) -> tuple[Any, int]:
+    """A `dask_jobqueue.SLURMCluster` as `config` describes it, and how many jobs to ask for.
+
+    Raises
+    ------
+    UserError
+        If dask-jobqueue is not installed, or the file cannot be read or holds a wrong key.
+    """
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError:
+        raise UserError("--cluster slurm needs dask-jobqueue: pip install 'bench-music[cluster]'") from None
+    if config is None:
+        raise UserError("--cluster slurm needs --config FILE: a YAML file with queue, cores, memory, walltime and jobs")
+    try:
+        options = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{config}: cannot read this configuration: {' '.join(str(error).split())}") from None
+    if not isinstance(options, dict) or not isinstance(options.get("jobs"), int):
+        raise UserError(f"{config}: must be a mapping with `jobs`, a number, beside the options of dask-jobqueue")
+    count = options.pop("jobs")
+    try:
+        return SLURMCluster(**options), count
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{config}: {' '.join(str(error).split())}") from None
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    import dask
+
+    with dask.config.set(
+        {
+            "distributed.scheduler.allowed-failures": RETRIES,
+            "distributed.scheduler.worker-ttl": _PATIENCE,
+            # A step is minutes of work: what looks idle is not to be robbed of it.
+            "distributed.scheduler.work-stealing": True,
+            "distributed.admin.tick.limit": "1h",
+            "distributed.comm.timeouts.connect": "60s",
+        }
+    ):
+        yield
+
+
+def _visible_gpus() -> list[str]:
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [gpu for gpu in named.split(",") if gpu]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]

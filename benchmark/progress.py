@@ -1,0 +1,174 @@
+"""Where a plan stands: on the terminal that computes it, and for anybody who asks from another."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.store import Store, write_atomically
+
+#: Seconds between two notes for other shells, and between two plain lines.
+NOTE_EVERY = 2.0
+LINE_EVERY = 10.0
+#: A note that is older than this is of a process that has died [s].
+STALE = 60.0
+
+
+@dataclass
+class Progress:
+    """Counts of steps, and what is being computed.
+
+    Attributes
+    ----------
+    total, cached, done, failed
+        Numbers of steps: all, there from the start, computed since, failed or resting on a failed one.
+    running
+        Title of the step that each busy worker is at.
+    began
+        When it began, on the monotonic clock [s].
+    """
+
+    total: int
+    cached: int
+    done: int = 0
+    failed: int = 0
+    running: dict[str, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def rate(self) -> float:
+        """Steps computed a minute."""
+        return 60 * self.done / max(time.monotonic() - self.began, 1e-9)
+
+    @property
+    def left(self) -> float | None:
+        """Time left at the rate so far [s]; ``None`` before the first step is done."""
+        todo = self.total - self.cached - self.done - self.failed
+        return 60 * todo / self.rate if self.done else None
+
+    def words(self) -> str:
+        """E.g. ``12 of 60 steps done (4 cached, 1 failed), 2 running, 3.1 a minute, 0:03:20 left``."""
+        notes = [f"{count} {name}" for name, count in (("cached", self.cached), ("failed", self.failed)) if count]
+        text = f"{self.cached + self.done} of {self.total} steps done"
+        text += f" ({', '.join(notes)})" if notes else ""
+        text += f", {len(self.running)} running"
+        return text if self.left is None else f"{text}, {self.rate:.3g} a minute, {clock(self.left)} left"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A step that could not be computed: its title, the cause in one line, and its log."""
+
+    title: str
+    cause: str
+    log: Path
+
+
+class Watcher:
+    """Shows a `Progress` as a live table on a terminal, as plain lines elsewhere, and notes it in the store."""
+
+    def __init__(self, store: Store, command: str) -> None:
+        self.progress = Progress(0, 0)
+        self._file = store.root / "running" / f"{socket.gethostname()}-{os.getpid()}.json"
+        self._command = command
+        self._started = time.time()
+        self._stop = threading.Event()
+        self._last_line = 0.0
+
+    def update(self, progress: Progress) -> None:
+        """Take note of where things stand."""
+        self.progress = progress
+        now = time.monotonic()
+        if not sys.stderr.isatty() and now - self._last_line >= LINE_EVERY:
+            self._last_line = now
+            print(progress.words(), file=sys.stderr, flush=True)  # noqa: T201
+
+    @contextmanager
+    def watching(self, table: bool) -> Iterator[None]:
+        """Until the block ends, keep the note fresh and, on a terminal, show a live `table`."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        thread = threading.Thread(target=self._keep_noting, daemon=True)
+        thread.start()
+        try:
+            if table and sys.stderr.isatty():
+                with self._live():
+                    yield
+            else:
+                yield
+        finally:
+            self._stop.set()
+            thread.join()
+            self._file.unlink(missing_ok=True)
+
+    def _keep_noting(self) -> None:
+        while True:
+            document = {
+                **asdict(self.progress),
+                "words": self.progress.words(),
+                "command": self._command,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "started": self._started,
+                "noted": time.time(),
+            }
+            # A note that cannot be written, on a full disk say, must not end the work.
+            with suppress(OSError):
+                write_atomically(self._file, json.dumps(document).encode())
+            if self._stop.wait(NOTE_EVERY):
+                return
+
+    @contextmanager
+    def _live(self) -> Iterator[None]:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.table import Table
+
+        def table() -> Table:
+            rows = Table(title=self.progress.words(), title_justify="left", box=None)
+            rows.add_column("worker")
+            rows.add_column("step")
+            for worker, title in sorted(self.progress.running.items()):
+                rows.add_row(worker, title)
+            return rows
+
+        with Live(get_renderable=table, console=Console(stderr=True), refresh_per_second=2, transient=True):
+            yield
+
+
+def notes(store: Store) -> list[dict[str, Any]]:
+    """What every `bench run` on a store is at; each has ``alive``, false if it has not been heard of for a minute."""
+    found = []
+    for file in sorted((store.root / "running").glob("*.json")):
+        try:
+            document = json.loads(file.read_bytes())
+            # The file's own clock, not the writer's: machines disagree on the time.
+            age = _now_there(store) - file.stat().st_mtime
+        except (OSError, ValueError):
+            continue
+        found.append({**document, "age": age, "alive": age < STALE})
+    return found
+
+
+def _now_there(store: Store) -> float:
+    """The time by the clock of the store's file system."""
+    probe = store.root / "running" / f".clock-{socket.gethostname()}-{os.getpid()}"
+    probe.touch()
+    now = probe.stat().st_mtime
+    probe.unlink()
+    return now
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,0 +1,192 @@
+"""Studies as files: a grid of runs in YAML, with what to leave out and what to add.
+
+A study says what to compare; ``bench run --study`` computes what is missing of it, on any machine, as often as needed::
+
+    name: tails
+    description: does a longer tail help?
+    grid:
+      encoder: [tune_vanilla, tune_tail_5]
+      task: [mtt, gtzan]
+      seed: [0, 1, 2]
+    exclude:
+      - {encoder: tune_vanilla, task: gtzan}
+    include:
+      - {encoder: [mfcc], task: [mtt]}
+    matched_parameters: 0.15
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.plan import AS_GIVEN, UNTRAINED, Request, Run
+from benchmark.registry import read_document
+
+SHIPPED = Path(__file__).parent / "study_files"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Grid(_Model):
+    """Levels of every factor; each combination is a run. An empty factor takes what the task's entry says."""
+
+    encoder: tuple[str, ...] = Field(min_length=1)
+    task: tuple[str, ...] = Field(min_length=1)
+    corpus: tuple[str, ...] = ()
+    recipe: tuple[str, ...] = ("demo",)
+    protocol: tuple[str, ...] = ()
+    seed: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    layer: tuple[str, ...] = ()
+    labels: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
+    deform: tuple[str, ...] = Field(default=(), description="added to the test audio as it is")
+    sample_rate: int | None = None
+    settings: tuple[dict[str, Any], ...] = Field(
+        default=({},), description="numbers of the recipe replaced, one mapping of keys to values for each level"
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | int | float | dict) and not isinstance(value, bool) else value
+
+    @field_validator("sample_rate", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        return value[0] if isinstance(value, tuple) else value
+
+
+class Study(_Model):
+    """A study file."""
+
+    name: str
+    description: str = ""
+    source: str = Field(default="", description="the paper whose table it is")
+    grid: Grid | None = None
+    include: tuple[Grid, ...] = Field(default=(), description="further grids")
+    exclude: tuple[dict[str, Any], ...] = Field(
+        default=(), description="runs to leave out: those that agree in all the factors named"
+    )
+    untrained: bool = Field(default=True, description="whether every trained encoder has its untrained twin")
+    matched_parameters: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="largest relative difference of an encoder's parameters from the median encoder's"
+    )
+
+    def requests(self, allow_missing: bool) -> list[Request]:
+        """What the study asks a planner for."""
+        grids = [*([self.grid] if self.grid else []), *self.include]
+        return [
+            Request(
+                encoders=grid.encoder,
+                tasks=grid.task,
+                recipes=grid.recipe,
+                corpora=grid.corpus,
+                protocols=grid.protocol,
+                seeds=grid.seed,
+                layers=grid.layer,
+                labels=grid.labels,
+                deforms=(None, *grid.deform),
+                allow_missing=allow_missing,
+                sample_rate=grid.sample_rate,
+                overrides=changes,
+            )
+            for grid in grids
+            for changes in grid.settings
+        ]
+
+    def chosen(self, runs: Sequence[Run]) -> list[Run]:
+        """`runs`, each once, without those that the study leaves out.
+
+        Raises
+        ------
+        UserError
+            If nothing is left.
+        """
+        unique = {run.probe.key: run for run in runs}
+        kept = [
+            run
+            for run in unique.values()
+            if not any(_agrees(run, pattern) for pattern in self.exclude)
+            and (self.untrained or run.recipe != UNTRAINED)
+        ]
+        if not kept:
+            raise UserError(f"study {self.name}: its exclusions leave no run")
+        return kept
+
+
+def load_study(name: str) -> Study:
+    """A study from a file, or one of those that ship with the project by its name.
+
+    Raises
+    ------
+    UserError
+        If there is none, or the file is wrong: file, line, key and reason.
+    """
+    path = Path(name)
+    if not path.is_file():
+        shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
+        if name not in shipped:
+            raise unknown_name("study file", name, shipped)
+        path = shipped[name]
+    document, line_of = read_document(path)
+    if not isinstance(document, dict):
+        raise UserError(f"{path}:1: a study is a mapping with the keys {', '.join(Study.model_fields)}")
+    try:
+        study = Study.model_validate(document)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        where = tuple(first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            model = Study if len(where) == 1 else Grid
+            message = str(unknown_name("key", str(where[-1]), model.model_fields))
+        raise UserError(f"{path}:{line_of(where)}: {'.'.join(map(str, where))}: {message}") from None
+    if study.grid is None and not study.include:
+        raise UserError(f"{path}:1: says neither grid nor include, so there is nothing to run")
+    for number, pattern in enumerate(study.exclude):
+        for key in pattern:
+            if key not in Run.__dataclass_fields__ or key == "probe":
+                factors = [field for field in Run.__dataclass_fields__ if field != "probe"]
+                raise UserError(f"{path}:{line_of(('exclude', number, key))}: {unknown_name('factor', key, factors)}")
+    return study
+
+
+def check_matched(study: Study, parameters: dict[str, int]) -> None:
+    """Raise `UserError` if the study wants equal budgets and an encoder's parameter count is too far from the median.
+
+    Parameters
+    ----------
+    study
+        Says how far is too far.
+    parameters
+        Count of each encoder that a recipe trains.
+    """
+    if study.matched_parameters is None or not parameters:
+        return
+    ordered = sorted(parameters.values())
+    median = ordered[len(ordered) // 2]
+    for name, count in parameters.items():
+        if abs(count / median - 1) > study.matched_parameters:
+            raise UserError(
+                f"study {study.name}: {name} has {count:,} parameters, {count / median - 1:+.0%} beside the median "
+                f"{median:,}; matched_parameters allows {study.matched_parameters:.0%}"
+            )
+
+
+def trained_encoders(runs: Sequence[Run]) -> dict[str, Run]:
+    """One run of every encoder that a recipe trains."""
+    return {run.encoder: run for run in runs if run.recipe not in (UNTRAINED, AS_GIVEN)}
+
+
+def _agrees(run: Run, pattern: dict[str, Any]) -> bool:
+    for key, wanted in pattern.items():
+        levels = wanted if isinstance(wanted, tuple | list) else (wanted,)
+        if getattr(run, key) not in levels:
+            return False
+    return True

@@ -1,0 +1,201 @@
+"""Many processes on one plan: the same scores as one process, whatever happens to the processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import TINY_REGISTRY, bench, bench_json
+
+from benchmark.cluster import slurm_cluster
+from benchmark.errors import UserError
+
+GRID = ["--encoder", "tiny", "--encoder", "mfcc", "--task", "mtt", "--task", "mtt-tagged", "--recipe", "short"]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def slow_registry(tmp_path: Path) -> Path:
+    """As the tiny one, with pretraining long enough to be killed in."""
+    file = tmp_path / "slow.yaml"
+    file.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 600"))
+    return file
+
+
+class Started:
+    """A `bench run` under way; what it prints goes to files, for a full pipe would stop it."""
+
+    def __init__(self, folder: Path, *arguments: object) -> None:
+        self._out, self._err = folder / "out.txt", folder / "err.txt"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            command = [str(BIN / "bench"), "run", *map(str, arguments)]
+            self.process = subprocess.Popen(command, stdout=out, stderr=err)
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text()
+
+
+def scores(records: list[dict]) -> dict[tuple, dict]:
+    return {(r["encoder"], r["recipe"], r["task"], r["seed"]): r["metrics"] for r in records}
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    """Worker processes: those that the processes which watch over them have spawned."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if "multiprocessing.spawn" in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found
+
+
+def seen_elsewhere(store: Path) -> dict:
+    (note,) = bench_json("status", "--store", store)
+    return note
+
+
+def test_workers_killed_at_random_change_no_score(mtt, slow_registry, tmp_path):
+    data, _ = mtt
+    arguments = [*GRID, "--data", data, "--registry", slow_registry, "--json"]
+    undisturbed = scores(bench_json("run", *arguments[:-1], "--store", tmp_path / "one"))
+    assert len(undisturbed) == 6
+
+    store = tmp_path / "many"
+    started = Started(tmp_path, *arguments, "--store", store, "--jobs", 2)
+    process = started.process
+    rng, killed = random.Random(0), 0
+    deadline = time.monotonic() + 240
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(1.0)
+        # Not before there is something to lose, and not so often that nothing can be finished.
+        if killed < 4 and list(store.glob("unfinished/pretrain-*/last.ckpt")) and (alive := workers_of(process)):
+            try:
+                rng.choice(alive).send_signal(signal.SIGKILL)
+                killed += 1
+            except psutil.Error:
+                continue
+    assert process.returncode == 0, started.err
+    assert killed > 0
+    assert scores(json.loads(started.out)) == undisturbed
+    assert list((store / "running").iterdir()) == []
+
+
+def test_what_fails_takes_nothing_else_with_it_and_is_tried_again(mtt, tiny_registry, tmp_path):
+    data, _ = mtt
+    (tmp_path / "broken.py").write_text(
+        "from encoders.base import Encoder\n\nclass Broken(Encoder):\n"
+        "    sample_rate, window, max_window, dim = 22_050, 4_096, 4_096, 8\n"
+        "    def layers(self):\n        return ()\n"
+        "    def represent(self, waveform, layers=()):\n        raise RuntimeError('no such luck')\n"
+    )
+    (tmp_path / "registry.yaml").write_text("encoders:\n  broken: {class: 'broken:Broken', pretrain: false}\n")
+    arguments = ["run", "--encoder", "broken", "--encoder", "mfcc", "--task", "mtt", "--data", data]
+    for extra, store in (([], "one"), (["--jobs", 2], "many")):
+        result = bench(*arguments, *extra, "--store", tmp_path / store, cwd=tmp_path)
+        assert result.returncode == 1, result.stderr
+        assert "mfcc" in result.stdout
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
+        assert "embed magnatagatune with broken (as-given): RuntimeError: no such luck" in line
+        log = Path(line.split("log: ")[1].rstrip(")"))
+        assert "in represent" in log.read_text()
+        assert "1 of 2 runs are missing" in result.stderr
+    (tmp_path / "broken.py").write_text((tmp_path / "broken.py").read_text().replace(
+        "raise RuntimeError('no such luck')", "return waveform[:, 0].view(-1, 8, 512).std(dim=2), {}"
+    ))  # fmt: skip
+    repaired = bench_json(*arguments, "--store", tmp_path / "many", cwd=tmp_path)
+    assert [record["encoder"] for record in repaired] == ["broken", "mfcc"]
+
+
+def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt, slow_registry, tmp_path):
+    data, _ = mtt
+    address = tmp_path / "scheduler.json"
+    environment = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
+    scheduler = subprocess.Popen(
+        [
+            BIN / "dask",
+            "scheduler",
+            "--scheduler-file",
+            address,
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--host",
+            "127.0.0.1",
+        ],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )
+    worker = subprocess.Popen(
+        [BIN / "dask", "worker", "--scheduler-file", address, "--nworkers", "1", "--nthreads", "1", "--no-dashboard",
+         "--local-directory", tmp_path / "dask"],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not address.exists():
+            time.sleep(0.05)
+        store = tmp_path / "store"
+        where = json.loads(address.read_text())["address"]
+        arguments = ["--encoder", "tiny", "--task", "mtt", "--recipe", "short", "--data", data]
+        arguments += ["--registry", slow_registry, "--store", store]
+        started = Started(tmp_path, *arguments, "--cluster", where)
+        while not list(store.glob("unfinished/pretrain-*/last.ckpt")):
+            assert started.process.poll() is None, started.err
+            time.sleep(0.05)
+        deadline = time.monotonic() + 30
+        while not any("pretrain tiny" in title for title in (note := seen_elsewhere(store))["running"].values()):
+            assert time.monotonic() < deadline, note
+        assert note["alive"]
+        assert note["total"] == 8
+        scheduler.send_signal(signal.SIGKILL)
+        assert started.process.wait(timeout=120) == 1, started.err
+        assert "failed: the Dask scheduler: lost" in started.err
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.wait()
+    assert len(bench_json("run", *arguments)) == 2
+
+
+def test_no_scheduler_at_an_address_is_one_line(mtt, tmp_path):
+    result = bench("run", "--encoder", "mfcc", "--task", "mtt", "--data", mtt[0], "--store", tmp_path / "s",
+                   "--cluster", "tcp://127.0.0.1:9")  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr.strip().splitlines()[-1].startswith("bench: --cluster tcp://127.0.0.1:9: cannot reach")
+
+
+def test_slurm_jobs_are_written_from_the_configuration(tmp_path):
+    config = tmp_path / "slurm.yaml"
+    config.write_text(
+        "jobs: 3\nqueue: gpu\ncores: 4\nmemory: 32GB\nwalltime: '08:00:00'\njob_extra_directives: ['--gres=gpu:1']\n"
+        "worker_extra_args: ['--resources GPU=1']\n"
+    )
+    cluster, count = slurm_cluster(config)
+    with cluster:
+        script = cluster.job_script()
+    assert count == 3
+    for line in ("#SBATCH -p gpu", "#SBATCH --mem=30G", "#SBATCH -t 08:00:00", "#SBATCH --gres=gpu:1"):
+        assert line in script
+    assert "--resources GPU=1" in script
+    for text, message in (("queue: gpu\n", "`jobs`"), ("jobs: 1\ncores: 1\nmemory: 1GB\nqeue: x\n", "qeue")):
+        config.write_text(text)
+        with pytest.raises(UserError, match=message):
+            slurm_cluster(config)
+    with pytest.raises(UserError, match="--config FILE"):
+        slurm_cluster(None)
