@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from benchmark.errors import UserError
-from benchmark.records import RECORD, read_record
+from benchmark.score_index import score_rows
 
 
 def long_table(store: Path, metric: str | None = None) -> list[dict[str, Any]]:
@@ -24,40 +24,24 @@ def long_table(store: Path, metric: str | None = None) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``encoder, corpus, recipe, protocol, task, metric, seed, layer, labels, deform, score, fingerprint, standin, n``.
+        The columns of `benchmark.score_index.score_rows` but ``leading``.
 
     Raises
     ------
     UserError
-        If the folder holds no record, or one cannot be read.
+        If the folder holds no record with that metric, or one cannot be read.
     """
-    rows = []
-    for file in sorted(store.glob(f"artifacts/probe/*/{RECORD}")):
-        try:
-            record = read_record(file.parent)
-        except (OSError, ValidationError) as error:
-            raise UserError(f"{file}: not a score record of this version: {str(error).splitlines()[0]}") from None
-        name = metric or next(iter(record.metrics))
-        if name in record.metrics:
-            rows.append(
-                {
-                    "encoder": record.encoder,
-                    "corpus": record.corpus or "none",
-                    "recipe": record.recipe,
-                    "protocol": record.protocol,
-                    "task": record.task,
-                    "metric": name,
-                    "seed": record.seed,
-                    "layer": record.layer or "none",
-                    "labels": record.labels,
-                    "deform": record.deform or "none",
-                    "score": record.metrics[name].value,
-                    "fingerprint": record.fingerprint,
-                    "standin": record.data == "stand-in",
-                    "n": record.n_scored["test"],
-                }
-            )
-    if not rows:
+    chosen = [row for row in score_rows(store) if (row["leading"] if metric is None else row["metric"] == metric)]
+    if not chosen:
         wanted = f" with the metric {metric!r}" if metric else ""
         raise UserError(f"{store}: holds no score record{wanted}; `bench run` makes some")
-    return rows
+    return [{name: value for name, value in row.items() if name != "leading"} for row in chosen]
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV text with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

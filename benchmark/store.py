@@ -81,6 +81,12 @@ def lineage(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     return {key: entry for artifact in inputs.values() for key, entry in artifact.manifest["lineage"].items()}
 
 
+def stays_inside(name: str) -> bool:
+    """Whether a relative path, as a stranger's manifest may name it, stays in the folder that it is relative to."""
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
 class Store:
     """Artifacts in a folder that any number of processes and users may share.
 
@@ -139,7 +145,8 @@ class Store:
         folder = self.folder(kind, key)
         try:
             manifest = json.loads((folder / "manifest.json").read_bytes())
-            whole = all(self._file_is_whole(folder / name, facts) for name, facts in manifest["files"].items())
+            files = manifest["files"]
+            whole = all(stays_inside(name) and self._file_is_whole(folder / name, files[name]) for name in files)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return Artifact(folder, manifest) if whole and manifest.get("key") == key else None
@@ -177,11 +184,16 @@ class Store:
         for path in work.rglob("*"):
             _sync(path)
         write_atomically(work / "manifest.json", json.dumps(whole, indent=1).encode())
+        self.adopt(kind, key, work)
+        return Artifact(folder, whole)
+
+    def adopt(self, kind: str, key: str, work: Path) -> None:
+        """Turn a folder of this store that holds a whole artifact, manifest and all, into that artifact."""
+        folder = self.folder(kind, key)
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.delete(kind, key)
         work.rename(folder)
         _sync(folder.parent)
-        return Artifact(folder, whole)
 
     def delete(self, kind: str, key: str) -> None:
         """Remove an artifact. It vanishes in one rename, so a reader never sees half of it."""

@@ -1,0 +1,191 @@
+"""`bench store`: what a store holds, and keeping it in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.common import (
+    DataOption,
+    JsonOption,
+    RegistryOption,
+    StoreOption,
+    interruptible,
+    print_document,
+    store_folder,
+)
+
+app = typer.Typer(help="Look into the store, check it, tidy it, copy it.", rich_markup_mode=None)
+
+OtherStore = Annotated[Path, typer.Argument(help="The other store's folder.", metavar="DIR")]
+
+
+@app.command()
+def ls(
+    kind: Annotated[str | None, typer.Option(help="Only artifacts of this kind, e.g. probe.")] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List artifacts with their size, cost and age.
+
+    Example: bench store ls --kind pretrain
+    """
+    from benchmark.housekeeping import holdings
+    from benchmark.store import Store
+    from benchmark.tables import aligned, readable_bytes
+
+    found = [each for each in holdings(Store(store_folder(store))) if kind in (None, each.kind)]
+    if as_json:
+        print_document([vars(each) for each in found])
+        return
+    rows = [["kind", "key", "size", "seconds", "finished", "step"]]
+    rows += [
+        [each.kind, each.key[:12], readable_bytes(each.bytes), f"{each.seconds:.1f}", each.finished, each.title]
+        for each in found
+    ]
+    total = readable_bytes(sum(each.bytes for each in found))
+    print_document(f"{aligned(rows)}\n\n{len(found):,} artifacts, {total}")
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(help="Key of an artifact, or its beginning.", metavar="KEY")],
+    store: StoreOption = None,
+) -> None:
+    """Print an artifact's manifest as JSON: spec, inputs, files, costs, versions.
+
+    Example: bench store show 0c7e5b42a1
+    """
+    from benchmark.housekeeping import show as call
+    from benchmark.store import Store
+
+    print_document(call(Store(store_folder(store)), key))
+
+
+@app.command()
+def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Read every byte and compare it with what was written; exit code 1 if something is wrong.
+
+    Example: bench store verify
+    """
+    from benchmark.console import Reporter
+    from benchmark.housekeeping import folders, problems
+    from benchmark.store import Store
+
+    reporter = Reporter()
+    every = list(folders(Store(store_folder(store))))
+    wrong: dict[str, list[str]] = {}
+    with interruptible(reporter), reporter.progress("verify", len(every), "artifacts") as advance:
+        for folder in every:
+            if found := problems(folder):
+                wrong[str(folder)] = found
+            advance(1)
+    if as_json:
+        print_document({"artifacts": len(every), "problems": wrong})
+    else:
+        for folder, found in wrong.items():
+            print_document(f"{folder}: {'; '.join(found)}")
+        advice = "; delete these folders, and what is needed of them is computed again" if wrong else ""
+        print_document(f"{len(every) - len(wrong):,} of {len(every):,} artifacts are whole{advice}")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def gc(
+    keep: Annotated[list[str], typer.Option(help="Study whose artifacts stay; may be repeated.", metavar="STUDY")],
+    data: DataOption = None,
+    store: StoreOption = None,
+    registry: RegistryOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
+) -> None:
+    """Delete what no study named rests on, and what interrupted steps have left.
+
+    Example: bench store gc --keep study.yaml --dry-run
+    """
+    from benchmark.console import Reporter
+    from benchmark.housekeeping import abandoned, remove, size_of, unwanted
+    from benchmark.planner import Planner
+    from benchmark.registry import load_registry
+    from benchmark.store import Store, storage_errors
+    from benchmark.studies import load_study
+    from benchmark.tables import readable_bytes
+
+    place = Store(store_folder(store))
+    planner = Planner(load_registry(registry or []), place, Reporter(), data)
+    runs = []
+    for name in keep:
+        study = load_study(name)
+        runs += study.chosen([run for request in study.requests(False) for run in planner.runs(request)])
+    paths = [*unwanted(place, runs), *abandoned(place)]
+    freed = readable_bytes(sum(size_of(path) for path in paths))
+    with storage_errors(place.root):
+        if not dry_run:
+            remove(place, paths)
+    print_document(f"{'would delete' if dry_run else 'deleted'} {len(paths):,} folders, {freed}")
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Argument(help="File to write; `-` for standard output.", metavar="OUT.csv")],
+    metric: Annotated[str | None, typer.Option(help="Which metric.", show_default="each task's leading one")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Write all scores as one long table, ready for `bench analyze` or any other program.
+
+    Example: bench store export scores.csv
+    """
+    from benchmark.long_table import as_csv, long_table
+    from benchmark.store import storage_errors, write_atomically
+
+    text = as_csv(long_table(store_folder(store), metric))
+    if str(output) == "-":
+        print_document(text.rstrip("\n"))
+        return
+    with storage_errors(output.parent):
+        write_atomically(output, text.encode())
+
+
+@app.command()
+def push(other: OtherStore, store: StoreOption = None) -> None:
+    """Copy into another store what it lacks.
+
+    Example: bench store push /mnt/shared/bench
+    """
+    _copy(store_folder(store), other)
+
+
+@app.command()
+def pull(other: OtherStore, store: StoreOption = None) -> None:
+    """Copy from another store what this one lacks; nothing of what it holds is run.
+
+    Example: bench store pull /mnt/shared/bench
+    """
+    if not other.is_dir():
+        from benchmark.errors import UserError
+
+        raise UserError(f"{other}: there is no such store")
+    _copy(other, store_folder(store))
+
+
+def _copy(source: Path, target: Path) -> None:
+    from benchmark.console import Reporter
+    from benchmark.housekeeping import copy_missing, folders
+    from benchmark.store import Store, storage_errors
+
+    reporter = Reporter()
+    origin, goal = Store(source), Store(target)
+    count = sum(1 for _ in folders(origin))
+    with (
+        interruptible(reporter),
+        storage_errors(goal.root),
+        reporter.progress(f"copy to {target}", count, "artifacts") as advance,
+    ):
+        copied, refused = copy_missing(origin, goal, advance)
+    for line in refused:
+        reporter.say(f"not copied, {line}")
+    print_document(f"{copied:,} artifacts copied, {count - copied - len(refused):,} were there already")
+    if refused:
+        raise typer.Exit(1)

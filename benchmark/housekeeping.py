@@ -1,0 +1,207 @@
+"""What a store holds, whether it is whole, what of it is still wanted, and copies to and from other stores."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from benchmark.errors import UserError
+from benchmark.plan import STEP_VERSIONS, Run
+from benchmark.store import Store, digest_file, digest_of, stays_inside
+
+#: Shortest beginning of a key that is taken for it.
+SHORTEST_KEY = 6
+
+
+@dataclass(frozen=True)
+class Holding:
+    """An artifact, as its manifest describes it.
+
+    Attributes
+    ----------
+    kind, key, title, finished
+        Of the step.
+    bytes
+        Size of all files.
+    seconds
+        What computing it took [s].
+    """
+
+    kind: str
+    key: str
+    title: str
+    bytes: int
+    finished: str
+    seconds: float
+
+
+def folders(store: Store) -> Iterator[Path]:
+    """Folders of all artifacts, by kind and key."""
+    for kind in STEP_VERSIONS:
+        place = store.root / "artifacts" / kind
+        if place.is_dir():
+            yield from sorted(Path(entry.path) for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False))
+
+
+def holdings(store: Store) -> list[Holding]:
+    """Every artifact whose manifest can be read; `problems` finds the others."""
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(_holding, folders(store))
+        return [holding for holding in found if holding is not None]
+
+
+def _holding(folder: Path) -> Holding | None:
+    try:
+        manifest = _manifest(folder)
+        own = manifest["lineage"][manifest["key"]]
+        return Holding(
+            kind=manifest["kind"],
+            key=manifest["key"],
+            title=manifest["title"],
+            bytes=sum(int(file["bytes"]) for file in manifest["files"].values()),
+            finished=manifest["finished"],
+            seconds=float(own["resources"]["seconds"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    found = json.loads((folder / "manifest.json").read_bytes())
+    if not isinstance(found, dict):
+        raise TypeError("not a mapping")
+    return found
+
+
+def show(store: Store, key: str) -> dict[str, Any]:
+    """The manifest of the artifact whose key begins with `key`, and its folder.
+
+    Raises
+    ------
+    UserError
+        If there is none, or several.
+    """
+    if len(key) < SHORTEST_KEY:
+        raise UserError(f"{key}: name at least the first {SHORTEST_KEY} characters of a key")
+    found = [folder for folder in folders(store) if folder.name.startswith(key)]
+    if len(found) != 1:
+        many = f"{len(found)} artifacts whose keys begin" if found else "no artifact whose key begins"
+        raise UserError(f"{store.root}: {many} with {key!r}; `bench store ls` lists them")
+    try:
+        return {"folder": str(found[0]), **_manifest(found[0])}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{found[0]}: its manifest cannot be read: {error}") from None
+
+
+def problems(folder: Path) -> list[str]:
+    """What is wrong with an artifact, every byte of it read; empty if nothing is.
+
+    Parameters
+    ----------
+    folder
+        The artifact's.
+    """
+    try:
+        manifest = _manifest(folder)
+        files: Mapping[str, Mapping[str, Any]] = manifest["files"]
+        if manifest["key"] != folder.name or manifest["kind"] != folder.parent.name:
+            return [f"is the artifact {manifest['kind']}/{manifest['key']}, moved"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"its manifest cannot be read: {error}"]
+    found = []
+    for name, facts in files.items():
+        if not stays_inside(name):
+            found.append(f"its manifest names {name!r}, a path outside")
+            continue
+        path = folder / name
+        if not path.is_file() or path.is_symlink():
+            found.append(f"{name} is missing")
+        elif path.stat().st_size != facts["bytes"]:
+            found.append(f"{name} has {path.stat().st_size:,} bytes instead of {facts['bytes']:,}")
+        elif digest_file(path) != facts["sha256"]:
+            found.append(f"{name} has another content than was written")
+    if not found and manifest["digest"] != digest_of({name: facts["sha256"] for name, facts in files.items()}):
+        found.append("its manifest was changed")
+    strangers = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    found += [f"{name} does not belong to it" for name in sorted(strangers - files.keys() - {"manifest.json"})]
+    return found
+
+
+def unwanted(store: Store, runs: Sequence[Run]) -> list[Path]:
+    """Artifacts that no run of `runs` rests on."""
+    kept = {(step.kind, step.key) for run in runs for step in run.probe.lineage()}
+    return [folder for folder in folders(store) if (folder.parent.name, folder.name) not in kept]
+
+
+def abandoned(store: Store) -> list[Path]:
+    """What unfinished steps have left that no process is at now."""
+    found = []
+    for path in sorted((store.root / "unfinished").glob("*")):
+        if path.suffix == ".lock":
+            continue
+        lock = FileLock(path.with_name(path.name + ".lock"))
+        try:
+            with lock.acquire(timeout=0):
+                found.append(path)
+        except Timeout:
+            continue
+    return found
+
+
+def size_of(folder: Path) -> int:
+    """Size of all files below a folder [bytes]."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def remove(store: Store, paths: Sequence[Path]) -> None:
+    """Delete artifacts and leftovers; an artifact vanishes in one rename, so a reader never sees half of it."""
+    for path in paths:
+        if path.parent.parent.name == "artifacts":
+            store.delete(path.parent.name, path.name)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def copy_missing(source: Store, target: Store, advance: Callable[[int], None]) -> tuple[int, list[str]]:
+    """Copy artifacts that `target` lacks; each is checked as it is read and appears whole or not at all.
+
+    Parameters
+    ----------
+    source, target
+        Two stores.
+    advance
+        Told 1 for every artifact looked at.
+
+    Returns
+    -------
+    copied : int
+        Number of artifacts.
+    refused : list of str
+        What was not copied because it is damaged, and why.
+    """
+    copied, refused = 0, []
+    for folder in folders(source):
+        kind, key = folder.parent.name, folder.name
+        advance(1)
+        if target.find(kind, key) is not None:
+            continue
+        wrong = problems(folder)
+        if wrong:
+            refused.append(f"{kind}/{key}: {wrong[0]}")
+            continue
+        work = target.work_folder("copy", f"{kind}-{key}-{os.getpid()}")
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(folder, work)
+        target.adopt(kind, key, work)
+        copied += 1
+    return copied, refused

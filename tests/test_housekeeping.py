@@ -1,0 +1,173 @@
+"""`bench store`: listing, checking, tidying and copying, on stores made by hand and by runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from conftest import bench, bench_json
+
+from benchmark.errors import UserError
+from benchmark.housekeeping import abandoned, copy_missing, holdings, problems, show
+from benchmark.score_index import INDEX, score_rows
+from benchmark.store import Store
+
+MFCC = ["run", "--encoder", "mfcc", "--task", "mtt"]
+
+
+def fill(store: Store, key: str, content: bytes = b"hello") -> Path:
+    work = store.work_folder("embed", key)
+    work.mkdir(parents=True)
+    (work / "a.bin").write_bytes(content)
+    manifest = {
+        "inputs": {},
+        "title": f"title of {key}",
+        "finished": "2026-01-01T00:00:00+00:00",
+        "lineage": {key: {"kind": "embed", "spec": {}, "resources": {"seconds": 1.5}}},
+    }
+    return store.finish("embed", key, manifest).path
+
+
+def test_holdings_and_show(tmp_path):
+    store = Store(tmp_path / "s")
+    fill(store, "a" * 40)
+    fill(store, "ab" * 20, b"longer content")
+    first, second = holdings(store)
+    assert (first.kind, first.key, first.bytes, first.seconds) == ("embed", "a" * 40, 5, 1.5)
+    assert second.bytes == 14
+    assert show(store, "aaaaaaa")["title"] == f"title of {'a' * 40}"
+    for key, message in (("aaaa", "at least the first 6"), ("bbbbbb", "no artifact whose key begins")):
+        with pytest.raises(UserError, match=message):
+            show(store, key)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "a.bin").write_bytes(b"hell"), "a.bin has 4 bytes instead of 5"),
+        (lambda f: (f / "a.bin").write_bytes(b"hellO"), "a.bin has another content"),
+        (lambda f: (f / "a.bin").unlink(), "a.bin is missing"),
+        (lambda f: (f / "extra").write_text("x"), "extra does not belong to it"),
+        (lambda f: (f / "manifest.json").write_text("{"), "manifest cannot be read"),
+        (lambda f: f.rename(f.with_name("f" * 40)), "moved"),
+        (lambda f: edit(f, lambda m: m["files"].update({"../../../x": {"bytes": 1, "sha256": ""}})), "a path outside"),
+        (lambda f: edit(f, lambda m: m.update(digest="0" * 64)), "its manifest was changed"),
+    ],
+)
+def test_verify_names_every_kind_of_damage(tmp_path, damage, message):
+    store = Store(tmp_path / "s")
+    folder = fill(store, "a" * 40)
+    assert problems(folder) == []
+    damage(folder)
+    (found,) = (tmp_path / "s" / "artifacts" / "embed").iterdir()
+    assert message in "; ".join(problems(found))
+    result = bench("store", "verify", "--store", tmp_path / "s")
+    assert result.returncode == 1
+    assert message in result.stdout
+    assert "0 of 1 artifacts are whole" in result.stdout
+    copied, refused = copy_missing(store, Store(tmp_path / "t"), lambda _: None)
+    assert copied == 0
+    assert message in refused[0]
+
+
+def edit(folder: Path, change) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_manifest_that_names_paths_outside_is_not_believed(tmp_path):
+    store = Store(tmp_path / "s")
+    folder = fill(store, "a" * 40)
+    (tmp_path / "secret").write_text("x")
+    facts = {"bytes": 1, "sha256": "", "modified": (tmp_path / "secret").stat().st_mtime_ns}
+    edit(folder, lambda m: m["files"].update({"../../../../secret": facts}))
+    assert store.find("embed", "a" * 40) is None
+
+
+def test_copies_are_whole_artifacts(tmp_path):
+    store, other = Store(tmp_path / "s"), Store(tmp_path / "t")
+    fill(store, "a" * 40)
+    assert copy_missing(store, other, lambda _: None) == (1, [])
+    assert copy_missing(store, other, lambda _: None) == (0, [])
+    assert other.find("embed", "a" * 40).digest == store.find("embed", "a" * 40).digest
+    assert list((tmp_path / "t" / "unfinished").iterdir()) == []
+
+
+def test_what_is_locked_is_not_abandoned(tmp_path):
+    store = Store(tmp_path / "s")
+    for key in ("one", "two"):
+        store.work_folder("embed", key).mkdir(parents=True)
+    from filelock import FileLock
+
+    with FileLock(store.lock_file("embed", "one")):
+        assert [path.name for path in abandoned(store)] == ["embed-two"]
+
+
+def test_a_run_store_through_the_commands(mtt, tmp_path):
+    data, _ = mtt
+    store = tmp_path / "store"
+    records = bench_json(*MFCC, "--task", "mtt-tagged", "--data", data, "--store", store)
+    listed = bench_json("store", "ls", "--store", store)
+    assert sorted(each["kind"] for each in listed) == [
+        "embed",
+        "initialise",
+        "label",
+        "label",
+        "prepare",
+        "probe",
+        "probe",
+    ]
+    assert [each["kind"] for each in bench_json("store", "ls", "--kind", "embed", "--store", store)] == ["embed"]
+    assert "7 artifacts" in bench("store", "ls", "--store", store).stdout
+    assert bench("store", "verify", "--store", store).returncode == 0
+
+    key = next(each["key"] for each in listed if each["kind"] == "probe")
+    assert json.loads(bench("store", "show", key[:10], "--store", store).stdout)["key"] == key
+
+    exported = tmp_path / "scores.csv"
+    assert bench("store", "export", exported, "--store", store).returncode == 0
+    header, *rows = exported.read_text().splitlines()
+    assert header.startswith("key,encoder,corpus,recipe,protocol,task,metric,seed,layer,labels,deform,score")
+    values = {float(row.split(",")[11]) for row in rows}
+    assert values == {record["metrics"]["roc_auc"]["value"] for record in records}
+
+    assert "7 artifacts copied" in bench("store", "push", tmp_path / "copy", "--store", store).stdout
+    again = bench_json(*MFCC, "--data", data, "--store", tmp_path / "copy")
+    assert again == records[:1]
+
+    study = tmp_path / "study.yaml"
+    study.write_text("name: kept\ngrid: {encoder: mfcc, task: mtt}\n")
+    options = ["store", "gc", "--keep", study, "--data", data, "--store", store]
+    assert "would delete 2 folders" in bench(*options, "--dry-run").stdout
+    assert "deleted 2 folders" in bench(*options).stdout
+    assert sorted(each["kind"] for each in bench_json("store", "ls", "--store", store)) == [
+        "embed", "initialise", "label", "prepare", "probe"
+    ]  # fmt: skip
+    assert len(score_rows(store)) == len(records[0]["metrics"])
+
+
+def test_records_are_read_once_and_listed_quickly_ever_after(mtt, tmp_path):
+    """Two thousand here; at this rate a hundred thousand take less than a minute even on a busy machine."""
+    data, _ = mtt
+    store = tmp_path / "store"
+    bench_json(*MFCC, "--data", data, "--store", store)
+    folder = next((store / "artifacts" / "probe").iterdir())
+    text = (folder / "record.json").read_text()
+    for number in range(2_000):
+        copy = folder.with_name(f"{number:040}")
+        copy.mkdir()
+        (copy / "record.json").write_text(
+            text.replace('"seed":0', f'"seed":{number}').replace('"seed": 0', f'"seed": {number}')
+        )
+    rows = score_rows(store)
+    assert len({row["seed"] for row in rows}) >= 2_000
+    began = time.perf_counter()
+    again = score_rows(store)
+    seconds = time.perf_counter() - began
+    assert again == rows
+    assert seconds < 1.0, seconds
+    (store / INDEX).write_text("garbage")
+    assert score_rows(store) == rows

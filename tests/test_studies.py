@@ -1,0 +1,114 @@
+"""Study files: what they expand to, what they leave out, and how they complain."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import bench, bench_json
+
+from benchmark.console import Reporter
+from benchmark.errors import UserError
+from benchmark.planner import Planner
+from benchmark.registry import load_registry
+from benchmark.store import Store
+from benchmark.studies import SHIPPED, check_matched, load_study
+
+STUDY = """
+name: small
+grid:
+  encoder: [tiny, mfcc]
+  recipe: short
+  task: [mtt, mtt-tagged]
+  seed: [0, 1]
+exclude:
+  - {encoder: mfcc, seed: 1}
+  - {task: mtt-tagged, recipe: untrained}
+include:
+  - {encoder: mfcc, task: mtt, labels: [0.5, 1.0]}
+"""
+
+
+def planned(path_or_name, tmp_path, registry=()):
+    study = load_study(str(path_or_name))
+    planner = Planner(load_registry(registry), Store(tmp_path / "store"), Reporter(), None)
+    return study.chosen([run for request in study.requests(False) for run in planner.runs(request)])
+
+
+def test_a_study_is_its_grid_less_what_it_excludes_and_more_what_it_includes(tmp_path, tiny_registry):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    runs = planned(tmp_path / "study.yaml", tmp_path, [tiny_registry])
+    cells = {(run.encoder, run.recipe, run.task, run.seed, run.labels) for run in runs}
+    assert cells == {
+        *(("tiny", "short", task, seed, 1.0) for task in ("mtt", "mtt-tagged") for seed in (0, 1)),
+        *(("tiny", "untrained", "mtt", seed, 1.0) for seed in (0, 1)),
+        *(("mfcc", "as-given", task, 0, 1.0) for task in ("mtt", "mtt-tagged")),
+        ("mfcc", "as-given", "mtt", 0, 0.5),
+    }
+    assert len(runs) == len(cells)
+
+
+def test_a_study_runs_and_goes_on(mtt, tiny_registry, tmp_path):
+    data, _ = mtt
+    (tmp_path / "study.yaml").write_text(STUDY)
+    arguments = ["run", "--study", tmp_path / "study.yaml", "--data", data, "--registry", tiny_registry]
+    steps = bench_json(*arguments, "--store", tmp_path / "store", "--dry-run")
+    assert sum(step["kind"] == "probe" for step in steps) == 9
+    assert sum(step["kind"] == "pretrain" for step in steps) == 2
+    records = bench_json(*arguments, "--store", tmp_path / "store")
+    assert sorted({record["labels"] for record in records}) == [0.5, 1.0]
+    assert len(records) == 9
+    assert bench_json(*arguments, "--store", tmp_path / "store") == records
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*.yaml")), ids=lambda file: file.stem)
+def test_shipped_studies_can_be_planned(file, tmp_path):
+    study = load_study(file.stem)
+    assert study.name == file.stem
+    assert study.source
+    runs = planned(file.stem, tmp_path)
+    assert len({run.probe.key for run in runs}) == len(runs) > 0
+    assert all(run.recipe != "untrained" for run in runs) == (not study.untrained)
+
+
+def test_table_1_has_its_rows(tmp_path):
+    runs = planned("tune-table-1", tmp_path)
+    assert len(runs) == 3 * (17 + 3 * 2)
+    assert {run.recipe for run in runs} == {"tune", "tune(epochs=10000)"}
+
+
+def test_unequal_budgets_are_refused(tmp_path):
+    study = load_study("tune-matched")
+    check_matched(study, {"a": 2_300_000, "b": 2_400_000, "c": 2_250_000})
+    with pytest.raises(UserError, match=r"c has 1,630,744 parameters, -29% beside the median 2,300,000"):
+        check_matched(study, {"a": 2_300_000, "b": 2_400_000, "c": 1_630_744})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\n", "x.yaml:1: says neither grid nor include"),
+        ("grid: {encoder: a, task: b}\n", "x.yaml:1: name: Field required"),
+        (
+            "name: x\ngrid:\n  encoder: a\n  tasks: b\n",
+            "x.yaml:4: grid.tasks: unknown key 'tasks'. Did you mean 'task'?",
+        ),
+        ("name: x\ngrid:\n  encoder: a\n  task: b\n  seed: -1\n", "x.yaml:5: grid.seed"),
+        ("name: x\ngrid: {encoder: a, task: b}\nexclude:\n  - {coder: a}\n", "x.yaml:4: unknown factor 'coder'"),
+        ("- a\n", "x.yaml:1: a study is a mapping"),
+        ("name: [\n", "x.yaml:2: not valid YAML"),
+    ],
+)
+def test_wrong_studies_are_one_line_with_file_and_line(tmp_path, text, message):
+    (tmp_path / "x.yaml").write_text(text)
+    result = bench("run", "--study", "x.yaml", "--store", tmp_path / "s", cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_unknown_studies_and_contradictions(tmp_path):
+    with pytest.raises(UserError, match="Did you mean 'tune-table-1'"):
+        load_study("tune-table1")
+    result = bench("run", "--study", "tune-table-1", "--encoder", "mfcc", "--store", tmp_path / "s")
+    assert (result.returncode, "leave out --encoder" in result.stderr) == (2, True)
+    result = bench("run", "--store", tmp_path / "s")
+    assert (result.returncode, "bench run --encoder tune_plus --task mtt" in result.stderr) == (2, True)
