@@ -15,14 +15,16 @@ Columns are found by their name. A *recording* is the piece that several clips w
 Protocols
 ---------
 The labels are the 50 most frequent tags. Spelling variants (``vocal``, ``vocals``) stay separate labels, as
-published. Two incompatible evaluations are in use under the same name:
+published. Three incompatible evaluations are in use under the same name:
 
 * ``untagged="keep"``: clips with none of the 50 tags stay, as clips where every label is 0:
   18 706 training, 1 825 validation and 5 329 test clips.
 * ``untagged="drop"``: those clips are left out of every split: 15 247, 1 529 and 4 332.
+* ``untagged="drop", split="pub"``: the lists that Lee et al. published, which lack three more training clips
+  (`NOT_IN_PUB`): 15 244, 1 529 and 4 332. Validation and test clips are those of the second.
 
 The mean tag prevalence of the test clips, which is the average precision of a constant predictor, is 0.0531 for the
-first and 0.0653 for the second, so average precisions do not compare across the two.
+first and 0.0653 for the others, so average precisions do not compare between the first and the others.
 
 Split
 -----
@@ -46,6 +48,8 @@ Sources
 -------
 E. Law, K. West, M. Mandel, M. Bay, J. S. Downie: Evaluation of algorithms using games: the case of music tagging.
 ISMIR 2009.
+J. Lee, J. Park, K. L. Kim, J. Nam: Sample-level deep convolutional neural networks for music auto-tagging using raw
+waveforms. SMC 2017; lists in github.com/jongpillee/music_dataset_split.
 """
 
 from __future__ import annotations
@@ -53,6 +57,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -60,7 +65,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows
 
 ANNOTATIONS = "annotations_final.csv"
@@ -81,6 +86,19 @@ TOP_TAGS: tuple[str, ...] = (
     *("soft", "sitar", "solo", "man", "classic", "choir", "voice", "new age", "dance", "male voice"),
     *("female vocal", "beats", "harp", "cello", "no voice", "weird", "country", "metal", "female voice", "choral"),
 )
+
+#: Tagged training clips that the lists of Lee et al. lack: from an album of American Bach Soloists, folder 0.
+NOT_IN_PUB = frozenset(("29", "11268", "11269"))
+
+#: SHA-256 of the published files, as jukemir's list of assets states them.
+_SHA256 = {
+    ANNOTATIONS: "99b94e95825d4fa576386a5367b9c96e0ec636e9f9c240aceb492f4728f68c3c",
+    CLIP_INFO: "cb6108a10d3a91f0bfd7d2fbec2382559d15f20c8d28093f14e12162a47a3e78",
+    "mp3.zip.001": "f857fe185968773058cc71662c2ef5d8f2d4b7338e3c122cfd52f82dcb9760b9",
+    "mp3.zip.002": "fc2e1ec441755556ed1398b1808f1b08b6034372f8bc27394510c0c58cdb52ce",
+    "mp3.zip.003": "83a689824c17e82f6eb81cdbc4e4ca239a4cfc1fb41f1a5c80b861caec90450f",
+}
+_SITES = ("https://mirg.city.ac.uk/datasets/magnatagatune/", "http://mi.soi.city.ac.uk/datasets/magnatagatune/")
 
 _INFO_COLUMNS = ("clip_id", "track_number", "artist", "album", "segmentStart", "segmentEnd")
 
@@ -120,6 +138,23 @@ class MagnaTagATune(Dataset):
         ),
         "empty file in every published copy",
     )
+    REMOTES: ClassVar[Sequence[Remote]] = tuple(
+        Remote(
+            name=name,
+            urls=tuple(site + name for site in _SITES),
+            checksum=f"sha256:{_SHA256[name]}",
+            to=to,
+            archive=bool(joined),
+            joined=joined,
+        )
+        for name, to, joined in (
+            (ANNOTATIONS, ANNOTATIONS, ""),
+            (CLIP_INFO, CLIP_INFO, ""),
+            ("mp3.zip.001", ".", "mp3.zip"),
+            ("mp3.zip.002", ".", "mp3.zip"),
+            ("mp3.zip.003", ".", "mp3.zip"),
+        )
+    )
 
     def check(self) -> None:
         """Look for the two tables and at least one folder of audio.
@@ -158,7 +193,7 @@ class MagnaTagATune(Dataset):
         DatasetError
             If a table cannot be read or parsed; the message names file and line.
         """
-        annotations = self._annotations()
+        annotations = self._annotations
         info = _read_clip_info(self.root / CLIP_INFO)
         unknown = _Info("", "", "", None)
         clips = []
@@ -174,22 +209,30 @@ class MagnaTagATune(Dataset):
         ----------
         **options
             ``untagged``: ``"keep"`` (default) or ``"drop"`` the clips that have none of the 50 tags.
+            ``split``: ``"folder"`` (default), or ``"pub"`` for the lists of Lee et al., which need ``"drop"``.
 
         Raises
         ------
         DatasetError
             If the annotations cannot be read or parsed, or an option is not known.
         """
-        untagged = options.pop("untagged", "keep")
+        untagged, split = options.pop("untagged", "keep"), options.pop("split", "folder")
         if options:
-            raise DatasetError(f"{self.NAME}: no option {', '.join(map(repr, options))}; there is only 'untagged'")
+            unknown = ", ".join(map(repr, options))
+            raise DatasetError(f"{self.NAME}: no option {unknown}; there are 'untagged' and 'split'")
         if untagged not in ("keep", "drop"):
             raise DatasetError(f"{self.NAME}: untagged must be 'keep' or 'drop', not {untagged!r}")
-        annotations = self._annotations()
+        if split not in ("folder", "pub"):
+            raise DatasetError(f"{self.NAME}: split must be 'folder' or 'pub', not {split!r}")
+        if split == "pub" and untagged == "keep":
+            raise DatasetError(f"{self.NAME}: split 'pub' has no untagged clips; it needs untagged 'drop'")
+        annotations = self._annotations
         splits = [self._split(path) for path in annotations.paths]
         used = np.array([split is not None for split in splits], dtype=bool)
         if untagged == "drop":
             used &= annotations.labels.any(axis=1)
+        if split == "pub":
+            used &= [clip_id not in NOT_IN_PUB for clip_id in annotations.clip_ids]
         rows = np.flatnonzero(used)
         clip_ids = tuple(annotations.clip_ids[row] for row in rows)
         return Task(
@@ -202,19 +245,24 @@ class MagnaTagATune(Dataset):
         )
 
     def counts(self) -> Sequence[Count]:
-        """Compare the size of both evaluations and of the whole with what papers and the distributor state."""
+        """Compare the size of the three evaluations and of the whole with what papers and the distributor state."""
         sizes = {
-            "mtt": ("keep", (18_706, 1_825, 5_329), "CLMR, TUNe, jukemir"),
-            "mtt-tagged": ("drop", (15_247, 1_529, 4_332), "Won et al. 2020"),
+            "mtt": ("keep", "folder", (18_706, 1_825, 5_329), "CLMR, TUNe, jukemir"),
+            "mtt-tagged": ("drop", "folder", (15_247, 1_529, 4_332), "Won et al. 2020"),
+            "mtt-pub": ("drop", "pub", (15_244, 1_529, 4_332), "Lee et al. 2017"),
         }
-        rows = [Count("annotated clips", 25_863, len(self._annotations().clip_ids), "distributor")]
-        for name, (untagged, published, source) in sizes.items():
-            splits = self.task(untagged=untagged).splits
+        rows = [Count("annotated clips", 25_863, len(self._annotations.clip_ids), "distributor")]
+        for name, (untagged, lists, published, source) in sizes.items():
+            splits = self.task(untagged=untagged, split=lists).splits
             rows += [
                 Count(f"{name} {split} clips", number, int((splits == split).sum()), source)
                 for split, number in zip(SPLITS, published, strict=True)
             ]
         return rows
+
+    def checksums(self) -> Mapping[str, str]:
+        """Return the SHA-256 of the two tables as published."""
+        return {table: f"sha256:{_SHA256[table]}" for table in (ANNOTATIONS, CLIP_INFO)}
 
     @staticmethod
     def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
@@ -236,6 +284,7 @@ class MagnaTagATune(Dataset):
     def _split(self, path: str) -> Split | None:
         return None if path in self.KNOWN_BAD else FOLDER_SPLIT[path[0]]
 
+    @cached_property
     def _annotations(self) -> _Annotations:
         return _read_annotations(self.root / ANNOTATIONS)
 

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import re
 import time
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import DatasetError
-from tasks.magnatagatune import ANNOTATIONS, CLIP_INFO, FOLDER_SPLIT, TOP_TAGS, MagnaTagATune
+from tasks.magnatagatune import ANNOTATIONS, CLIP_INFO, FOLDER_SPLIT, NOT_IN_PUB, TOP_TAGS, MagnaTagATune
 
 GENUINE = Path(__file__).parents[2] / "shared" / "datasets" / "magnatagatune"
 KNOWN_BAD = "6/norine_braun-now_and_zen-08-gently-117-146.mp3"
@@ -134,8 +135,12 @@ def test_unknown_options_are_refused(tmp_path):
     dataset = layout(tmp_path)
     with pytest.raises(DatasetError, match="untagged must be 'keep' or 'drop', not 'both'"):
         dataset.task(untagged="both")
-    with pytest.raises(DatasetError, match="no option 'split'"):
+    with pytest.raises(DatasetError, match="no option 'splits'"):
+        dataset.task(splits="pub")
+    with pytest.raises(DatasetError, match="split must be 'folder' or 'pub', not 'pons'"):
         dataset.task(split="pons")
+    with pytest.raises(DatasetError, match="it needs untagged 'drop'"):
+        dataset.task(split="pub")
 
 
 def _with(row, column, value):
@@ -316,7 +321,28 @@ def test_genuine_labels_are_the_fifty_most_frequent_tags(genuine):
     assert (np.diff([published[tag] for tag in TOP_TAGS]) <= 0).all()
 
 
+def test_genuine_clips_of_the_published_lists(genuine):
+    task = genuine.task(untagged="drop", split="pub")
+    with gzip.open(GENUINE / "splits.csv.gz", "rt", newline="") as file:
+        published = {row["clip_id"]: row["pub_split"] for row in csv.DictReader(file) if row["pub_split"]}
+    assert dict(zip(task.clip_ids, task.splits.tolist(), strict=True)) == published
+    assert Counter(published.values()) == {"train": 15244, "valid": 1529, "test": 4332}
+    assert {clip.split for clip in genuine.clips() if clip.id in NOT_IN_PUB} == {"train"}
+
+
+def test_genuine_counts_are_the_published_ones(genuine):
+    rows = genuine.counts()
+    assert len(rows) == 10
+    assert [row for row in rows if row.found != row.published] == []
+
+
+def test_genuine_tables_have_the_published_checksums(genuine):
+    for name, checksum in genuine.checksums().items():
+        assert checksum == "sha256:" + hashlib.sha256((genuine.root / name).read_bytes()).hexdigest()
+
+
 def test_genuine_tables_parse_fast(genuine):
     begin = time.process_time()
-    genuine.task()
+    fresh = MagnaTagATune(genuine.root)
+    fresh.task()
     assert time.process_time() - begin < 1.5
