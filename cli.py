@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from benchmark.commands import listing, run, speed, statistics
+from benchmark.commands import data, encoders, listing, plug_in, probing, run, speed, statistics, status, store
 
 app = typer.Typer(
     name="bench",
@@ -34,9 +34,18 @@ def _bench(
 
 
 app.command()(run.run)
+app.command()(encoders.check)
+app.command()(encoders.resources)
+app.command()(encoders.encode)
+app.command()(status.status)
 app.command(name="list")(listing.list_entries)
+app.command(name="import")(plug_in.import_weights)
+app.add_typer(plug_in.new, name="new")
+app.command()(probing.compare)
 app.command()(statistics.analyze)
 app.command()(statistics.design)
+app.add_typer(data.app, name="data")
+app.add_typer(store.app, name="store")
 app.add_typer(speed.app, name="speed")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +15,20 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-#: Shorter than this [s], a decoded file is taken for a stub: broken files decode to a few frames without an error.
+#: Shorter than this [s], a decoded file of unknown length is taken for a stub: broken files decode to a few frames
+#: without an error.
 MIN_SECONDS = 1.0
+#: Below this share of the promised duration a file is a stub, whatever its length.
+STUB = 0.1
 #: Below this share of the promised duration a file is reported as cut short.
 COMPLETE = 0.9
+#: A peak below this is reported: -60 dB of full scale.
+QUIET = 33
+#: Above this share of samples at full scale a file is reported as clipped.
+CLIPPED = 0.01
 FULL_SCALE = 32_767
+#: Frames that are read, mixed and resampled at a time: few enough to stay in a processor's cache.
+BLOCK = 32_768
 
 
 class Undecodable(Exception):  # noqa: N818 (it is no programming error)
@@ -32,22 +43,16 @@ class Decoded:
     ----------
     pcm : ndarray of int16, shape [samples]
         Mono, at the rate asked for.
-    source_rate : int
-        Rate of the file [Hz].
-    channels : int
-        Channels of the file.
     remark : str
         What is odd about it though it can be used; empty if nothing is.
     """
 
     pcm: NDArray[np.int16]
-    source_rate: int
-    channels: int
     remark: str
 
 
 def decode(path: Path, sample_rate: int, expected_seconds: float | None = None) -> Decoded:
-    """Read an audio file whole, mix it to mono and resample it.
+    """Read an audio file, mix it to mono and resample it.
 
     The format is recognised from the content, never from the name, and the length is what was decoded, never
     what the header says: headers of cut-off files lie, and seeking in MP3 is not exact.
@@ -64,56 +69,138 @@ def decode(path: Path, sample_rate: int, expected_seconds: float | None = None) 
     Raises
     ------
     Undecodable
-        If the file is missing, empty, no audio, broken, or shorter than `MIN_SECONDS`.
+        If the file is missing, empty, no audio, broken, holds samples that are not finite numbers, or is shorter
+        than `STUB` of the promised duration or, where none is promised, than `MIN_SECONDS`.
     """
+    blocks = [np.empty(0, np.int16)]
+    peak = clipped = 0
+    for block in _blocks(path, sample_rate):
+        loudest = max(int(block.max(initial=0)), -int(block.min(initial=0)))
+        if loudest == FULL_SCALE:
+            clipped += int(np.count_nonzero(np.abs(block) == FULL_SCALE))
+        peak = max(peak, loudest)
+        blocks.append(block)
+    pcm = np.concatenate(blocks)
+    seconds = len(pcm) / sample_rate
+    if seconds < (STUB * expected_seconds if expected_seconds else MIN_SECONDS):
+        raise Undecodable(f"stub: only {seconds:.3f} s decode from {path.stat().st_size} bytes")
+    if expected_seconds and seconds < COMPLETE * expected_seconds:
+        return Decoded(pcm, f"cut short: {seconds:.1f} s of {expected_seconds:.1f} s")
+    return Decoded(pcm, _level_remark(peak, clipped / len(pcm)))
+
+
+def decode_blocks(path: Path, sample_rate: int) -> Iterator[NDArray[np.int16]]:
+    """What `decode` returns, in blocks of about a second and with decoders silenced, for files of any length.
+
+    Raises
+    ------
+    Undecodable
+        As `decode` does, but for short files.
+    """
+    blocks = _blocks(path, sample_rate)
+    while True:
+        with _decoders_silenced():
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
+def decoded_length(path: Path, sample_rate: int) -> int:
+    """Number of samples that `decode_blocks` yields.
+
+    Raises
+    ------
+    Undecodable
+        As `decode_blocks` does, and if there is not one sample.
+    """
+    length = sum(map(len, decode_blocks(path, sample_rate)))
+    if not length:
+        raise Undecodable("no audio in it")
+    return length
+
+
+class _Stream(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file that is read from start to end; by default every read is followed by a costly seek."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _blocks(path: Path, sample_rate: int) -> Iterator[NDArray[np.int16]]:
     try:
-        size = path.stat().st_size
+        if path.stat().st_size == 0:
+            raise Undecodable("empty file (0 bytes)")
     except OSError:
         raise Undecodable("missing") from None
-    if size == 0:
-        raise Undecodable("empty file (0 bytes)")
     try:
-        frames, source_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with _Stream(path) as file:
+            yield from _convert(file, sample_rate)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        raise Undecodable(f"not readable as audio ({_reason(error)})") from None
-    seconds = len(frames) / source_rate
-    if seconds < MIN_SECONDS:
-        raise Undecodable(f"stub: only {len(frames)} samples ({seconds:.3f} s) decode from {size} bytes")
-    mono = downmix(frames)
-    if not math.isfinite(float(np.dot(mono, mono))):
-        raise Undecodable("holds samples that are not finite numbers")
-    pcm = to_int16(mono if source_rate == sample_rate else soxr.resample(mono, source_rate, sample_rate))
-    remark = ""
-    if expected_seconds and seconds < COMPLETE * expected_seconds:
-        remark = f"cut short: {seconds:.1f} s of {expected_seconds:.1f} s"
-    elif not pcm.any():
-        remark = "digital silence"
-    return Decoded(pcm, int(source_rate), frames.shape[1], remark)
+        raise Undecodable(_reason(path, error)) from None
 
 
-def downmix(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over the channels of `frames` [samples, channels]; adding columns is 40 times faster than ``mean(1)``."""
+def _convert(file: _Stream, sample_rate: int) -> Iterator[NDArray[np.int16]]:
+    block = np.empty((BLOCK, file.channels), np.float32)
+    mono = np.empty(BLOCK, np.float32)
+    same_rate = file.samplerate == sample_rate
+    resampler = None if same_rate else soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
+    scale = FULL_SCALE / file.channels
+    while len(frames := file.read(dtype="float32", always_2d=True, out=block)):
+        mixed = add_channels(frames, mono[: len(frames)])
+        if not math.isfinite(float(np.dot(mixed, mixed))):
+            raise Undecodable("holds samples that are not finite numbers")
+        yield to_int16(resampler.resample_chunk(mixed) if resampler else mixed, scale)
+    if resampler:
+        yield to_int16(resampler.resample_chunk(mono[:0], last=True), scale)
+
+
+def add_channels(frames: NDArray[np.float32], out: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum over the channels of `frames` [samples, channels]; adding columns is 40 times faster than ``sum(1)``."""
     if frames.shape[1] == 1:
         return frames[:, 0]
-    mono = frames[:, 0] + frames[:, 1]
+    np.add(frames[:, 0], frames[:, 1], out=out)
     for channel in range(2, frames.shape[1]):
-        mono += frames[:, channel]
-    mono *= np.float32(1 / frames.shape[1])
-    return mono
+        out += frames[:, channel]
+    return out
 
 
-def to_int16(waveform: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Round [-1, 1] to 16 bits; what lies outside is clipped."""
-    scaled = waveform * np.float32(FULL_SCALE)
+def to_int16(waveform: NDArray[np.float32], scale: float = FULL_SCALE) -> NDArray[np.int16]:
+    """Multiply by `scale` and round to 16 bits; what lies outside is clipped."""
+    scaled = waveform * np.float32(scale)
     np.rint(scaled, out=scaled)
     np.clip(scaled, -FULL_SCALE, FULL_SCALE, out=scaled)
     return scaled.astype(np.int16)
 
 
+def _level_remark(peak: int, clipped: float) -> str:
+    """What is odd about the level of samples with this peak and this share of them at full scale."""
+    if peak == 0:
+        return "digital silence"
+    if peak < QUIET:
+        return f"nearly silent: its peak lies {20 * math.log10(FULL_SCALE / peak):.0f} dB below full scale"
+    return f"clipped: {clipped:.1%} of its samples are at full scale" if clipped > CLIPPED else ""
+
+
+def header_problem(path: Path) -> str:
+    """What is wrong with an existing file as far as its size and header tell; empty if nothing is.
+
+    Hundreds of times cheaper than decoding, and blind to all that is wrong further on.
+    """
+    if path.stat().st_size == 0:
+        return "empty file (0 bytes)"
+    try:
+        with _decoders_silenced():
+            soundfile.info(path)
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        return _reason(path, error)
+    return ""
+
+
 def silence_decoders() -> None:
     """Send this process's standard error to nowhere: libmpg123 fills it with remarks on healthy files.
 
-    For worker processes only, which report through their results.
+    For good only in worker processes, which report through their results.
     """
     sys.stderr.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -121,6 +208,37 @@ def silence_decoders() -> None:
     os.close(nowhere)
 
 
-def _reason(error: Exception) -> str:
+@contextmanager
+def _decoders_silenced() -> Iterator[None]:
+    """As `silence_decoders`, for the length of the block."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    silence_decoders()
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+#: What files that are not audio begin with, at which byte.
+_STRANGERS = (
+    (4, b"ftyp", "an MP4 file"),
+    (0, b"<", "a web page or other markup"),
+    (0, b"PK\3\4", "a zip archive"),
+    (0, bytes(16), "its header is all zeros"),
+)
+
+
+def _reason(path: Path, error: Exception) -> str:
     text = getattr(error, "error_string", None) or str(error)
-    return text.strip().rstrip(".").split("\n")[0]
+    reason = text.strip().rstrip(".").split("\n")[0]
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError:
+        start = b""
+    for at, mark, name in _STRANGERS:
+        if start[at:].startswith(mark):
+            reason = name
+    return f"not readable as audio ({reason})"

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Steps that use a GPU where there is one.
 GPU_KINDS = frozenset({"pretrain", "supervise", "embed", "probe"})
+#: Cheap steps that show whether a run can be had at all.
+CHECKS = frozenset({"standin", "prepare", "label"})
 #: How often a step is tried again after the worker that was at it was lost.
 RETRIES = 5
 #: A worker that does not report for this long is taken for lost [s].
@@ -64,48 +66,105 @@ def compute_on(
         Failed steps, each once, with the cause, and the scheduler if it was lost; steps that rest on a failed one are
         not listed.
     """
-    from distributed import CancelledError, as_completed
+    from distributed import CancelledError
     from distributed.comm import CommClosedError
 
-    steps = unique_steps(runs)
     wanted = _wanted(runs, engine)
-    has_gpu = any("GPU" in worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
-    progress = Progress(total=len(steps), cached=len(steps) - len(wanted))
-    futures: dict[str, Any] = {}
-    titles: dict[str, Step] = {}
-    attempt = uuid.uuid4().hex[:8]
-    for step in steps:
-        if step.key in wanted:
-            name = f"{step.kind}-{step.key}-{attempt}"
-            titles[name] = step
-            futures[step.key] = client.submit(
-                _compute,
-                _portable(step),
-                store.root.absolute(),
-                [futures[need.key] for need in step.needs.values() if need.key in futures],
-                key=name,
-                pure=False,
-                retries=RETRIES,
-                resources={"GPU": 1} if has_gpu and step.kind in GPU_KINDS else {},
-            )
-    losses: dict[str, Loss] = {}
-    pending = set(futures.values())
-    waiting = as_completed(futures.values(), raise_errors=False)
+    steps = [step for step in unique_steps(runs) if step.key in wanted]
+    progress = Progress(total=len(unique_steps(runs)), cached=len(unique_steps(runs)) - len(steps))
+    submission = _Submission(client, store, progress, watch)
     try:
+        # Labels and splits first, so that a missing test clip is found before anything is trained.
+        submission.compute([step for step in steps if step.kind in CHECKS])
+        hopeless = {key for run in runs if submission.failed(run.probe) for key in _own_keys(run, runs)}
+        progress.failed += len(hopeless & {step.key for step in steps if step.kind not in CHECKS})
+        submission.compute([step for step in steps if step.kind not in CHECKS and step.key not in hopeless])
+    except (CommClosedError, CancelledError, OSError, TimeoutError) as error:
+        lost = Loss("the Dask scheduler", f"lost: {' '.join(str(error).split())}", store.root / "logs")
+        return [*submission.losses.values(), lost]
+    return list(submission.losses.values())
+
+
+def _own_keys(run: Run, runs: Sequence[Run]) -> set[str]:
+    """Keys of the steps that only runs with the same labels rest on."""
+    labels = run.probe.needs["labels"].key
+    others = [other for other in runs if other.probe.needs["labels"].key != labels]
+    shared = {step.key for other in others for step in other.probe.lineage()}
+    return {step.key for step in run.probe.lineage()} - shared
+
+
+class _Submission:
+    """Steps handed to a cluster, and what became of them."""
+
+    def __init__(self, client: Client, store: Store, progress: Progress, watch: Callable[[Progress], None]) -> None:
+        #: By the key of the step that failed.
+        self.losses: dict[str, Loss] = {}
+        self._client = client
+        self._store = store
+        self._progress = progress
+        self._watch = watch
+        self._futures: dict[str, Any] = {}
+        self._steps: dict[str, Step] = {}
+        described = client.scheduler_info(n_workers=-1)["workers"].values()
+        self._has_gpu = any("GPU" in worker["resources"] for worker in described)
+        self._attempt = uuid.uuid4().hex[:8]
+
+    def failed(self, step: Step) -> bool:
+        """Whether the step, or one that it rests on, is known to have failed."""
+        return any(before.key in self.losses for before in step.lineage())
+
+    def compute(self, steps: Sequence[Step]) -> None:
+        """Submit steps, in an order in which they can be computed, and wait for all of them."""
+        from distributed import as_completed
+
+        pending = {self._submit(step) for step in steps}
+        waiting = as_completed(pending, raise_errors=False)
         while pending:
             for future in _arrived(waiting, pending, 1.0):
                 pending.discard(future)
                 if future.status == "finished":
-                    progress.done += 1
-                    continue
-                progress.failed += 1
-                loss = _loss(future, titles, store)
-                losses.setdefault(loss.title, loss)
-            progress.running = _running(client, titles)
-            watch(progress)
-    except (CommClosedError, CancelledError, OSError, TimeoutError) as error:
-        losses["scheduler"] = Loss("the Dask scheduler", f"lost: {' '.join(str(error).split())}", store.root / "logs")
-    return list(losses.values())
+                    self._progress.done += 1
+                else:
+                    self._progress.failed += 1
+                    self._note(future)
+            self._progress.running = self._running()
+            self._watch(self._progress)
+
+    def _submit(self, step: Step) -> Any:
+        name = f"{step.kind}-{step.key}-{self._attempt}"
+        self._steps[name] = step
+        self._futures[step.key] = self._client.submit(
+            _compute,
+            _portable(step),
+            self._store.root.absolute(),
+            [self._futures[need.key] for need in step.needs.values() if need.key in self._futures],
+            key=name,
+            pure=False,
+            retries=RETRIES,
+            resources={"GPU": 1} if self._has_gpu and step.kind in GPU_KINDS else {},
+        )
+        return self._futures[step.key]
+
+    def _note(self, future: Any) -> None:
+        step = self._steps[future.key]
+        error = future.exception() if future.status == "error" else None
+        if isinstance(error, StepFailedError):
+            key, title, cause, log = error.args
+            self.losses.setdefault(key, Loss(title, cause, Path(log)))
+            return
+        if type(error).__name__ == "KilledWorker":
+            cause = f"{RETRIES + 1} workers died at it; out of memory, perhaps"
+        else:
+            cause = f"{type(error).__name__}: {' '.join(str(error).split())}" if error else "cancelled by the scheduler"
+        self.losses.setdefault(step.key, Loss(step.title, cause, self._store.log_file(step.kind, step.key)))
+
+    def _running(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for worker, keys in self._client.processing().items():
+            for key in keys:
+                if key in self._steps:
+                    found.setdefault(worker, self._steps[key].title)
+        return found
 
 
 def _portable(step: Step) -> Step:
@@ -146,12 +205,12 @@ def _compute(step: Step, root: Path, before: Sequence[str]) -> str:
     engine = Engine(store, reporter)
     failures = engine.compute([step])
     if failures:
-        raise StepFailedError(failures[0].step.title, failures[0].cause, str(failures[0].log))
+        raise StepFailedError(failures[0].step.key, failures[0].step.title, failures[0].cause, str(failures[0].log))
     return step.key
 
 
 class StepFailedError(Exception):
-    """Travels from a worker to the client: title of the step, cause, path of the log."""
+    """Travels from a worker to the client: key and title of the step, cause, path of the log."""
 
 
 def _share_processors() -> None:
@@ -161,28 +220,6 @@ def _share_processors() -> None:
         import torch
 
         torch.set_num_threads(int(threads))
-
-
-def _loss(future: Any, titles: Mapping[str, Step], store: Store) -> Loss:
-    step = titles[future.key]
-    error = future.exception() if future.status == "error" else None
-    if isinstance(error, StepFailedError):
-        title, cause, log = error.args
-        return Loss(title, cause, Path(log))
-    if type(error).__name__ == "KilledWorker":
-        cause = f"{RETRIES + 1} workers died at it; out of memory, perhaps"
-    else:
-        cause = f"{type(error).__name__}: {' '.join(str(error).split())}" if error else "cancelled by the scheduler"
-    return Loss(step.title, cause, store.log_file(step.kind, step.key))
-
-
-def _running(client: Client, titles: Mapping[str, Step]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for worker, keys in client.processing().items():
-        for key in keys:
-            if key in titles:
-                found.setdefault(worker, titles[key].title)
-    return found
 
 
 @contextmanager

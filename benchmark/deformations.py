@@ -87,8 +87,8 @@ def reverb(x: Signal, rate: int, reverberance: float, rng: np.random.Generator) 
 
     from benchmark.pretraining.augmentation.reverb import reverb as add
 
-    percent = [torch.tensor([value]) for value in (reverberance, 50.0, 100.0)]
-    return np.asarray(add(torch.from_numpy(x)[None], *percent, rate)[0].clamp(-1, 1).numpy())
+    strength, damping, room = (torch.tensor([percent]) for percent in (reverberance, 50.0, 100.0))
+    return np.asarray(add(torch.from_numpy(x)[None], strength, damping, room, rate)[0].clamp(-1, 1).numpy())
 
 
 def pitch(x: Signal, rate: int, semitones: float, rng: np.random.Generator) -> Signal:
@@ -146,6 +146,6 @@ def parse_deformation(text: str) -> tuple[str, float]:
 def deform(pcm: NDArray[np.int16], rate: int, name: str, strength: float, clip_id: str) -> NDArray[np.int16]:
     """Deform one clip [samples]; the same clip is always deformed in the same way."""
     rng = np.random.default_rng(zlib.crc32(clip_id.encode()))
-    x = pcm.astype(np.float32) / 2**15
+    x = pcm.astype(np.float32) / np.float32(2**15)
     y = DEFORMATIONS[name].apply(x, rate, strength, rng)
     return np.asarray(np.clip(np.rint(y * 2**15), -(2**15), 2**15 - 1), dtype=np.int16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmark.arguments import keyword_arguments
 from benchmark.audio import FULL_SCALE
 from benchmark.embeddings import REPRESENTATION
 from benchmark.entries import EncoderEntry
@@ -39,10 +40,11 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
     """
     where = f"{named.file}:{named.line}: encoders.{named.name}"
     encoder_class = load_class(named)
+    arguments = keyword_arguments(named)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            encoder = encoder_class(**named.entry.args)
+            encoder = encoder_class(**arguments)
     except Exception as error:
         raise UserError(f"{where}: cannot build {named.entry.class_path}: {error}") from error
     if not isinstance(encoder, Encoder):
@@ -151,25 +153,42 @@ class BatchEncoder:
         outputs = self._encode(windows, [name for name in names if name != REPRESENTATION])
         return {name: outputs[name] for name in names}
 
+    def timeline(self, windows: list[NDArray[np.int16]]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Embeddings in time [windows, t, dim] and the times of these t [s from a window's start]."""
+        seconds: list[NDArray[np.float64]] = []
+
+        def frames(waveform: Tensor) -> dict[str, Tensor]:
+            found, times = self._encoder.timeline(waveform)
+            seconds[:] = [times.double().cpu().numpy()]
+            return {REPRESENTATION: found}
+
+        return self._in_batches(windows, frames)[REPRESENTATION], seconds[0]
+
     def _encode(self, windows: list[NDArray[np.int16]], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        done: dict[str, list[Tensor]] = {name: [] for name in (REPRESENTATION, *names)}
+        def represent(waveform: Tensor) -> dict[str, Tensor]:
+            representation, outputs = self._encoder.represent(waveform, names)
+            return {REPRESENTATION: representation, **{name: outputs[name] for name in names}}
+
+        return self._in_batches(windows, represent)
+
+    def _in_batches(
+        self, windows: list[NDArray[np.int16]], encode: Callable[[Tensor], dict[str, Tensor]]
+    ) -> dict[str, NDArray[np.float32]]:
+        done: dict[str, list[Tensor]] = {}
         first = 0
         with torch.inference_mode(), exact_float32():
             while first < len(windows):
                 stack = torch.from_numpy(np.stack(windows[first : first + self.batch]))
                 try:
                     waveform = to_waveform(stack.to(self.device, non_blocking=True)).unsqueeze(1)
-                    representation, outputs = self._encoder.represent(waveform, names)
-                    found = {
-                        name: out.float().cpu() for name, out in {**outputs, REPRESENTATION: representation}.items()
-                    }
+                    found = {name: out.float().cpu() for name, out in encode(waveform).items()}
                 except torch.cuda.OutOfMemoryError:
                     if self.batch == 1:
                         raise
                     self.batch //= 2
                     torch.cuda.empty_cache()
                     continue
-                for name, parts in done.items():
-                    parts.append(found[name])
+                for name, part in found.items():
+                    done.setdefault(name, []).append(part)
                 first += len(stack)
         return {name: torch.cat(parts).numpy() for name, parts in done.items()}

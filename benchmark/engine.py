@@ -115,6 +115,8 @@ class Engine:
     def compute(self, steps: Iterable[Step], watch: Watch = _unwatched) -> list[Failure]:
         """Compute `steps` and what they rest on, and go on where one fails; returns each failed step once."""
         for step in steps:
+            if self.failure(step) is not None:
+                continue
             try:
                 self.ensure(step, watch)
             except Exception:
@@ -159,8 +161,10 @@ class Engine:
         except Timeout:
             self._reporter.say(f"{step.title}: another process is at it; waiting")
             lock.acquire()
-        with lock:
+        try:
             yield
+        finally:
+            lock.release()
 
     def failure(self, step: Step) -> Failure | None:
         """Why `step`, or a step that it rests on, could not be computed; ``None`` if it was not tried."""

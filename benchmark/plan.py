@@ -21,11 +21,11 @@ from benchmark.store import digest_of
 #: Raised when what a step leaves, or how it computes it, changes; every key that rests on it changes too.
 STEP_VERSIONS = {
     "standin": 1,
-    "prepare": 1,
+    "prepare": 2,
     "label": 1,
     "deform": 1,
     "initialise": 1,
-    "pretrain": 1,
+    "pretrain": 2,
     "supervise": 1,
     "embed": 1,
     "probe": 1,
@@ -124,7 +124,8 @@ class Request:
     """What a command asks for: every combination of these becomes a run.
 
     `corpora` and `protocols` may be empty: then the task's own are used. `layers` may be empty, for the
-    representation, and may hold `ALL_LAYERS`.
+    representation, and may hold `ALL_LAYERS`. With `probe_every`, pretraining scores the task's validation clips after
+    so many epochs.
     """
 
     encoders: Sequence[str]
@@ -138,6 +139,7 @@ class Request:
     deforms: Sequence[str | None] = (None,)
     allow_missing: bool = False
     sample_rate: int | None = None
+    probe_every: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 

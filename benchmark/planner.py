@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmark.arguments import file_digests
 from benchmark.console import Reporter
-from benchmark.entries import EncoderEntry
+from benchmark.entries import CorpusEntry, DatasetEntry, EncoderEntry, SupervisedEntry
 from benchmark.errors import UserError
 from benchmark.overrides import changes_in_words, override
 from benchmark.plan import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Request, Run, Step
 from benchmark.registry import Named, Registry
 from benchmark.sources import code_identity, extent, fingerprint, open_dataset, standin_extent
-from benchmark.store import Store, digest_file
+from benchmark.store import Artifact, Store, digest_file
 
 STANDIN_SEED = 0
 #: Joins the names of encoders whose representations are probed as one.
@@ -56,15 +57,27 @@ class Planner:
         for task in request.tasks:
             entry = self._registry.task(task).entry
             protocols = request.protocols or (entry.protocol,)
-            corpora = request.corpora or (entry.corpus,)
+            corpora = [self._corpus(name) for name in request.corpora or (entry.corpus,)]
             for protocol, corpus, seed, name in product(protocols, corpora, request.seeds, request.encoders):
                 parts = self._parts(name, request)
                 learns = any(part.entry.learns for part in parts)
-                for recipe in [*request.recipes, UNTRAINED] if learns else [AS_GIVEN]:
+                seeded = any(part.entry.seeded for part in parts)
+                for recipe in [*request.recipes, UNTRAINED] if learns else [UNTRAINED if seeded else AS_GIVEN]:
                     cell = _Cell(self, request, name, parts, corpus, recipe, task, protocol, seed)
                     for run in cell.runs():
                         runs.setdefault(run.probe.key, run)
         return list(runs.values())
+
+    def _corpus(self, name: str) -> str:
+        """Make a folder of audio that the user names a corpus, unless the registry knows the name."""
+        known = self._registry.sections["corpora"]
+        if name not in known and Path(name).expanduser().is_dir():
+            folder = Path(name).expanduser().resolve()
+            dataset = DatasetEntry.model_validate({"class": "tasks.folder:AudioFolder", "root": str(folder)})
+            self._registry.sections["datasets"].setdefault(name, Named(name, dataset, folder, 0))
+            known[name] = Named(name, CorpusEntry(dataset=name), folder, 0)
+        self._registry.corpus(name)
+        return name
 
     def prepare_step(self, dataset: str, sample_rate: int) -> Step:
         """Decode `dataset` at a rate [Hz]."""
@@ -75,13 +88,17 @@ class Planner:
 
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
-        spec = {"options": dict(self._registry.task(task).entry.options), "allow_missing": allow_missing}
-        return Step("label", spec, {"pcm": pcm, **pcm.needs}, f"labels and split of {task}", pcm.context)
+        entry = self._registry.task(task).entry
+        spec = {"options": dict(entry.options), "allow_missing": allow_missing}
+        context = {**pcm.context, "metrics": entry.metrics}
+        return Step("label", spec, {"pcm": pcm, **pcm.needs}, f"labels and split of {task}", context)
 
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
         entry = named.entry
         spec = {"class": entry.class_path, "args": entry.args, "code": code_identity(named), "seed": seed}
+        if entry.files:
+            spec["files"] = file_digests(named)
         context: dict[str, Any] = {"encoder": named}
         title = f"initialise {named.name}, seed {seed}"
         if entry.weights is not None:
@@ -101,18 +118,24 @@ class Planner:
         if dataset not in self._sources:
             named = self._registry.dataset(dataset)
             code = code_identity(named)
-            if self._data is None:
+            if self._data is None and named.entry.root is None:
                 spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
                 context = {"dataset": named, "extent": partial(standin_extent, named)}
                 standin = Step("standin", spec, {}, f"make the stand-in of {dataset}", context)
-                self._sources[dataset] = ({}, {"standin": standin}, context)
+                self._sources[dataset] = ({"args": named.entry.args}, {"standin": standin}, context)
             else:
                 opened = open_dataset(named, self._data)
                 files = fingerprint(opened, self._store, self._reporter)
                 spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "files": files}
+                spec["args"] = named.entry.args
                 context = {"dataset": named, "root": opened.root, "extent": partial(extent, opened)}
                 self._sources[dataset] = (spec, {}, context)
         return self._sources[dataset]
+
+    @property
+    def finished(self) -> Callable[[], list[Artifact]]:
+        """Yields the pretrainings in the store, for a longer one to go on from."""
+        return partial(_pretrainings, self._store.root.absolute())
 
     @property
     def registry(self) -> Registry:
@@ -144,7 +167,7 @@ class _Cell:
         self._task = task
         self._seed = seed
         entry = None if recipe in (UNTRAINED, AS_GIVEN) else self._registry.recipe(recipe).entry
-        self._supervised = getattr(entry, "method", "contrastive") == "supervised"
+        self._supervised = isinstance(entry, SupervisedEntry)
         self._protocol = END_TO_END if self._supervised else protocol
         if self._supervised and len(parts) > 1:
             raise UserError(f"{encoder}: recipe {recipe} trains one encoder at a time; name them one by one")
@@ -232,14 +255,14 @@ class _Cell:
 
     def _weights(self, named: Named[EncoderEntry], labelled: Step, labels: float) -> Step:
         if not named.entry.learns:
-            return self._planner.initialise_step(named, 0)
+            return self._planner.initialise_step(named, self._seed if named.entry.seeded else 0)
         start = self._planner.initialise_step(named, self._seed)
         if self._recipe in (UNTRAINED, AS_GIVEN):
             return start
         entry = override(self._registry.recipe(self._recipe).entry, self._request.overrides)
         spec: dict[str, Any] = {"recipe": _numbers(entry.model_dump(mode="json")), "seed": self._seed}
         context = {"encoder": named, "names": {**self._names, "encoder": named.name}}
-        if getattr(entry, "method", "contrastive") == "supervised":
+        if isinstance(entry, SupervisedEntry):
             if labels != 1:
                 spec["labels"] = labels
             part = f" with {labels:.0%} of the labels" if labels != 1 else ""
@@ -249,14 +272,19 @@ class _Cell:
             )
         corpus = self._registry.corpus(self._corpus).entry
         spec["splits"] = list(corpus.splits) if corpus.splits else None
+        needs = {"start": start, "pcm": self._planner.prepare_step(corpus.dataset, _rate(named))}
+        if self._request.probe_every is not None:
+            spec["probe_every"] = self._request.probe_every
+            needs["labels"] = labelled
+            if labelled.needs["pcm"].key != needs["pcm"].key:
+                needs["labels_pcm"] = labelled.needs["pcm"]
         length = f"{entry.pairs:,} pairs" if entry.pairs else f"{entry.epochs:,} epochs"
-        return Step(
-            "pretrain",
-            spec,
-            {"start": start, "pcm": self._planner.prepare_step(corpus.dataset, _rate(named))},
-            f"pretrain {named.name} on {self._corpus}, recipe {self._recipe} ({length}), seed {self._seed}",
-            context,
-        )
+        title = f"pretrain {named.name} on {self._corpus}, recipe {self._recipe} ({length}), seed {self._seed}"
+        return Step("pretrain", spec, needs, title, {**context, "finished": self._planner.finished})
+
+
+def _pretrainings(store: Path) -> list[Artifact]:
+    return list(Store(store).whole("pretrain"))
 
 
 def _deform(deform: str, pcm: Step, labelled: Step) -> Step:

@@ -18,16 +18,20 @@ class _Model(BaseModel):
 
 
 class Score(_Model):
-    """One metric, macro-averaged over labels."""
+    """One metric, macro-averaged over its parts: tags, classes or targets, or a single one."""
 
     value: float
     lower: float = Field(description="of the bootstrap interval over test clips")
     upper: float
     level: float = Field(description="probability that the interval is made for")
     replicates: int
-    floor: float = Field(description="what a constant predictor, fitted on the training labels, reaches")
-    n_labels: int = Field(description="labels in the mean; fewer than the task has if some cannot be scored")
-    per_label: dict[str, float]
+    floor: float = Field(description="what the constant prediction that is best on the training labels reaches")
+    n_labels: int = Field(
+        description="parts in the mean: labels, fewer than the task has if some cannot be scored, or 1 where the "
+        "metric is not taken label by label"
+    )
+    n_clips: int = Field(description="test clips that the metric speaks of; clip-wise metrics leave out untagged ones")
+    per_label: dict[str, float] = Field(description="value of each part in the mean, by its name")
 
 
 class Overlap(_Model):
@@ -70,7 +74,7 @@ class ScoreRecord(_Model):
     test_clips_lost: dict[str, str] = Field(description="test clips that could not be scored, and why")
     fingerprint: str = Field(description="hash of the scored clips, their labels and the label names")
     overlap: Overlap
-    selection: dict[str, Any] = Field(description="epochs trained, the best of them, and its validation loss")
+    selection: dict[str, Any] = Field(description="what was chosen on the validation clips, and the value of every configuration there")
     pretraining: dict[str, Any] | None = Field(description="what the pretraining reported of itself")
     spec: dict[str, Any] = Field(description="the whole of what determines the score, with the keys of all steps")
     weights_sha256: str

@@ -82,9 +82,9 @@ class Registry:
         """Look up a task."""
         return cast("Named[entries.TaskEntry]", self._find("tasks", name))
 
-    def recipe(self, name: str) -> Named[entries.RecipeEntry]:
-        """Look up a recipe."""
-        return cast("Named[entries.RecipeEntry]", self._find("recipes", name))
+    def recipe(self, name: str) -> Named[entries.RecipeEntry] | Named[entries.SupervisedEntry]:
+        """Look up a recipe, contrastive or supervised."""
+        return cast("Named[entries.RecipeEntry] | Named[entries.SupervisedEntry]", self._find("recipes", name))
 
     def protocol(self, name: str) -> Named[entries.ProtocolEntry]:
         """Look up a protocol."""
@@ -231,9 +231,10 @@ def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
 
 
 def _validate(path: Path, root: yaml.Node, section: str, name: str, raw: Any) -> entries.Entry:
+    model = entries.recipe_class(raw) if section == "recipes" and isinstance(raw, dict) else SECTIONS[section]
     try:
         # Lists in YAML stand for tuples; numbers and text are not converted into one another.
-        return SECTIONS[section].model_validate(_tuples(raw) if isinstance(raw, dict) else raw)
+        return model.model_validate(_tuples(raw) if isinstance(raw, dict) else raw)
     except ValidationError as error:
         # A misspelt key also leaves the right one missing: name the misspelling.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
@@ -242,7 +243,7 @@ def _validate(path: Path, root: yaml.Node, section: str, name: str, raw: Any) ->
         message = first["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in (section, name, *location))
         if first["type"] == "extra_forbidden":
-            message = str(unknown_name("key", str(location[-1]), _keys(SECTIONS[section], location[:-1])))
+            message = str(unknown_name("key", str(location[-1]), _keys(model, location[:-1])))
         raise UserError(f"{path}:{line}: {where}: {message}") from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def _read(file: Path) -> dict[str, list[dict[str, Any]]]:
     return known
 
 
-def _write(file: Path, known: dict[str, Sequence[dict[str, Any]]]) -> None:
+def _write(file: Path, known: Mapping[str, Sequence[dict[str, Any]]]) -> None:
     lines = [json.dumps({"version": ROW_VERSION}), *(json.dumps(rows) for rows in known.values() if rows)]
     try:
         write_atomically(file, ("\n".join(lines) + "\n").encode())

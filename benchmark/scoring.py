@@ -1,22 +1,38 @@
-"""From predictions to scores: each metric with its interval, its floor, and the labels it can speak of."""
+"""From predictions to scores: each metric with its interval, its floor, and the labels and clips it can speak of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown_name
 from benchmark.records import Score
 from probes.bootstrap import percentile_interval, replicate_counts
+from tasks import DatasetError
 from tasks.base import Task
-from tasks.metrics import METRICS, macro, scorable
+from tasks.metrics import METRICS, Metric, macro, split_name
 
 REPLICATES = 1000
 #: One seed for all runs, so that the replicates of two encoders on the same clips can be paired.
 BOOTSTRAP_SEED = 0
+
+
+def check_metrics(task: Task, metrics: Sequence[str]) -> None:
+    """Raise `UserError` if a metric is not known, has no part of that name, or does not fit the kind of task."""
+    for name in metrics:
+        base, part = split_name(name)
+        if base not in METRICS:
+            raise unknown_name("metric", base, METRICS)
+        try:
+            METRICS[base].check(task.kind, task.label_names)
+        except DatasetError as error:
+            raise UserError(str(error)) from None
+        if part and part not in METRICS[base].parts(task.label_names):
+            raise unknown_name(f"part of metric {base!r}", part, METRICS[base].parts(task.label_names))
 
 
 def score(task: Task, predictions: NDArray[np.float32], metrics: Sequence[str]) -> tuple[dict[str, Score], list[str]]:
@@ -27,57 +43,93 @@ def score(task: Task, predictions: NDArray[np.float32], metrics: Sequence[str]) 
     task
         Labels and split.
     predictions : ndarray, shape [test clips, labels]
-        In the task's order.
+        In the task's order: a score a tag, a probability a class, or estimates of the targets.
     metrics
-        Names from `tasks.metrics.METRICS`.
+        Names from `tasks.metrics.METRICS`, or of a part of one, as in ``r2.arousal``.
 
     Returns
     -------
     scores : dict
         A `Score` for each metric.
     unscored : list of str
-        Labels without a positive or without a negative test clip.
+        Labels that one of the metrics is not defined for on these clips, and that its mean therefore leaves out:
+        tags without a positive or without a negative clip, classes neither there nor predicted, targets that do
+        not vary.
 
     Raises
     ------
     UserError
-        If not one label can be scored.
+        If a metric does not fit the task, a prediction is no finite number, or not one label can be scored.
     """
+    check_metrics(task, metrics)
+    if not np.isfinite(predictions).all():
+        clips = int((~np.isfinite(predictions).all(axis=1)).sum())
+        raise UserError(
+            f"the probe's predictions for {clips} of {len(predictions)} test clips are not finite numbers: "
+            "its training diverged, or the embeddings are broken; try a lower learning rate"
+        )
+    parts: dict[str, _Parts] = {}
+    scores = {}
+    for name in metrics:
+        base, part = split_name(name)
+        if base not in parts:
+            parts[base] = _evaluate(METRICS[base], task, predictions)
+        scores[name] = _score(name, parts[base], part)
+    missing = {label for found in parts.values() for label in found.unscored}
+    return scores, [name for name in task.label_names if name in missing]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A metric's parts on the test clips: values and floors [K], replicates [R, K]."""
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    replicates: NDArray[np.float64]
+    floors: NDArray[np.float64]
+    clips: int
+
+    @property
+    def unscored(self) -> list[str]:
+        return [name for name, value in zip(self.names, self.values, strict=True) if np.isnan(value)]
+
+
+def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32]) -> _Parts:
     is_test = task.splits == "test"
-    labels = task.labels[is_test]
-    scored = scorable(labels)
-    if not scored.any():
-        raise UserError(f"not one label has both a positive and a negative clip among the {len(labels)} test clips")
-    constant = np.broadcast_to(task.labels[task.splits == "train"].mean(axis=0), labels.shape)
-    names = [name for name, ok in zip(task.label_names, scored, strict=True) if ok]
-    kept = (labels[:, scored], predictions[:, scored], constant[:, scored])
-    unscored = [name for name in task.label_names if name not in names]
-    return {name: _score(name, *kept, task.groups[is_test], names) for name in metrics}, unscored
-
-
-def _score(
-    name: str,
-    labels: NDArray[Any],
-    predictions: NDArray[np.float32],
-    constant: NDArray[Any],
-    groups: NDArray[np.str_],
-    names: Sequence[str],
-) -> Score:
-    metric = METRICS[name]
-    per_label = metric(labels, predictions, None)
-    replicates = np.concatenate(
-        [macro(metric(labels, predictions, counts)) for counts in replicate_counts(groups, REPLICATES, BOOTSTRAP_SEED)]
+    labels: NDArray[Any] = task.labels[is_test]
+    constant = metric.constant(task.labels[task.splits == "train"], predictions.shape[1])
+    blocks = replicate_counts(task.groups[is_test], REPLICATES, BOOTSTRAP_SEED)
+    return _Parts(
+        names=metric.parts(task.label_names),
+        values=metric(labels, predictions),
+        replicates=np.concatenate([metric(labels, predictions, counts) for counts in blocks]),
+        floors=metric(labels, np.broadcast_to(constant, predictions.shape)),
+        clips=int(metric.clips(labels).sum()),
     )
+
+
+def _score(name: str, parts: _Parts, part: str) -> Score:
+    chosen = np.array([part in ("", other) for other in parts.names])
+    scored = chosen & ~np.isnan(parts.values)
+    if not scored.any():
+        what = f"{parts.names[int(chosen.argmax())]!r}" if part else "not one label"
+        raise UserError(
+            f"{name}: {what + ' cannot' if part else what + ' can'} be scored on these {parts.clips} test clips: "
+            "a tag needs a clip that has it and one that has not, a target two different values"
+        )
+    replicates = macro(parts.replicates[:, scored])
     # On a handful of clips a replicate may hold no label that can be scored at all; the record says how many do.
     replicates = replicates[~np.isnan(replicates)]
     interval = percentile_interval(replicates)
+    names = [other for other, ok in zip(parts.names, scored, strict=True) if ok]
     return Score(
-        value=float(macro(per_label)),
+        value=float(macro(parts.values[scored])),
         lower=interval.lower,
         upper=interval.upper,
         level=interval.level,
         replicates=len(replicates),
-        floor=float(macro(metric(labels, constant, None))),
+        floor=float(macro(parts.floors[chosen])),
         n_labels=len(names),
-        per_label=dict(zip(names, per_label.tolist(), strict=True)),
+        n_clips=parts.clips,
+        per_label=dict(zip(names, parts.values[scored].tolist(), strict=True)),
     )

@@ -44,7 +44,7 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
 
 
 def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
-    """What stands in a key for the code of an entry's class.
+    """What stands in a key for the code of an entry's class, and of the module that an adapter is to wrap.
 
     Classes of this project are versioned by the formats of the steps that use them. Of anyone else's, the source
     of the whole package is hashed, so that an edited class is not believed to be the one that was scored.
@@ -54,7 +54,15 @@ def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
     UserError
         If the module cannot be found.
     """
-    top = named.entry.class_path.partition(":")[0].partition(".")[0]
+    code = _package_identity(named, named.entry.class_path)
+    wrapped = named.entry.args.get("module") if isinstance(named.entry, EncoderEntry) else None
+    if isinstance(wrapped, str):
+        code += f" {_package_identity(named, wrapped)}"
+    return code
+
+
+def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], path: str) -> str:
+    top = path.partition(":")[0].partition(".")[0]
     if top in _OWN_PACKAGES:
         return "bench"
     _look_beside(named.file)
@@ -63,9 +71,7 @@ def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
     except (ImportError, ValueError):
         spec = None
     if spec is None:
-        raise UserError(
-            f"{named.file}:{named.line}: {named.name}: there is no module {top!r} for {named.entry.class_path}"
-        )
+        raise UserError(f"{named.file}:{named.line}: {named.name}: there is no module {top!r} for {path}")
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     files = sorted(file for folder in folders for file in folder.rglob("*.py"))
     if not folders and spec.origin:
@@ -82,15 +88,35 @@ def _look_beside(registry_file: Path) -> None:
         sys.path.append(folder)
 
 
-def open_dataset(named: Named[DatasetEntry], data: Path) -> Dataset:
-    """The dataset of an entry below the data folder, looked at but not read through.
+def dataset_at(named: Named[DatasetEntry], root: Path) -> Dataset:
+    """The dataset of an entry in the folder `root`, not looked at yet.
+
+    Raises
+    ------
+    UserError
+        If the class does not take the entry's arguments.
+    """
+    try:
+        dataset: Dataset = load_class(named)(root, **named.entry.args)
+    except TypeError as error:
+        raise UserError(f"{named.file}:{named.line}: datasets.{named.name}.args: {error}") from None
+    return dataset
+
+
+def open_dataset(named: Named[DatasetEntry], data: Path | None) -> Dataset:
+    """The dataset of an entry, in the folder it names or below the data folder, looked at but not read through.
 
     Raises
     ------
     DatasetError
         If the folder does not hold it; the message says what is missing and how to get it.
     """
-    dataset: Dataset = load_class(named)(data / load_class(named).NAME)
+    if named.entry.root is not None:
+        root = (named.file.parent / Path(named.entry.root).expanduser()).resolve()
+    else:
+        assert data is not None
+        root = data / load_class(named).NAME
+    dataset = dataset_at(named, root)
     dataset.check()
     return dataset
 
@@ -99,18 +125,19 @@ def fingerprint(dataset: Dataset, store: Store, reporter: Reporter) -> str:
     """Hash over the content of the dataset's tables and audio files, and their paths below its folder."""
     files = [*dataset.tables(), *dataset.audio_files()]
     digests = DigestCache(store).digests(files, lambda n: reporter.progress(f"hash {dataset.NAME}", n, "files"))
-    return digest_of(dict(zip((f.relative_to(dataset.root).as_posix() for f in files), digests, strict=True)))
+    return digest_of(dict(zip((_from(dataset.root, f) for f in files), digests, strict=True)))
 
 
-#: Taken for clips whose tables promise no duration [s].
-TYPICAL_SECONDS = 30.0
+def _from(root: Path, file: Path) -> str:
+    """Path of a file from `root`, which a table of the user's own may lie outside of."""
+    return Path(os.path.relpath(file, root)).as_posix()
 
 
 def extent(dataset: Dataset) -> tuple[int, float]:
     """Number of clips whose files are there, and the duration that the tables promise for them [s]."""
     present = set(dataset.audio_files())
     clips = [clip for clip in dataset.clips() if dataset.root / clip.path in present]
-    return len(clips), sum(clip.seconds or TYPICAL_SECONDS for clip in clips)
+    return len(clips), sum(clip.seconds or dataset.TYPICAL_SECONDS for clip in clips)
 
 
 def standin_extent(named: Named[DatasetEntry]) -> tuple[int, float]:

@@ -151,13 +151,20 @@ class Store:
             return None
         return Artifact(folder, manifest) if whole and manifest.get("key") == key else None
 
+    def whole(self, kind: str) -> Iterator[Artifact]:
+        """Every artifact of a kind that is whole, by key."""
+        for folder in sorted((self.root / "artifacts" / kind).glob("*")):
+            artifact = self.find(kind, folder.name)
+            if artifact is not None:
+                yield artifact
+
     @staticmethod
     def _file_is_whole(path: Path, facts: Mapping[str, Any]) -> bool:
         found = path.stat()
         if found.st_size != facts["bytes"]:
             return False
         unchanged = found.st_mtime_ns == facts["modified"] or facts["bytes"] > HASHED_ON_USE
-        return unchanged or digest_file(path) == facts["sha256"]
+        return bool(unchanged or digest_file(path) == facts["sha256"])
 
     def finish(self, kind: str, key: str, manifest: Mapping[str, Any]) -> Artifact:
         """Turn a step's work folder into its artifact, in one rename.

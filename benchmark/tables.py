@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from benchmark.records import Score, ScoreRecord
     from benchmark.sizes import PlannedStep
 
-_METRIC_NAMES = {"roc_auc": "ROC-AUC", "average_precision": "average precision"}
 
 #: What a run may vary beside the grid; shown only where a run does.
 _EXTRAS = ("layer", "labels", "deform")
@@ -39,11 +38,12 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     data = "the STAND-IN: synthetic audio, not comparable with published scores"
     title = (
         f"{first.task} on {data if first.data == 'stand-in' else 'real data'}\n"
-        f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, {lead.n_labels} of {labels} labels, "
-        f"macro average, {lead.level:.0%} bootstrap intervals over test clips"
+        f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, "
+        + (f"{lead.n_labels} of {labels} labels, macro average, " if labels > 1 else "")
+        + f"{lead.level:.0%} bootstrap intervals over test clips"
     )
     extras = [name for name in _EXTRAS if any(_extra(record, name) for record in records)]
-    rows = [["encoder", "pretraining", "protocol", "seed", *extras, *(_METRIC_NAMES.get(m, m) for m in metrics)]]
+    rows = [["encoder", "pretraining", "protocol", "seed", *extras, *map(_title, metrics)]]
     for record in records:
         pretraining = f"{record.recipe} on {record.corpus}" if record.corpus else record.recipe
         rows.append(
@@ -65,6 +65,15 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         if record.overlap.clips
     ]
     return "\n".join([title, "", aligned(rows), *notes])
+
+
+def _title(metric: str) -> str:
+    """How people call a metric, and its part if it is one."""
+    from tasks.metrics import METRICS, split_name
+
+    name, part = split_name(metric)
+    title = METRICS[name].title if name in METRICS else name
+    return f"{title}, {part}" if part else title
 
 
 def _extra(record: ScoreRecord, name: str) -> str:

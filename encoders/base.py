@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from encoders import EncoderError
@@ -70,6 +71,39 @@ class Encoder(nn.Module, ABC):
         if layer not in self.layers():
             raise EncoderError(f"no layer {layer!r}; there are: {', '.join(self.layers())}")
         return self.represent(waveform, (layer,))[1][layer]
+
+    def timeline(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """What the representation is made of over time, and when.
+
+        Parameters
+        ----------
+        waveform : Tensor, shape [B, 1, T]
+            As for `represent`.
+
+        Returns
+        -------
+        values : Tensor, shape [B, t, channels]
+            By default the representation as the one value of the whole window. Encoders that average over time
+            give what they average.
+        seconds : Tensor, shape [t]
+            Centre of the stretch that each value describes, from the beginning of the waveform [s].
+
+        Raises
+        ------
+        EncoderError
+            If the waveform has another shape than the encoder takes.
+        """
+        values = self(waveform).unsqueeze(1)
+        return values, self._centres(1, waveform.shape[2])
+
+    def _centres(self, count: int, samples: int) -> Tensor:
+        """Centres of `count` equal parts of a waveform [s]."""
+        return (torch.arange(count, dtype=torch.float64) + 0.5) * (samples / count / self.sample_rate)
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Where weights that came from elsewhere came from, for the score record; empty if all is ours."""
+        return {}
 
     def __call__(self, waveform: Tensor, layer: str | None = None) -> Tensor:
         """Call `forward`; typed, which `Module.__call__` is not."""

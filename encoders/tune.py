@@ -12,6 +12,8 @@ the pairing of TUNe+'s connections) this follows the code, which made the publis
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +21,14 @@ from torch.nn import functional as F
 
 from encoders import EncoderError
 from encoders.base import Encoder
+from encoders.sample_cnn import SampleCNN
 
 KERNEL = 3
 POOL = 3
 #: Tail blocks stop doubling at this multiple of the first block's filters.
 WIDEST_TAIL = 32
+#: The tail that is a complete SampleCNN, which reads the expansive path as if it were a waveform.
+CLMR_TAIL = "sample_cnn"
 
 
 class Block(nn.Module):
@@ -48,7 +53,8 @@ class TUNe(Encoder):
     filters
         Channels of the first block; doubled at each level down.
     contractive, expansive, tail
-        Number of blocks of each path. The bottleneck between the first two is not counted.
+        Number of blocks of each path. The bottleneck between the first two is not counted. ``tail="sample_cnn"``
+        is the CLMR-tail: the expansive path ends in one channel at full resolution, which a SampleCNN takes.
     dim
         Representation size: channels of the last tail block.
     plus
@@ -57,6 +63,11 @@ class TUNe(Encoder):
     tail_widths
         Channels of the tail blocks; by default they double from the level where the expansive path ends, up to
         32 times `filters`, and the last one has `dim`.
+    tail_weights
+        File of SampleCNN weights for a CLMR-tail, in any layout that `encoders.weights` reads.
+    freeze_tail
+        Whether the CLMR-tail's parameters stay as `tail_weights` has them. Its batch norms follow the training
+        mode all the same, as in the released code.
     window, sample_rate
         Samples taken at once, and their rate [Hz]. The window must be divisible by three to the power of
         `contractive` and hold at least one position at the end of the tail.
@@ -68,34 +79,30 @@ class TUNe(Encoder):
         filters: int,
         contractive: int = 4,
         expansive: int = 4,
-        tail: int = 4,
+        tail: int | Literal["sample_cnn"] = 4,
         dim: int = 512,
         plus: bool = False,
         tail_widths: Sequence[int] | None = None,
+        tail_weights: str | Path | None = None,
+        freeze_tail: bool = False,
         window: int = 59_049,
         sample_rate: int = 22_050,
     ) -> None:
         super().__init__()
         if not 1 <= expansive <= contractive:
             raise EncoderError(f"expansive must be from 1 to contractive ({contractive}), not {expansive}")
+        if window % POOL**contractive:
+            raise EncoderError(f"a window of {window} samples does not fit {contractive} contractive blocks")
         end_level = contractive - expansive
-        if tail < 1 or (plus and tail < expansive):
-            raise EncoderError(f"tail must be at least {expansive if plus else 1}, not {tail}")
-        if window % POOL**contractive or window < POOL ** (end_level + tail):
-            raise EncoderError(
-                f"a window of {window} samples does not fit {contractive} contractive and {tail} tail blocks"
-            )
-        widths = list(tail_widths) if tail_widths is not None else _tail_widths(filters, end_level, tail, dim)
-        if len(widths) != tail or widths[-1] != dim:
-            raise EncoderError(f"tail_widths must be {tail} numbers that end with dim ({dim}), not {widths}")
-
         self.sample_rate = sample_rate
         self.window = window
         self.max_window = window
         self.dim = dim
         self.plus = plus
-        at_level = [filters * 2**level for level in range(contractive + 1)]
         self._ascent = tuple(range(contractive - 1, end_level - 1, -1))
+        clmr_tail = tail == CLMR_TAIL
+        at_level = [filters * 2**level for level in range(contractive + 1)]
+        ascent_widths = [1 if clmr_tail and level == 0 else at_level[level] for level in self._ascent]
 
         self.contractive = nn.ModuleList(
             Block(1 if level == 0 else at_level[level - 1], at_level[level]) for level in range(contractive)
@@ -104,12 +111,28 @@ class TUNe(Encoder):
         self.up = nn.ModuleList(
             nn.ConvTranspose1d(at_level[level + 1], at_level[level], KERNEL, stride=POOL) for level in self._ascent
         )
-        self.expansive = nn.ModuleList(Block(2 * at_level[level], at_level[level]) for level in self._ascent)
-        widths_in = [at_level[end_level], *widths[:-1]]
-        if plus:
-            for j in range(expansive):
-                widths_in[j] += at_level[end_level + j + 1]
-        self.tail = nn.ModuleList(Block(i, o) for i, o in zip(widths_in, widths, strict=True))
+        self.expansive = nn.ModuleList(
+            Block(2 * at_level[level], width) for level, width in zip(self._ascent, ascent_widths, strict=True)
+        )
+        self.tail: nn.ModuleList | SampleCNN
+        if isinstance(tail, int):
+            if tail_weights is not None or freeze_tail:
+                raise EncoderError(f"tail_weights and freeze_tail are for tail: {CLMR_TAIL}, not for {tail} blocks")
+            sources = at_level[end_level + 1 :] if plus else []
+            self.tail = _pooling_tail(at_level[end_level], tail, dim, tail_widths, sources, WIDEST_TAIL * filters)
+            if window < POOL ** (end_level + tail):
+                raise EncoderError(f"a window of {window} samples does not fit {tail} tail blocks")
+        elif clmr_tail:
+            if end_level or plus or tail_widths is not None:
+                raise EncoderError(f"tail: {CLMR_TAIL} needs expansive = contractive, without plus or tail_widths")
+            self.tail = _clmr_tail(tail_weights, freeze_tail)
+            if (window, sample_rate, dim) != (self.tail.window, self.tail.sample_rate, self.tail.dim):
+                raise EncoderError(
+                    f"tail: {CLMR_TAIL} takes {self.tail.window} samples at {self.tail.sample_rate} Hz and gives "
+                    f"dim {self.tail.dim}, not {window}, {sample_rate} Hz and {dim}"
+                )
+        else:
+            raise EncoderError(f"tail must be a number of blocks or {CLMR_TAIL}, not {tail!r}")
 
     def layers(self) -> tuple[str, ...]:
         """Blocks in the order of computation; contractive and expansive ones are named by their level."""
@@ -117,11 +140,26 @@ class TUNe(Encoder):
             *(f"contractive_{level}" for level in range(len(self.contractive))),
             "bottleneck",
             *(f"expansive_{level}" for level in self._ascent),
-            *(f"tail_{j}" for j in range(1, len(self.tail) + 1)),
+            *(f"tail_{j}" for j in range(1, len(self._tail_blocks) + 1)),
         )
+
+    @property
+    def _tail_blocks(self) -> nn.ModuleList:
+        return self.tail.blocks if isinstance(self.tail, SampleCNN) else self.tail
 
     def represent(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
         """See `Encoder.represent`."""
+        x, outputs = self._last_block(waveform, layers)
+        return x.mean(dim=-1), outputs
+
+    def timeline(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Output of the last tail block, whose mean over time is the representation; see `Encoder.timeline`."""
+        self._check_input(waveform)
+        x, _ = self._last_block(waveform)
+        return x.transpose(1, 2), self._centres(x.shape[2], waveform.shape[2])
+
+    def _last_block(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """Output [B, dim, t] of the last block, and the time-averaged ones of `layers`."""
         outputs: dict[str, Tensor] = {}
 
         def keep(name: str, x: Tensor) -> None:
@@ -145,15 +183,39 @@ class TUNe(Encoder):
             sources[level] = x
 
         end_level = self._ascent[-1]
-        for j, block in enumerate(self.tail, start=1):
-            x = F.max_pool1d(x, POOL)
+        for j, block in enumerate(self._tail_blocks, start=1):
+            if not isinstance(self.tail, SampleCNN):
+                x = F.max_pool1d(x, POOL)
             if self.plus and j <= len(self.expansive):
                 x = torch.cat([x, sources[end_level + j]], dim=1)
             x = block(x)
             keep(f"tail_{j}", x)
-        return x.mean(dim=-1), outputs
+        return x, outputs
 
 
-def _tail_widths(filters: int, end_level: int, tail: int, dim: int) -> list[int]:
-    doubling = [min(filters * 2 ** (end_level + j), WIDEST_TAIL * filters) for j in range(1, tail)]
-    return [*doubling, dim]
+def _pooling_tail(
+    width_in: int, blocks: int, dim: int, widths: Sequence[int] | None, sources: Sequence[int], widest: int
+) -> nn.ModuleList:
+    """Blocks that follow a pool each; the first ones also take what `sources` are the widths of."""
+    if blocks < max(1, len(sources)):
+        raise EncoderError(f"tail must be at least {max(1, len(sources))}, not {blocks}")
+    if widths is None:
+        widths = [*(min(width_in * 2**j, widest) for j in range(1, blocks)), dim]
+    if len(widths) != blocks or widths[-1] != dim:
+        raise EncoderError(f"tail_widths must be {blocks} numbers that end with dim ({dim}), not {list(widths)}")
+    added = [*sources, *[0] * (blocks - len(sources))]
+    return nn.ModuleList(
+        Block(before + more, width) for before, more, width in zip((width_in, *widths), added, widths, strict=False)
+    )
+
+
+def _clmr_tail(weights: str | Path | None, freeze: bool) -> SampleCNN:
+    if freeze and weights is None:
+        raise EncoderError("a frozen CLMR-tail needs pretrained SampleCNN weights: tail_weights")
+    tail = SampleCNN()
+    if weights is not None:
+        # encoders.weights knows the released names of this class's state, and so imports it.
+        from encoders.weights import load_weights
+
+        load_weights(tail, Path(weights))
+    return tail.requires_grad_(not freeze)

@@ -143,6 +143,8 @@ class Dataset(ABC):
     HOW_TO_GET: ClassVar[str]
     #: Files that are broken in every copy: path relative to the folder -> what is wrong with it.
     KNOWN_BAD: ClassVar[Mapping[str, str]] = {}
+    #: Usual duration of a clip where the tables promise none [s].
+    TYPICAL_SECONDS: ClassVar[float] = 30.0
     #: What may be downloaded; empty if nothing is offered (see `HOW_TO_GET`).
     REMOTES: ClassVar[Sequence[Remote]] = ()
 
@@ -196,6 +198,16 @@ class Dataset(ABC):
         DatasetError
             If a table cannot be parsed.
         """
+
+    def unused_files(self) -> Mapping[str, str]:
+        """Audio files that are not used although they might be: path relative to the folder -> why; empty if none is.
+
+        Raises
+        ------
+        DatasetError
+            If a table cannot be parsed.
+        """
+        return {}
 
     def checksums(self) -> Mapping[str, str]:
         """Published checksum of single files: path relative to the folder -> ``"md5:..."``; empty if none is."""

@@ -82,6 +82,8 @@ class Billboard(Dataset):
   booktitle = {Proceedings of the 12th International Society for Music Information Retrieval Conference},
   year = {2011}
 }"""
+    #: Mean duration of a song by its annotation.
+    TYPICAL_SECONDS: ClassVar[float] = 216.0
     HOW_TO_GET: ClassVar[str] = (
         "fetch billboard-2.0-index.csv from "
         "https://ddmal.music.mcgill.ca/research/The_McGill_Billboard_Project_(Chord_Analysis_Dataset)/ and put "
@@ -135,13 +137,7 @@ class Billboard(Dataset):
         ]
 
     def unused_files(self) -> Mapping[str, str]:
-        """Audio files that are not used: path relative to the dataset's folder -> why.
-
-        Raises
-        ------
-        DatasetError
-            If the index cannot be read or parsed; the message names file and line.
-        """
+        """Return files that no song of the index claims, or that a better one stands in for, and why."""
         return self._assigned.unused
 
     def task(self, **options: str) -> NoReturn:

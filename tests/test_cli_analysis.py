@@ -76,7 +76,8 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, arguments, expected):
 
 
 def record(row, data="real"):
-    score = {"value": row.score, "lower": 0, "upper": 1, "level": 0.95, "replicates": 10, "floor": 0.5, "n_labels": 1}
+    score = {"value": row.score, "lower": 0, "upper": 1, "level": 0.95, "replicates": 10, "floor": 0.5}
+    score |= {"n_labels": 1, "n_clips": 9}
     return ScoreRecord.model_validate(
         {
             "encoder": row.encoder, "corpus": None, "recipe": "as-given", "task": row.task, "protocol": "linear",

@@ -1,6 +1,9 @@
 """Decoding: the faults of real files, the journal, and the samples themselves."""
 
 import os
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +12,22 @@ import soundfile
 import soxr
 from conftest import make_mtt, tone, write_mp3
 
-from benchmark.audio import Undecodable, decode, downmix, to_int16
+from benchmark.audio import Undecodable, add_channels, decode, decode_blocks, decoded_length, to_int16
 from benchmark.console import Reporter
 from benchmark.entries import DatasetEntry
 from benchmark.pcm import open_pcm
 from benchmark.plan import Step
 from benchmark.registry import Named
 from benchmark.steps import prepare
+from tasks.magnatagatune import MagnaTagATune
 
 
-def prepared(root: Path, work: Path):
+def prepared(root: Path, work: Path, reporter: Reporter | None = None):
     entry = DatasetEntry.model_validate({"class": "tasks.magnatagatune:MagnaTagATune"})
     named = Named("magnatagatune", entry, Path("registry.yaml"), 1)
     step = Step("prepare", {"sample_rate": 22_050}, {}, "decode", {"dataset": named, "root": root})
     work.mkdir(exist_ok=True)
-    facts = prepare.compute(step, {}, work, Reporter())
+    facts = prepare.compute(step, {}, work, reporter or Reporter())
     return facts, open_pcm(work, {"spec": step.spec})
 
 
@@ -86,9 +90,117 @@ def test_no_resampling_where_none_is_needed(tmp_path):
     assert np.array_equal(decode(tmp_path / "x.wav", 22_050).pcm, to_int16(samples))
 
 
-def test_downmix_of_many_channels():
+def test_the_sum_of_many_channels():
     frames = np.random.default_rng(0).normal(size=(100, 5)).astype(np.float32)
-    np.testing.assert_allclose(downmix(frames), frames.mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(add_channels(frames, np.empty(100, np.float32)), frames.sum(axis=1), atol=1e-6)
+
+
+def test_blocks_join_seamlessly(tmp_path):
+    """Nine seconds are a dozen blocks; resampled whole or block by block, every sample is the same."""
+    stereo = np.stack([tone(9, 44_100, 1), tone(9, 44_100, 2)], axis=1)
+    for suffix in ("wav", "mp3", "flac", "ogg"):
+        path = tmp_path / f"x.{suffix}"
+        soundfile.write(path, stereo, 44_100)
+        for rate in (22_050, 16_000, 44_100):
+            frames, _ = soundfile.read(path, dtype="float32")
+            mono = (frames[:, 0] + frames[:, 1]) * np.float32(0.5)
+            expected = to_int16(mono if rate == 44_100 else soxr.resample(mono, 44_100, rate))
+            assert np.array_equal(decode(path, rate).pcm, expected)
+            blocks = list(decode_blocks(path, rate))
+            assert len(blocks) > 8
+            assert np.array_equal(np.concatenate(blocks), expected)
+            assert decoded_length(path, rate) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "channels", "steps"),
+    [
+        ("au", "PCM_16", 1, 2**15),
+        ("wav", "PCM_U8", 1, 2**7),
+        ("wav", "PCM_24", 1, 2**23),
+        ("wav", "FLOAT", 6, 2**23),
+        ("aiff", "PCM_16", 3, 2**15),
+        ("flac", "PCM_24", 2, 2**23),
+    ],
+)
+def test_formats_depths_and_channels(tmp_path, suffix, subtype, channels, steps):
+    frames = np.stack([tone(2, 22_050, n) for n in range(channels)], axis=1)
+    path = tmp_path / f'It\'s "odd" [live] (2) — ñ.{suffix}'
+    soundfile.write(path, frames, 22_050, subtype=subtype)
+    found = decode(path, 22_050)
+    assert found.remark == ""
+    np.testing.assert_allclose(found.pcm / 32_767, frames.mean(axis=1), atol=1 / steps + 1 / 32_767)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (bytes(4) + b"ftypM4A " + bytes(5000), "not readable as audio (an MP4 file)"),
+        (b"<!DOCTYPE html><html></html>", "not readable as audio (a web page or other markup)"),
+        (b"PK\3\4" + bytes(500), "not readable as audio (a zip archive)"),
+        (bytes(5000), "not readable as audio (its header is all zeros)"),
+        (b"", "empty file (0 bytes)"),
+        (None, "missing"),
+    ],
+)
+def test_what_is_no_audio_is_called_what_it_is(tmp_path, content, reason):
+    path = tmp_path / "x.mp3"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Undecodable) as error:
+        decode(path, 22_050)
+    assert str(error.value) == reason
+
+
+def test_stubs_are_told_by_the_promised_length_or_by_a_minimum_without_one(tmp_path):
+    path = tmp_path / "x.mp3"
+    write_mp3(path, tone(3, 44_100, 1), 44_100)
+    stub = path.read_bytes()[:1_752]
+    path.write_bytes(stub)
+    for promised in (None, 29.1):
+        with pytest.raises(Undecodable, match=r"stub: only 0\.\d+ s decode from 1752 bytes"):
+            decode(path, 22_050, promised)
+    soundfile.write(tmp_path / "x.wav", tone(2, 16_000, 1), 16_000)
+    with pytest.raises(Undecodable, match=r"stub: only 2\.000 s"):
+        decode(tmp_path / "x.wav", 16_000, 29.1)
+    assert decode(tmp_path / "x.wav", 16_000, 15.0).remark == "cut short: 2.0 s of 15.0 s"
+    assert decode(tmp_path / "x.wav", 16_000).remark == ""
+    soundfile.write(tmp_path / "short.wav", tone(0.5, 16_000, 1), 16_000)
+    assert len(decode(tmp_path / "short.wav", 16_000, 0.5).pcm) == 8_000
+    with pytest.raises(Undecodable, match="stub"):
+        decode(tmp_path / "short.wav", 16_000)
+
+
+def test_odd_levels_are_remarked_and_used(tmp_path):
+    path = tmp_path / "x.wav"
+    remarks = {}
+    loud = 3 * tone(2, 16_000, 1)
+    for name, samples in (("quiet", 2e-4 * loud), ("loud", 8 * loud), ("a few peaks", loud)):
+        soundfile.write(path, np.clip(samples, -1, 1), 16_000, subtype="PCM_24")
+        found = decode(path, 16_000)
+        remarks[name] = found.remark
+        assert len(found.pcm) == 32_000
+    peak = -20 * np.log10(np.abs(2e-4 * loud).max())
+    assert remarks["quiet"] == f"nearly silent: its peak lies {peak:.0f} dB below full scale"
+    share = np.mean(np.abs(8 * loud) >= 1)
+    assert remarks["loud"] == f"clipped: {share:.1%} of its samples are at full scale"
+    assert remarks["a few peaks"] == ""
+
+
+def test_decoders_are_silent_in_worker_processes_and_where_the_user_reads(tmp_path):
+    path = tmp_path / "x.mp3"
+    write_mp3(path, tone(3, 44_100, 1), 44_100)
+    content = path.read_bytes()
+    path.write_bytes(content[:3_000] + os.urandom(2_000) + content[5_000:8_000])
+    script = (
+        "import sys; from pathlib import Path; from benchmark.audio import decode_blocks, Undecodable\n"
+        "try: print(sum(map(len, decode_blocks(Path(sys.argv[1]), 22_050))))\n"
+        "except Undecodable as error: print(error)\n"
+        "print('heard', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip()
+    assert done.stderr == "heard\n"
 
 
 def test_loud_samples_are_clipped_not_wrapped():
@@ -103,6 +215,23 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path):
         decode(tmp_path / "x.wav", 22_050)
 
 
+class Interrupting(Reporter):
+    """Presses Ctrl-C when a number of clips is written."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    @contextmanager
+    def progress(self, *_):
+        def advance(_):
+            self.after -= 1
+            if not self.after:
+                raise KeyboardInterrupt
+
+        yield advance
+
+
 def test_an_interrupted_preparation_goes_on(tmp_path):
     root = tmp_path / "magnatagatune"
     files = make_mtt(root, {"0": 9})
@@ -110,19 +239,16 @@ def test_an_interrupted_preparation_goes_on(tmp_path):
     _, whole = prepared(root, tmp_path / "whole")
 
     work = tmp_path / "part"
-    work.mkdir()
-    # What a kill leaves: some clips journalled, then half a clip of samples and half a line.
-    journal = []
-    original = Path.unlink
-    prepared_lines = _journal_of(root, tmp_path / "spy", monkeypatched=original)
-    journal = prepared_lines[:5]
-    end = max(2 * (entry["clip"]["start"] + entry["clip"]["samples"]) for entry in journal if entry["clip"])
-    import json
-
-    (work / prepare.JOURNAL).write_text("".join(json.dumps(e) + "\n" for e in journal) + '{"clip": {"id": "6", "pa')
-    (work / "pcm.int16").write_bytes((tmp_path / "whole" / "pcm.int16").read_bytes()[: end + 777])
+    with pytest.raises(KeyboardInterrupt):
+        prepared(root, work, Interrupting(after=5))
+    assert len((work / prepare.JOURNAL).read_text().splitlines()) == 5
+    # A kill can leave half a line, and half a clip of samples, besides.
+    with (work / prepare.JOURNAL).open("a") as journal:
+        journal.write('{"clip": {"id": "6", "pa')
+    with (work / "pcm.int16").open("ab") as samples:
+        samples.write(b"x" * 777)
     for path in list(files.values())[:2]:
-        original(path)  # clips already in the journal are not read again
+        path.unlink()  # clips already in the journal are not read again
     _, resumed = prepared(root, work)
     assert [c.digest for c in resumed.clips] == [c.digest for c in whole.clips]
     assert np.array_equal(resumed.samples, whole.samples)
@@ -130,31 +256,47 @@ def test_an_interrupted_preparation_goes_on(tmp_path):
     assert sorted(os.listdir(work)) == ["clips.jsonl", "pcm.int16", "problems.jsonl"]
 
 
-def _journal_of(root: Path, work: Path, monkeypatched) -> list[dict]:
-    """Entries that a preparation journals, read just before it removes the journal."""
-    import json
-
-    kept: list[dict] = []
-    with pytest.MonkeyPatch.context() as patch:
-
-        def keep(self, missing_ok=False):
-            if self.name == prepare.JOURNAL:
-                kept.extend(json.loads(line) for line in self.read_text().splitlines())
-            monkeypatched(self, missing_ok=missing_ok)
-
-        patch.setattr(Path, "unlink", keep)
-        prepared(root, work)
-    return kept
+def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
+    """Peak resident memory of the process that writes: 20 and 200 clips of 10 s, 9 and 88 MB decoded."""
+    clip = tmp_path / "clip.wav"
+    soundfile.write(clip, tone(10, 22_050, 1), 22_050)
+    script = tmp_path / "memory.py"
+    script.write_text(
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from benchmark.console import Reporter\n"
+        "from benchmark.entries import DatasetEntry\n"
+        "from benchmark.plan import Step\n"
+        "from benchmark.registry import Named\n"
+        "from benchmark.steps import prepare\n"
+        "if __name__ == '__main__':\n"
+        "    entry = DatasetEntry.model_validate({'class': 'tasks.folder:AudioFolder'})\n"
+        "    context = {'dataset': Named('x', entry, Path('r'), 1), 'root': Path(sys.argv[1])}\n"
+        "    step = Step('prepare', {'sample_rate': 22_050}, {}, 'decode', context)\n"
+        "    facts = prepare.compute(step, {}, Path(sys.argv[2]), Reporter())\n"
+        "    print(facts['clips'], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    peaks = {}
+    for count in (20, 200):
+        root = tmp_path / str(count)
+        root.mkdir()
+        for number in range(count):
+            (root / f"{number}.wav").hardlink_to(clip)
+        work = tmp_path / f"work-{count}"
+        work.mkdir()
+        command = [sys.executable, script, root, work]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        clips, peaks[count] = map(int, done.stdout.split())
+        assert clips == count
+    assert peaks[200] - peaks[20] < 30, peaks
 
 
 def test_a_file_that_kills_the_decoder_is_told_from_its_neighbours(tmp_path):
     root = tmp_path / "magnatagatune"
     make_mtt(root, {"0": 6})
-    dataset_clips = prepare.load_class(
-        Named("m", DatasetEntry.model_validate({"class": "tasks.magnatagatune:MagnaTagATune"}), Path("r.yaml"), 1)
-    )(root).clips()
+    dataset_clips = MagnaTagATune(root).clips()
     outcomes = list(
-        prepare._decode_all(root, [*dataset_clips[:2], _Deadly(dataset_clips[2]), *dataset_clips[3:]], 22_050)
+        prepare.decode_all(root, [*dataset_clips[:2], _Deadly(dataset_clips[2]), *dataset_clips[3:]], 22_050)
     )
     assert [outcome.failure for outcome in outcomes] == ["", "", "crashes the decoder", "", "", ""]
 

@@ -1,5 +1,7 @@
 """What a training step sees: crops, epochs, views; and that a training that is stopped ends as one that is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,13 @@ from hypothesis import strategies as st
 
 from benchmark.encoding import build_encoder
 from benchmark.errors import UserError
-from benchmark.pcm import Pcm, PcmClip
 from benchmark.overrides import override
+from benchmark.pcm import Pcm, PcmClip
 from benchmark.pretraining.crops import Crops, CropSampler
+from benchmark.pretraining.items import items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent
+from benchmark.pretraining.optimisation import Lars
 from benchmark.registry import load_registry
 from benchmark.steps.pretrain import _divide, total_steps
 
@@ -62,7 +66,7 @@ def test_orders_and_seeds_differ():
 @pytest.mark.parametrize("residence", ["device", "stream"])
 def test_crops_hold_the_samples_of_their_clips(residence):
     pcm, clips = corpus()
-    crops = Crops(pcm, clips, 6_561, CPU, residence)
+    crops = Crops(pcm, items_of(clips, "clip", 6_561), 6_561, CPU, residence)
     sampler = CropSampler([clip.samples for clip in clips], 6_561, 3, 4)
     for number in (0, 1, 2, 7, 3):  # out of order, as after a resume
         chosen, starts = sampler.step(number)
@@ -82,12 +86,12 @@ def module(tmp_path, seed=0, **changes):
     pcm, clips = corpus()
     encoder = build_encoder(registry.encoder("tiny"), seed)
     sampler = CropSampler([clip.samples for clip in clips], 6_561, recipe.batch, seed)
-    return ContrastiveModule(encoder, recipe, Crops(pcm, clips, 6_561, CPU), sampler, seed, 10)
+    return ContrastiveModule(encoder, recipe, Crops(pcm, items_of(clips, "clip", 6_561), 6_561, CPU), sampler, seed, 10)
 
 
 def test_views_depend_on_seed_and_step_alone(tmp_path):
     one, two, other = module(tmp_path), module(tmp_path), module(tmp_path, seed=1)
-    crops = one._crops.cut_step(one._sampler, 5, 9)
+    crops = one.crops.cut_step(one.sampler, 5, 9)
     assert torch.equal(one.augment(crops, 5), two.augment(crops, 5))
     assert not torch.equal(one.augment(crops, 5), one.augment(crops, 6))
     assert not torch.equal(one.augment(crops, 5), other.augment(crops, 5))
@@ -99,20 +103,19 @@ def test_views_depend_on_seed_and_step_alone(tmp_path):
 def test_views_keep_statistics_of_their_own(tmp_path):
     """The loss is that of two passes, one a view, not of one pass over both: batch norm sees each view alone."""
     ours = module(tmp_path)
-    views = ours.augment(ours._crops.cut_step(ours._sampler, 0, 9), 0)
+    views = ours.augment(ours.crops.cut_step(ours.sampler, 0, 9), 0)
     apart = ntxent(*(ours.projector(ours.encoder(view)) for view in views), 0.5)
     together = ntxent(*ours.projector(ours.encoder(views.flatten(0, 1))).chunk(2), 0.5)
-    reference = module(tmp_path)
-    reference.trainer = type("Trainer", (), {"global_step": 0})()
-    found = reference.training_step(None, 0)
-    assert found.item() == pytest.approx(apart.item(), abs=1e-5)
-    assert abs(found.item() - together.item()) > 1e-3
+    for policy, expected, other in (("views", apart, together), ("joint", together, apart)):
+        _, (z_i, z_j) = module(tmp_path, batch_norm=policy).embed(views)
+        assert ntxent(z_i, z_j, 0.5).item() == pytest.approx(expected.item(), abs=1e-5)
+        assert abs(expected.item() - other.item()) > 1e-3
 
 
 def test_held_out_projections_leave_the_model_as_it_was(tmp_path):
     ours = module(tmp_path)
     before = {key: value.clone() for key, value in ours.state_dict().items()}
-    crops = ours._crops.cut_step(ours._sampler, 0, 9)
+    crops = ours.crops.cut_step(ours.sampler, 0, 9)
     first, again = ours.project(crops), ours.project(crops)
     assert torch.equal(first[0], again[0])
     assert ours.training
@@ -138,10 +141,11 @@ def test_corpus_and_held_out_clips_are_disjoint():
         for n, (split, samples) in enumerate([("train", 100), ("train", 9), ("valid", 100), ("test", 100), (None, 100)])
     )
     pcm = Pcm(np.zeros(0, np.int16), clips, (), 22_050)
-    trained, held_out = _divide(pcm, ["train"], 10)
-    assert ([c.id for c in trained], [c.id for c in held_out]) == (["0"], ["2"])
-    trained, held_out = _divide(pcm, None, 10)
-    assert ([c.id for c in trained], held_out) == (["0", "2", "3", "4"], [])
+    trained, held_out = _divide(pcm, ["train"])
+    assert ([c.id for c in trained], [c.id for c in held_out]) == (["0", "1"], ["2"])
+    assert [item.clips[0].id for item in items_of(trained, "clip", 10)] == ["0"]  # the other is too short
+    trained, held_out = _divide(pcm, None)
+    assert ([c.id for c in trained], held_out) == (["0", "1", "2", "3", "4"], [])
 
 
 def test_encoders_are_built_as_their_entry_says(tmp_path):
@@ -162,3 +166,82 @@ def test_encoders_are_built_as_their_entry_says(tmp_path):
     }.items():
         with pytest.raises(UserError, match=message.replace("(", r"\(")):
             build_encoder(registry.encoder(name), 0)
+
+
+def test_songs_join_their_clips():
+    pcm, clips = corpus()
+    clips = [replace(clip, recording="" if n == 5 else f"song {n // 2}") for n, clip in enumerate(clips)]
+    songs = items_of(clips, "song", 6_561)
+    assert [[clip.id for clip in item.clips] for item in songs] == [["0", "1"], ["2", "3"], ["4"], ["5"]]
+    assert len(items_of(clips, "clip", 6_561)) == 6
+    assert items_of(clips, "song", 20_000) == songs[1:2]  # long enough only together
+    joined = [np.concatenate([pcm.waveform(clip) for clip in item.clips]) for item in songs]
+    crops = Crops(pcm, songs, 6_561, CPU)
+    for start in (0, 3_000, clips[0].samples - 1, clips[0].samples, songs[0].samples - 6_561):
+        found = crops.cut(np.array([0, 3]), np.array([[start, 0], [0, 7]]))
+        assert np.array_equal(found[0, 0], joined[0][start : start + 6_561])
+        assert np.array_equal(found[1, 1], joined[3][7 : 7 + 6_561])
+
+
+def test_parts_of_a_batch_make_up_the_whole(tmp_path):
+    whole = module(tmp_path)
+    crops = whole.crops.cut_step(whole.sampler, 3, 9)
+    views = whole.augment(crops, 3)
+    lengths = [clip.samples for clip in corpus()[1]]
+    for rank in range(2):
+        part = module(tmp_path)
+        part.sampler = CropSampler(lengths, 6_561, 4, 0, part=(rank, 2))
+        own = part.crops.cut_step(part.sampler, 3, 9)
+        assert torch.equal(own, crops[:, 2 * rank : 2 * rank + 2])
+        # Bits depend on what shares a Fourier transform.
+        torch.testing.assert_close(part.augment(own, 3), views[:, 2 * rank : 2 * rank + 2], atol=1e-5, rtol=0)
+
+
+def test_chunks_update_running_statistics_once_a_step(tmp_path):
+    ours = module(tmp_path, chunk=2)
+    ours.trainer = type("Trainer", (), {"global_step": 0, "global_rank": 0})()
+    moves = []
+    ours.manual_backward, ours.move = (lambda loss: loss.backward()), lambda: moves.append(1)
+    ours.training_step(None, 0)
+    norm = next(value for name, value in ours.encoder.state_dict().items() if name.endswith("num_batches_tracked"))
+    assert norm.item() == 4  # two views of two chunks
+    assert moves == [1]
+
+
+def test_lars_follows_its_formula():
+    torch.manual_seed(0)
+    weights, still = torch.nn.Parameter(torch.randn(4, 3)), torch.nn.Parameter(torch.zeros(3))
+    optimiser = Lars([weights, still], 0.5, momentum=0.9, trust=0.01, weight_decay=0.1)
+    w, v = weights.detach().clone().double(), torch.zeros(4, 3, dtype=torch.float64)
+    for _ in range(3):
+        weights.grad, still.grad = torch.randn(4, 3), torch.ones(3)
+        g = weights.grad.double() + 0.1 * w
+        v = 0.9 * v + 0.5 * 0.01 * w.norm() / g.norm() * g
+        w = w - v
+        before = still.detach().clone()
+        optimiser.step()
+        torch.testing.assert_close(weights.detach().double(), w, atol=1e-6, rtol=0)
+        if not before.any():
+            torch.testing.assert_close(
+                still.detach(), torch.full((3,), -0.5)
+            )  # a tensor of zeros moves at the plain rate
+
+
+def test_recipes_say_what_their_sources_say():
+    registry = load_registry()
+    expected = {
+        "clmr-v1": ("song", "adam", 3e-4, "constant", 128, (-6, 0), 500),
+        "clmr-v1-lars": ("song", "lars", 0.075 * 96**0.5, "cosine", 128, (-6, 0), 500),
+        "clmr-v2": ("clip", "adam", 3e-4, "constant", 64, (-20, -1), 450),
+        "clmr-lars": ("clip", "lars", 0.3 * 96 / 256, "cosine", 64, (-20, -1), 450),
+        "tune": ("clip", "adam", 3e-4, "constant", 64, (-20, -1), 450),
+    }
+    for name, (item, optimiser, rate, schedule, dim, gain, longest) in expected.items():
+        recipe = registry.recipe(name).entry
+        found = recipe.item, recipe.optimiser.kind, recipe.schedule, recipe.projector.dim, recipe.augmentation.gain.db
+        assert found == (item, optimiser, schedule, dim, gain), name
+        assert recipe.step_size == pytest.approx(rate), name
+        assert max(recipe.augmentation.delay.choices_ms) == longest, name
+        assert (recipe.batch_norm, recipe.negatives, recipe.temperature) == ("views", "all", 0.5), name
+    with pytest.raises(UserError, match="epochs after the last one"):
+        override(registry.recipe("tune").entry, {"keep_epochs": (2000,)})

@@ -127,7 +127,7 @@ def test_wrong_numbers_in_a_recipe_are_found_where_they_stand(tmp_path):
 
 
 def test_unreadable_files_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"nope.yaml: cannot read this registry: No such file"):
+    with pytest.raises(UserError, match=r"nope.yaml: cannot read this file: No such file"):
         load_registry([tmp_path / "nope.yaml"])
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="is not UTF-8 text"):

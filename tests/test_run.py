@@ -273,6 +273,80 @@ def test_environment_variables_stand_for_options(mtt, tiny_registry, tmp_path):
     assert (tmp_path / "elsewhere" / "format").exists()
 
 
+def test_a_folder_of_audio_is_a_corpus(mtt, tiny_registry, tmp_path):
+    data, _ = mtt
+    arguments = [*TINY, "--data", data, "--store", tmp_path / "store", "--registry", tiny_registry, "--batch", 2]
+    trained, _ = bench_json("run", *arguments, "--corpus", data / "magnatagatune" / "0")
+    assert trained["corpus"] == str(data / "magnatagatune" / "0")
+    assert trained["pretraining"]["clips"] == 7
+    tested, _ = bench_json("run", *arguments, "--corpus", data / "magnatagatune" / "f")
+    assert tested["overlap"]["clips"] == 4  # the same audio as four of the test clips
+    result = bench("run", *arguments, "--corpus", tmp_path / "nowhere")
+    assert (result.returncode, "unknown corpus" in result.stderr) == (2, True)
+
+
+def test_layers_labels_deformations_and_joint_encoders(mtt, tiny_registry, tmp_path):
+    data, _ = mtt
+    common = [
+        "--task",
+        "mtt",
+        "--recipe",
+        "short",
+        "--data",
+        data,
+        "--store",
+        tmp_path / "s",
+        "--registry",
+        tiny_registry,
+    ]
+    layered = bench_json("run", "--encoder", "tiny", *common, "--layer", "all")
+    layers = TUNe(filters=2, contractive=2, expansive=2, tail=4, dim=16, window=6_561).layers()
+    assert [record["layer"] for record in layered if record["recipe"] == "short"] == list(layers)
+    plain = bench_json("run", "--encoder", "tiny", *common)
+    # The last layer of a TUNe is its representation, and one artifact holds all layers.
+    last = next(record for record in layered if (record["recipe"], record["layer"]) == ("short", layers[-1]))
+    assert last["metrics"] == plain[0]["metrics"]
+    assert len(artifacts(tmp_path / "s", "embed")) == 4
+
+    fewer = bench_json("run", "--encoder", "mfcc", *common, "--labels", "0.5,1", "--deform", "noise=0")
+    assert [(record["labels"], record["deform"]) for record in fewer] == [
+        (0.5, None), (0.5, "noise=0"), (1.0, None), (1.0, "noise=0")
+    ]  # fmt: skip
+    assert len({record["metrics"]["roc_auc"]["value"] for record in fewer}) > 1
+
+    (joint,) = bench_json("run", "--encoder", "mfcc+chroma", *common)
+    assert (joint["encoder"], joint["dim"]) == ("mfcc+chroma", 120 + 72)
+    for options, message in (
+        (["--encoder", "mfcc", "--layer", "all"], "mfcc has no layers"),
+        (["--encoder", "tiny", "--layer", "conv"], "tiny has no layer 'conv'; there are: "),
+        (["--encoder", "tiny+mfcc", "--layer", "all"], "layers are probed for one encoder at a time"),
+        (["--encoder", "mfcc", "--labels", "0"], "--labels 0: must be fractions"),
+        (["--encoder", "mfcc", "--deform", "nois=1"], "Did you mean 'noise'?"),
+        (
+            ["--encoder", "tiny", "--set", "augmentation.pich.probability=1"],
+            "Did you mean 'augmentation.pitch.probability'?",
+        ),
+        (["--encoder", "tiny", "--set", "batch"], "must look like KEY=VALUE"),
+    ):
+        result = bench("run", *options, *common)
+        assert result.returncode == 2, result.stderr
+        assert message in result.stderr
+
+
+def test_every_number_of_a_recipe_can_be_set_and_is_part_of_the_key(mtt, tiny_registry, tmp_path):
+    data, _ = mtt
+    arguments = [*TINY, "--data", data, "--store", tmp_path / "s", "--registry", tiny_registry, "--dry-run"]
+    keys = {}
+    for setting in ("projector.kind=linear", "augmentation.pitch.probability=0.5", "augmentation.gain.db=[-6, 0]"):
+        steps = bench_json("run", *arguments, "--set", setting)
+        keys[setting] = next(step["key"] for step in steps if step["kind"] == "pretrain")
+    keys["plain"] = next(step["key"] for step in bench_json("run", *arguments) if step["kind"] == "pretrain")
+    keys["rate"] = next(
+        step["key"] for step in bench_json("run", *arguments, "--sample-rate", 8000) if step["kind"] == "pretrain"
+    )
+    assert len(set(keys.values())) == 5
+
+
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_goes_on(mtt, tmp_path, stop):
     """Stopped in the midst of pretraining: nothing finished is done again, and the end is the same."""

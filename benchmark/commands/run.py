@@ -47,7 +47,11 @@ def run(
     ] = None,
     corpus: Annotated[
         list[str] | None,
-        typer.Option(help="Pretraining corpus; may be repeated.", show_default="the task's own", metavar="NAME"),
+        typer.Option(
+            help="Pretraining corpus, or a folder of audio; may be repeated.",
+            show_default="the task's own",
+            metavar="NAME|DIR",
+        ),
     ] = None,
     protocol: Annotated[
         list[str] | None,
@@ -74,6 +78,10 @@ def run(
     ] = None,
     sample_rate: Annotated[
         int | None, typer.Option(help="Override the encoder's sample rate [Hz].", min=1000, metavar="HZ")
+    ] = None,
+    probe_every: Annotated[
+        int | None,
+        typer.Option(help="While pretraining, score validation clips every so many epochs.", min=1, metavar="N"),
     ] = None,
     layer: Annotated[
         list[str] | None,
@@ -147,6 +155,7 @@ def run(
                 deforms=[None, *(deform or [])],
                 allow_missing=allow_missing,
                 sample_rate=sample_rate,
+                probe_every=probe_every,
                 overrides={
                     **{key: value for key, value in overrides.items() if value is not None},
                     **parse_settings(setting or []),

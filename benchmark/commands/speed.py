@@ -6,9 +6,24 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.common import JsonOption, print_document
+from benchmark.commands.common import JsonOption, RegistryOption, print_document
 
 app = typer.Typer(help="Measure speed beside a reference, in one run.", rich_markup_mode=None)
+
+
+@app.command(name="decode")
+def speed_decode(
+    repeats: Annotated[int, typer.Option(help="Times each file is decoded by each.", min=1)] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Time decoding and resampling beside librosa, worker processes, and crops from the store.
+
+    Example: bench speed decode
+    """
+    from benchmark.decode_speed import measure, table
+
+    result = measure(repeats=repeats)
+    print_document(result if as_json else table(result))
 
 
 @app.command(name="analysis")
@@ -25,4 +40,70 @@ def speed_analysis(
     from analysis.speed import table
 
     result = call(bootstrap=bootstrap, seed=seed)
+    print_document(result if as_json else table(result))
+
+
+@app.command(name="forward")
+def speed_forward(
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Encoder to time; may be repeated.", show_default="tune_plus, tune_tail_5, sample_cnn", metavar="NAME"
+        ),
+    ] = None,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time a forward pass beside plain torch layers with the same weights; `ratio` is the worst of ours / plain.
+
+    Example: bench speed forward --encoder tune_plus
+    """
+    from benchmark.encoding import build_encoder
+    from benchmark.forward_speed import ENCODERS, LIMIT, forward_ratio, forward_table
+    from benchmark.registry import load_registry
+
+    entries = load_registry(registry or [])
+    rows = [forward_ratio(name, build_encoder(entries.encoder(name), 0)) for name in encoder or ENCODERS]
+    result = {"ratio": max(row["ratio"] for row in rows), "limit": LIMIT, "encoders": rows}
+    print_document(result if as_json else forward_table(rows))
+
+
+@app.command(name="probe")
+def speed_probe(
+    share: Annotated[float, typer.Option(help="Scales the length of the measurement.", min=0.1)] = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Time the 216 probes of the jukemir protocol trained at once beside a plain loop over them.
+
+    Example: bench speed probe
+    """
+    from benchmark.probe_speed import measure, table
+
+    result = measure(share=share)
+    print_document(result if as_json else table(result))
+
+
+@app.command(name="pretrain")
+def speed_pretrain(
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help="Encoder to train; may be repeated.", show_default="tune_plus, sample_cnn", metavar="NAME"),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Pairs a step.", show_default="96 on a GPU, 8 on a CPU", min=2)
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Turns of each, whose medians are shown.", min=1)] = 5,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time pretraining, with crops and augmentation, beside the bare model's step; `ratio` is the worst of theirs.
+
+    Example: bench speed pretrain --encoder tune_plus
+    """
+    from benchmark.pretrain_speed import measure, table
+    from benchmark.registry import load_registry
+
+    entries = load_registry(registry or [])
+    names = [entries.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
+    result = measure(names, entries.recipe("tune").entry, batch, rounds)
     print_document(result if as_json else table(result))

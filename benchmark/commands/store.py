@@ -85,8 +85,8 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_document({"artifacts": len(every), "problems": wrong})
     else:
-        for folder, found in wrong.items():
-            print_document(f"{folder}: {'; '.join(found)}")
+        for place, complaints in wrong.items():
+            print_document(f"{place}: {'; '.join(complaints)}")
         advice = "; delete these folders, and what is needed of them is computed again" if wrong else ""
         print_document(f"{len(every) - len(wrong):,} of {len(every):,} artifacts are whole{advice}")
     if wrong:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.pcm import Pcm, PcmClip
+from benchmark.pcm import Pcm
+from benchmark.pretraining.items import Item
 
 Residence = Literal["device", "stream"]
 #: Share of the free device memory that a resident corpus may take.
@@ -28,38 +30,68 @@ VIEWS = 2
 
 
 class CropSampler:
-    """Which clips, and where in them, every step of a training run is cut from.
+    """Which items, and where in them, every step of a training run is cut from.
 
-    Every epoch visits each clip once, in an order of its own; a last incomplete batch is dropped.
+    Every epoch visits each item once, in an order of its own; a last incomplete batch is dropped.
 
     Parameters
     ----------
     samples : sequence of int
-        Length of each clip [samples]; none shorter than `window`.
+        Length of each item [samples]; none shorter than `window`.
     window
         Length of a crop [samples].
     batch
-        Pairs of crops in a step.
+        Items in a step.
     seed
         Of all randomness.
+    views
+        Crops of each item.
+    part
+        Which of how many equal parts of every batch is wanted here: rank and number of processes.
+
+    Attributes
+    ----------
+    steps_per_epoch
+        Steps in which every item is visited once.
+    world, rows
+        Number of parts, and the rows of a batch that make up this one.
     """
 
-    def __init__(self, samples: Sequence[int], window: int, batch: int, seed: int) -> None:
+    def __init__(
+        self,
+        samples: Sequence[int],
+        window: int,
+        batch: int,
+        seed: int,
+        *,
+        views: int = VIEWS,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
         self.steps_per_epoch = len(samples) // batch
+        self._views = views
+        rank, self.world = part
+        self.rows = slice(batch * rank // self.world, batch * (rank + 1) // self.world)
         self._free = np.asarray(samples, dtype=np.int64) - window + 1
         self._batch = batch
         self._seed = seed
+        self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def step(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Clips [batch] and, for each, the starts [batch, 2] of two independent crops; `number` counts from 0."""
-        epoch, position = divmod(number, self.steps_per_epoch)
-        order = np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._free))
-        clips = order[position * self._batch : (position + 1) * self._batch].astype(np.int64)
-        return clips, self.starts(clips, np.random.default_rng([self._seed, 1, number]))
+        """Items [n] and, for each, the starts [n, views] of independent crops; `number` counts from 0.
 
-    def starts(self, clips: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Starts [clips, 2], uniform over all places where a crop fits, ends included."""
-        return rng.integers(0, self._free[clips][:, None], size=(len(clips), VIEWS))
+        n is the batch, or this part's share of it.
+        """
+        epoch, position = divmod(number, self.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            shuffled = np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._free))
+            self._order = epoch, shuffled.astype(np.int64)
+        items = self._order[1][position * self._batch : (position + 1) * self._batch]
+        starts = self.starts(items, np.random.default_rng([self._seed, 1, number]))
+        return items[self.rows], starts[self.rows]
+
+    def starts(self, items: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Starts [items, views], uniform over all places where a crop fits, ends included."""
+        return rng.integers(0, self._free[items][:, None], size=(len(items), self._views))
 
 
 class Crops:
@@ -67,7 +99,7 @@ class Crops:
 
     Parameters
     ----------
-    pcm, clips
+    pcm, items
         The corpus.
     window
         Length of a crop [samples].
@@ -75,35 +107,50 @@ class Crops:
         Where crops are wanted.
     residence
         Force the corpus onto the device or leave it in its file; by default whichever fits.
+
+    Attributes
+    ----------
+    waited
+        How long training has waited for crops so far [s].
     """
 
     def __init__(
-        self, pcm: Pcm, clips: Sequence[PcmClip], window: int, device: torch.device, residence: Residence | None = None
+        self, pcm: Pcm, items: Sequence[Item], window: int, device: torch.device, residence: Residence | None = None
     ) -> None:
-        self.residence: Residence = residence or _fitting(clips, device)
+        self.residence: Residence = residence or _fitting(items, device)
+        self.waited = 0.0
         self._device = device
         self._window = window
         self._pcm = pcm
-        self._at = np.array([clip.start for clip in clips], dtype=np.int64)
+        self._items = items
         self._pool = ThreadPoolExecutor(1)
         self._pending: deque[tuple[int, Future[Tensor]]] = deque()
         if self.residence == "device" and device.type != "cpu":
-            parts = [torch.from_numpy(np.ascontiguousarray(pcm.waveform(clip))) for clip in clips]
-            lengths = np.array([clip.samples for clip in clips], dtype=np.int64)
+            # The clips of an item lie side by side here, so that every crop is one run of samples.
+            lengths = np.array([item.samples for item in items], dtype=np.int64)
             self._at = np.concatenate([[0], np.cumsum(lengths)])[:-1]
             self._resident = torch.empty(int(lengths.sum()), dtype=torch.int16, device=device)
-            for part, start in zip(parts, self._at.tolist(), strict=True):
-                self._resident[start : start + len(part)] = part.to(device)
+            filled = 0
+            for clip in (clip for item in items for clip in item.clips):
+                samples = torch.from_numpy(np.ascontiguousarray(pcm.waveform(clip)))
+                self._resident[filled : filled + clip.samples] = samples.to(device)
+                filled += clip.samples
 
-    def cut(self, clips: NDArray[np.int64], starts: NDArray[np.int64]) -> Tensor:
-        """Crops [2, batch, window] of int16 on the device, for `clips` [batch] and `starts` [batch, 2]."""
+    def cut(self, items: NDArray[np.int64], starts: NDArray[np.int64]) -> Tensor:
+        """Crops [views, n, window] of int16 on the device, for `items` [n] and `starts` [n, views]."""
         if self.residence == "device" and self._device.type != "cpu":
-            where = torch.from_numpy((self._at[clips][:, None] + starts).T.copy()).to(self._device, non_blocking=True)
+            where = torch.from_numpy((self._at[items][:, None] + starts).T.copy()).to(self._device, non_blocking=True)
             return self._resident[where[:, :, None] + torch.arange(self._window, device=self._device)]
-        return self._cut_on_host(clips, starts).to(self._device, non_blocking=True)
+        return self._cut_on_host(items, starts).to(self._device, non_blocking=True)
 
     def cut_step(self, sampler: CropSampler, number: int, last: int) -> Tensor:
         """`cut` for a step of `sampler`; while it is trained on, the steps up to `last` behind it are cut ahead."""
+        began = perf_counter()
+        crops = self._cut_step(sampler, number, last)
+        self.waited += perf_counter() - began
+        return crops
+
+    def _cut_step(self, sampler: CropSampler, number: int, last: int) -> Tensor:
         if self.residence == "device":
             return self.cut(*sampler.step(number))
         if not self._pending or self._pending[0][0] != number:
@@ -113,18 +160,29 @@ class Crops:
             self._pending.append((step, self._pool.submit(self._cut_on_host, *sampler.step(step))))
         return self._pending.popleft()[1].result().to(self._device, non_blocking=True)
 
-    def _cut_on_host(self, clips: NDArray[np.int64], starts: NDArray[np.int64]) -> Tensor:
-        out = torch.empty((VIEWS, len(clips), self._window), dtype=torch.int16, pin_memory=self._device.type == "cuda")
+    def _cut_on_host(self, items: NDArray[np.int64], starts: NDArray[np.int64]) -> Tensor:
+        count, views = starts.shape
+        out = torch.empty((views, count, self._window), dtype=torch.int16, pin_memory=self._device.type == "cuda")
         rows = out.numpy()
-        for row, (clip, pair) in enumerate(zip(self._at[clips].tolist(), starts.tolist(), strict=True)):
-            for view, start in enumerate(pair):
-                rows[view, row] = self._pcm.samples[clip + start : clip + start + self._window]
+        for row, (item, places) in enumerate(zip(items.tolist(), starts.tolist(), strict=True)):
+            for view, start in enumerate(places):
+                self._copy(self._items[item], start, rows[view, row])
         return out
 
+    def _copy(self, item: Item, start: int, out: NDArray[np.int16]) -> None:
+        """Fill `out` with the samples of an item from `start` on, across the seams between its clips."""
+        filled = 0
+        for clip in item.clips:
+            if filled < len(out) and start < clip.samples:
+                part = self._pcm.samples[clip.start + start : clip.start + min(start + len(out) - filled, clip.samples)]
+                out[filled : filled + len(part)] = part
+                filled += len(part)
+            start = max(start - clip.samples, 0)
 
-def _fitting(clips: Sequence[PcmClip], device: torch.device) -> Residence:
+
+def _fitting(items: Sequence[Item], device: torch.device) -> Residence:
     if device.type != "cuda":
         return "device"  # the memory map is the device's memory
-    needed = 2 * sum(clip.samples for clip in clips)
+    needed = 2 * sum(item.samples for item in items)
     free, _ = torch.cuda.mem_get_info(device)
     return "device" if needed < RESIDENT_SHARE * free else "stream"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,18 +15,82 @@ from torch import Tensor, nn
 from benchmark.encoding import to_waveform
 from benchmark.entries import Projector, RecipeEntry
 from benchmark.pretraining.augmentation.chain import AugmentationChain
-from benchmark.pretraining.crops import Crops, CropSampler
-from benchmark.pretraining.ntxent import ntxent
+from benchmark.pretraining.augmentation.draws import Draws
+from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
+from benchmark.pretraining.curve import Curve
+from benchmark.pretraining.gathering import mean_over_processes
+from benchmark.pretraining.measures import MEASURES, measure
+from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
+from benchmark.pretraining.optimisation import build_optimiser, half_cosine
 from encoders.base import Encoder
 
 #: Tells the generator of a held-out evaluation from those of training steps.
 _EVALUATION = 2**31
 
 
-class ContrastiveModule(pl.LightningModule):
-    """An encoder with its projector, trained by NT-Xent on pairs of augmented crops.
+class TrainedModule(pl.LightningModule):
+    """What contrastive and supervised training share: steps by number, and a curve of what they measure.
 
-    The number of the step decides crops and augmentation, so nothing of a data loader needs saving.
+    The number of the step decides crops, augmentation and dropout, so nothing of a data loader or of a random
+    generator needs saving.
+
+    Attributes
+    ----------
+    encoder
+        Trained in place.
+    curve
+        What every step so far has measured; the first column is the loss.
+    scores
+        Score of the validation probe by step.
+    """
+
+    encoder: Encoder
+
+    def __init__(
+        self, encoder: Encoder, crops: Crops, sampler: CropSampler, seed: int, columns: tuple[str, ...]
+    ) -> None:
+        super().__init__()
+        # Every step differentiates, clears and moves by itself, for a batch may be taken in chunks.
+        self.automatic_optimization = False
+        self.encoder = encoder
+        self.curve = Curve(("loss", *columns))
+        self.latest: Tensor | None = None
+        self.scores: dict[int, float] = {}
+        self.crops = crops
+        self.sampler = sampler
+        self._seed = seed
+
+    def note(self, number: int, values: Tensor) -> None:
+        """Enter what step `number` has measured, the mean over all processes, into the curve."""
+        self.latest = mean_over_processes(values)
+        self.curve.add(number, self.latest)
+
+    def move(self) -> None:
+        """Let the optimiser, and the schedule if there is one, take a step."""
+        optimiser = self.optimizers()
+        optimiser.step()  # type: ignore[union-attr]
+        optimiser.zero_grad()  # type: ignore[union-attr]
+        schedule = self.lr_schedulers()
+        if schedule is not None:
+            schedule.step()  # type: ignore[union-attr]
+
+    def reseed(self, number: int, part: int = 0) -> None:
+        """Let whatever is random inside the encoder depend on step, part of the batch and process alone."""
+        torch.manual_seed(mix(self._seed, number, 1 + part, self.global_rank))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the curve with the weights."""
+        checkpoint["curve"] = self.curve.state()
+        checkpoint["scores"] = [[step, score] for step, score in self.scores.items()]
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on with the curve of the interrupted attempt."""
+        self.curve.restore(checkpoint["curve"])
+        self.scores = {int(step): float(score) for step, score in checkpoint["scores"]}
+
+
+class ContrastiveModule(TrainedModule):
+    """An encoder with its projector, trained by NT-Xent on pairs of augmented crops.
 
     Parameters
     ----------
@@ -43,68 +109,107 @@ class ContrastiveModule(pl.LightningModule):
     def __init__(
         self, encoder: Encoder, recipe: RecipeEntry, crops: Crops, sampler: CropSampler, seed: int, steps: int
     ) -> None:
-        super().__init__()
-        self.encoder = encoder
+        super().__init__(encoder, crops, sampler, seed, MEASURES)
         self.projector = build_projector(recipe.projector, encoder.dim, seed)
-        #: Number and loss of every step so far; tensors, so that no step waits for the device.
-        self.losses: list[tuple[int, Tensor]] = []
         self._recipe = recipe
         self._chain = AugmentationChain(recipe.augmentation, encoder.sample_rate)
-        self._crops = crops
-        self._sampler = sampler
-        self._seed = seed
+        self._loss = ntxent_over_processes if recipe.negatives == "all" else ntxent
         self._steps = steps
 
-    def training_step(self, _batch: Any, _batch_index: int) -> Tensor:
-        """Loss of the step that the trainer is at."""
+    def training_step(self, _batch: Any, _batch_index: int) -> None:
+        """Crops, views, loss, gradient and update of the step that the trainer is at."""
         number = self.global_step
-        crops = self._crops.cut_step(self._sampler, number, self._steps - 1)
+        crops = self.crops.cut_step(self.sampler, number, self._steps - 1)
         views = self.augment(crops, number)
+        chunk = self._recipe.chunk
+        if chunk is None or chunk >= views.shape[1]:
+            self._learn(views, number)
+        else:
+            self._learn_in_chunks(views, number, chunk)
+        self.move()
+
+    def _learn(self, views: Tensor, number: int) -> None:
+        self.reseed(number)
+        h, (z_i, z_j) = self.embed(views)
+        loss = self._loss(z_i, z_j, self._recipe.temperature)
+        self.manual_backward(loss)
+        self._note(number, loss, h, z_i, z_j)
+
+    def _learn_in_chunks(self, views: Tensor, number: int, chunk: int) -> None:
+        """The gradient of the whole batch's loss, with the memory of one chunk.
+
+        Projections are made chunk by chunk without a graph; the loss of all of them gives the gradient that each
+        projection is to be moved by; then every chunk is encoded once more, with a graph, to hand it on. Source: Gao
+        et al., "Scaling deep contrastive learning batch size under memory limited setup", 2021. The result is that
+        of the whole batch, but for batch norm: its statistics are those of a chunk.
+        """
+        parts = views.split(chunk, dim=1)
+        with torch.no_grad(), _buffers_kept(self.encoder):
+            found = []
+            for part, view in enumerate(parts):
+                self.reseed(number, part)
+                found.append(self.embed(view))
+        h = torch.cat([representations for representations, _ in found])
+        z_i, z_j = (torch.cat([z[side] for _, z in found]).requires_grad_() for side in range(VIEWS))
+        loss = self._loss(z_i, z_j, self._recipe.temperature)
+        slopes = torch.autograd.grad(loss, (z_i, z_j))
+        for part, (view, slope_i, slope_j) in enumerate(
+            zip(parts, slopes[0].split(chunk), slopes[1].split(chunk), strict=True)
+        ):
+            self.reseed(number, part)
+            _, (part_i, part_j) = self.embed(view)
+            self.manual_backward((part_i * slope_i).sum() + (part_j * slope_j).sum())
+        self._note(number, loss, h, z_i, z_j)
+
+    def embed(self, views: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Representations [2N, R] and projections [N, D] of both views of a batch [2, N, 1, T]."""
+        if self._recipe.batch_norm == "joint":
+            h = self.encoder(views.flatten(0, 1))
+            z_i, z_j = self.projector(h).float().chunk(2)
+            return h, (z_i, z_j)
         # The views go through one after the other: each has batch statistics of its own, as in CLMR.
-        z_i, z_j = (self.projector(self.encoder(view)).float() for view in views)
-        loss = ntxent(z_i, z_j, self._recipe.temperature)
-        self.losses.append((number, loss.detach()))
-        return loss
+        h_i, h_j = self.encoder(views[0]), self.encoder(views[1])
+        return torch.cat([h_i, h_j]), (self.projector(h_i).float(), self.projector(h_j).float())
+
+    def _note(self, number: int, loss: Tensor, h: Tensor, z_i: Tensor, z_j: Tensor) -> None:
+        measured = measure(h.detach(), z_i.detach(), z_j.detach())
+        self.note(number, torch.cat([loss.detach().float()[None], measured]))
 
     def augment(self, crops: Tensor, number: int) -> Tensor:
-        """int16 crops [2, N, T] -> augmented views [2, N, 1, T] of step `number`, in float32."""
-        generator = torch.Generator().manual_seed(_mix(self._seed, number))
+        """int16 crops [2, N, T] -> augmented views [2, N, 1, T] of step `number`, in float32.
+
+        What is drawn belongs to a place in the whole batch: of several processes, each draws for all and applies
+        its own rows.
+        """
+        generator = torch.Generator().manual_seed(mix(self._seed, number))
         with torch.no_grad(), torch.autocast(crops.device.type, enabled=False):
             flat = to_waveform(crops).flatten(0, 1)
-            return self._chain(flat, generator).view(*crops.shape[:2], 1, -1)
+            if number == _EVALUATION or self.sampler.world == 1:
+                return self._chain(flat, generator).view(*crops.shape[:2], 1, -1)
+            draws = self._chain.draw(VIEWS * self._recipe.batch, generator)
+            own = torch.arange(VIEWS * self._recipe.batch).view(VIEWS, -1)[:, self.sampler.rows].reshape(-1)
+            return self._chain.apply(flat, _rows(draws, own, self.global_rank)).view(*crops.shape[:2], 1, -1)
 
     def project(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Projections [N, D] of both views of held-out crops [2, N, T]; the same augmentation at every call."""
         views = self.augment(crops, _EVALUATION)
-        was_training = self.training
-        self.eval()
-        with torch.inference_mode():
+        with evaluating(self):
             chunks = [[self.projector(self.encoder(part)).float() for part in view.split(8)] for view in views]
-        self.train(was_training)
         return torch.cat(chunks[0]), torch.cat(chunks[1])
 
     def configure_optimizers(self) -> Any:
-        """Adam, with the recipe's schedule stepped after every optimiser step."""
+        """The recipe's optimiser and schedule."""
         recipe = self._recipe
-        adam = torch.optim.Adam(self.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimiser = build_optimiser(recipe.optimiser, self.parameters(), recipe.step_size, recipe.weight_decay)
         if recipe.schedule == "constant":
-            return adam
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, T_max=self._steps)
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the loss curve with the weights."""
-        checkpoint["losses"] = [[number, float(loss)] for number, loss in self.losses]
-
-    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Go on with the loss curve of the interrupted attempt."""
-        self.losses = [(int(number), torch.tensor(loss)) for number, loss in checkpoint["losses"]]
+            return optimiser
+        return {"optimizer": optimiser, "lr_scheduler": half_cosine(optimiser, self._steps)}
 
 
 def build_projector(settings: Projector, dim: int, seed: int) -> nn.Module:
     """What maps representations [B, dim] to where the loss compares them; `mlp` is CLMR's: two layers, no biases."""
     with torch.random.fork_rng():
-        torch.manual_seed(_mix(seed, 0))
+        torch.manual_seed(mix(seed, 0))
         if settings.kind == "identity":
             return nn.Identity()
         if settings.kind == "linear":
@@ -112,5 +217,33 @@ def build_projector(settings: Projector, dim: int, seed: int) -> nn.Module:
         return nn.Sequential(nn.Linear(dim, dim, bias=False), nn.ReLU(), nn.Linear(dim, settings.dim, bias=False))
 
 
-def _mix(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def mix(seed: int, *numbers: int) -> int:
+    """A seed of 63 bits for each combination of a seed with numbers."""
+    return int(np.random.SeedSequence([seed, *numbers]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, without gradients, inside the block."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        module.train(was_training)
+
+
+@contextmanager
+def _buffers_kept(module: nn.Module) -> Iterator[None]:
+    """Undo what the block does to running statistics: they are to be updated once a step."""
+    kept = [buffer.clone() for buffer in module.buffers()]
+    yield
+    for buffer, value in zip(module.buffers(), kept, strict=True):
+        buffer.copy_(value)
+
+
+def _rows(draws: Draws, rows: Tensor, rank: int) -> Draws:
+    """Draws of some rows of a batch; the samples of added noise are another process's own."""
+    chosen = {field.name: getattr(draws, field.name)[rows] for field in fields(Draws) if field.name != "noise_seed"}
+    return replace(draws, **chosen, noise_seed=draws.noise_seed + rank)

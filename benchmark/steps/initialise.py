@@ -20,4 +20,9 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     del inputs, reporter
     encoder = build_encoder(step.context["encoder"], step.spec["seed"], step.context.get("weights"))
     save_weights(encoder, work / WEIGHTS)
-    return {"parameters": encoder.parameter_count(), "dim": encoder.dim, "window": encoder.window}
+    return {
+        "parameters": encoder.parameter_count(),
+        "dim": encoder.dim,
+        "window": encoder.window,
+        "provenance": dict(encoder.provenance),
+    }

@@ -12,7 +12,8 @@ from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.pcm import open_pcm, write_lines
 from benchmark.plan import Step
-from benchmark.sources import load_class
+from benchmark.scoring import check_metrics
+from benchmark.sources import dataset_at
 from benchmark.store import Artifact
 from tasks.base import SPLITS, Dataset, Task
 
@@ -28,12 +29,14 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     Raises
     ------
     UserError
-        If test clips cannot be scored and the spec does not allow that, or a split is empty.
+        If test clips cannot be scored and the spec does not allow that, a split is empty, or a metric that the task
+        is to be scored by does not fit it.
     """
     del reporter
     root = inputs["standin"].path if "standin" in inputs else step.context["root"]
-    dataset: Dataset = load_class(step.context["dataset"])(root)
+    dataset = dataset_at(step.context["dataset"], root)
     task = dataset.task(**step.spec["options"])
+    check_metrics(task, step.context["metrics"])
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     present = {clip.id for clip in pcm.clips}
     reasons = {problem.id: problem.reason for problem in pcm.problems}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,9 +23,9 @@ from benchmark.console import Reporter
 from benchmark.engine import workers
 from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, write_lines
 from benchmark.plan import Step
-from benchmark.sources import load_class
+from benchmark.sources import dataset_at
 from benchmark.store import Artifact
-from tasks.base import Clip, Dataset
+from tasks.base import Clip
 
 JOURNAL = "journal.jsonl"
 #: Decoded clips that wait for their turn to be written, per worker.
@@ -34,6 +35,7 @@ AHEAD = 4
 @dataclass(frozen=True)
 class _Outcome:
     pcm: bytes = b""
+    digest: str = ""
     remark: str = ""
     failure: str = ""
 
@@ -41,34 +43,29 @@ class _Outcome:
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
     """Leave `pcm.int16`, `clips.jsonl` and `problems.jsonl` in `work`."""
     root = inputs["standin"].path if "standin" in inputs else step.context["root"]
-    dataset: Dataset = load_class(step.context["dataset"])(root)
+    dataset = dataset_at(step.context["dataset"], root)
     clips = list(dataset.clips())
     journal, samples = work / JOURNAL, work / SAMPLES
     done = _resume(journal, samples)
     with (
         samples.open("ab") as sound,
         journal.open("a", encoding="utf-8") as notes,
-        reporter.progress(step.title, len(clips), "clips", len(done)) as advance,
+        reporter.progress(step.title, len(clips), "clips", done) as advance,
     ):
         start = samples.stat().st_size // 2
-        rest = clips[len(done) :]
-        for clip, outcome in zip(rest, _decode_all(dataset.root, rest, step.spec["sample_rate"]), strict=True):
+        rest = clips[done:]
+        for clip, outcome in zip(rest, decode_all(dataset.root, rest, step.spec["sample_rate"]), strict=True):
             sound.write(outcome.pcm)
             sound.flush()
             entry = _entry(clip, outcome, start, known=clip.path in dataset.KNOWN_BAD)
             notes.write(json.dumps(entry, ensure_ascii=False) + "\n")
             notes.flush()
-            done.append(entry)
             start += len(outcome.pcm) // 2
             advance(1)
-    found = [PcmClip(**entry["clip"]) for entry in done if entry["clip"]]
-    problems = [Problem(**entry["problem"]) for entry in done if entry["problem"]]
-    write_lines(work / CLIPS, found)
-    write_lines(work / PROBLEMS, problems)
-    journal.unlink()
+    found, problems = _settle(journal, work)
     _report(problems, reporter)
     return {
-        "clips": len(found),
+        "clips": found,
         "seconds": round(start / step.spec["sample_rate"], 1),
         "unusable": sum(not problem.used for problem in problems),
         "odd": sum(problem.used for problem in problems),
@@ -90,7 +87,7 @@ def _entry(clip: Clip, outcome: _Outcome, start: int, known: bool) -> dict[str, 
                 recording=clip.recording,
                 start=start,
                 samples=len(outcome.pcm) // 2,
-                digest=hashlib.blake2b(outcome.pcm, digest_size=16).hexdigest(),
+                digest=outcome.digest,
             )
         ),
         "problem": asdict(Problem(clip.id, clip.path, problem, used=not outcome.failure, known=known))
@@ -99,41 +96,59 @@ def _entry(clip: Clip, outcome: _Outcome, start: int, known: bool) -> dict[str, 
     }
 
 
-def _resume(journal: Path, samples: Path) -> list[dict[str, Any]]:
-    """Entries that an interrupted attempt finished; cuts off what it had only half written."""
+def _resume(journal: Path, samples: Path) -> int:
+    """Number of clips that an interrupted attempt finished; cuts off what it had only half written."""
     samples.touch()
+    journal.touch()
     size = samples.stat().st_size
-    entries: list[dict[str, Any]] = []
-    end = 0
-    if journal.exists():
-        for line in journal.read_bytes().split(b"\n"):
+    done = whole = end = 0
+    with journal.open("rb") as lines:
+        for line in lines:
             try:
-                entry = json.loads(line)
+                entry = json.loads(line) if line.endswith(b"\n") else None
             except ValueError:
+                break
+            if entry is None:
                 break
             after = 2 * (entry["clip"]["start"] + entry["clip"]["samples"]) if entry["clip"] else end
             if after > size:
                 break
-            entries.append(entry)
-            end = after
-    with samples.open("r+b") as file:
-        file.truncate(end)
-    journal.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries), encoding="utf-8")
-    return entries
+            done, whole, end = done + 1, whole + len(line), after
+    os.truncate(journal, whole)
+    os.truncate(samples, end)
+    return done
 
 
-def _decode_all(root: Path, clips: Sequence[Clip], sample_rate: int) -> Iterator[_Outcome]:
-    """Outcome of every clip, in order, with a bounded number decoded ahead."""
+def _settle(journal: Path, work: Path) -> tuple[int, list[Problem]]:
+    """Turn the journal into the artifact's two lists, line by line; the number of clips found, and the problems."""
+    found = 0
+    problems = []
+    with journal.open(encoding="utf-8") as lines, (work / CLIPS).open("w", encoding="utf-8") as clips:
+        for line in lines:
+            entry = json.loads(line)
+            if entry["clip"]:
+                clips.write(json.dumps(entry["clip"], ensure_ascii=False) + "\n")
+                found += 1
+            if entry["problem"]:
+                problems.append(Problem(**entry["problem"]))
+    write_lines(work / PROBLEMS, problems)
+    journal.unlink()
+    return found, problems
+
+
+def decode_all(root: Path, clips: Sequence[Clip], sample_rate: int, size: int | None = None) -> Iterator[_Outcome]:
+    """Outcome of every clip, in order, with a bounded number decoded ahead, by `size` processes or one a core."""
     jobs = iter(clips)
-    pool = _pool(workers())
+    size = size or workers()
+    pool = _pool(size)
     pending: deque[tuple[Clip, Future[_Outcome]]] = deque()
     try:
         while True:
-            while len(pending) < AHEAD * workers() and (clip := next(jobs, None)) is not None:
+            while len(pending) < AHEAD * size and (clip := next(jobs, None)) is not None:
                 try:
                     pending.append((clip, pool.submit(_decode_one, root, clip, sample_rate)))
                 except BrokenProcessPool:
-                    pool = _pool(workers())
+                    pool = _pool(size)
                     pending.append((clip, pool.submit(_decode_one, root, clip, sample_rate)))
             if not pending:
                 return
@@ -164,7 +179,8 @@ def _decode_one(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
         decoded = decode(root / clip.path, sample_rate, clip.seconds)
     except Undecodable as error:
         return _Outcome(failure=str(error))
-    return _Outcome(pcm=decoded.pcm.tobytes(), remark=decoded.remark)
+    pcm = decoded.pcm.tobytes()
+    return _Outcome(pcm, hashlib.blake2b(pcm, digest_size=16).hexdigest(), decoded.remark)
 
 
 def _report(problems: Sequence[Problem], reporter: Reporter, shown: int = 20) -> None:

@@ -2,77 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from benchmark.console import Reporter
-from benchmark.embeddings import Embeddings, open_embeddings
+from benchmark.embeddings import open_embeddings
 from benchmark.encoding import device
 from benchmark.environment import measured, versions
+from benchmark.errors import UserError
 from benchmark.pcm import PcmClip, read_lines
-from benchmark.plan import Step
-from benchmark.records import PREDICTIONS, RECORD, Overlap, ScoreRecord, StepCost, step_costs
-from benchmark.scoring import score
+from benchmark.plan import END_TO_END, Step
+from benchmark.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
+from benchmark.scoring import check_metrics, score
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, TEST_CLIPS, read_labels
 from benchmark.store import Artifact, digest_of, lineage
-from probes.training import Examples, ProbeSettings, TrainedProbe, train_probe
-from probes.windows import clip_means, per_window, take_clips
+from probes.probing import LabelledClips, Probed, ProbeTask, head_predictions, run_protocol
+from probes.protocol import Protocol
+from probes.subsets import label_subset
+from probes.windows import Windows
 from tasks.base import Split, Task
+from tasks.metrics import METRICS, macro, split_name
 
 #: What pretraining listed of its corpus, in its artifact.
 CORPUS = "corpus.jsonl"
+#: The linear head of a supervised training, beside its encoder's weights.
+HEAD = "head.safetensors"
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
-    """Leave `record.json` and `predictions.npz` in `work`."""
+    """Leave `record.json` and `predictions.npz` in `work`.
+
+    Raises
+    ------
+    UserError
+        If the protocol does not fit the task or the encoders, or a metric does not fit the task.
+    """
     reporter.say(step.title)
     task = read_labels(inputs["labels"] / LABELS)
+    check_metrics(task, step.spec["metrics"])
     with measured() as cost:
-        probe, predictions = _predict(step, task, open_embeddings(inputs["embeddings"].path))
-        scores, unscored = score(task, predictions, step.spec["metrics"])
+        try:
+            probed, dim = _predict(step, task, inputs)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        scored = [score(task, predictions, step.spec["metrics"]) for predictions in probed.predictions]
     is_test = task.splits == "test"
     labels = task.labels[is_test]
     clip_ids = np.array(task.clip_ids)[is_test]
-    np.savez_compressed(
-        work / PREDICTIONS,
-        clip_ids=clip_ids,
-        label_names=np.array(task.label_names),
-        predictions=predictions,
-        labels=labels,
-        groups=task.groups[is_test],
-    )
-    weights = inputs["weights"].manifest
+    arrays = {
+        "clip_ids": clip_ids,
+        "label_names": np.array(task.label_names),
+        "predictions": probed.predictions[0],
+        "labels": labels,
+        "groups": task.groups[is_test],
+    }
+    if len(probed.predictions) > 1:
+        arrays["repeats"] = probed.predictions
+    np.savez_compressed(work / PREDICTIONS, allow_pickle=False, **arrays)
+    weights = _all(inputs, "weights")
+    trained = [one.manifest["facts"] for one in weights if one.manifest["kind"] != "initialise"]
     coverage = inputs["labels"].manifest["facts"]
     behind = lineage(inputs)
+    scores = _averaged([found for found, _ in scored])
     record = ScoreRecord(
         **step.spec["run"],
         data="stand-in" if any(entry["kind"] == "standin" for entry in behind.values()) else "real",
         metrics=scores,
-        unscored_labels=unscored,
+        unscored_labels=scored[0][1],
         n_expected=coverage["expected"],
         n_scored=coverage["usable"],
         test_clips_lost=coverage["test_clips_lost"],
         fingerprint=digest_of([clip_ids.tolist(), labels.tolist(), list(task.label_names)]),
-        overlap=_overlap(inputs["weights"].path / CORPUS, inputs["labels"].path / TEST_CLIPS),
-        selection={
-            "epochs": len(probe.valid_losses),
-            "best_epoch": probe.best_epoch + 1,
-            "valid_loss": probe.valid_losses[probe.best_epoch],
-        },
-        pretraining=weights["facts"] if weights["kind"] == "pretrain" else None,
+        overlap=_overlap([one.path / CORPUS for one in weights], inputs["labels"].path / TEST_CLIPS),
+        selection=probed.selection,
+        pretraining=(trained[0] if len(weights) == 1 else {"encoders": trained}) if trained else None,
         spec={
             "probe": step.spec,
             "lineage": {key: {"kind": entry["kind"], "spec": entry["spec"]} for key, entry in behind.items()},
         },
-        weights_sha256=weights["files"][WEIGHTS]["sha256"],
-        parameters=weights["facts"]["parameters"],
-        dim=weights["facts"]["dim"],
+        weights_sha256="+".join(one.manifest["files"][WEIGHTS]["sha256"] for one in weights),
+        parameters=sum(one.manifest["facts"]["parameters"] for one in weights),
+        dim=dim,
         steps=[*step_costs(behind), StepCost(kind=step.kind, key=step.key, **cost)],
         versions=versions(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -81,32 +98,83 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     return {name: found.value for name, found in scores.items()}
 
 
-def _predict(step: Step, task: Task, embeddings: Embeddings) -> tuple[TrainedProbe, NDArray[np.float32]]:
-    """Train on the training clips, select on the validation clips, and predict the test clips [clips, labels]."""
+def _predict(step: Step, task: Task, inputs: Mapping[str, Artifact]) -> tuple[Probed, int]:
+    """Train on the training clips, select on the validation clips, predict the test clips; and the features' size."""
+    layer = step.spec.get("layer")
+    heard = _all(inputs, "embeddings")
+    tested = _all(inputs, "deformed") or heard
+
+    def windows(artifacts: Sequence[Artifact], clips: NDArray[np.integer]) -> tuple[Windows, ...]:
+        return tuple(_windows(artifact, layer, [task.clip_ids[clip] for clip in clips]) for artifact in artifacts)
+
+    def split(name: Split) -> NDArray[np.int64]:
+        return np.flatnonzero(task.splits == name)
+
+    test = windows(tested, split("test"))
+    dim = sum(one.rows.shape[1] for one in test)
+    if step.spec["protocol"] == END_TO_END:
+        head = load_file(inputs["weights"].path / HEAD)
+        predictions = head_predictions(head["weight"], head["bias"], test[0], task.kind)
+        return Probed(predictions[None], {"by": None, "decision": "mean_probability"}), dim
+    train = split("train")
+    if step.spec.get("labels", 1) != 1:
+        train = train[label_subset(task.labels[train], task.kind, step.spec["labels"], step.spec["seed"])]
+    probed = run_protocol(
+        Protocol.of(step.spec["protocol"]),
+        LabelledClips(windows(heard, train), task.labels[train]),
+        LabelledClips(windows(heard, split("valid")), task.labels[split("valid")]),
+        test,
+        _probe_task(task, step.spec["metrics"][0]),
+        step.spec["seed"],
+        str(device()),
+    )
+    return Probed(probed.predictions, {"train_clips": len(train), **probed.selection}), dim
+
+
+def _all(inputs: Mapping[str, Artifact], name: str) -> list[Artifact]:
+    """The artifacts `name`, `name.1`, `name.2`... of the encoders that are probed together."""
+    names = [name, *(f"{name}.{number}" for number in range(1, len(inputs)))]
+    return [inputs[one] for one in names if one in inputs]
+
+
+def _windows(artifact: Artifact, layer: str | None, clip_ids: Sequence[str]) -> Windows:
+    embeddings = open_embeddings(artifact.path, layer)
     position = {clip_id: row for row, clip_id in enumerate(embeddings.clip_ids)}
-    rows_of = np.array([position[clip_id] for clip_id in task.clip_ids])
-    protocol = dict(step.spec["protocol"])
-    by_clip = protocol.pop("examples") == "clip_mean"
-    settings = ProbeSettings(**{**protocol, "hidden": tuple(protocol["hidden"])})
-
-    def split(name: Split) -> tuple[Examples, NDArray[np.int64]]:
-        chosen = np.flatnonzero(task.splits == name)
-        rows, first = take_clips(embeddings.rows, embeddings.first, rows_of[chosen])
-        if by_clip:
-            return Examples(clip_means(rows, first), task.labels[chosen]), np.arange(len(chosen) + 1)
-        return Examples(rows, per_window(task.labels[chosen], first)), first
-
-    (train, _), (valid, _), (test, first) = split("train"), split("valid"), split("test")
-    outputs = len(task.label_names)
-    probe = train_probe(train, valid, task.kind, outputs, settings, step.spec["seed"], str(device()))
-    return probe, clip_means(probe.predict(test.features), first)
+    missing = [clip_id for clip_id in clip_ids if clip_id not in position]
+    if missing:
+        raise UserError(f"{artifact.path}: has no embeddings of {len(missing)} clips of the task, such as {missing[0]}")
+    everything = Windows(embeddings.rows, embeddings.first, embeddings.seconds)
+    return everything.take(np.array([position[clip_id] for clip_id in clip_ids]))
 
 
-def _overlap(corpus: Path, test_clips: Path) -> Overlap:
+def _probe_task(task: Task, name: str) -> ProbeTask:
+    base, part = split_name(name)
+    metric = METRICS[base]
+    chosen = np.array([part in ("", other) for other in metric.parts(task.label_names)])
+
+    def value(labels: NDArray[Any], predictions: NDArray[np.float32]) -> float:
+        return float(macro(metric(labels, predictions)[chosen]))
+
+    return ProbeTask(task.kind, len(task.label_names), name, value)
+
+
+def _averaged(repeats: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
+    """Mean of the repeats' scores, and of their intervals' bounds, which are no narrower than the mean's own."""
+    if len(repeats) == 1:
+        return dict(repeats[0])
+    found = {}
+    for name, first in repeats[0].items():
+        own = [repeat[name] for repeat in repeats]
+        names = [label for label in first.per_label if all(label in one.per_label for one in own)]
+        means = {field: float(np.mean([getattr(one, field) for one in own])) for field in ("value", "lower", "upper")}
+        per_label = {label: float(np.mean([one.per_label[label] for one in own])) for label in names}
+        found[name] = first.model_copy(update={**means, "per_label": per_label, "n_labels": len(names)})
+    return found
+
+
+def _overlap(corpora: Sequence[Path], test_clips: Path) -> Overlap:
     """Compare by content of the decoded audio, and by names of recordings and artists."""
-    if not corpus.exists():
-        return Overlap(clips=0, recordings=0, artists=0)
-    seen = [PcmClip(**row) for row in read_lines(corpus)]
+    seen = [PcmClip(**row) for corpus in corpora if corpus.exists() for row in read_lines(corpus)]
     tested = [PcmClip(**row) for row in read_lines(test_clips)]
     counts = {}
     for name, field in (("clips", "digest"), ("recordings", "recording"), ("artists", "artist")):

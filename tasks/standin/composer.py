@@ -1,4 +1,4 @@
-"""Who plays what: styles, and the artists, albums and songs that are drawn from them.
+"""Who plays what: the artists, albums and songs that are drawn from the styles.
 
 What a song is about (style, instruments, drums, tempo, energy) is drawn for the artist and the song. What an album
 adds (room, equaliser, noise, level) tells nothing of that: it is the recording chain, and misleads whoever listens
@@ -7,13 +7,15 @@ to it instead of to the music.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
-Kind = Literal["artist", "album", "song", "bar", "clip", "annotator", "layout", "ride"]
+from tasks.standin.styles import STYLES
+
+Kind = Literal["artist", "album", "song", "bar", "clip", "annotator", "layout", "ride", "balance"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -21,92 +23,6 @@ def generator(seed: int, kind: Kind, *index: int) -> np.random.Generator:
     """Return the generator that draws one item and nothing else."""
     return np.random.Generator(np.random.PCG64([seed, _KINDS.index(kind), *index]))
 
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """What the songs of a genre have in common.
-
-    Attributes
-    ----------
-    tempo
-        Range of the tempo [beats/min].
-    palette
-        Instrument -> weight with which it is drawn.
-    energy
-        Range of a song's energy, within 0 to 1.
-    groove
-        Key of `score.GROOVES`.
-    drums
-        Probability that a song has drums.
-    bass
-        Instrument of the bass line; ``None`` for none.
-    major
-        Probability of a major key.
-    players
-        Range of the number of instruments, both ends included, bass and drums not counted.
-    swing
-        Delay of every second eighth note [eighths].
-    """
-
-    tempo: tuple[float, float]
-    palette: Mapping[str, float]
-    energy: tuple[float, float]
-    groove: str = "rock"
-    drums: float = 0.0
-    bass: str | None = None
-    major: float = 0.5
-    players: tuple[int, int] = (2, 3)
-    swing: float = 0.0
-
-
-STYLES: Mapping[str, Style] = {
-    "classical": Style(
-        (55, 125), {"strings": 3, "violin": 2, "cello": 2, "piano": 2.5, "flute": 1, "harp": 0.7}, (0.1, 0.7),
-        players=(1, 3), major=0.6,
-    ),
-    "baroque": Style(
-        (70, 140), {"harpsichord": 4, "violin": 1.5, "cello": 1, "flute": 1.5, "guitar": 0.7}, (0.2, 0.7),
-        players=(1, 2), major=0.6,
-    ),
-    "opera": Style(
-        (55, 110), {"female voice": 3, "male voice": 1.5, "strings": 3, "choir": 0.8, "flute": 0.4}, (0.3, 0.9),
-    ),
-    "choral": Style(
-        (50, 90), {"choir": 5, "organ": 1.2, "female voice": 0.8, "male voice": 0.8}, (0.1, 0.5), players=(1, 2),
-    ),
-    "indian": Style(
-        (65, 130), {"sitar": 4, "flute": 1, "female voice": 0.8, "male voice": 0.4}, (0.2, 0.8),
-        groove="tabla", drums=0.6, players=(1, 2), major=0.3,
-    ),
-    "ambient": Style(
-        (50, 90), {"synth": 4, "flute": 1.2, "choir": 0.8, "piano": 1, "harp": 1.2}, (0.05, 0.45),
-        groove="sparse", drums=0.2, players=(1, 3),
-    ),
-    "techno": Style(
-        (122, 150), {"saw lead": 3, "synth": 3, "organ": 0.4}, (0.5, 1.0),
-        groove="four on the floor", drums=1.0, bass="synth bass", players=(1, 2), major=0.3,
-    ),
-    "disco": Style(
-        (108, 130), {"synth": 1.5, "strings": 1.2, "guitar": 1.2, "female voice": 1.5, "male voice": 0.6},
-        (0.5, 0.9), groove="disco", drums=1.0, bass="bass", major=0.6,
-    ),
-    "pop": Style(
-        (85, 130), {"guitar": 1.5, "piano": 1.5, "synth": 1, "female voice": 2, "male voice": 1.5}, (0.3, 0.8),
-        groove="pop", drums=0.85, bass="bass", major=0.7,
-    ),
-    "rock": Style(
-        (95, 150), {"distorted guitar": 2, "guitar": 2.5, "male voice": 1.8, "female voice": 0.6, "organ": 0.8},
-        (0.5, 0.95), groove="rock", drums=1.0, bass="bass",
-    ),
-    "metal": Style(
-        (110, 180), {"distorted guitar": 6, "male voice": 1.2, "saw lead": 0.4}, (0.75, 1.0),
-        groove="metal", drums=1.0, bass="bass", major=0.1, players=(1, 2),
-    ),
-    "country": Style(
-        (85, 135), {"guitar": 4, "violin": 1.5, "male voice": 1.5, "female voice": 0.8, "piano": 0.5}, (0.3, 0.7),
-        groove="train", drums=0.7, bass="bass", major=0.85, swing=0.25,
-    ),
-}  # fmt: skip
 
 #: Spread of the artist's taste around the genre's, and how often it reaches into another genre.
 PALETTE_FACTOR = (0.3, 1.7)
@@ -117,7 +33,9 @@ ARTIST_BRIGHTNESS_SD = 0.6
 DRUM_LEVEL = (0.5, 1.3)
 
 #: The recording chain: slope of the spectrum [dB/octave], noise floor [log10 of its share], room, level [dB].
+#: A mild slope is for stand-ins with too few clips to learn to look past a steep one.
 ALBUM_TILT_SD = 2.5
+MILD_TILT_SD = 1.0
 ALBUM_NOISE = (-4.2, -2.2)
 ALBUM_ROOM = (0.0, 0.35)
 ALBUM_LEVEL_DB = (-18.0, -1.0)
@@ -133,6 +51,11 @@ _PROGRESSIONS: Mapping[bool, tuple[tuple[int, int, int, int], ...]] = {
     True: ((0, 3, 4, 0), (0, 5, 3, 4), (0, 4, 5, 3), (0, 1, 4, 0), (0, 3, 0, 4), (5, 3, 0, 4)),
     False: ((0, 3, 4, 0), (0, 5, 2, 6), (0, 6, 5, 6), (0, 3, 6, 2), (0, 2, 3, 5), (0, 5, 3, 4)),
 }
+
+
+def seed_of(seed: int, dataset: str) -> int:
+    """Return the seed of one stand-in's music, so that no two of them play the same songs."""
+    return int(np.random.SeedSequence([seed, *dataset.encode()]).generate_state(1, np.uint64)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +150,12 @@ class Song:
         return 0.5 * self.major + 0.45 * self.brightness + 0.35 * (self.tempo - 50) / 130
 
 
-def artist(seed: int, index: int, genre: str) -> Artist:
-    """Invent the artist number `index`, who plays `genre` (a key of `STYLES`)."""
+def artist(seed: int, index: int, genre: str, neighbours: Sequence[str] = ()) -> Artist:
+    """Invent the artist number `index`, who plays `genre` and may reach into one of its `neighbours` (`STYLES`)."""
     rng = generator(seed, "artist", index)
     palette = {name: weight * rng.uniform(*PALETTE_FACTOR) for name, weight in STYLES[genre].palette.items()}
-    if rng.random() < CROSSOVER_PROBABILITY:
-        other = STYLES[str(rng.choice(list(STYLES)))].palette
+    if rng.random() < CROSSOVER_PROBABILITY and neighbours:
+        other = STYLES[str(rng.choice(list(neighbours)))].palette
         for name, weight in other.items():
             palette[name] = palette.get(name, 0.0) + CROSSOVER_WEIGHT * weight
     return Artist(
@@ -244,24 +167,26 @@ def artist(seed: int, index: int, genre: str) -> Artist:
     )
 
 
-def album(seed: int, index: int) -> Album:
-    """Invent the recording chain of the album number `index`."""
+def album(seed: int, index: int, tilt_sd: float = MILD_TILT_SD) -> Album:
+    """Invent the recording chain of the album number `index`; its equaliser's slope has the deviation `tilt_sd`."""
     rng = generator(seed, "album", index)
     wet = rng.uniform(*ALBUM_ROOM)
     delays = np.sort(rng.uniform(0.012, 0.11, size=3))
     return Album(
-        tilt=rng.normal(0, ALBUM_TILT_SD),
+        tilt=rng.normal(0, tilt_sd),
         noise=10 ** rng.uniform(*ALBUM_NOISE),
         room=tuple((float(delay), wet * 0.75**tap) for tap, delay in enumerate(delays)),
         level=rng.uniform(*ALBUM_LEVEL_DB),
     )
 
 
-def song(seed: int, index: int, by: Artist, on: Album) -> Song:
-    """Compose the song number `index`."""
+def song(seed: int, index: int, by: Artist, on: Album, key: tuple[int, bool] | None = None) -> Song:
+    """Compose the song number `index`, in a `key` (pitch class, whether major) of its own or in that given."""
     rng = generator(seed, "song", index)
     style = STYLES[by.genre]
     major = bool(rng.random() < style.major)
+    if key is not None:
+        major = key[1]
     energy = rng.uniform(*style.energy)
     names = list(by.palette)
     weights = np.array([by.palette[name] for name in names])
@@ -271,12 +196,13 @@ def song(seed: int, index: int, by: Artist, on: Album) -> Song:
     progression = np.roll(options[rng.integers(len(options))], rng.integers(4))
     odd = bool(rng.random() < ODD_PROBABILITY)
     has_drums = bool(rng.random() < style.drums)
+    tonic = int(rng.integers(12))
     return Song(
         seed=seed,
         index=index,
         artist=by,
         album=on,
-        tonic=int(rng.integers(12)),
+        tonic=tonic if key is None else key[0],
         major=major,
         tempo=float(np.clip(rng.uniform(*style.tempo) + by.tempo_offset, 45, 190)),
         energy=energy,

@@ -92,6 +92,10 @@ TIMBRES: Mapping[str, Timbre] = {
     "choir": Timbre(
         slope=1.2, attack=0.16, release=0.25, vibrato=20, formants=(600, 1100, 2700), unison=3, breath=0.03
     ),
+    "trumpet": Timbre(slope=0.7, attack=0.03, release=0.06, vibrato=10, formants=(1200, 2200), scoop=30),
+    "saxophone": Timbre(
+        slope=0.9, attack=0.04, release=0.08, vibrato=22, formants=(600, 1400, 2600), breath=0.05, scoop=60
+    ),
     "bass": Timbre(slope=1.6, decay=0.7, partials=16),
     "synth bass": Timbre(slope=0.9, attack=0.003, even=0.3, partials=12),
 }

@@ -8,36 +8,29 @@ The three files that are empty in every genuine copy are there, and empty.
 from __future__ import annotations
 
 import csv
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle, repeat
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from tasks.base import SPLITS, Split
 from tasks.magnatagatune import ANNOTATIONS, CLIP_INFO, FOLDER_SPLIT, TOP_TAGS, MagnaTagATune
-from tasks.standin import composer, tagger
+from tasks.standin import composer, recording, tagger
 from tasks.standin.columns import TAG_COLUMNS
-from tasks.standin.renderer import render
 
 SAMPLE_RATE = 16000
 SECONDS = 6
-#: What libsndfile calls 32 kbit/s: it maps 0..1 onto 160..8 kbit/s at this sample rate.
-MP3_LEVEL = (160 - 32) / (160 - 8)
+#: libsndfile maps 0..1 onto 160..8 kbit/s at this sample rate; this is 32 kbit/s.
+ENCODING = recording.Encoding("MP3", SAMPLE_RATE, bitrate="CONSTANT", compression=(160 - 32) / (160 - 8))
 SONGS_PER_ALBUM = 2
 CLIPS_PER_SONG = 2
 #: From the start of one segment of a song to the start of the next [s].
 SEGMENT_STEP = 12
 #: Every fourth song has one more segment in the table of clips, without audio.
 SILENT_SEGMENT_EVERY = 4
-#: Most processes that render at a time.
-MOST_WORKERS = 8
 
 #: Genres that make music which the tags can tell apart.
 GENRES: tuple[str, ...] = (
@@ -84,9 +77,9 @@ def compose(seed: int) -> list[Segment]:
     for number, genre in enumerate(GENRES):
         artists = [next(names) for _ in range(_ARTISTS_PER_GENRE)]
         for place, (split, who) in enumerate(_ALBUMS[number % len(_ALBUMS)]):
-            artist = composer.artist(seed, number * _ARTISTS_PER_GENRE + who, genre)
+            artist = composer.artist(seed, number * _ARTISTS_PER_GENRE + who, genre, GENRES)
             index = number * len(_ALBUMS[0]) + place
-            album = composer.album(seed, index)
+            album = composer.album(seed, index, composer.ALBUM_TILT_SD)
             title, folder = next(names), next(folders[split])
             for track in range(SONGS_PER_ALBUM):
                 song = composer.song(seed, index * SONGS_PER_ALBUM + track, artist, album)
@@ -98,7 +91,7 @@ def compose(seed: int) -> list[Segment]:
 
 def pcm(segment: Segment) -> NDArray[np.int16]:
     """Return the samples of one segment, shape [96 000]; no other segment is needed for it."""
-    return render(segment.song, segment.start, SECONDS, SAMPLE_RATE)
+    return recording.pcm(_recording(segment))
 
 
 def write(
@@ -126,37 +119,12 @@ def write(
         (root / folder).mkdir(parents=True, exist_ok=True)
     for path in MagnaTagATune.KNOWN_BAD:
         (root / path).touch()
-    audible = [segment for segment in segments if segment.path]
-    # A daemon, such as a worker of a Dask cluster, may not have children.
-    if multiprocessing.current_process().daemon:
-        workers = 1
-    workers = workers or min(os.cpu_count() or 1, MOST_WORKERS)
-    if workers == 1:
-        _count((_write_mp3(root, segment) for segment in audible), len(audible), progress)
-    else:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            _count(pool.map(_write_mp3, repeat(root), audible, chunksize=4), len(audible), progress)
+    recording.write_all(root, [_recording(segment) for segment in segments if segment.path], progress, workers)
     _write_tables(root, segments)
 
 
-def _count(written: Iterable[Path], total: int, progress: Callable[[int, int], None] | None) -> None:
-    for done, _ in enumerate(written, start=1):
-        if progress is not None:
-            progress(done, total)
-
-
-def _write_mp3(root: Path, segment: Segment) -> Path:
-    path = root / segment.path
-    soundfile.write(
-        path,
-        pcm(segment),
-        SAMPLE_RATE,
-        format="MP3",
-        subtype="MPEG_LAYER_III",
-        bitrate_mode="CONSTANT",
-        compression_level=MP3_LEVEL,
-    )
-    return path
+def _recording(segment: Segment) -> recording.Recording:
+    return recording.Recording(segment.path, segment.song, segment.start, SECONDS, ENCODING)
 
 
 def _names(rng: np.random.Generator) -> Iterator[str]:

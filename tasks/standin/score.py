@@ -23,6 +23,10 @@ GROOVES: Mapping[str, Mapping[str, str]] = {
     "train": {"kick": "x.......x.......", "snare": "x.xxx.xxx.xxx.xx"},
     "tabla": {"tabla": "x..x..x.x.xx..x.", "kick": "x.......x......."},
     "sparse": {"kick": "x...............", "hat": "....x.......x..."},
+    "shuffle": {"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
+    "boom bap": {"kick": "x.....x...x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
+    "ride": {"kick": "x...............", "hat": "x...x.x.x...x.x."},
+    "one drop": {"kick": "........x.......", "snare": "........x.......", "hat": "..x...x...x...x."},
 }
 HIT_LEVEL: Mapping[str, float] = {"kick": 1.0, "snare": 0.7, "hat": 0.3, "clap": 0.6, "tabla": 0.8}
 #: Probability that a song changes a step of its groove, other than of the kick.
@@ -32,7 +36,9 @@ MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
 MINOR_SCALE = (0, 2, 3, 5, 7, 8, 10)
 
 #: How an instrument that does not have the melody plays: one line, held chords, or (all others) broken or struck ones.
-SINGLE_LINE = frozenset({"violin", "cello", "flute", "sitar", "male voice", "female voice", "saw lead"})
+SINGLE_LINE = frozenset(
+    {"violin", "cello", "flute", "sitar", "male voice", "female voice", "saw lead", "trumpet", "saxophone"}
+)
 SUSTAINED = frozenset({"strings", "synth", "organ", "choir"})
 _FIGURES = ("x.x.x.x.x.x.x.x.", "x...x...x...x...", "x..x..x.x..x..x.", "x.......x.......")
 _BASS_FIGURES = ("x...x...x...x...", "x.......x.......", "x..x..x.x..x..x.", "..x...x...x...x.")

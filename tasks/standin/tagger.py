@@ -40,6 +40,8 @@ INSTRUMENT_TAGS: Mapping[str, tuple[str, ...]] = {
     "male voice": (*_VOICE, *_MALE),
     "female voice": (*_VOICE, *_FEMALE),
     "choir": (*_VOICE, "choir", "choral"),
+    "trumpet": ("trumpet", "horns"),
+    "saxophone": ("sax",),
     "bass": ("bass",),
     "synth bass": ("electronic", "bass"),
 }
@@ -58,6 +60,17 @@ GENRE_TAGS: Mapping[str, tuple[str, ...]] = {
     "rock": ("rock",),
     "metal": ("metal", "rock", "loud", "heavy metal"),
     "country": ("country",),
+    "blues": ("blues",),
+    "hip hop": ("hip hop", "rap"),
+    "jazz": ("jazz",),
+    "reggae": ("reggae",),
+    "folk": ("folk",),
+    "experimental": ("strange",),
+    "instrumental": ("instrumental",),
+    "soul": ("funk",),
+    "easy listening": ("mellow",),
+    "old-time": ("country", "old"),
+    "spoken": ("talking",),
 }
 
 

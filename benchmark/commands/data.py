@@ -1,0 +1,181 @@
+"""`bench data`: what of the datasets is there, and how to get, check and prepare the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.common import (
+    DataOption,
+    JsonOption,
+    RegistryOption,
+    StoreOption,
+    interruptible,
+    print_document,
+    store_folder,
+)
+
+app = typer.Typer(help="See, fetch, check and prepare datasets.", rich_markup_mode=None, no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="Dataset of the registry.", metavar="NAME")]
+
+
+@app.command()
+def status(
+    name: Annotated[
+        list[str] | None, typer.Argument(help="Datasets to look at.", show_default="all", metavar="[NAME]...")
+    ] = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what of each dataset is there, missing, broken or leaking, and what to do next.
+
+    Example: bench data status --data DIR
+    """
+    from benchmark.console import Reporter
+    from benchmark.data.status import as_document, statuses
+    from benchmark.data.status_text import as_text
+    from benchmark.registry import load_registry
+
+    entries = load_registry(registry or [])
+    names = name or list(entries.sections["datasets"])
+    reporter = Reporter()
+    with interruptible(reporter):
+        found, overlaps = statuses(entries, names, data, store_folder(store), reporter)
+    print_document(as_document(found, overlaps, data) if as_json else as_text(found, overlaps, data))
+
+
+@app.command()
+def prepare(
+    name: NameArgument,
+    sample_rate: Annotated[
+        list[int] | None,
+        typer.Option(help="Rate to decode to [Hz]; may be repeated.", show_default="22050", min=1000, metavar="HZ"),
+    ] = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decode a dataset into the store, as `bench run` would; interrupted, it goes on.
+
+    Example: bench data prepare magnatagatune --data DIR
+    """
+    from benchmark.console import Reporter
+    from benchmark.engine import Engine
+    from benchmark.planner import Planner
+    from benchmark.registry import load_registry
+    from benchmark.store import Store, storage_errors
+
+    reporter = Reporter()
+    place = Store(store_folder(store))
+    if data is None:
+        reporter.say("No --data given: using the STAND-IN, synthetic music")
+    rows = []
+    with interruptible(reporter), storage_errors(place.root):
+        planner = Planner(load_registry(registry or []), place, reporter, data)
+        for rate in sample_rate or [22_050]:
+            artifact = Engine(place, reporter).ensure(planner.prepare_step(name, rate))
+            rows.append(
+                {
+                    "dataset": name,
+                    "sample_rate": rate,
+                    "key": artifact.manifest["key"],
+                    "path": str(artifact.path),
+                    "bytes": artifact.bytes,
+                    **artifact.manifest["facts"],
+                }
+            )
+    lines = [
+        f"{row['path']}: {row['clips']:,} clips, {row['seconds'] / 3600:,.1f} h at {row['sample_rate']:,} Hz, "
+        f"{row['bytes'] / 1e9:,.2f} GB, {row['unusable']} unusable, {row['odd']} odd"
+        for row in rows
+    ]
+    print_document(rows if as_json else "\n".join(lines))
+
+
+@app.command()
+def verify(
+    name: NameArgument,
+    data: DataOption = None,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare files with the checksums that are published of them; exit 1 if something differs or is missing.
+
+    Example: bench data verify giantsteps --data DIR
+    """
+    from dataclasses import asdict
+
+    from benchmark.console import Reporter
+    from benchmark.data.places import dataset_in
+    from benchmark.data.verify import verify as call
+    from benchmark.errors import UserError
+    from benchmark.registry import load_registry
+
+    dataset = dataset_in(load_registry(registry or []).dataset(name), data)
+    if dataset is None:
+        raise UserError("there is nothing to verify without --data DIR or BENCH_DATA")
+    dataset.check()
+    reporter = Reporter()
+    with interruptible(reporter):
+        verdict = call(dataset, reporter)
+    lines = [f"{path}: {what}" for path, what in verdict.differing.items()]
+    lines += [f"{path}: missing" for path in verdict.missing]
+    lines.append(
+        f"{name}: {verdict.matching:,} files are as published, {len(verdict.differing):,} differ, "
+        f"{len(verdict.missing):,} are missing; of {verdict.unpublished:,} no checksum is published"
+    )
+    print_document({**asdict(verdict), "sound": verdict.sound} if as_json else "\n".join(lines))
+    if not verdict.sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def download(
+    name: Annotated[list[str], typer.Argument(help="Datasets to fetch.", metavar="NAME...")],
+    data: DataOption = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Fetch what a dataset's distributor offers; interrupted, it goes on.
+
+    Example: bench data download magnatagatune --data DIR
+    """
+    from benchmark.console import Reporter
+    from benchmark.data.download import download as call
+    from benchmark.data.places import dataset_in
+    from benchmark.errors import UserError
+    from benchmark.registry import load_registry
+
+    entries = load_registry(registry or [])
+    reporter = Reporter()
+    datasets = [dataset_in(entries.dataset(one), data) for one in name]
+    with interruptible(reporter):
+        for dataset in datasets:
+            if dataset is None:
+                raise UserError("name the folder to download into: --data DIR or BENCH_DATA")
+            call(dataset, reporter)
+
+
+@app.command()
+def standin(
+    name: NameArgument,
+    folder: Annotated[Path, typer.Argument(help="New or empty folder.", metavar="DIR")],
+    seed: Annotated[int, typer.Option(help="Of the music.", min=0)] = 0,
+    registry: RegistryOption = None,
+) -> None:
+    """Write the stand-in of a dataset, to look at and listen to.
+
+    Example: bench data standin magnatagatune /tmp/standin
+    """
+    from benchmark.console import Reporter
+    from benchmark.data.standin import write_standin
+    from benchmark.registry import load_registry
+
+    reporter = Reporter()
+    with interruptible(reporter):
+        write_standin(load_registry(registry or []).dataset(name), folder, seed, reporter)

@@ -1,0 +1,105 @@
+"""`bench check`, `bench resources` and `bench encode`: one encoder, without a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.common import JsonOption, RegistryOption, interruptible, print_document
+
+
+def check(
+    encoder: Annotated[str, typer.Argument(help="Encoder to check.", metavar="ENCODER")],
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether an encoder is fit to be compared; exit code 1 if it is not.
+
+    Example: bench check mfcc
+    """
+    from benchmark.console import Reporter
+    from benchmark.fitness import Fitness, fitness_table
+    from benchmark.planner import weights_file
+    from benchmark.registry import load_registry
+
+    named = load_registry(registry or []).encoder(encoder)
+    reporter = Reporter()
+    with interruptible(reporter):
+        rows = Fitness(named, weights_file(named) if named.entry.weights else None).run(reporter)
+    print_document([vars(row) for row in rows] if as_json else fitness_table(rows))
+    if any(row.outcome == "fail" for row in rows):
+        raise typer.Exit(1)
+
+
+def resources(
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help="Encoder to measure; may be repeated.", show_default="all of them", metavar="NAME"),
+    ] = None,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what encoders cost: parameters, multiply-adds, memory, and windows per second on this device.
+
+    Example: bench resources --encoder tune_plus --encoder sample_cnn
+    """
+    from benchmark.console import Reporter
+    from benchmark.registry import load_registry
+    from benchmark.resources import measure_all, resources_table
+
+    entries = load_registry(registry or [])
+    named = [entries.encoder(name) for name in encoder or entries.sections["encoders"]]
+    reporter = Reporter()
+    with interruptible(reporter):
+        rows = measure_all(named, reporter, strict=encoder is not None)
+    print_document([vars(row) for row in rows] if as_json else resources_table(rows))
+
+
+def encode(
+    files: Annotated[list[Path], typer.Argument(help="Audio files, of any format and length.", metavar="FILE...")],
+    encoder: Annotated[str, typer.Option(help="Encoder that maps them to embeddings.", metavar="NAME")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The npz file to write.", metavar="FILE")],
+    layer: Annotated[
+        str | None, typer.Option(help="Use the time-averaged output of this layer.", metavar="NAME")
+    ] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Embeddings in time: a row for each frame instead of each window.")
+    ] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of weights, such as a pretraining leaves in the store.", metavar="FILE")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of random weights, where there are no others.", min=0)] = 0,
+    registry: RegistryOption = None,
+) -> None:
+    """Write the embeddings of audio files: embeddings, clip, seconds and files of an npz.
+
+    Example: bench encode song.mp3 --encoder mfcc --output song.npz
+    """
+    from benchmark.console import Reporter
+    from benchmark.encode_files import check_layer, check_output, encode_files, open_files
+    from benchmark.encoding import build_encoder
+    from benchmark.errors import UserError
+    from benchmark.planner import weights_file
+    from benchmark.registry import load_registry
+
+    if timeline and layer is not None:
+        raise UserError("give either --layer or --timeline: only the representation is known in time")
+    check_output(output)
+    named = load_registry(registry or []).encoder(encoder)
+    if weights is None and named.entry.weights is not None:
+        weights = weights_file(named)
+    built = build_encoder(named, seed, weights)
+    check_layer(built, encoder, layer)
+    reporter = Reporter()
+    if weights is None and named.entry.learns:
+        reporter.say(
+            f"{encoder} is UNTRAINED: random weights of seed {seed}. `bench run --encoder {encoder} --task mtt` trains "
+            "it and leaves STORE/artifacts/pretrain/KEY/encoder.safetensors; give such a file as --weights"
+        )
+    with interruptible(reporter):
+        rows, dim = encode_files(
+            open_files(files, built, reporter), built, output, reporter, layer=layer, timeline=timeline
+        )
+    reporter.say(f"{output}: {rows:,} embeddings of size {dim}")

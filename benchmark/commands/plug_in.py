@@ -1,0 +1,82 @@
+"""`bench import` and `bench new`: encoders of your own, from published weights or from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.common import JsonOption, print_document
+
+new = typer.Typer(help="Write something of your own to start from.", rich_markup_mode=None)
+
+OwnRegistryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--registry",
+        help="Your own registry file, made or added to.",
+        show_default="./registry.yaml",
+        metavar="FILE",
+    ),
+]
+
+
+def import_weights(
+    file: Annotated[Path, typer.Argument(help="Weights: .safetensors, a PyTorch state dict or a Lightning .ckpt.")],
+    encoder: Annotated[str, typer.Option(help="Encoder whose architecture they are for.", metavar="NAME")],
+    name: Annotated[str, typer.Option("--as", help="Name of the new encoder.", metavar="NAME")],
+    registry: OwnRegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take published weights into a registry of your own, checked tensor by tensor.
+
+    Example: bench import clmr.ckpt --encoder sample_cnn --as clmr
+    """
+    from benchmark.published_weights import import_weights as call
+
+    own = registry or Path("registry.yaml")
+    filled, weights = call(file, encoder, name, own)
+    facts = {
+        "encoder": name,
+        "architecture": encoder,
+        "parameters": filled.parameter_count(),
+        "dim": filled.dim,
+        "weights": str(weights),
+        "registry": str(own),
+    }
+    elsewhere = "" if own == Path("registry.yaml") else f" --registry {own}"
+    print_document(
+        facts
+        if as_json
+        else f"{name}: {filled.parameter_count():,} parameters of {encoder} in {weights}, entry in {own}\n"
+        f"next: bench run --encoder {name} --task mtt{elsewhere}"
+    )
+
+
+@new.callback()
+def _new() -> None:
+    """Keep `encoder` a subcommand while it is the only one."""
+
+
+@new.command(name="encoder")
+def new_encoder(
+    name: Annotated[str, typer.Argument(help="Of the encoder and its module, e.g. my_encoder.")],
+    into: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Write a class that works, its test and its registry entry.
+
+    Example: bench new encoder my_encoder
+    """
+    from benchmark.scaffold import write_encoder
+
+    written = write_encoder(name, into, into / "registry.yaml")
+    if as_json:
+        print_document([str(file) for file in written])
+        return
+    there = "" if into == Path() else f"cd {into} && "
+    print_document(
+        "\n".join(f"wrote {file}" for file in written)
+        + f"\nnext: {there}python -m pytest test_{name}.py && bench run --encoder {name} --task mtt"
+    )

@@ -1,0 +1,251 @@
+"""Everything that can be said of the user's copy of a dataset without decoding it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from benchmark.audio import header_problem
+from benchmark.console import Reporter
+from benchmark.data.leaks import Leak, Overlap, leaks, members, overlap
+from benchmark.data.places import dataset_in, relative
+from benchmark.entries import DatasetEntry
+from benchmark.errors import USER_ERRORS
+from benchmark.pcm import PROBLEMS, read_lines
+from benchmark.registry import Named, Registry
+from benchmark.sources import fingerprint, load_class
+from benchmark.store import Store
+from tasks import DatasetError
+from tasks.base import Clip, Count, Dataset, Task
+
+
+@dataclass
+class Prepared:
+    """What an earlier preparation of these very files found.
+
+    Attributes
+    ----------
+    sample_rate
+        [Hz]
+    finished
+        When, ISO 8601.
+    clips
+        Clips that could be decoded.
+    problems
+        Path -> reason, for files that could not be used or are odd.
+    """
+
+    sample_rate: int
+    finished: str
+    clips: int
+    problems: dict[str, str]
+
+
+@dataclass
+class Status:
+    """What is known of one dataset.
+
+    Attributes
+    ----------
+    name
+        In the registry.
+    root
+        Where it is looked for; ``None`` without a data folder.
+    licence
+        As its distributor states it.
+    state
+        ``"complete"``, ``"incomplete"`` (clips are missing or unexpectedly broken), ``"not found"`` (its layout is
+        not there), ``"unreadable"`` (a table cannot be parsed) or ``"stand-in"`` (no data folder is given).
+    reason
+        Why it is not found or unreadable.
+    next
+        What to do next: a command, or a sentence.
+    clips
+        Clips that the tables name.
+    missing, broken, known_bad, unnamed
+        Paths of clips that are not there; path -> fault, of those whose header cannot be read though it should, and
+        of those that are known to be broken in every copy; audio files that no table names.
+    prepared
+        Earlier preparations of these files.
+    counts, leaks
+        See `Count` and `Leak`.
+    """
+
+    name: str
+    root: str | None
+    licence: str
+    state: str = "stand-in"
+    reason: str = ""
+    next: str = ""
+    clips: int = 0
+    missing: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    known_bad: dict[str, str] = field(default_factory=dict)
+    unnamed: list[str] = field(default_factory=list)
+    prepared: list[Prepared] = field(default_factory=list)
+    counts: list[Count] = field(default_factory=list)
+    leaks: list[Leak] = field(default_factory=list)
+
+
+@dataclass
+class _Read:
+    """Tables of a dataset that could be parsed."""
+
+    clips: Mapping[str, Clip]
+    tasks: Mapping[str, Task]
+
+
+def statuses(
+    registry: Registry, names: Sequence[str], data: Path | None, store: Path, reporter: Reporter
+) -> tuple[list[Status], list[Overlap]]:
+    """Look at datasets, and at what their test clips share with the pretraining corpora among them.
+
+    Parameters
+    ----------
+    registry
+        Which datasets, tasks and corpora there are.
+    names
+        Datasets to look at.
+    data
+        The user's data folder.
+    store
+        Where earlier preparations are looked for; nothing is written to it.
+    reporter
+        Shows progress.
+    """
+    found, read = [], {}
+    for name in names:
+        named = registry.dataset(name)
+        status, tables = _status(registry, named, data, store, reporter)
+        found.append(status)
+        if tables is not None:
+            read[name] = tables
+    return found, list(_overlaps(registry, read))
+
+
+def _status(
+    registry: Registry, named: Named[DatasetEntry], data: Path | None, store: Path, reporter: Reporter
+) -> tuple[Status, _Read | None]:
+    status = Status(named.name, None, "")
+    try:
+        status.licence = load_class(named).LICENCE
+        dataset = dataset_in(named, data)
+        if dataset is None:
+            return status, None
+        status.root = str(dataset.root)
+        try:
+            dataset.check()
+        except DatasetError as error:
+            status.state, status.reason = "not found", str(error)
+            status.next = _how_to_get(named.name, dataset)
+            return status, None
+        tables = _read(registry, named.name, dataset)
+        status.leaks = [leak for name, task in tables.tasks.items() for leak in leaks(name, task, _values(tables))]
+        status.counts = list(dataset.counts())
+        _look_at_files(status, dataset, _values(tables), reporter)
+        status.prepared = _prepared(named.name, dataset, store)
+    except USER_ERRORS as error:
+        status.state, status.reason = "unreadable", " ".join(str(error).split())
+        return status, None
+    whole = not status.missing and not status.broken
+    status.state = "complete" if whole else "incomplete"
+    status.next = f"bench data prepare {named.name} --data {dataset.root.parent}"
+    if status.missing:
+        status.next = _how_to_get(named.name, dataset)
+    return status, tables
+
+
+def _values(tables: _Read) -> list[Clip]:
+    return list(tables.clips.values())
+
+
+def _how_to_get(name: str, dataset: Dataset) -> str:
+    if dataset.REMOTES:
+        return f"bench data download {name} --data {dataset.root.parent}"
+    return f"{dataset.HOW_TO_GET}, into {dataset.root}"
+
+
+def _read(registry: Registry, name: str, dataset: Dataset) -> _Read:
+    clips = {clip.id: clip for clip in dataset.clips()}
+    tasks = {}
+    for task in registry.sections["tasks"]:
+        entry = registry.task(task).entry
+        if entry.dataset == name:
+            tasks[task] = dataset.task(**entry.options)
+    return _Read(clips, tasks)
+
+
+def _look_at_files(status: Status, dataset: Dataset, clips: Sequence[Clip], reporter: Reporter) -> None:
+    files = {relative(dataset, file) for file in dataset.audio_files()}
+    named = {clip.path for clip in clips}
+    status.clips = len(clips)
+    status.missing = [clip.path for clip in clips if clip.path not in files]
+    status.unnamed = sorted(files - named)
+    there = [clip.path for clip in clips if clip.path in files]
+    with reporter.progress(f"look at {dataset.NAME}", len(there), "files") as advance:
+        for path in there:
+            if path in dataset.KNOWN_BAD:
+                status.known_bad[path] = dataset.KNOWN_BAD[path]
+            elif problem := header_problem(dataset.root / path):
+                status.broken[path] = problem
+            advance(1)
+
+
+class _NotHashed(Exception):  # noqa: N818 (it is no programming error)
+    """The dataset's files have changed since a preparation hashed them, or were never hashed."""
+
+
+class _NoHashing(Reporter):
+    """Takes the place of a reporter where files may be looked up but must not be read."""
+
+    def progress(self, title: str, total: int, unit: str, done: int = 0) -> NoReturn:
+        """Refuse."""
+        del title, total, unit, done
+        raise _NotHashed
+
+
+def _prepared(name: str, dataset: Dataset, store: Path) -> list[Prepared]:
+    if not (store / "digests.json").is_file():
+        return []
+    try:
+        files = fingerprint(dataset, Store(store), _NoHashing())
+    except _NotHashed:
+        return []
+    found = []
+    for file in sorted((store / "artifacts" / "prepare").glob("*/manifest.json")):
+        try:
+            manifest: dict[str, Any] = json.loads(file.read_bytes())
+            if manifest["spec"].get("dataset") != name or manifest["spec"].get("files") != files:
+                continue
+            problems = {row["path"]: str(row["reason"]) for row in read_lines(file.parent / PROBLEMS)}
+            rate, clips, finished = manifest["spec"]["sample_rate"], manifest["facts"]["clips"], manifest["finished"]
+        except (OSError, ValueError, KeyError):
+            continue  # half deleted, or of another version
+        found.append(Prepared(int(rate), str(finished), int(clips), problems))
+    return sorted(found, key=lambda prepared: prepared.sample_rate)
+
+
+def _overlaps(registry: Registry, read: Mapping[str, _Read]) -> Iterator[Overlap]:
+    for corpus in registry.sections["corpora"]:
+        entry = registry.corpus(corpus).entry
+        if entry.dataset not in read:
+            continue
+        pretrained = [
+            clip for clip in read[entry.dataset].clips.values() if entry.splits is None or clip.split in entry.splits
+        ]
+        for dataset, tables in read.items():
+            for name, task in tables.tasks.items():
+                test = list(members(task, tables.clips, "test"))
+                yield overlap(name, test, corpus, pretrained, same_dataset=dataset == entry.dataset)
+
+
+def as_document(found: Sequence[Status], overlaps: Sequence[Overlap], data: Path | None) -> dict[str, Any]:
+    """All of it for `--json`."""
+    return {
+        "data": None if data is None else str(data),
+        "datasets": [asdict(status) for status in found],
+        "overlaps": [asdict(overlap) for overlap in overlaps],
+    }

@@ -1,0 +1,95 @@
+"""The status of datasets in words, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmark.data.leaks import Leak, Overlap
+from benchmark.data.status import Prepared, Status
+from benchmark.tables import aligned
+
+#: Files that are named before the rest is counted.
+NAMED = 5
+
+
+def as_text(found: Sequence[Status], overlaps: Sequence[Overlap], data: Path | None) -> str:
+    """A section for each dataset, and one for what test clips share with corpora."""
+    sections = [_section(status) for status in found]
+    if data is None:
+        sections.insert(
+            0,
+            "No data folder is given: runs use STAND-INS, synthetic music whose scores mean nothing outside this "
+            "program.\nFor your own data set BENCH_DATA=DIR or pass --data DIR; DIR has a subfolder for each dataset.",
+        )
+    shared = [overlap for overlap in overlaps if overlap.same_clips or overlap.same_recordings or overlap.same_artists]
+    if shared:
+        rows = [["  task", "corpus", "test clips", "in it", "recording in it", "artist in it"]]
+        rows += [
+            [
+                f"  {overlap.task}",
+                overlap.corpus,
+                *(f"{count:,}" for count in (overlap.clips, overlap.same_clips)),
+                *(f"{count:,}" for count in (overlap.same_recordings, overlap.same_artists)),
+            ]
+            for overlap in shared
+        ]
+        sections.append(f"Test clips that pretraining corpora share something with\n{aligned(rows)}")
+    return "\n\n".join(sections)
+
+
+def _section(status: Status) -> str:
+    lines = [f"{status.name}: {status.state}"]
+    if status.root:
+        lines.append(f"looked for in {status.root}")
+    if status.licence:
+        lines.append(f"licence: {status.licence}")
+    if status.reason:
+        lines.append(status.reason)
+    if status.state in ("complete", "incomplete"):
+        lines.append(f"{status.clips - len(status.missing):,} of {status.clips:,} clips are there")
+        lines += _some("missing", dict.fromkeys(status.missing, ""))
+        lines += _some("unexpectedly broken", status.broken)
+        lines += _some("broken in every copy", status.known_bad)
+        lines += _some("named by no table", dict.fromkeys(status.unnamed, ""))
+        lines += [line for prepared in status.prepared for line in _prepared(prepared)]
+        lines += [
+            f"{count.what}: {count.found:,}"
+            + ("" if count.found == count.published else f", but {count.published:,} are published")
+            + f" ({count.source})"
+            for count in status.counts
+        ]
+        lines += [_leak(leak) for leak in status.leaks if leak.groups_shared]
+        lines += _unknown_groups(status.leaks)
+    if status.next:
+        lines.append(f"next: {status.next}")
+    return "\n  ".join(lines)
+
+
+def _some(what: str, files: Mapping[str, str]) -> list[str]:
+    if not files:
+        return []
+    shown = [f"  {path}" + (f": {reason}" if reason else "") for path, reason in list(files.items())[:NAMED]]
+    more = [f"  and {len(files) - NAMED:,} more"] if len(files) > NAMED else []
+    return [f"{len(files):,} {what}:", *shown, *more]
+
+
+def _prepared(prepared: Prepared) -> list[str]:
+    rate = f"{prepared.sample_rate:,} Hz"
+    first = f"prepared at {rate} ({prepared.finished}): {prepared.clips:,} clips"
+    return [first, *_some(f"unusable or odd when decoded at {rate}", prepared.problems)]
+
+
+def _leak(leak: Leak) -> str:
+    return (
+        f"{leak.task}: {leak.groups_shared:,} of {leak.groups:,} {leak.split} {leak.group}s are in {leak.other} too, "
+        f"with {leak.clips_shared:,} of {leak.clips:,} {leak.split} clips"
+    )
+
+
+def _unknown_groups(leaks: Sequence[Leak]) -> list[str]:
+    return [
+        f"{leak.task}: the {leak.group} of {leak.clips_unknown:,} of {leak.clips:,} test clips is not known"
+        for leak in leaks
+        if leak.split == "test" and leak.other == "train" and leak.clips_unknown
+    ]

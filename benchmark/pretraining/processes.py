@@ -1,0 +1,180 @@
+"""Several processes that train one model together, a device each: on this machine, or on several nodes.
+
+One process of this program runs on every node; it starts a process for each device of its node, and they find one
+another as PyTorch's own launchers have it: ``MASTER_ADDR``, ``MASTER_PORT``, ``NNODES`` and ``NODE_RANK`` in the
+environment, none of which is needed on a single node.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.multiprocessing import get_context
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
+
+from benchmark.errors import USER_ERRORS, UserError
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process among those that train together.
+
+    Attributes
+    ----------
+    rank, world
+        Its number, and how many there are in all.
+    local_rank, local_world
+        The same on its node; the local rank is also the number of its device.
+    nodes
+        Number of nodes.
+    backend
+        What PyTorch sends tensors with: ``"nccl"`` between GPUs, ``"gloo"`` between CPUs.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+    nodes: int = 1
+    backend: str = "gloo"
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process trains."""
+        if torch.cuda.is_available() and (self.world == 1 or self.backend == "nccl"):
+            return torch.device("cuda", self.local_rank)
+        return torch.device("cpu")
+
+
+def devices_allowed(wanted: int | None) -> int:
+    """Devices to train on: those that are visible, or as many of them as are wanted.
+
+    Parameters
+    ----------
+    wanted
+        ``None`` for all GPUs that ``CUDA_VISIBLE_DEVICES`` leaves, or the CPU where there is none. On a machine
+        without a GPU, a number means processes.
+
+    Raises
+    ------
+    UserError
+        If more GPUs are wanted than there are.
+    """
+    visible = torch.cuda.device_count()
+    if wanted is None:
+        return max(visible, 1)
+    if visible and wanted > visible:
+        raise UserError(f"--devices {wanted}: there are {visible}; see CUDA_VISIBLE_DEVICES")
+    return wanted
+
+
+def nodes() -> int:
+    """Number of nodes that the environment speaks of."""
+    return int(os.environ.get("NNODES", "1"))
+
+
+def node_rank() -> int:
+    """Number of this node among them."""
+    return int(os.environ.get("NODE_RANK", "0"))
+
+
+def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, *arguments: Any) -> dict[str, Any]:
+    """Call ``function(place, *arguments)`` in a process for each device, and return what the first one returns.
+
+    With one device on one node the call happens in this process.
+
+    Parameters
+    ----------
+    function
+        A function of a module; it and its arguments must be picklable.
+    devices
+        Processes on this node.
+    batch
+        Examples a step, which are divided evenly among all processes.
+
+    Raises
+    ------
+    UserError
+        If a process raised one, or the batch cannot be divided.
+    """
+    world = devices * nodes()
+    if batch % world:
+        raise UserError(
+            f"a batch of {batch} cannot be divided among {world} devices; choose another --batch or --devices"
+        )
+    if world == 1:
+        return function(Place(), *arguments)
+    context = get_context("spawn")
+    results: Any = context.Queue()
+    environment = {
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR", "127.0.0.1"),
+        "MASTER_PORT": os.environ.get("MASTER_PORT") or str(_free_port()),
+        "WORLD_SIZE": str(world),
+        "NODE_RANK": str(node_rank()),
+    }
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    places = [Place(node_rank() * devices + local, world, local, devices, nodes(), backend) for local in range(devices)]
+    started = start_processes(
+        _work, (places, environment, results, function, arguments), devices, join=False, start_method="spawn"
+    )
+    return _outcome(started, results)
+
+
+def _outcome(started: Any, results: Any) -> dict[str, Any]:
+    failure: Exception | None = None
+    try:
+        while not started.join():
+            pass
+    except (ProcessExitedException, ProcessRaisedException) as error:
+        failure = error
+    finally:
+        for process in started.processes:
+            if process.is_alive():
+                process.terminate()
+    try:
+        kind, found = results.get(timeout=10)
+    except queue.Empty:
+        raise failure or RuntimeError("the processes ended without a result") from None
+    if kind == "error":
+        raise UserError(found) from None
+    if failure is not None:
+        raise failure
+    return dict(found)
+
+
+def _work(
+    local_rank: int, places: list[Place], environment: dict[str, str], results: Any, function: Any, arguments: Any
+) -> None:
+    place = places[local_rank]
+    os.environ.update(environment, RANK=str(place.rank), LOCAL_RANK=str(local_rank))
+    torch.set_num_threads(max(1, torch.get_num_threads() // place.local_world))
+    if place.backend == "nccl":
+        torch.cuda.set_device(local_rank)
+    try:
+        # Also the point where the processes of all nodes wait for one another.
+        torch.distributed.init_process_group(place.backend, rank=place.rank, world_size=place.world)
+        found = function(place, *arguments)
+    except USER_ERRORS as error:
+        results.put(("error", str(error)))
+        results.close()
+        results.join_thread()
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:  # the process that started this one says so
+        raise SystemExit(130) from None
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    if local_rank == 0:
+        results.put(("result", found))
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])

@@ -1,0 +1,239 @@
+"""An encoder trained end to end on the labels of a task, with a linear head: the baseline of contrastive training.
+
+Source: SampleCNN's supervised form (Lee et al. 2017; CLMR thesis, Table 2.4), dropout between representation and
+head included. Every visit to a clip trains on one random crop of it; a clip's prediction is the mean over its windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.encoding import BatchEncoder, cut_windows, to_waveform
+from benchmark.entries import SupervisedEntry
+from benchmark.pcm import Pcm, PcmClip
+from benchmark.pretraining.augmentation.chain import AugmentationChain
+from benchmark.pretraining.crops import Crops, CropSampler
+from benchmark.pretraining.gathering import mean_over_processes
+from benchmark.pretraining.module import TrainedModule, evaluating, mix
+from benchmark.pretraining.optimisation import build_optimiser
+from encoders.base import Encoder
+
+Kind = Literal["multilabel", "multiclass", "regression"]
+#: Validation clips whose windows are encoded at a time.
+CLIPS = 64
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the head is to say of clips.
+
+    Attributes
+    ----------
+    kind
+        Of the task.
+    outputs
+        Width of the head: labels, classes or columns.
+    train, valid : Tensor
+        Of the clips of each split: 0 and 1 [clips, labels], class indices [clips], or numbers [clips, columns] in
+        units of the training clips' standard deviation from their mean.
+    centre, scale : Tensor, shape [outputs]
+        That mean and standard deviation; 0 and 1 unless the task is a regression.
+    """
+
+    kind: Kind
+    outputs: int
+    train: Tensor
+    valid: Tensor
+    centre: Tensor
+    scale: Tensor
+
+
+def targets_of(kind: Kind, names: Sequence[str], train: NDArray[np.generic], valid: NDArray[np.generic]) -> Targets:
+    """Targets from labels [clips, L] as a task has them."""
+    outputs = len(names)
+    centre, scale = torch.zeros(outputs), torch.ones(outputs)
+    if kind == "multiclass":
+        indices = [torch.from_numpy(labels[:, 0].astype(np.int64)) for labels in (train, valid)]
+        return Targets(kind, outputs, indices[0], indices[1], centre, scale)
+    numbers = [torch.from_numpy(labels.astype(np.float32)) for labels in (train, valid)]
+    if kind == "regression":
+        centre, scale = numbers[0].mean(dim=0), numbers[0].std(dim=0, unbiased=False)
+        scale[scale == 0] = 1
+        numbers = [(values - centre) / scale for values in numbers]
+    return Targets(kind, outputs, numbers[0], numbers[1], centre, scale)
+
+
+def window_loss(kind: Kind, logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean loss of outputs [n, L]: binary or categorical cross entropy, or squared error."""
+    if kind == "multilabel":
+        return F.binary_cross_entropy_with_logits(logits, targets)
+    return F.cross_entropy(logits, targets) if kind == "multiclass" else F.mse_loss(logits, targets)
+
+
+def clip_loss(kind: Kind, logits: Sequence[Tensor], targets: Tensor) -> float:
+    """The same loss of clips' predictions: the means of what their windows [windows, L] predict."""
+    if kind == "multilabel":
+        means = torch.stack([clip.double().sigmoid().mean(dim=0) for clip in logits])
+        return float(F.binary_cross_entropy(means, targets.double()))
+    if kind == "multiclass":
+        means = torch.stack([clip.double().softmax(dim=1).mean(dim=0) for clip in logits])
+        return float(F.nll_loss(means.log().clamp(min=-100), targets))
+    return float(F.mse_loss(torch.stack([clip.double().mean(dim=0) for clip in logits]), targets.double()))
+
+
+class SupervisedModule(TrainedModule):
+    """An encoder with dropout and a linear head, selected on validation clips and on nothing else.
+
+    Parameters
+    ----------
+    encoder
+        Trained in place.
+    recipe
+        Every number of the training.
+    crops, sampler
+        The training clips, and the one crop of each clip that a step cuts.
+    targets
+        Labels, in the order of the training clips and of `valid`.
+    pcm, valid
+        Validation clips.
+    seed
+        Of augmentation, dropout and the head's initialisation.
+
+    Attributes
+    ----------
+    valid_losses
+        After every epoch.
+    best_epoch
+        The epoch with the lowest of them, counted from 0; its weights are kept.
+    stopped
+        Whether validation has ended the training.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        recipe: SupervisedEntry,
+        crops: Crops,
+        sampler: CropSampler,
+        targets: Targets,
+        pcm: Pcm,
+        valid: Sequence[PcmClip],
+        seed: int,
+    ) -> None:
+        super().__init__(encoder, crops, sampler, seed, ())
+        with torch.random.fork_rng():
+            torch.manual_seed(mix(seed, 0))
+            self.head = nn.Linear(encoder.dim, targets.outputs)
+        self.dropout = nn.Dropout(recipe.dropout)
+        self.valid_losses: list[float] = []
+        self.best_epoch = -1
+        self.stopped = False
+        self._best: dict[str, Tensor] = {}
+        self._recipe = recipe
+        self._targets = targets
+        self._pcm = pcm
+        self._valid = valid
+        self._chain = AugmentationChain(recipe.augmentation, encoder.sample_rate) if recipe.augmentation else None
+
+    def training_step(self, _batch: Any, _batch_index: int) -> None:
+        """Crops, loss, gradient and update of the step that the trainer is at; after an epoch, validation."""
+        if self.stopped:
+            self.trainer.should_stop = True
+            return
+        number = self.global_step
+        last = self._recipe.epochs * self.sampler.steps_per_epoch - 1
+        crops = self.crops.cut_step(self.sampler, number, last)[0]
+        targets = self._targets.train[self.sampler.step(number)[0]].to(crops.device, non_blocking=True)
+        self.reseed(number)
+        logits = self.head(self.dropout(self.encoder(self._inputs(crops, number)))).float()
+        loss = window_loss(self._targets.kind, logits, targets)
+        self.manual_backward(loss)
+        self.note(number, loss.detach().float()[None])
+        self.move()
+        if (number + 1) % self.sampler.steps_per_epoch == 0:
+            self._validate()
+
+    def _inputs(self, crops: Tensor, number: int) -> Tensor:
+        with torch.no_grad(), torch.autocast(crops.device.type, enabled=False):
+            waveform = to_waveform(crops)
+            if self._chain is not None:
+                seed = mix(self._seed, number, 0, self.global_rank)
+                waveform = self._chain(waveform, torch.Generator().manual_seed(seed))
+        return waveform.unsqueeze(1)
+
+    def _validate(self) -> None:
+        # The mean over processes, so that all of them stop together whatever rounding or batch norm does in each.
+        loss = torch.tensor(self.validation_loss(), dtype=torch.float32, device=self.device)
+        self.valid_losses.append(float(mean_over_processes(loss)))
+        epoch = len(self.valid_losses) - 1
+        if self.best_epoch < 0 or self.valid_losses[-1] < self.valid_losses[self.best_epoch]:
+            self.best_epoch = epoch
+            self._best = {key: value.detach().clone() for key, value in self.state_dict().items()}
+        self.stopped = epoch - self.best_epoch >= self._recipe.patience
+        if self.stopped:
+            self.trainer.should_stop = True
+
+    def validation_loss(self) -> float:
+        """Loss of the validation clips' predictions, in float32 on any device."""
+        logits: list[Tensor] = []
+        with evaluating(self), torch.autocast(self.device.type, enabled=False):
+            encode = BatchEncoder(self.encoder)
+            weight, bias = self.head.weight.float().cpu(), self.head.bias.float().cpu()
+            for first in range(0, len(self._valid), CLIPS):
+                clips = [
+                    cut_windows(self._pcm.waveform(clip), self.encoder) for clip in self._valid[first : first + CLIPS]
+                ]
+                features = _encode(encode, [window for clip in clips for window in clip])
+                outputs = F.linear(torch.from_numpy(features), weight, bias)
+                logits += outputs.split([len(clip) for clip in clips])
+        return clip_loss(self._targets.kind, logits, self._targets.valid)
+
+    def take_best(self) -> None:
+        """Go back to the weights of the best epoch, and let the head speak in the labels' own units."""
+        self.load_state_dict(self._best)
+        scale = self._targets.scale.to(self.head.weight.device)
+        with torch.no_grad():
+            self.head.weight.mul_(scale[:, None])
+            self.head.bias.mul_(scale).add_(self._targets.centre.to(scale.device))
+
+    def configure_optimizers(self) -> Any:
+        """The recipe's optimiser, without a schedule."""
+        recipe = self._recipe
+        return build_optimiser(recipe.optimiser, self.parameters(), recipe.learning_rate, recipe.weight_decay)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the course of validation, and the best weights, with the rest."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["valid_losses"] = list(self.valid_losses)
+        checkpoint["best_epoch"] = self.best_epoch
+        checkpoint["stopped"] = self.stopped
+        checkpoint["best"] = self._best
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on with them."""
+        super().on_load_checkpoint(checkpoint)
+        self.valid_losses = [float(loss) for loss in checkpoint["valid_losses"]]
+        self.best_epoch = int(checkpoint["best_epoch"])
+        self.stopped = bool(checkpoint["stopped"])
+        self._best = dict(checkpoint["best"])
+
+
+def _encode(encode: BatchEncoder, windows: list[NDArray[np.int16]]) -> NDArray[np.float32]:
+    """Representations [windows, dim]; windows of different lengths are encoded one by one."""
+    if len({len(window) for window in windows}) == 1:
+        return encode(windows)
+    return np.concatenate([encode([window]) for window in windows])
+
+
+def fraction_of(rows: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
+    """A random part of `rows`, at least one, in their order; a larger fraction of the same seed holds a smaller one."""
+    count = max(1, round(fraction * len(rows)))
+    return np.sort(np.random.default_rng([seed, 2]).permutation(rows)[:count])

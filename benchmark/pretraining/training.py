@@ -1,0 +1,284 @@
+"""The loop that contrastive and supervised training share: going on where it was stopped, watching, keeping."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
+from torch.utils.data import DataLoader, Dataset
+
+from benchmark.console import Advance, Reporter
+from benchmark.errors import UserError
+from benchmark.pretraining.measures import collapse
+from benchmark.pretraining.module import TrainedModule
+from benchmark.pretraining.processes import Place
+from encoders.base import Encoder
+from encoders.weights import save_weights
+
+CHECKPOINT = "last.ckpt"
+#: The state is saved when at least this long has passed [s], and this many times what saving took the last time.
+CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SHARE = 50
+#: Steps between looks at what the device has measured, each of which waits for it.
+LOOK_EVERY = 10
+#: Looks in a row that must show a collapse before training stops.
+PATIENCE = 5
+#: Seconds between lines that say how the training is doing.
+SAY_EVERY = 30.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training is to do and to leave.
+
+    Attributes
+    ----------
+    title
+        How it is called on the terminal.
+    steps, batch
+        Length, and clips a step.
+    work
+        Folder of the training state and of kept weights.
+    place
+        This process among those that train together.
+    precision
+        As Lightning calls it.
+    keep_epochs
+        Epochs after which the encoder's weights are kept.
+    probe, probe_every
+        Scores the encoder on validation clips, every so many epochs; ``None`` for never.
+    tensorboard
+        Folder for TensorBoard's event files; ``None`` for none.
+    """
+
+    title: str
+    steps: int
+    batch: int
+    work: Path
+    place: Place
+    precision: str
+    keep_epochs: Sequence[int] = ()
+    probe: Callable[[Encoder], float] | None = None
+    probe_every: int | None = None
+    tensorboard: Path | None = None
+
+
+@dataclass
+class Pace:
+    """How fast a training went: clips a second, and the share of the time that it waited for crops."""
+
+    clips: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def facts(self, module: TrainedModule) -> dict[str, float]:
+        """Rounded for reading; empty if nothing was trained in this attempt."""
+        passed = time.monotonic() - self.began
+        if not self.clips:
+            return {}
+        return {
+            "clips_per_second": round(self.clips / passed, 3),
+            "input_wait": round(min(module.crops.waited / passed, 1.0), 4),
+        }
+
+
+def kept_weights(epoch: int) -> str:
+    """Name of the file with the weights after an epoch."""
+    return f"epoch-{epoch:05}.safetensors"
+
+
+def fit(module: TrainedModule, plan: Plan, reporter: Reporter) -> dict[str, float]:
+    """Train until `plan.steps`, from the state in the work folder if there is one; returns the pace.
+
+    Raises
+    ------
+    UserError
+        If the loss is not finite, or the representation collapses.
+    """
+    resume = plan.work / CHECKPOINT
+    done = steps_done(resume)
+    pace = Pace()
+    with _quiet(), _progress(plan, done, reporter) as advance:
+        watch = _Watch(plan, advance, pace, reporter)
+        trainer = pl.Trainer(
+            **_devices(plan.place),
+            precision=plan.precision,  # type: ignore[arg-type]
+            max_steps=plan.steps,
+            max_epochs=-1,
+            callbacks=[watch],
+            enable_checkpointing=False,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        # The module cuts its own batches; the loader only counts steps.
+        counter: Any = DataLoader(cast("Dataset[int]", range(plan.steps)), batch_size=None)
+        try:
+            trainer.fit(module, counter, ckpt_path=resume if done else None, weights_only=True)
+        except SystemExit:  # how Lightning ends after Ctrl-C
+            raise KeyboardInterrupt from None
+        finally:
+            watch.close()
+    watch.look(module)
+    found = pace.facts(module)
+    save_state(trainer, resume)
+    return found
+
+
+def steps_done(checkpoint: Path) -> int:
+    """Optimiser steps behind a training state; 0 if there is none."""
+    if not checkpoint.exists():
+        return 0
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+
+
+def save_state(trainer: pl.Trainer, path: Path) -> None:
+    """Write the training state beside `path` first: a kill in the midst leaves the one before."""
+    part = path.with_suffix(".part")
+    trainer.save_checkpoint(part, weights_only=False)
+    if trainer.is_global_zero:
+        part.replace(path)
+
+
+def _devices(place: Place) -> dict[str, Any]:
+    """What Lightning is to train on: the one device, or the processes of a group."""
+    # Named, so that inside a job of a scheduler Lightning does not take that job's processes for its own.
+    environment = {"plugins": [LightningEnvironment()]}
+    if place.world == 1:
+        return {"accelerator": "auto", "devices": 1, **environment}
+    on_gpu = place.backend == "nccl"
+    return {
+        "accelerator": "gpu" if on_gpu else "cpu",
+        "devices": place.local_world,
+        "num_nodes": place.nodes,
+        "strategy": DDPStrategy(process_group_backend=place.backend, broadcast_buffers=False),
+        # PyTorch synchronises batch norm on GPUs only; on CPUs every process has statistics of its own.
+        "sync_batchnorm": on_gpu,
+        **environment,
+    }
+
+
+@contextmanager
+def _progress(plan: Plan, done: int, reporter: Reporter) -> Iterator[Advance]:
+    if plan.place.rank:
+        yield lambda _: None
+        return
+    with reporter.progress(plan.title, plan.steps * plan.batch, "clips", done * plan.batch) as advance:
+        yield advance
+
+
+class _Watch(Callback):
+    """After every step: progress; now and then: a look at the measures, weights to keep, a probe, the state."""
+
+    def __init__(self, plan: Plan, advance: Advance, pace: Pace, reporter: Reporter) -> None:
+        self._plan = plan
+        self._advance = advance
+        self._pace = pace
+        self._reporter = reporter
+        self._saved = self._said = time.monotonic()
+        self._cost = 0.0
+        self._collapsed = 0
+        self._board = _board(plan.tensorboard) if plan.tensorboard and plan.place.rank == 0 else None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._pace.began = time.monotonic()
+        cast(TrainedModule, pl_module).crops.waited = 0.0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        module = cast(TrainedModule, pl_module)
+        self._advance(self._plan.batch)
+        self._pace.clips += self._plan.batch
+        done = trainer.global_step
+        if done % module.sampler.steps_per_epoch == 0:
+            self._after_epoch(module, done // module.sampler.steps_per_epoch, done)
+        # A group of processes decides together whether to save, which costs a message: not after every step.
+        if self._plan.place.world > 1 and done % LOOK_EVERY:
+            return
+        passed = time.monotonic() - self._saved
+        due = trainer.strategy.broadcast(passed >= max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self._cost))
+        if due or done % LOOK_EVERY == 0:
+            self.look(module)
+        if due:
+            began = time.monotonic()
+            save_state(trainer, self._plan.work / CHECKPOINT)
+            self._saved = time.monotonic()
+            self._cost = self._saved - began
+
+    def _after_epoch(self, module: TrainedModule, epoch: int, done: int) -> None:
+        plan = self._plan
+        if epoch in plan.keep_epochs and plan.place.rank == 0:
+            save_weights(module.encoder, plan.work / kept_weights(epoch))
+        if plan.probe is not None and plan.probe_every and epoch % plan.probe_every == 0 and plan.place.rank == 0:
+            score = plan.probe(module.encoder)
+            module.scores[done - 1] = score
+            self._reporter.say(f"  epoch {epoch:,}: validation probe {score:.4f}")
+            if self._board is not None:
+                self._board.add_scalar("probe", score, done)
+
+    def look(self, module: TrainedModule) -> None:
+        """Stop a training that has lost its way, and say how it is doing."""
+        if module.latest is None:
+            return
+        values = dict(zip(module.curve.columns, module.latest.tolist(), strict=True))
+        done = module.global_step
+        if not math.isfinite(values["loss"]):
+            raise UserError(f"{self._plan.title}: the loss is {values['loss']} at step {done}; lower --learning-rate")
+        collapsed = collapse(values)
+        self._collapsed = self._collapsed + 1 if collapsed else 0
+        # An encoder may begin with all but one point and still find its way.
+        if self._collapsed == PATIENCE:
+            raise UserError(f"{self._plan.title}: step {done}: {collapsed}")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, done)
+        if self._plan.place.rank == 0 and time.monotonic() - self._said >= SAY_EVERY:
+            self._said = time.monotonic()
+            self._reporter.say(self._line(module, values, done))
+
+    def _line(self, module: TrainedModule, values: dict[str, float], done: int) -> str:
+        per_epoch = module.sampler.steps_per_epoch
+        pace = self._pace.facts(module)
+        measured = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+        return (
+            f"  epoch {done / per_epoch:,.2f} of {self._plan.steps / per_epoch:,.2f}: {measured}; "
+            f"{pace['clips_per_second']:.3g} clips/s, waiting for input {pace['input_wait']:.0%} of the time"
+        )
+
+    def close(self) -> None:
+        """Finish TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError("TensorBoard is not installed; `pip install tensorboard` or leave out --tensorboard") from None
+    return SummaryWriter(str(folder))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advertisements and remarks on worker counts from the terminal."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        yield
+    logger.setLevel(level)

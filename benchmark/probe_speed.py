@@ -1,0 +1,141 @@
+"""The sweep of the jukemir protocol beside training its probes one by one, on features as many as MagnaTagATune's."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.encoding import device
+from benchmark.registry import load_registry
+from probes.protocol import Protocol
+from probes.reference import train_alone
+from probes.sweep import Judge, train_sweep
+from probes.validation import stacked_metric
+
+#: Training and validation clips, features and tags of MagnaTagATune as jukemir, CLMR and TUNe split it.
+TRAIN, VALID, DIM, TAGS = 18_706, 1_825, 512, 50
+#: Steps at batch 64, and as many examples at other batches; a whole number of evaluations in each.
+STEPS = 64
+
+
+def measure(share: float = 1.0) -> dict[str, Any]:
+    """Time both in this process, with this process's threads, on this machine's device.
+
+    All probes of the sweep are trained for `STEPS` steps of 64 examples, scaled by `share`. Of the plain loop, one
+    probe of each batch and width is trained for as many steps and stands for all of its kind: time is the same for
+    every learning rate and decay. Both evaluate ROC-AUC on the validation clips every eight steps; the plain loop by
+    scikit-learn, as the released code of the protocol does.
+
+    Returns
+    -------
+    dict
+        ``ratio`` of the plain loop's seconds to the sweep's, also by width and batch; ``ratio_training`` of the same
+        without evaluations; the seconds of both; ``largest_difference`` between outputs of probes that both trained.
+    """
+    place = str(device())
+    entry = load_registry([]).protocol("jukemir").entry
+    protocol = Protocol.of(entry.model_dump(mode="json"))
+    members = protocol.members(DIM)
+    x, y, x_valid, y_valid = _features()
+    plain_judge, judge = _scikit_learn(y_valid), _ours(y_valid)
+    seconds = dict.fromkeys(("sweep", "plain", "sweep_training", "plain_training"), 0.0)
+    largest = 0.0
+    by_kind = []
+    kinds = sorted({(member.hidden, member.batch) for member in members})
+    for hidden, batch in kinds:
+        own = [member for member in members if (member.hidden, member.batch) == (hidden, batch)]
+        chosen = len(own) // 2
+        steps = max(8, round(STEPS * 64 / batch * share) // 8 * 8)
+        course = replace(protocol.course, max_epochs=None, max_steps=steps, patience=None, keep_best=False)
+        blind = replace(course, evaluate_every=steps + 1)
+        # Scaling the features is done once, however long the training: what a single step takes is taken off.
+        single = replace(blind, max_steps=1)
+        start = taken = (0.0, 0.0)
+        for settings, name in ((single, "warm"), (single, ""), (blind, "_training"), (course, "")):
+            before = time.perf_counter()
+            fitted = train_sweep(x, y, x_valid, judge, "multilabel", own, settings, 0, place)
+            between = time.perf_counter()
+            alone = train_alone(x, y, x_valid, plain_judge, "multilabel", own[chosen], settings, 0, place)
+            spent = (between - before, time.perf_counter() - between)
+            if settings is single:
+                start = spent
+                continue
+            taken = (spent[0] - start[0], (spent[1] - start[1]) * len(own))
+            seconds[f"sweep{name}"] += taken[0]
+            seconds[f"plain{name}"] += taken[1]
+            difference = np.abs(fitted[chosen].outputs(x_valid) - alone.outputs(x_valid)).max()
+            largest = max(largest, float(difference))
+        by_kind.append({"hidden": list(hidden), "batch": batch, "ratio": taken[1] / taken[0]})
+    return {
+        "ratio": seconds["plain"] / seconds["sweep"],
+        "ratio_training": seconds["plain_training"] / seconds["sweep_training"],
+        "by_kind": by_kind,
+        "seconds": seconds,
+        "largest_difference": largest,
+        "configurations": len(members),
+        "epochs": STEPS * 64 * share / TRAIN,
+        "plain_measured_on": len(kinds),
+        "shape": {"train": TRAIN, "valid": VALID, "dim": DIM, "tags": TAGS},
+        "device": place,
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The measurement in a few lines."""
+    shape = result["shape"]
+    sweep, plain, sweep_training, plain_training = (
+        f"{result['seconds'][name]:.1f} s" for name in ("sweep", "plain", "sweep_training", "plain_training")
+    )
+    return "\n".join(
+        [
+            f"{result['configurations']} probes of protocol jukemir for {result['epochs']:.2f} epochs of "
+            f"{shape['train']:,} x {shape['dim']} features, {result['device']}, {result['threads']} threads",
+            f"  all at once             {sweep:>10}, training alone {sweep_training}",
+            f"  plain loop, one by one  {plain:>10}, training alone {plain_training}; "
+            f"measured on {result['plain_measured_on']} probes and scaled",
+            *(
+                f"    {'hidden ' + str(one['hidden'][0]) if one['hidden'] else 'linear'}, batch {one['batch']}: "
+                f"{one['ratio']:.1f} times as fast"
+                for one in result["by_kind"]
+            ),
+            f"  {result['ratio']:.1f} times as fast, {result['ratio_training']:.1f} times without the evaluations; "
+            f"largest difference of an output {result['largest_difference']:.1e}",
+        ]
+    )
+
+
+def _features() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
+    """Features and tags with a linear relation and noise; tags about as rare as MagnaTagATune's."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((TRAIN + VALID, DIM), dtype=np.float32)
+    directions = rng.standard_normal((DIM, TAGS), dtype=np.float32) / DIM**0.5
+    tags = (x @ directions + rng.standard_normal((len(x), TAGS), dtype=np.float32) > 2.2).astype(np.uint8)
+    return x[:TRAIN], tags[:TRAIN].astype(np.float32), x[TRAIN:], tags[TRAIN:]
+
+
+def _ours(labels: NDArray[np.uint8]) -> Judge:
+    def judge(outputs: Tensor) -> NDArray[np.float64]:
+        predictions = torch.sigmoid(outputs).cpu().numpy()
+        return stacked_metric("roc_auc", lambda *_: float("nan"), labels, predictions)
+
+    return judge
+
+
+def _scikit_learn(labels: NDArray[np.uint8]) -> Judge:
+    from sklearn.metrics import roc_auc_score
+
+    def judge(outputs: Tensor) -> NDArray[np.float64]:
+        predictions = torch.sigmoid(outputs).cpu().numpy()
+        return np.array([roc_auc_score(labels, own, average="macro") for own in predictions])
+
+    return judge

@@ -1,0 +1,78 @@
+"""Encoders that are a plain function of audio and sample rate, as openl3's ``get_audio_embedding``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encoders import EncoderError
+from encoders.adapters.foreign import attribute, import_module
+from encoders.adapters.frames import MAX_SECONDS, FrameEncoder
+
+
+class CallableEncoder(FrameEncoder):
+    """A function ``f(audio, sample_rate)`` that gives frames [t, dim], or frames and their times [t, seconds].
+
+    It is called once for each waveform, with float32 NumPy samples in [-1, 1]. Its frames are averaged over time.
+
+    Parameters
+    ----------
+    module
+        ``package.module:function``, installed or beside the registry file.
+    sample_rate
+        Rate of the audio that it is given [Hz].
+    dim
+        Number of values in a frame.
+    options
+        Further keyword arguments of the function.
+    max_seconds
+        Longest waveform handed over at once [s]; longer clips are cut into equal parts.
+
+    Raises
+    ------
+    EncoderError
+        If the function cannot be imported, or gives frames of another size.
+    """
+
+    def __init__(
+        self,
+        *,
+        module: str,
+        sample_rate: int,
+        dim: int,
+        options: Mapping[str, Any] | None = None,
+        max_seconds: float = MAX_SECONDS,
+    ) -> None:
+        super().__init__(sample_rate=sample_rate, dim=dim, max_seconds=max_seconds)
+        module_name, colon, name = module.partition(":")
+        if not colon:
+            raise EncoderError(f"module must be package.module:function, not {module!r}")
+        self._function = attribute(import_module(module_name), name, f"module {module_name}")
+        self._options = dict(options or {})
+        self._provenance = {"interface": "function", "module": module}
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """See `Encoder.provenance`."""
+        return self._provenance
+
+    def frames(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """See `FrameEncoder.frames`; times not given are taken to part the waveform equally."""
+        seconds: Tensor | None = None
+        found = []
+        for audio in waveform.cpu().numpy():
+            result = self._function(audio, self.sample_rate, **self._options)
+            if isinstance(result, tuple):
+                result, times = result
+                seconds = torch.as_tensor(np.array(times), dtype=torch.float64)
+            found.append(torch.as_tensor(np.array(result), dtype=torch.float32))
+        if len({frames.shape for frames in found}) > 1:
+            raise EncoderError(f"{self._provenance['module']} gave different numbers of frames for equal lengths")
+        stack = torch.stack(found).to(waveform.device)
+        if seconds is None:
+            seconds = self._centres(stack.shape[1], waveform.shape[1])
+        return stack, seconds

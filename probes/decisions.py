@@ -1,0 +1,71 @@
+"""From outputs for a clip's examples to one prediction for the clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from probes.protocol import Decision, Kind
+
+#: Decisions among which ``best`` chooses on validation, in order of precedence (Castellon et al. 2021).
+CANDIDATES: Sequence[Decision] = ("mean_probability", "mean_logit", "vote", "max")
+
+
+def link(outputs: NDArray[np.float32], kind: Kind) -> NDArray[np.float32]:
+    """Probabilities (sigmoid or softmax over the last axis), or values as they are."""
+    if kind == "regression":
+        return outputs
+    x = torch.from_numpy(outputs)
+    return np.asarray((torch.sigmoid(x) if kind == "multilabel" else torch.softmax(x, dim=-1)).numpy())
+
+
+def decide(
+    outputs: NDArray[np.float32], first: NDArray[np.integer], kind: Kind, decision: Decision
+) -> NDArray[np.float32]:
+    """Predictions of clips.
+
+    Parameters
+    ----------
+    outputs : ndarray, shape [..., examples, C]
+        Before the link function.
+    first : ndarray, shape [clips + 1]
+        Clip `c` has the examples ``first[c]`` to ``first[c + 1]``.
+    kind
+        Decides the link function.
+    decision
+        ``mean_probability``: mean over the clip's examples after the link function; ``mean_logit``: link function of
+        the mean; ``vote``: share of examples for which a class wins (a label is above one half); ``max``: link
+        function of each output's maximum.
+
+    Returns
+    -------
+    ndarray of float32, shape [..., clips, C]
+    """
+    alone = len(first) - 1 == outputs.shape[-2]
+    if decision == "mean_probability":
+        found = link(outputs, kind)
+        return found if alone else _means(found, first)
+    if decision == "mean_logit":
+        return link(outputs if alone else _means(outputs, first), kind)
+    if decision == "max":
+        return link(np.maximum.reduceat(outputs, first[:-1], axis=-2), kind)
+    if kind == "multiclass":
+        votes = outputs == outputs.max(axis=-1, keepdims=True)
+    elif kind == "multilabel":
+        votes = outputs > 0
+    else:
+        raise ValueError("values cannot be voted on; take the decision mean_probability or mean_logit")
+    return _means(votes.astype(np.float32), first)
+
+
+def _means(rows: NDArray[np.float32], first: NDArray[np.integer]) -> NDArray[np.float32]:
+    sums = np.add.reduceat(rows, first[:-1], axis=-2, dtype=np.float64)
+    return np.asarray(sums / np.diff(first)[:, None], dtype=np.float32)
+
+
+def best_decision(values: Mapping[Decision, float]) -> Decision:
+    """The decision of the highest value; the earlier one among equals."""
+    return max(values, key=lambda name: values[name])

@@ -1,0 +1,215 @@
+"""Many probes of one shape as stacked weights that take every training step together.
+
+Probes that share a seed and the widths of their layers see the same examples in the same order and start from the
+same weights. A *slab* is the members whose input is the same tensor, scaled and dropped out alike: their first layer
+is one matrix product, however many they are. Gradients are written out, for the chain is short and the first layer
+needs none for its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+from probes.draws import dropout_uniforms, initial_layers
+from probes.protocol import Course, Kind, Member
+
+#: Numbers held at once while validation examples pass a hidden layer: a cache's worth on a CPU.
+_CHUNK = {"cpu": 1 << 20, "cuda": 1 << 27}
+
+
+class Stack:
+    """Probes with the same widths and the same seed, trained in lockstep.
+
+    Parameters
+    ----------
+    members
+        Their configurations; sorted by slab, `order` says how.
+    inputs
+        Training features [n, D]: as they are under ``False``, standardised under ``True``.
+    targets
+        [n, C], 0/1 (one-hot for ``multiclass``) or values.
+    kind
+        Decides the loss: binary cross entropy, cross entropy or squared error; mean over examples (and outputs).
+    course
+        Dropout on inputs, kind of weight decay.
+    seed
+        Of all of them.
+    generator
+        The seed's stream, from which the initial weights are drawn.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        inputs: dict[bool, Tensor],
+        targets: Tensor,
+        kind: Kind,
+        course: Course,
+        seed: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.order = sorted(range(len(members)), key=lambda i: (_slab(members[i]), members[i].learning_rate))
+        self.members = [members[i] for i in self.order]
+        self._inputs, self._targets, self._kind, self._course, self._seed = inputs, targets, kind, course, seed
+        self.device = targets.device
+        self._widths = [next(iter(inputs.values())).shape[1], *members[0].hidden, targets.shape[1]]
+        self._tensors: list[Tensor] = []
+        for weight, bias in initial_layers(self._widths, generator):
+            for tensor in (weight, bias):
+                stacked = tensor.to(self.device).expand(len(members), *tensor.shape)
+                self._tensors.append(stacked.clone(memory_format=torch.contiguous_format))
+        self._moments = [[torch.zeros_like(tensor) for tensor in self._tensors] for _ in range(2)]
+        self.steps = 0
+        self.factors = [1.0] * len(members)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Find the slabs, and the slices that share Adam's numbers."""
+        self._gradients = [torch.empty_like(tensor) for tensor in self._tensors]
+        self._slabs: list[tuple[slice, bool, float]] = []
+        for (dropout, standardise), group in groupby(range(len(self.members)), lambda i: _slab(self.members[i])):
+            rows = list(group)
+            self._slabs.append((slice(rows[0], rows[-1] + 1), standardise, dropout))
+        self.rates_changed()
+
+    def rates_changed(self) -> None:
+        """Take up new `factors`, by which the members' learning rates are multiplied."""
+        classes: dict[tuple[float, float], list[slice]] = {}
+        for i, (member, factor) in enumerate(zip(self.members, self.factors, strict=True)):
+            slices = classes.setdefault((member.learning_rate * factor, member.weight_decay), [])
+            if slices and slices[-1].stop == i:
+                slices[-1] = slice(slices[-1].start, i + 1)
+            else:
+                slices.append(slice(i, i + 1))
+        self._classes = []
+        for numbers, slices in classes.items():
+            lists = [
+                [tensor[rows] for tensor in tensors for rows in slices]
+                for tensors in (self._tensors, self._gradients, *self._moments)
+            ]
+            clock = [torch.tensor(float(self.steps), device=self.device) for _ in lists[0]]
+            self._classes.append((numbers, lists, clock))
+
+    def step(self, batch: Tensor, factor: float) -> None:
+        """One step of Adam on the examples `batch` [B], learning rates times `factor`."""
+        x = {scaled: features[batch] for scaled, features in self._inputs.items()}
+        y = self._targets[batch]
+        shapes = self._widths[:-1] if self._course.dropout_input else self._widths[1:-1]
+        uniforms: list[Tensor] = []
+        if any(dropout for _, _, dropout in self._slabs) and shapes:
+            uniforms = dropout_uniforms(self._seed, self.steps, len(batch), shapes, self.device)
+        for rows, standardise, dropout in self._slabs:
+            masks = [(u >= dropout).float().div_(1 - dropout) if dropout else None for u in uniforms]
+            first = masks.pop(0) if masks and self._course.dropout_input else None
+            features = x[standardise] if first is None else x[standardise] * first
+            self._gradient(rows, features, y, masks)
+        self.steps += 1
+        for (rate, decay), (values, gradients, means, squares), clock in self._classes:
+            adam(
+                values,
+                gradients,
+                means,
+                squares,
+                [],
+                clock,
+                fused=True,
+                decoupled_weight_decay=self._course.decoupled,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=rate * factor,
+                weight_decay=decay,
+                eps=1e-8,
+                maximize=False,
+            )
+
+    def _gradient(self, rows: slice, x: Tensor, y: Tensor, masks: Sequence[Tensor | None]) -> None:
+        """Leave the loss's gradient of one slab in `_gradients`."""
+        n, size = rows.stop - rows.start, len(x)
+        layers = len(self._widths) - 1
+        weights = [tensor[rows] for tensor in self._tensors[::2]]
+        biases = [tensor[rows] for tensor in self._tensors[1::2]]
+        d_weights = [tensor[rows] for tensor in self._gradients[::2]]
+        d_biases = [tensor[rows] for tensor in self._gradients[1::2]]
+        out = torch.addmm(biases[0].view(-1), x, weights[0].view(-1, x.shape[1]).T).view(size, n, -1)
+        if layers == 1:
+            signal = self._residual(out, y[:, None])
+        else:
+            hidden: list[Tensor] = []
+            out = out.transpose(0, 1)
+            for layer in range(1, layers):
+                h = torch.empty(out.shape, device=out.device)
+                torch.clamp_min(out, 0, out=h)
+                mask = masks[layer - 1] if masks else None
+                hidden.append(h if mask is None else h.mul_(mask))
+                out = torch.baddbmm(biases[layer][:, None], h, weights[layer].transpose(1, 2))
+            back = self._residual(out, y)
+            for layer in range(layers - 1, 0, -1):
+                h = hidden[layer - 1]
+                torch.bmm(back.transpose(1, 2), h, out=d_weights[layer])
+                torch.sum(back, dim=1, out=d_biases[layer])
+                # A unit that was dropped or negative is zero and passes nothing back.
+                back = torch.bmm(back, weights[layer]).mul_(h > 0)
+                mask = masks[layer - 1] if masks else None
+                if mask is not None:
+                    back.mul_(mask)
+            signal = back.transpose(0, 1).contiguous()
+        flat = signal.view(size, -1)
+        torch.mm(flat.T, x, out=d_weights[0].view(-1, x.shape[1]))
+        torch.sum(flat, dim=0, out=d_biases[0].view(-1))
+
+    def _residual(self, out: Tensor, y: Tensor) -> Tensor:
+        """Derivative of the loss by the outputs [..., C], which it overwrites."""
+        size, outputs = len(y), y.shape[-1]
+        if self._kind == "regression":
+            return out.sub_(y).mul_(2 / (size * outputs))
+        if self._kind == "multiclass":
+            return torch.softmax(out, dim=-1).sub_(y).div_(size)
+        return out.sigmoid_().sub_(y).div_(size * outputs)
+
+    def outputs(self, inputs: dict[bool, Tensor]) -> Tensor:
+        """Outputs before the link function for features [n, D]; shape [members, n, C]."""
+        n = len(next(iter(inputs.values())))
+        found = torch.empty(len(self.members), n, self._widths[-1], device=self.device)
+        widest = max(self._widths[1:])
+        budget = _CHUNK.get(self.device.type, 1 << 20)
+        for rows, standardise, _ in self._slabs:
+            block = max(1, min(rows.stop - rows.start, budget // (n * widest)))
+            size = max(1, budget // (block * widest))
+            for start in range(rows.start, rows.stop, block):
+                part = slice(start, min(start + block, rows.stop))
+                for at in range(0, n, size):
+                    found[part, at : at + size] = self._forward(part, inputs[standardise][at : at + size])
+        return found
+
+    def _forward(self, rows: slice, x: Tensor) -> Tensor:
+        weights = [tensor[rows] for tensor in self._tensors[::2]]
+        biases = [tensor[rows] for tensor in self._tensors[1::2]]
+        out = torch.addmm(biases[0].view(-1), x, weights[0].view(-1, x.shape[1]).T)
+        h = out.view(len(x), rows.stop - rows.start, -1).transpose(0, 1)
+        for weight, bias in zip(weights[1:], biases[1:], strict=True):
+            h = torch.baddbmm(bias[:, None], h.relu_(), weight.transpose(1, 2))
+        return h
+
+    def layers_of(self, row: int) -> list[tuple[Tensor, Tensor]]:
+        """A copy of the weights and biases of one member."""
+        own = [tensor[row].detach().clone() for tensor in self._tensors]
+        return list(zip(own[::2], own[1::2], strict=True))
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all members but `rows`, given in ascending order."""
+        index = torch.tensor(rows, device=self.device)
+        self._tensors = [tensor[index] for tensor in self._tensors]
+        self._moments = [[tensor[index] for tensor in tensors] for tensors in self._moments]
+        self.members = [self.members[row] for row in rows]
+        self.factors = [self.factors[row] for row in rows]
+        self._arrange()
+
+
+def _slab(member: Member) -> tuple[float, bool]:
+    return member.dropout, member.standardise

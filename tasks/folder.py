@@ -1,0 +1,330 @@
+"""Any folder of audio: as a corpus to pretrain on, and, with a table of labels, as a task.
+
+`AudioFolder` takes every audio file below a folder as a clip. `LabelledFolder` takes the clips, their split and their
+labels from a table, ``labels.csv`` in the folder unless the entry names another one. In a registry::
+
+    datasets:
+      mine: {class: tasks.folder:LabelledFolder, root: ~/music, args: {table: moods.csv}}
+    tasks:
+      mood: {dataset: mine, metrics: [accuracy], corpus: magnatagatune, protocol: linear}
+
+The table
+---------
+Separated by commas (by TABs if its name ends in ``.tsv``), with a header and one row a clip.
+
+====================================  ==============================================================================
+column                                content
+====================================  ==============================================================================
+``path``                              the audio file below the folder, with forward slashes
+``split``                             ``train``, ``valid`` or ``test``; empty for clips to pretrain on only
+``artist``, ``album``, ``recording``  optional: what must not straddle a split
+``group``                             optional: clips with the same value are resampled together when test clips are
+                                      bootstrapped; the recording if there is no such column, else the clip
+any other                             a label
+====================================  ==============================================================================
+
+What the labels are is seen from them:
+
+* one column of text: classes (``multiclass``);
+* columns of 0 and 1: tags (``multilabel``), a single column included;
+* columns of other numbers: targets (``regression``).
+
+A task's options choose otherwise: ``columns: arousal, valence`` takes only those columns, and ``kind: multiclass``
+takes numbers for names of classes.
+
+Known faults
+------------
+A file that cannot be decoded is named when the dataset is prepared, and left out. Of a corpus without a table neither
+artists nor recordings are known, so leaks are found by identical audio alone.
+
+Licence
+-------
+The user's own files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import DatasetError
+from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Split, Task
+from tasks.tables import find_columns, read_header, read_rows
+from tasks.trees import files_below
+
+#: What names of audio files end in. Not all can be decoded: those that cannot are named, rather than passed over.
+SUFFIXES = frozenset(
+    {
+        *("wav", "flac", "mp3", "ogg", "oga", "opus", "au", "aif", "aiff", "aifc", "caf", "w64", "rf64"),
+        *("m4a", "mp4", "aac", "wma", "wv", "ape"),
+    }
+)
+#: Columns of the table that are no labels.
+RESERVED = ("path", "split", "artist", "album", "recording", "group")
+
+
+class AudioFolder(Dataset):
+    """Every audio file below a folder, wherever it lies and whatever it is called.
+
+    Files and folders whose names begin with a dot are passed over. A clip's id is its path below the folder.
+    """
+
+    NAME: ClassVar[str] = "folder"
+    LICENCE: ClassVar[str] = "the user's own files"
+    BIBTEX: ClassVar[str] = ""
+    HOW_TO_GET: ClassVar[str] = "name a folder with audio files in it as `root` of the dataset's entry"
+
+    def check(self) -> None:
+        """Look for the folder and for an audio file in it.
+
+        Raises
+        ------
+        DatasetError
+            If there is none.
+        """
+        self._check_folder()
+        if not self.audio_files():
+            raise DatasetError(f"{self.root}: no audio files in this folder, nor in those below it")
+
+    def tables(self) -> Sequence[Path]:
+        """Return nothing: there are no tables."""
+        return ()
+
+    def audio_files(self) -> Sequence[Path]:
+        """Return every file below the folder whose name ends like an audio file's, sorted."""
+        return [
+            file
+            for file in files_below(self.root)
+            if file.suffix[1:].lower() in SUFFIXES
+            and not any(part.startswith(".") for part in file.relative_to(self.root).parts)
+        ]
+
+    def clips(self) -> Sequence[Clip]:
+        """Return a clip for each audio file, in no split.
+
+        Raises
+        ------
+        DatasetError
+            If the name of a file is not UTF-8.
+        """
+        clips = []
+        for file in self.audio_files():
+            path = file.relative_to(self.root).as_posix()
+            try:
+                path.encode()
+            except UnicodeEncodeError:
+                raise DatasetError(f"{self.root}: the file name {path!r} is not UTF-8; rename it") from None
+            clips.append(Clip(path, path, None))
+        return clips
+
+    def task(self, **options: str) -> Task:
+        """Raise `DatasetError`: a folder without a table has no labels."""
+        raise DatasetError(f"{self.root}: a folder of audio has no labels; see tasks.folder:LabelledFolder for a table")
+
+    def counts(self) -> Sequence[Count]:
+        """Return nothing: nothing is published of it."""
+        return ()
+
+    @staticmethod
+    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
+        """Raise `DatasetError`: nothing stands in for a user's own files."""
+        raise DatasetError("a folder of the user's own has no stand-in; name it as `root` of the dataset's entry")
+
+    @staticmethod
+    def standin_extent() -> tuple[int, float]:
+        """Raise `DatasetError`: nothing stands in for a user's own files."""
+        raise DatasetError("a folder of the user's own has no stand-in; name it as `root` of the dataset's entry")
+
+    def _check_folder(self) -> None:
+        if not self.root.is_dir():
+            raise DatasetError(f"{self.root}: no such folder; {self.HOW_TO_GET}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of the table; labels as text, in the order of the label columns."""
+
+    line: int
+    clip: Clip
+    group: str
+    labels: tuple[str, ...]
+
+
+class LabelledFolder(AudioFolder):
+    """The clips that a table names, with their split and labels; see the module's text.
+
+    Parameters
+    ----------
+    root
+        The folder that the table's paths start from.
+    table
+        The table's path, from the folder; or anywhere, if absolute.
+    """
+
+    HOW_TO_GET: ClassVar[str] = "name a folder with audio files and a table of labels as `root` of the dataset's entry"
+
+    def __init__(self, root: Path, table: str = "labels.csv") -> None:
+        super().__init__(root)
+        self.table = root / Path(table).expanduser()
+
+    def check(self) -> None:
+        """Look for the folder and the table.
+
+        Raises
+        ------
+        DatasetError
+            If one of them is missing.
+        """
+        self._check_folder()
+        if not self.table.is_file():
+            raise DatasetError(f"{self.table}: no such table; write one with the columns path, split and labels")
+
+    def tables(self) -> Sequence[Path]:
+        """Return the path of the table."""
+        return (self.table,)
+
+    def audio_files(self) -> Sequence[Path]:
+        """Return the files that the table names and that are there, sorted."""
+        return sorted(path for clip in self.clips() if (path := self.root / clip.path).is_file())
+
+    def clips(self) -> Sequence[Clip]:
+        """Return a clip for each row, in table order; its id is its path.
+
+        Raises
+        ------
+        DatasetError
+            If the table cannot be read or parsed; the message names file and line.
+        """
+        return [row.clip for row in self._read()[1]]
+
+    def task(self, **options: str) -> Task:
+        """Return clips that have a split, and their labels.
+
+        Parameters
+        ----------
+        **options
+            ``columns``: names of the label columns to use, separated by commas (default: all that are labels);
+            ``kind``: ``"multiclass"``, ``"multilabel"`` or ``"regression"`` (default: seen from the labels).
+
+        Raises
+        ------
+        DatasetError
+            If the table cannot be read or parsed, a label does not fit, a split has no clip, or an option is not known.
+        """
+        chosen, kind = options.pop("columns", ""), options.pop("kind", "")
+        if options:
+            raise DatasetError(f"{self.table}: no option {', '.join(map(repr, options))}; there are columns and kind")
+        if kind and kind not in get_args(Kind):
+            raise DatasetError(f"{self.table}: kind must be one of {', '.join(get_args(Kind))}, not {kind!r}")
+        names, rows = self._read()
+        rows = [row for row in rows if row.clip.split is not None]
+        wanted = [name.strip() for name in chosen.split(",")] if chosen else names
+        places = find_columns(self.table, names, wanted)
+        cells = {
+            name: [(row.line, row.labels[place]) for row in rows] for name, place in zip(wanted, places, strict=True)
+        }
+        missing = [split for split in SPLITS if all(row.clip.split != split for row in rows)]
+        if missing:
+            raise DatasetError(f"{self.table}: no clip has the split {' or '.join(missing)}; a task needs all three")
+        found: Kind = kind if kind else self._kind(cells)  # type: ignore[assignment]
+        labels, label_names = self._labels(found, cells)
+        return Task(
+            kind=found,
+            clip_ids=tuple(row.clip.id for row in rows),
+            splits=np.array([row.clip.split for row in rows], dtype=np.str_),
+            labels=labels,
+            label_names=label_names,
+            groups=np.array([row.group for row in rows], dtype=np.str_),
+        )
+
+    def _kind(self, cells: Mapping[str, Sequence[tuple[int, str]]]) -> Kind:
+        """What the labels are, seen from them."""
+        numeric = {name: [_is_number(text) for _, text in column] for name, column in cells.items()}
+        for name, column in cells.items():
+            if any(numeric[name]) and not all(numeric[name]):
+                # One odd cell among many of the other sort is a slip, and would make classes of all numbers.
+                odd = sum(numeric[name]) * 2 < len(column)
+                line, text = next(cell for cell, number in zip(column, numeric[name], strict=True) if number is odd)
+                what = "a number where others are text" if odd else "no number where others are"
+                raise DatasetError(
+                    f"{self.table}:{line}: column {name!r} holds {text!r}, {what}; "
+                    "correct it, or say `kind: multiclass` in the task's options if these are names of classes"
+                )
+        if all(text in ("0", "1") for column in cells.values() for _, text in column):
+            return "multilabel"
+        if all(all(numbers) for numbers in numeric.values()):
+            return "regression"
+        return "multiclass"
+
+    def _labels(
+        self, kind: Kind, cells: Mapping[str, Sequence[tuple[int, str]]]
+    ) -> tuple[NDArray[Any], tuple[str, ...]]:
+        if kind == "multiclass":
+            if len(cells) > 1:
+                names = ", ".join(map(repr, cells))
+                raise DatasetError(
+                    f"{self.table}:1: classes must be in one column, and there are {names}; "
+                    "choose one with `columns` in the task's options"
+                )
+            (column,) = cells.values()
+            classes = tuple(sorted({text for _, text in column}))
+            index = {name: place for place, name in enumerate(classes)}
+            return np.array([[index[text]] for _, text in column], dtype=np.int64), classes
+        for name, column in cells.items():
+            for line, text in column:
+                if kind == "multilabel" and text not in ("0", "1"):
+                    raise DatasetError(f"{self.table}:{line}: column {name!r} must be 0 or 1, not {text!r}")
+                if kind == "regression" and not _is_number(text):
+                    raise DatasetError(f"{self.table}:{line}: column {name!r} must be a number, not {text!r}")
+        values = np.array([[float(text) for _, text in column] for column in cells.values()], dtype=np.float64).T
+        return (values.astype(np.int8) if kind == "multilabel" else values), tuple(cells)
+
+    def _read(self) -> tuple[list[str], list[_Row]]:
+        """Names of the label columns, and the rows."""
+        source = read_rows(self.table, "\t" if self.table.suffix.lower() == ".tsv" else ",")
+        header = [name.strip() for name in read_header(self.table, source)]
+        find_columns(self.table, header, ("path", "split"))
+        names = [name for name in header if name not in RESERVED]
+        if not names:
+            raise DatasetError(f"{self.table}:1: no column of labels beside {', '.join(map(repr, header))}")
+        if "" in names:
+            raise DatasetError(f"{self.table}:1: column {header.index('') + 1} has no name")
+        return names, list(self._rows(header, names, source))
+
+    def _rows(
+        self, header: Sequence[str], names: Sequence[str], source: Iterator[tuple[int, list[str]]]
+    ) -> Iterator[_Row]:
+        seen: dict[str, int] = {}
+        for line, fields in source:
+            cells = {name: field.strip() for name, field in zip(header, fields, strict=True)}
+            where, path, split = f"{self.table}:{line}", cells["path"], cells["split"]
+            if not path or path.startswith("/") or "\\" in path or {".", ".."} & set(path.split("/")):
+                raise DatasetError(
+                    f"{where}: path must lead to a file below {self.root}, as in album/song.mp3: {path!r}"
+                )
+            if path in seen:
+                raise DatasetError(f"{where}: path {path!r} is already in line {seen[path]}")
+            seen[path] = line
+            if split not in ("", *SPLITS):
+                raise DatasetError(f"{where}: split must be {', '.join(SPLITS)} or empty, not {split!r}")
+            for name in names:
+                if split and not cells[name]:
+                    raise DatasetError(f"{where}: column {name!r} is empty; a clip of the {split} split needs a label")
+            chosen: Split | None = next((name for name in SPLITS if name == split), None)
+            recording = cells.get("recording", "")
+            clip = Clip(path, path, chosen, cells.get("artist", ""), cells.get("album", ""), recording)
+            group = cells.get("group", recording)
+            yield _Row(line, clip, group or path, tuple(cells[name] for name in names))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

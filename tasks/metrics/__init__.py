@@ -1,0 +1,51 @@
+"""The metrics that tasks are scored by: a file for each family, and here the table of their names.
+
+A part of a metric that has one a label is named after it: ``r2.arousal``, ``roc_auc.guitar``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tasks.metrics.classification import accuracy, macro_f1
+from tasks.metrics.key import key_weighted, key_weighted_mirex
+from tasks.metrics.metric import Metric, macro
+from tasks.metrics.ranking import average_precision, average_precision_clipwise, roc_auc, roc_auc_clipwise
+from tasks.metrics.regression import r2
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "accuracy",
+    "average_precision",
+    "average_precision_clipwise",
+    "key_weighted",
+    "key_weighted_mirex",
+    "macro",
+    "macro_f1",
+    "r2",
+    "roc_auc",
+    "roc_auc_clipwise",
+    "split_name",
+]
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        roc_auc,
+        average_precision,
+        roc_auc_clipwise,
+        average_precision_clipwise,
+        accuracy,
+        macro_f1,
+        r2,
+        key_weighted,
+        key_weighted_mirex,
+    )
+}
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Name of the metric and of its part: ``("r2", "arousal")`` for ``r2.arousal``, ``("r2", "")`` for ``r2``."""
+    metric, _, part = name.partition(".")
+    return metric, part

@@ -1,0 +1,138 @@
+"""What a metric is: a function on arrays that also knows its parts, its tasks, its range and its best constant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import DatasetError
+from tasks.base import Kind
+
+Array = NDArray[np.float64]
+Labels = NDArray[Any]
+Predictions = NDArray[np.floating]
+Counts = NDArray[np.float32]
+#: labels [clips, L], predictions [clips, outputs], counts [clips, R] or None -> [K] or [R, K]
+Compute = Callable[[Labels, Predictions, Counts | None], Array]
+
+
+def every_clip(labels: Labels) -> NDArray[np.bool_]:
+    """All clips count: shape [clips]."""
+    return np.ones(len(labels), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of predictions against labels, which can be evaluated on many bootstrap replicates at once.
+
+    Attributes
+    ----------
+    name, title
+        Its name in a registry and its heading in a table.
+    kind
+        Kind of task that it applies to.
+    compute
+        The function; see `__call__`.
+    fit_constant
+        Given `compute`, training labels [clips, L] and the number of outputs, the constant prediction [outputs]
+        that is best on those labels: the floor under any predictor that listens.
+    by_label
+        Whether it has one part a label (tag, class, target), or a single one.
+    lowest, highest
+        Its range; higher is better in all of them.
+    source
+        Where its definition comes from.
+    clips
+        Which test clips it speaks of, given labels [clips, L]; shape [clips].
+    label_names
+        Labels that a task must have, in this order; any will do if empty.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    compute: Compute
+    fit_constant: Callable[[Compute, Labels, int], Array]
+    by_label: bool
+    lowest: float
+    highest: float
+    source: str
+    clips: Callable[[Labels], NDArray[np.bool_]] = every_clip
+    label_names: tuple[str, ...] = ()
+
+    def __call__(self, labels: Labels, predictions: Predictions, counts: Counts | None = None) -> Array:
+        """Score each part.
+
+        Parameters
+        ----------
+        labels : ndarray, shape [clips, L]
+            0/1 a tag, one column of class indices, or values of the targets.
+        predictions : ndarray, shape [clips, outputs]
+            A score a tag, a probability a class, or estimates of the targets.
+        counts : ndarray of float32, shape [clips, R], optional
+            How often each bootstrap replicate holds each clip.
+
+        Returns
+        -------
+        ndarray, shape [K] or [R, K]
+            One value a part, in the order of `parts`; NaN where the labels do not define it. The mean over the
+            defined parts (`macro`) is the score.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit together.
+        """
+        classes = self.kind == "multiclass"
+        expected = (len(labels), 1) if classes else predictions.shape
+        if labels.ndim != 2 or predictions.ndim != 2 or labels.shape != expected or len(predictions) != len(labels):
+            wanted = "labels [clips, 1] and predictions [clips, classes]" if classes else "one shape [clips, labels]"
+            raise ValueError(
+                f"{self.name}: labels {labels.shape} and predictions {predictions.shape} must have {wanted}"
+            )
+        return self.compute(labels, predictions, counts)
+
+    def parts(self, label_names: Sequence[str]) -> tuple[str, ...]:
+        """Names of the parts on a task with these labels: the labels, or the metric itself if it has a single one."""
+        return tuple(label_names) if self.by_label else (self.name,)
+
+    def constant(self, labels: Labels, outputs: int) -> Array:
+        """Constant prediction [outputs] that is best on the training labels [clips, L]."""
+        return self.fit_constant(self.compute, labels, outputs)
+
+    def check(self, kind: Kind, label_names: Sequence[str]) -> None:
+        """Raise `DatasetError` if a task of this kind, with these labels, cannot be scored by this metric."""
+        if kind != self.kind:
+            raise DatasetError(f"metric {self.name!r} is for {self.kind} tasks, and this task is {kind}")
+        if self.label_names and tuple(label_names) != self.label_names:
+            some = ", ".join(map(repr, label_names[:3]))
+            raise DatasetError(
+                f"metric {self.name!r} needs the labels {self.label_names[0]!r} to {self.label_names[-1]!r} "
+                f"({len(self.label_names)} of them), and this task has {len(label_names)}: {some} ..."
+            )
+
+
+def macro(per_part: Array) -> Array:
+    """Mean over the last axis of the values that are defined; NaN where none is.
+
+    Parts that the test set cannot score are to be left out beforehand, and named. What is then still undefined is
+    a bootstrap replicate that happens to lack a rare label's positives.
+    """
+    defined = ~np.isnan(per_part)
+    total = np.where(defined, per_part, 0.0).sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / defined.sum(axis=-1))
+
+
+def mean_over_clips(values: Array, counts: Counts | None) -> Array:
+    """Mean of `values` [clips], NaN left out, as the single part of a metric: shape [1] or [R, 1]."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if counts is None:
+            return np.asarray([values[defined].sum() / defined.sum()])
+        weights = counts[defined].astype(np.float64)
+        return np.asarray((weights.T @ values[defined] / weights.sum(axis=0))[:, None])

@@ -1,0 +1,23 @@
+"""An encoder without batch norm, for what must come out the same however a batch is divided."""
+
+import torch
+from torch import nn
+
+from encoders.base import Encoder
+
+
+class Plain(Encoder):
+    """Two convolutions and a mean over time."""
+
+    def __init__(self, window: int = 2187, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.sample_rate, self.window, self.max_window, self.dim = 22_050, window, window, 12
+        self.network = nn.Sequential(
+            nn.Conv1d(1, 8, 27, stride=9), nn.GELU(), nn.Conv1d(8, 12, 9, stride=3), nn.GELU(), nn.Dropout(dropout)
+        )
+
+    def layers(self):
+        return ()
+
+    def represent(self, waveform: torch.Tensor, layers=()):
+        return self.network(waveform).mean(dim=2), {}

@@ -1,0 +1,328 @@
+"""Other people's encoders: HEAR, X-ARES, plain functions and Hugging Face models, all made here, nothing fetched."""
+
+import json
+import socket
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from conftest import bench_json
+from encoder_weights import chirps
+
+from benchmark.encoding import build_encoder
+from benchmark.errors import UserError
+from benchmark.planner import Planner
+from benchmark.registry import load_registry
+from encoders import EncoderError
+from encoders.adapters.hear import HearEncoder
+
+HEAR = """
+import torch
+class Model(torch.nn.Module):
+    sample_rate, scene_embedding_size, timestamp_embedding_size = 16000, 3, 2
+def load_model(path=""):
+    model = Model()
+    model.gain = torch.nn.Parameter(torch.tensor(float(open(path).read())) if path else torch.tensor(1.0))
+    return model
+def get_scene_embeddings(audio, model):
+    return model.gain * torch.stack([audio.mean(1), audio.std(1), audio.abs().amax(1)], dim=1)
+def get_timestamp_embeddings(audio, model):
+    frames = audio.unfold(1, 800, 800)
+    times = torch.arange(frames.shape[1]) * 50.0 + 25
+    return torch.stack([frames.mean(2), frames.std(2)], 2), times.repeat(len(audio), 1)
+"""
+XARES = """
+import torch
+class AudioEncoder(torch.nn.Module):
+    def __init__(self, width=5):
+        super().__init__()
+        self.sampling_rate, self.output_dim, self.hop_size_in_ms = 16000, width, 20
+        self.layer = torch.nn.Linear(320, width)
+    def forward(self, audio):
+        return self.layer(audio.unfold(1, 320, 320))
+"""
+FUNCTION = """
+import numpy as np
+def embed(audio, sample_rate, scale=1.0):
+    assert audio.dtype == np.float32 and audio.ndim == 1
+    frames = audio[: len(audio) // 2205 * 2205].reshape(-1, 2205)
+    rates = np.full(len(frames), sample_rate)
+    return scale * np.stack([frames.mean(1), frames.std(1), np.abs(frames).max(1), rates], 1)
+def timed(audio, sample_rate):
+    frames = embed(audio, sample_rate)
+    return frames, np.arange(len(frames)) * 0.1 + 0.05
+"""
+ENTRIES = """
+encoders:
+  heard:
+    class: encoders.adapters.hear:HearEncoder
+    args: {module: some_hear}
+    files: {model_file: gain.txt}
+    sample_rate: 16000
+  crossed: {class: "encoders.adapters.xares:XaresEncoder", args: {module: some_xares}, sample_rate: 16000}
+  called: {class: "encoders.adapters.callable:CallableEncoder",
+           args: {module: "some_function:embed", sample_rate: 22050, dim: 4, options: {scale: 2.0}}}
+  timed: {class: "encoders.adapters.callable:CallableEncoder",
+          args: {module: "some_function:timed", sample_rate: 22050, dim: 4}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A user's folder of foreign encoders and their entries; its modules are forgotten afterwards."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name, text in (("some_hear", HEAR), ("some_xares", XARES), ("some_function", FUNCTION)):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "gain.txt").write_text("2.0")
+    (tmp_path / "registry.yaml").write_text(ENTRIES)
+    return tmp_path
+
+
+@pytest.fixture
+def build(folder):
+    return lambda name: build_encoder(load_registry([folder]).encoder(name), 0).eval()
+
+
+def waveform(rate):
+    return chirps(rate)  # one second
+
+
+@torch.inference_mode()
+def test_a_hear_module_gives_scenes_and_timestamps(build):
+    encoder = build("heard")
+    x = waveform(16_000)
+    audio = x[:, 0]
+    expected = 2 * torch.stack([audio.mean(1), audio.std(1), audio.abs().amax(1)], dim=1)
+    torch.testing.assert_close(encoder(x), expected)
+    values, seconds = encoder.timeline(x)
+    assert values.shape == (2, 20, 2)
+    torch.testing.assert_close(seconds, torch.arange(20, dtype=torch.float64) * 0.05 + 0.025)
+    assert (encoder.dim, encoder.sample_rate, encoder.parameter_count()) == (3, 16_000, 1)
+    assert encoder.provenance == {"interface": "HEAR", "module": "some_hear"}
+
+
+def test_a_tensorflow_hear_model_gets_tensors_of_its_own(monkeypatch):
+    tensorflow = types.ModuleType("tensorflow")
+    tensorflow.convert_to_tensor = lambda array: ("tensorflow", array)
+
+    class Model:
+        sample_rate, scene_embedding_size, timestamp_embedding_size = 16_000, 1, 1
+
+    module = types.ModuleType("some_tf_hear")
+    module.load_model = Model
+    module.get_scene_embeddings = lambda audio, model: audio[1].max(axis=1, keepdims=True)
+    module.get_timestamp_embeddings = lambda audio, model: (audio[1][:, :2, None], np.array([[5.0, 15.0]] * 2))
+    monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
+    monkeypatch.setitem(sys.modules, "some_tf_hear", module)
+    encoder = HearEncoder(module="some_tf_hear")
+    x = waveform(16_000)
+    torch.testing.assert_close(encoder(x), x.amax(dim=2))
+    values, seconds = encoder.timeline(x)
+    torch.testing.assert_close(values, x[:, 0, :2, None])
+    assert seconds.tolist() == [0.005, 0.015]
+
+
+@torch.inference_mode()
+def test_an_xares_encoder_is_averaged_over_its_frames(build):
+    encoder = build("crossed")
+    x = waveform(16_000)
+    values, seconds = encoder.timeline(x)
+    torch.testing.assert_close(values, encoder.model(x[:, 0]))
+    torch.testing.assert_close(encoder(x), values.mean(dim=1))
+    torch.testing.assert_close(seconds, torch.arange(50, dtype=torch.float64) * 0.02 + 0.01)
+    assert (encoder.dim, encoder.parameter_count()) == (5, 5 * 321)
+    assert encoder.provenance["module"] == "some_xares:AudioEncoder"
+
+
+def test_a_function_is_called_for_each_waveform(build):
+    x = waveform(22_050)
+    encoder = build("called")
+    frames = x[:, 0].reshape(2, 10, 2205)
+    expected = 2 * torch.stack(
+        [frames.mean(2), frames.std(2, correction=0), frames.abs().amax(2), torch.full((2, 10), 22_050.0)], dim=2
+    )
+    values, seconds = encoder.timeline(x)
+    torch.testing.assert_close(values, expected)
+    torch.testing.assert_close(encoder(x), expected.mean(dim=1))
+    times = torch.arange(10, dtype=torch.float64) * 0.1 + 0.05
+    torch.testing.assert_close(seconds, times)
+    timed, given = build("timed").timeline(x)
+    torch.testing.assert_close(timed, expected / 2)
+    torch.testing.assert_close(given, times)
+
+
+def test_foreign_encoders_are_scored_and_never_trained(folder, mtt):
+    data, _ = mtt
+    names = [argument for name in ("heard", "crossed", "called") for argument in ("--encoder", name)]
+    records = bench_json(
+        "run", *names, "--task", "mtt", "--data", data, "--store", folder / "store", "--registry", folder, cwd=folder
+    )
+    found = {record["encoder"]: (record["recipe"], record["dim"]) for record in records}
+    assert found == {"heard": ("as-given", 3), "crossed": ("as-given", 5), "called": ("as-given", 4)}
+
+
+def weights_key(folder, name, tmp_path):
+    planner = Planner(load_registry([folder]), store=None, reporter=None, data=None)
+    return planner.initialise_step(planner.registry.encoder(name), 0).key
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("heard", "some_hear.py"), ("heard", "gain.txt"), ("called", "some_function.py")]
+)
+def test_an_edited_model_is_another_model(folder, tmp_path, name, file):
+    before = weights_key(folder, name, tmp_path)
+    assert weights_key(folder, name, tmp_path) == before
+    text = (folder / file).read_text()
+    (folder / file).write_text("3.0" if file == "gain.txt" else text + "\n# edited\n")
+    assert weights_key(folder, name, tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{class: 'encoders.adapters.hear:HearEncoder', args: {module: some_xares}}", "has no 'load_model'"),
+        ("{class: 'encoders.adapters.hear:HearEncoder', args: {module: nowhere_at_all}}", "No module named"),
+        ("{class: 'encoders.adapters.hear:HearEncoder', args: {module: some_hear}}", "say `sample_rate: 16000`"),
+        ("{class: 'encoders.adapters.xares:XaresEncoder', args: {module: some_hear}}", r"one class named \*Encoder"),
+        ("{class: 'encoders.adapters.callable:CallableEncoder', args: {module: f, sample_rate: 1, dim: 1}}", "module:"),
+        (
+            "{class: 'encoders.adapters.hear:HearEncoder', args: {module: some_hear}, files: {model_file: no.pt}}",
+            r"files.model_file: there is no .*/no.pt",
+        ),
+        (
+            "{class: 'encoders.adapters.hear:HearEncoder', args: {module: m}, files: {module: a}}",
+            "in args and in files",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said(folder, build, entry, message):
+    (folder / "registry.yaml").write_text(f"encoders:\n  wrong: {entry}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        build("wrong")
+    assert "registry.yaml:2" in str(caught.value)
+
+
+def test_frames_of_another_size_are_refused(folder, build):
+    (folder / "registry.yaml").write_text(ENTRIES.replace("dim: 4,", "dim: 7,"))
+    with pytest.raises(EncoderError, match=r"shape \[2, 10, 4\] for 2 waveforms; expected \[2, frames, 7\]"):
+        build("called")(waveform(22_050))
+
+
+def make_model(folder, kind="Wav2Vec2", normalise=True, **settings):
+    transformers = pytest.importorskip("transformers", reason="the extra huggingface is not installed")
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=[8] * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        **settings,
+    )
+    model = getattr(transformers, f"{kind}Model")(config).eval()
+    model.save_pretrained(folder / "model")
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise)
+    extractor.save_pretrained(folder / "model")
+    (folder / "registry.yaml").write_text(
+        """
+encoders:
+  hub:
+    class: encoders.adapters.huggingface:HuggingFaceEncoder
+    files: {model: model}
+    sample_rate: 16000
+  hub_2:
+    class: encoders.adapters.huggingface:HuggingFaceEncoder
+    args: {layer: 2}
+    files: {model: model}
+    sample_rate: 16000
+"""
+    )
+    return model, extractor
+
+
+@pytest.mark.parametrize(("kind", "normalise"), [("Wav2Vec2", True), ("Hubert", False)])
+@torch.inference_mode()
+def test_a_hugging_face_model_is_averaged_over_its_frames(folder, build, kind, normalise):
+    model, extractor = make_model(folder, kind, normalise)
+    encoder = build("hub")
+    x = 0.3 * waveform(16_000) + 0.1
+    given = extractor(list(x[:, 0].numpy()), sampling_rate=16_000, return_tensors="pt").input_values
+    expected = model(given, output_hidden_states=True)
+    torch.testing.assert_close(encoder(x), expected.last_hidden_state.mean(dim=1), rtol=1e-4, atol=1e-5)
+    representation, outputs = encoder.represent(x, encoder.layers())
+    torch.testing.assert_close(representation, encoder(x))
+    assert list(outputs) == ["layer_0", "layer_1", "layer_2", "layer_3"]
+    for output, state in zip(outputs.values(), expected.hidden_states, strict=True):
+        torch.testing.assert_close(output, state.mean(dim=1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(build("hub_2")(x), outputs["layer_2"])
+    values, seconds = encoder.timeline(x)
+    assert values.shape == (2, 49, 16)  # hops of 320 samples, frames of 400
+    torch.testing.assert_close(seconds, (torch.arange(49, dtype=torch.float64) * 320 + 200) / 16_000)
+    assert encoder.provenance["revision"] == "local folder"
+    assert torch.isfinite(encoder(torch.zeros(1, 1, 100))).all()
+
+
+def test_a_hugging_face_model_without_some_weights_is_refused(folder, build):
+    import safetensors.torch
+
+    make_model(folder)
+    file = folder / "model" / "model.safetensors"
+    state = safetensors.torch.load_file(file)
+    gone = "encoder.layers.1.attention.k_proj.weight"
+    safetensors.torch.save_file({k: v for k, v in state.items() if k != gone}, file, {"format": "pt"})
+    with pytest.raises(UserError, match=f"its file lacks 1 weights of the model, {gone} the first"):
+        build("hub")
+
+
+def test_a_model_that_is_not_here_is_not_fetched(folder, build, monkeypatch):
+    pytest.importorskip("transformers", reason="the extra huggingface is not installed")
+    monkeypatch.setenv("HF_HOME", str(folder / "hf"))
+    asked = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, address: asked.append(address))
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    args = f"{{model: nobody/nothing, revision: {commit}}}"
+    (folder / "registry.yaml").write_text(
+        f"encoders:\n  gone: {{class: 'encoders.adapters.huggingface:HuggingFaceEncoder', args: {args}}}\n"
+    )
+    with pytest.raises(
+        UserError, match=f"run `hf download nobody/nothing --revision {commit}`, or put `download: true`"
+    ):
+        build("gone")
+    assert asked == []
+
+
+def test_a_model_that_takes_no_waveform_is_refused(folder, build):
+    make_model(folder)
+    (folder / "model" / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(UserError, match="a bert model does not take a waveform"):
+        build("hub")
+
+
+COMMIT = "0f" * 20
+
+
+@pytest.mark.parametrize(("revision", "recorded"), [(None, "unpinned"), ("main", "unpinned"), (COMMIT, COMMIT)])
+def test_only_a_commit_pins_a_model(folder, monkeypatch, revision, recorded):
+    """A model in the layout of the Hub's cache, found by name without asking the Hub."""
+    make_model(folder)
+    import huggingface_hub.constants
+
+    from encoders.adapters.huggingface import HuggingFaceEncoder
+
+    cached = folder / "hub" / "models--owner--name"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(COMMIT)
+    (cached / "snapshots").mkdir()
+    (folder / "model").rename(cached / "snapshots" / COMMIT)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder / "hub"))
+    asked = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, address: asked.append(address))
+    encoder = HuggingFaceEncoder(model="owner/name", revision=revision)
+    found = encoder.provenance
+    assert (found["model"], found["revision"], found["commit"]) == ("owner/name", recorded, COMMIT)
+    assert asked == []

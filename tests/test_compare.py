@@ -1,0 +1,237 @@
+"""Which encoder is better, as far as the test clips can tell."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from conftest import bench, bench_json
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from benchmark.compare import compare
+from benchmark.records import PREDICTIONS, RECORD, Overlap, ScoreRecord
+from benchmark.scoring import score
+from probes.bootstrap import percentile_interval, replicate_counts
+from probes.delong import areas_and_influences, compare_areas
+from tasks.base import Task
+from tasks.metrics import METRICS, macro
+
+
+def by_definition(labels, first, second):
+    """DeLong, DeLong and Clarke-Pearson (1988), pair by pair: areas and covariance [2, 2]."""
+    positive, negative = np.flatnonzero(labels), np.flatnonzero(labels == 0)
+    areas, above, below = [], [], []
+    for scores in (first, second):
+        wins = np.array(
+            [[float(scores[p] > scores[q]) + 0.5 * (scores[p] == scores[q]) for q in negative] for p in positive]
+        )
+        areas.append(wins.mean())
+        above.append(wins.mean(axis=1))
+        below.append(wins.mean(axis=0))
+    return np.array(areas), np.cov(above) / len(positive) + np.cov(below) / len(negative)
+
+
+@given(seed=st.integers(0, 10_000), ties=st.booleans())
+def test_delong_is_its_definition(seed, ties):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(25) < 0.4).astype(int)
+    labels[:4] = [0, 0, 1, 1]
+    scores = rng.normal(size=(2, 25)) + labels
+    scores = np.round(scores) if ties else scores
+    areas, covariance = by_definition(labels, *scores)
+    test = compare_areas(labels[:, None], scores[:1, :, None], scores[1:, :, None], np.arange(25))
+    assert test.difference == pytest.approx(areas[0] - areas[1])
+    assert test.standard_error**2 == pytest.approx(
+        covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], abs=1e-12
+    )
+
+
+def simulated(rng, n=120, tags=4, strengths=(1.0, 0.8)):
+    """Tags that hang together, and two predictors whose errors do, too."""
+    common = rng.normal(size=(n, 1))
+    labels = (common + rng.normal(size=(n, tags)) > 0.8).astype(np.uint8)
+    shared = rng.normal(size=(n, tags))
+    return labels, [np.float32(s * labels + 0.7 * shared + 0.7 * rng.normal(size=(n, tags))) for s in strengths]
+
+
+def test_influences_of_several_labels():
+    labels, (first, second) = simulated(np.random.default_rng(0))
+    areas, influences = areas_and_influences(labels, first)
+    np.testing.assert_allclose(areas, roc_auc_score(labels, first, average=None))
+    np.testing.assert_allclose(influences.sum(axis=0), 0, atol=1e-12)
+    # Averaging a predictor with itself changes nothing; one clip a group is no grouping.
+    groups = np.arange(len(labels))
+    once = compare_areas(labels, first[None], second[None], groups)
+    twice = compare_areas(labels, np.stack([first, first]), second[None], groups)
+    assert twice == pytest.approx(once)
+    # Every clip doubled in its group: the same clips, the same uncertainty, but for the divisor n - 1.
+    doubled = [np.repeat(array, 2, axis=0) for array in (labels, first, second)]
+    grouped = compare_areas(doubled[0], doubled[1][None], doubled[2][None], np.repeat(groups, 2))
+    assert grouped.standard_error == pytest.approx(once.standard_error, rel=0.02)
+
+
+def test_too_few_positives_are_an_error():
+    with pytest.raises(ValueError, match="two positive and two negative"):
+        areas_and_influences(np.array([[1], [0], [0]]), np.zeros((3, 1)))
+
+
+def coverage(simulations, replicates):
+    """How often the bootstrap's and DeLong's 95 % intervals hold the true difference."""
+    truth_labels, truth_scores = simulated(np.random.default_rng(1), n=100_000)
+    areas = [macro(METRICS["roc_auc"](truth_labels, scores)) for scores in truth_scores]
+    truth = float(areas[0] - areas[1])
+    rng = np.random.default_rng(2)
+    held = np.zeros(2)
+    for simulation in range(simulations):
+        labels, scores = simulated(rng)
+        test = compare_areas(labels, *(one[None] for one in scores), np.arange(len(labels)))
+        blocks = replicate_counts(np.arange(len(labels)), replicates, simulation)
+        differences = np.concatenate(
+            [np.subtract(*(macro(METRICS["roc_auc"](labels, one, counts)) for one in scores)) for counts in blocks]
+        )
+        interval = percentile_interval(differences)
+        held += [interval.lower <= truth <= interval.upper, test.lower <= truth <= test.upper]
+    return held / simulations
+
+
+def test_intervals_cover_roughly():
+    # 60 simulations: a true coverage of 95 % gives less than 0.88 once in a hundred times.
+    assert (coverage(60, 200) >= 0.87).all()
+
+
+@pytest.mark.slow
+def test_intervals_cover_what_they_say():
+    found = coverage(500, 1000)
+    assert ((found >= 0.93) & (found <= 0.97)).all(), found
+
+
+def write_record(store, name, encoder, labels, predictions, *, seed=0, recipe="tune", fingerprint="f", **changes):
+    """A probe step's artifact as the step leaves it."""
+    folder = store / "artifacts" / "probe" / name
+    folder.mkdir(parents=True)
+    ids = tuple(map(str, range(len(labels))))
+    names = tuple(f"tag {i}" for i in range(labels.shape[1]))
+    splits = np.array(["test"] * len(labels))
+    task = Task(
+        "multilabel",
+        (*ids, "t", "u"),
+        np.append(splits, ["train"] * 2),
+        np.vstack([labels, labels[:2]]),
+        names,
+        np.array([*ids, "t", "u"]),
+    )
+    np.savez_compressed(
+        folder / PREDICTIONS,
+        clip_ids=np.array(ids),
+        label_names=np.array(names),
+        labels=labels,
+        predictions=predictions,
+        groups=np.array(ids),
+    )
+    scores, unscored = score(task, predictions, ["roc_auc", "average_precision"])
+    record = {
+        "encoder": encoder,
+        "corpus": "mtt" if recipe == "tune" else None,
+        "recipe": recipe,
+        "task": "mtt",
+        "protocol": "linear",
+        "seed": seed,
+        "layer": None,
+        "labels": 1.0,
+        "deform": None,
+        "data": "real",
+        "metrics": scores,
+        "unscored_labels": unscored,
+        "n_expected": {"test": len(labels)},
+        "n_scored": {"test": len(labels)},
+        "test_clips_lost": {},
+        "fingerprint": fingerprint,
+        "overlap": Overlap(clips=0, recordings=0, artists=0),
+        "selection": {},
+        "pretraining": None,
+        "spec": {},
+        "weights_sha256": "0",
+        "parameters": 1,
+        "dim": 1,
+        "steps": [],
+        "versions": {},
+        "finished": datetime.now(UTC).isoformat(),
+        **changes,
+    }
+    (folder / RECORD).write_text(ScoreRecord(**record).model_dump_json())
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Encoder `good` with two seeds, `worse`, its near twin, and `features` that no recipe trains."""
+    rng = np.random.default_rng(0)
+    labels, (good, worse) = simulated(rng, n=300, strengths=(2.0, 0.5))
+    close = (good + 0.05 * rng.normal(size=good.shape)).astype(np.float32)
+    write_record(tmp_path, "a", "good", labels, good)
+    write_record(tmp_path, "b", "good", labels, close, seed=1)
+    write_record(tmp_path, "c", "worse", labels, worse)
+    write_record(tmp_path, "d", "twin", labels, close)
+    write_record(tmp_path, "e", "features", labels, worse, recipe="as-given")
+    write_record(tmp_path, "g", "good", labels, worse, recipe="untrained")
+    return tmp_path
+
+
+def test_a_clear_difference_is_told(store):
+    found = compare(store, "good", "worse")
+    assert [one.metric for one in found] == ["roc_auc", "average_precision"]
+    auc = found[0]
+    assert auc.seeds == (2, 1)
+    assert auc.difference == pytest.approx(auc.scores[0] - auc.scores[1])
+    assert auc.lower > 0.1
+    assert auc.p == pytest.approx(2 / 1001)
+    assert auc.p_holm == pytest.approx(4 / 1001)
+    assert auc.delong.difference == pytest.approx(auc.difference)
+    # Two ways to the same uncertainty.
+    assert auc.delong.upper - auc.delong.lower == pytest.approx(auc.upper - auc.lower, rel=0.15)
+    assert "the 300 test clips tell them apart" in auc.text
+    assert "one side has a single training" in auc.text
+    back = compare(store, "worse", "good")[0]
+    assert (back.difference, back.p) == pytest.approx((-auc.difference, auc.p))
+    assert "good (tune) scores" in back.text
+
+
+def test_what_the_clips_cannot_tell_is_said(store):
+    found = compare(store, "good:untrained", "features")[0]
+    assert found.difference == 0
+    assert found.p == 1
+    assert "score the same" in found.text
+    near = compare(store, "twin", "good", tasks=["mtt"])[0]
+    assert near.lower < 0 < near.upper
+    assert "cannot tell them apart" in near.text
+
+
+def test_the_command_line(store):
+    (auc, _) = bench_json("compare", "good", "features", "--store", store, "--recipe", "tune")
+    assert auc["second"] == "features"
+    assert auc["lower"] < auc["difference"] < auc["upper"]
+    assert auc["text"] in bench("compare", "good", "features", "--store", store).stdout
+    json.dumps(auc, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["good", "wurse"], "Did you mean 'worse'?"),
+        (["good", "worse", "--task", "gtzan"], "no scores"),
+        (["good", "other"], "different test clips or labels"),
+        (["good", "twice"], "trained in several ways: tune on fma; tune on mtt"),
+        (["good", "elsewhere"], "no task, protocol and setting in common"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(store, arguments, message):
+    labels, (scores, _) = simulated(np.random.default_rng(1), n=200)
+    write_record(store, "h", "other", labels, scores, fingerprint="g")
+    write_record(store, "i", "twice", labels, scores)
+    write_record(store, "j", "twice", labels, scores, corpus="fma")
+    write_record(store, "k", "elsewhere", labels, scores, protocol="jukemir")
+    result = bench("compare", *arguments, "--store", store)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,137 @@
+"""Two processes against one: the same loss, the same gradients, the same weights.
+
+PyTorch synchronises batch norm on GPUs only, so the encoder here has none: everything else of training on several
+devices, the division of a batch, the gathering of negatives and the averaging of gradients, is what runs on GPUs too.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from plain_encoder import Plain
+
+from benchmark.errors import UserError
+from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
+from benchmark.pretraining.processes import Place, devices_allowed, together
+from encoders import EncoderError
+
+PAIRS = 6
+
+
+def model_and_views():
+    torch.manual_seed(0)
+    return Plain().double(), torch.randn(2, PAIRS, 1, 2187, dtype=torch.float64)
+
+
+def shares_of_loss(place: Place) -> dict:
+    """Loss and gradient of a process's half of a batch, averaged as data-parallel training does."""
+    found = {}
+    for policy, function in (("all", ntxent_over_processes), ("replica", ntxent)):
+        encoder, views = model_and_views()
+        own = views.view(2, place.world, -1, 1, 2187)[:, place.rank]
+        loss = function(encoder(own[0]), encoder(own[1]), 0.5)
+        loss.backward()
+        averaged = [loss.detach(), *(parameter.grad for parameter in encoder.parameters())]
+        for tensor in averaged:
+            torch.distributed.all_reduce(tensor)
+        found[policy] = [(tensor / place.world).tolist() for tensor in averaged]
+    return found
+
+
+def whole_loss():
+    encoder, views = model_and_views()
+    loss = ntxent(encoder(views[0]), encoder(views[1]), 0.5)
+    loss.backward()
+    return [loss.detach(), *(parameter.grad for parameter in encoder.parameters())]
+
+
+def test_two_processes_have_the_loss_and_the_gradient_of_one():
+    found = together(shares_of_loss, 2, PAIRS)
+    for ours, expected in zip(found["all"], whole_loss(), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
+    encoder, views = model_and_views()
+    halves = [ntxent(encoder(views[0, part]), encoder(views[1, part]), 0.5) for part in (slice(0, 3), slice(3, 6))]
+    alone = found["replica"][0]  # negatives of the own device only are another loss
+    assert alone == pytest.approx(sum(half.item() for half in halves) / 2, abs=1e-10)
+    assert abs(alone - whole_loss()[0].item()) > 0.1
+
+
+def test_a_training_on_two_processes_is_that_of_one(tmp_path, capfd):
+    from safetensors.torch import load_file
+    from training_steps import inputs, plain, pretrain_step
+
+    from benchmark.console import Reporter
+    from benchmark.steps.pretrain import CURVE, compute
+
+    encoder = plain()
+    weights, curves = [], []
+    for devices, chunk in ((1, None), (2, 1)):
+        work = tmp_path / f"{devices}"
+        work.mkdir()
+        step = pretrain_step(encoder, {"devices": devices}, chunk=chunk)
+        facts = compute(step, inputs(tmp_path, encoder), work, Reporter())
+        assert facts["devices"] == devices
+        weights.append(load_file(work / "encoder.safetensors"))
+        curves.append(np.genfromtxt(work / CURVE, delimiter=",", names=True)["loss"])
+    np.testing.assert_allclose(curves[0], curves[1], atol=2e-5)
+    for name, value in weights[0].items():
+        np.testing.assert_allclose(weights[1][name], value, atol=1e-4)
+    start = load_file(tmp_path / "start" / "encoder.safetensors")
+    assert max((value - start[name]).abs().max().item() for name, value in weights[0].items()) > 0.01
+    assert capfd.readouterr().err.count("steps of 4 pairs, cpu x 2") == 1
+
+
+def complain(place: Place) -> dict:
+    raise EncoderError(f"this is wrong in {place.world} processes")
+
+
+def test_what_a_process_complains_of_is_heard():
+    with pytest.raises(UserError, match="this is wrong in 2 processes"):
+        together(complain, 2, 4)
+    with pytest.raises(UserError, match="a batch of 5 cannot be divided among 2 devices"):
+        together(complain, 2, 5)
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert (devices_allowed(None), devices_allowed(3)) == (1, 3)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert (devices_allowed(None), devices_allowed(1)) == (2, 1)
+    with pytest.raises(UserError, match="--devices 3: there are 2"):
+        devices_allowed(3)
+
+
+NODE = """
+import json, sys
+sys.path.insert(0, {tests!r})
+if __name__ == "__main__":
+    from test_distributed import PAIRS, shares_of_loss, together
+    print(json.dumps(together(shares_of_loss, 1, PAIRS)))
+"""
+
+
+@pytest.mark.slow
+def test_two_nodes_are_two_processes(tmp_path):
+    script = tmp_path / "node.py"
+    script.write_text(NODE.format(tests=str(Path(__file__).parent)))
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = str(server.getsockname()[1])
+    nodes = []
+    for rank in range(2):
+        environment = {"NNODES": "2", "NODE_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        nodes.append(
+            subprocess.Popen(
+                [sys.executable, script], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+            )
+        )
+    for node in nodes:
+        found = json.loads(node.communicate(timeout=120)[0])
+        for ours, expected in zip(found["all"], whole_loss(), strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)

@@ -1,0 +1,154 @@
+"""`bench check`: every shipped encoder is fit, and every fault that makes one unfit is found."""
+
+import pytest
+from conftest import bench, bench_json
+
+from benchmark.console import Reporter
+from benchmark.fitness import QUICK, THOROUGH, Effort, Fitness, fitness_table
+from benchmark.registry import Registry, built_in_registry, load_registry
+
+#: An encoder with one fault, named by its argument.
+FAULTY = """
+import torch
+from torch import nn
+from encoders.base import Encoder
+
+
+class Faulty(Encoder):
+    def __init__(self, fault):
+        super().__init__()
+        self.sample_rate, self.window, self.max_window, self.dim = 22050, 4096, 4096, 8
+        self.fault = fault
+        self.conv = nn.Conv1d(1, 8, 64, stride=16)
+        self.norm = nn.BatchNorm1d(8)
+        self.register_buffer("offset", torch.randn(8), persistent=fault != "unsaved")
+        if fault == "head":
+            self.head = nn.Linear(8, 50)
+        self.kept = []
+
+    def layers(self):
+        return ("conv", "norm")
+
+    def represent(self, waveform, layers=()):
+        if self.fault == "training":
+            self.norm.train()
+        if self.fault == "level":
+            waveform = waveform / waveform.std(dim=(1, 2), keepdim=True)
+        if self.fault == "raises" and len(waveform) > 2:
+            raise RuntimeError("too many")
+        x = self.conv(waveform)
+        outputs = {"conv": x.mean(dim=-1)}
+        y = self.norm(x).relu().mean(dim=-1) + self.offset
+        outputs["norm"] = y
+        if self.fault == "random":
+            y = nn.functional.dropout(y, 0.5, training=True)
+        if self.fault == "neighbours":
+            y = y - y.mean(dim=0)
+        if self.fault == "hoards":
+            self.kept.append(waveform.repeat(1, 4, 1))
+        if self.fault == "double":
+            y = y.double()
+        if self.fault == "layers" and layers:
+            y = y + 1
+        if self.fault == "time" and layers:
+            outputs["conv"] = x
+        return y, {name: outputs[name] for name in layers}
+"""
+
+
+@pytest.fixture
+def faulty(tmp_path, monkeypatch):
+    """Function from a fault to its entry."""
+    (tmp_path / "faulty_encoder.py").write_text(FAULTY)
+    faults = ["none", "hoards", *FAULTS]
+    entries = "".join(
+        f"  {fault}: {{class: 'faulty_encoder:Faulty', args: {{fault: {fault}}}, pretrain: false}}\n"
+        for fault in faults
+    )
+    (tmp_path / "registry.yaml").write_text(f"encoders:\n{entries}")
+    monkeypatch.delitem(__import__("sys").modules, "faulty_encoder", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = load_registry([tmp_path])
+    return registry.encoder
+
+
+FAULTS = {
+    "training": {"batch size", "no trace of encoding"},
+    "level": {"silence"},
+    "raises": {"batch size", "constant memory"},
+    "unsaved": {"save and load"},
+    "head": {"parameters"},
+    "random": {"same input twice", "batch size", "layers", "save and load"},
+    "neighbours": {"batch size"},
+    "double": {"shape and type"},
+    "layers": {"layers"},
+    "time": {"layers"},
+}
+EFFORT = Effort(batches=(1, 2, 4), long_batch=8, long_seconds=98)
+
+
+def outcomes(rows):
+    return {row.check: row.outcome for row in rows}
+
+
+def shipped():
+    registry = Registry()
+    registry.add_file(built_in_registry())
+    return registry.sections["encoders"]
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_encoder_is_fit(name):
+    named = shipped()[name]
+    if named.entry.weights is not None or None in named.entry.files.values():
+        pytest.skip("needs a file that the user names")
+    rows = Fitness(named, effort=QUICK).run(Reporter())
+    assert [f"{row.check}: {row.value}, {row.explanation}" for row in rows if row.outcome == "fail"] == []
+    found = outcomes(rows)
+    assert len(found) == 12
+    # What tells something of every encoder must not have been skipped.
+    for check in ("shape and type", "same input twice", "batch size", "silence", "short clip", "save and load"):
+        assert found[check] == "pass"
+
+
+def test_a_sound_encoder_passes_every_check(faulty):
+    rows = Fitness(faulty("none"), effort=EFFORT).run(Reporter())
+    assert {row.check for row in rows if row.outcome == "fail"} == set()
+    assert fitness_table(rows).endswith("Fit to be compared")
+    by_name = {row.check: row for row in rows}
+    assert by_name["parameters"].value == 0
+    assert "536 parameters" in by_name["parameters"].explanation
+    assert 0 < by_name["bfloat16"].value < 1e-3
+    assert by_name["float16"].value < by_name["bfloat16"].value
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_fails_its_checks_and_no_others(faulty, fault):
+    rows = Fitness(faulty(fault), effort=EFFORT).run(Reporter())
+    assert {row.check for row in rows if row.outcome == "fail"} == FAULTS[fault], fitness_table(rows)
+    assert fitness_table(rows).endswith(
+        f"Not fit to be compared: {', '.join(c for c in outcomes(rows) if c in FAULTS[fault])}"
+    )
+
+
+def test_the_command_does_the_whole_of_it(tmp_path, faulty):
+    rows = bench_json("check", "none", "--registry", tmp_path)
+    assert THOROUGH.batches == (1, 7, 64)
+    assert THOROUGH.long_seconds == 600
+    assert [set(row) for row in rows] == [{"check", "outcome", "value", "limit", "explanation"}] * 12
+    found = {row["check"]: row for row in rows}
+    assert {row["outcome"] for row in rows} == {"pass", "info"}
+    assert found["batch size"]["limit"] == 1e-5
+    assert found["batch size"]["value"] <= 1e-5
+    assert "1, 7, 64" in found["batch size"]["explanation"]
+    assert found["constant memory"]["value"] <= found["constant memory"]["limit"]
+
+
+def test_the_exit_code_says_whether_it_is_fit(tmp_path, faulty):
+    # In a process of its own: in this one, what is hoarded may fill what earlier tests have left free.
+    result = bench("check", "hoards", "--registry", tmp_path)
+    assert result.returncode == 1
+    assert result.stdout.endswith("Not fit to be compared: constant memory\n")
+    result = bench("check", "heads", "--registry", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "bench: unknown encoder 'heads'. Did you mean 'head'?\n"

@@ -1,0 +1,150 @@
+"""From windows to examples and back, fractions of labels, and metrics of many probes at once."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from probes.subsets import label_subset
+from probes.validation import stacked_metric
+from probes.windows import Windows, clip_means, make_examples, per_window, take_clips
+from tasks.metrics import METRICS, macro
+
+
+@given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=8), data=st.data())
+def test_windows_find_their_clips(sizes, data):
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    rows = np.arange(first[-1] * 2, dtype=np.float32).reshape(-1, 2)
+    chosen = np.array(data.draw(st.lists(st.sampled_from(range(len(sizes))), min_size=1)))
+    taken, starts = take_clips(rows, first, chosen)
+    means = clip_means(taken, starts)
+    for k, clip in enumerate(chosen):
+        own = rows[first[clip] : first[clip + 1]]
+        assert np.array_equal(taken[starts[k] : starts[k + 1]], own)
+        np.testing.assert_allclose(means[k], own.mean(axis=0), rtol=1e-6)
+    assert per_window(chosen[:, None], starts)[:, 0].tolist() == [c for c in chosen for _ in range(sizes[c])]
+
+
+def test_a_clip_without_windows_is_an_error():
+    with pytest.raises(ValueError, match="at least one window"):
+        clip_means(np.zeros((2, 3), np.float32), np.array([0, 2, 2]))
+
+
+def windows(sizes, hop, dim=2, seed=0):
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    rows = np.random.default_rng(seed).normal(size=(first[-1], dim)).astype(np.float32)
+    return Windows(rows, first, np.concatenate([np.arange(size) * hop for size in sizes]))
+
+
+def test_examples_by_hand():
+    one = windows([3, 2], 2.0)
+    rows = one.rows.astype(np.float64)
+    features, first = make_examples([one], "clip_mean_std", None, 0)
+    assert first.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(features[0], np.concatenate([rows[:3].mean(0), rows[:3].std(0)]), rtol=1e-5)
+    features, first = make_examples([one], "random_window", None, 4)
+    assert first.tolist() == [0, 1, 2]
+    assert any(np.array_equal(features[0], row) for row in one.rows[:3])
+    assert any(np.array_equal(features[1], row) for row in one.rows[3:])
+    drawn = [make_examples([one], "random_window", None, seed)[0].tobytes() for seed in range(20)]
+    assert len(set(drawn)) > 1
+    assert drawn[4] == features.tobytes()
+
+
+def test_segments_are_means_and_a_short_tail_is_dropped():
+    # Windows every 3 s: 10 to a segment of 30 s; 70 s leave a tail of 4 windows, 20 s a single short segment.
+    one = windows([24, 7], 3.0)
+    features, first = make_examples([one], "segments", 30.0, 0)
+    assert first.tolist() == [0, 2, 3]
+    for example, rows in zip(features, (slice(0, 10), slice(10, 20), slice(24, 31)), strict=True):
+        np.testing.assert_allclose(example, one.rows[rows].mean(axis=0), atol=1e-6)
+
+
+def test_encoders_stand_side_by_side():
+    one, two, other = windows([3, 2], 2.0), windows([3, 2], 2.0, dim=3, seed=1), windows([4, 2], 2.0)
+    both = make_examples([one, two], "windows", None, 0)[0]
+    assert np.array_equal(both, np.hstack([one.rows, two.rows]))
+    assert make_examples([one, other], "clip_mean", None, 0)[0].shape == (2, 4)
+    with pytest.raises(ValueError, match="start at the same times"):
+        make_examples([one, other], "windows", None, 0)
+
+
+@given(
+    kind=st.sampled_from(["multilabel", "multiclass", "regression"]),
+    seed=st.integers(0, 5),
+    fractions=st.lists(st.floats(0.01, 1), min_size=2, max_size=4),
+)
+def test_smaller_fractions_lie_inside_larger_ones(kind, seed, fractions):
+    labels = labels_of(kind)
+    subsets = [set(label_subset(labels, kind, fraction, seed).tolist()) for fraction in sorted(fractions)]
+    for fraction, subset in zip(sorted(fractions), subsets, strict=True):
+        assert len(subset) == max(1, round(fraction * len(labels)))
+    assert all(a <= b for a, b in pairwise(subsets))
+
+
+def labels_of(kind, n=200):
+    rng = np.random.default_rng(3)
+    if kind == "multilabel":
+        return (rng.random((n, 8)) < np.geomspace(0.02, 0.5, 8)).astype(np.uint8)
+    return (
+        rng.choice(5, size=(n, 1), p=[0.5, 0.2, 0.2, 0.07, 0.03]) if kind == "multiclass" else rng.normal(size=(n, 2))
+    )
+
+
+def test_fractions_are_stratified():
+    classes = labels_of("multiclass")
+    chosen = classes[label_subset(classes, "multiclass", 0.25, 0), 0]
+    assert np.abs(np.bincount(chosen, minlength=5) - 0.25 * np.bincount(classes[:, 0], minlength=5)).max() <= 1
+    assert set(classes[label_subset(classes, "multiclass", 5 / 200, 0), 0]) == set(range(5))
+    tags = labels_of("multilabel")
+    assert tags[label_subset(tags, "multilabel", 8 / 200, 0)].any(axis=0).all()
+    values = labels_of("regression")
+    chosen = values[label_subset(values, "regression", 0.1, 0), 0]
+    assert np.histogram(chosen, np.quantile(values[:, 0], np.linspace(0, 1, 11)))[0].tolist() == [2] * 10
+
+
+def test_a_fraction_of_nothing_is_an_error():
+    with pytest.raises(ValueError, match="above 0 and up to 1, not 0"):
+        label_subset(labels_of("multiclass"), "multiclass", 0.0, 0)
+
+
+@given(seed=st.integers(0, 1000), ties=st.booleans())
+def test_metrics_of_many_probes_are_scikit_learns(seed, ties):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((40, 4)) < 0.3).astype(np.uint8)
+    labels[:2] = [[0] * 4, [1] * 4]
+    scores = rng.normal(size=(3, 40, 4)).astype(np.float32)
+    if ties:
+        scores = np.round(scores)
+    for name, reference in (("roc_auc", roc_auc_score), ("average_precision", average_precision_score)):
+        found = stacked_metric(name, None, labels, scores)
+        np.testing.assert_allclose(found, [reference(labels, own, average="macro") for own in scores], atol=1e-12)
+
+
+def test_metrics_of_many_probes_are_the_tasks_own():
+    rng = np.random.default_rng(0)
+    cases = {
+        "roc_auc": ((rng.random((50, 3)) < 0.3).astype(np.uint8), rng.random((2, 50, 3))),
+        "accuracy": (rng.integers(0, 3, (50, 1)), rng.random((2, 50, 3))),
+        "r2": (rng.normal(size=(50, 2)), rng.normal(size=(2, 50, 2))),
+        "macro_f1": (rng.integers(0, 3, (50, 1)), rng.random((2, 50, 3))),
+    }
+    for name, (labels, predictions) in cases.items():
+        predictions = predictions.astype(np.float32)
+
+        def own(truth, guess, name=name):
+            return float(macro(METRICS[name](truth, guess)))
+
+        expected = [own(labels, one) for one in predictions]
+        np.testing.assert_allclose(stacked_metric(name, own, labels, predictions), expected, rtol=1e-5)
+
+
+def test_labels_that_validation_cannot_score_are_left_out():
+    labels = np.array([[0, 0], [1, 0], [0, 0]], dtype=np.uint8)
+    scores = np.array([[[0.1, 0.5], [0.9, 0.4], [0.2, 0.3]]], dtype=np.float32)
+    assert stacked_metric("roc_auc", None, labels, scores).tolist() == [1.0]
+    with pytest.raises(ValueError, match="not one label"):
+        stacked_metric("roc_auc", None, labels[:, 1:], scores[:, :, 1:])

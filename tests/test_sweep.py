@@ -1,0 +1,210 @@
+"""Probes trained together end exactly where each would end alone."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from benchmark import probe_speed
+from probes import sweep
+from probes.protocol import Course, Member
+from probes.reference import _forward, _loss, train_alone
+from probes.stack import Stack
+from probes.sweep import Track, rate_factor, train_sweep
+from probes.validation import negative_losses
+
+rng = np.random.default_rng(0)
+X = (rng.normal(size=(150, 12)) * np.geomspace(0.3, 3, 12)).astype(np.float32)
+X_VALID = rng.normal(size=(60, 12)).astype(np.float32)
+DIRECTIONS = rng.normal(size=(12, 5))
+
+
+def targets(features, kind, seed):
+    found = features @ DIRECTIONS + np.random.default_rng(seed).normal(size=(len(features), 5))
+    if kind == "multilabel":
+        return (found > 0).astype(np.float32)
+    if kind == "multiclass":
+        return np.eye(5, dtype=np.float32)[found.argmax(axis=1)]
+    return found.astype(np.float32)
+
+
+def judge_for(kind):
+    y = torch.from_numpy(targets(X_VALID, kind, 2))
+    return lambda outputs: negative_losses(outputs, y, kind)
+
+
+def grid(hidden):
+    return [
+        Member(standardise, hidden, dropout, batch, rate, decay)
+        for standardise in (False, True)
+        for dropout in (0.0, 0.25, 0.75)
+        for batch in (64, 32)
+        for rate in (1e-3, 1e-1)
+        for decay in (0.0, 1e-2)
+    ]
+
+
+COURSES = {
+    "linear, stopped early": ("multilabel", (), Course(max_epochs=8, patience=2)),
+    "hidden, evaluated within epochs": ("multilabel", (16,), Course(max_epochs=8, patience=2, evaluate_every=3)),
+    "two layers, cosine, decoupled decay": (
+        "multiclass",
+        (8, 8),
+        Course(dropout_input=False, max_epochs=6, schedule="cosine", warmup=5, decoupled=True),
+    ),
+    "plateau, last weights": (
+        "regression",
+        (8,),
+        Course(max_epochs=25, schedule="plateau", patience=12, keep_best=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COURSES)
+def test_every_member_is_what_it_would_be_alone(name):
+    kind, hidden, course = COURSES[name]
+    members, judge = grid(hidden), judge_for(kind)
+    y = targets(X, kind, 1)
+    together = train_sweep(X, y, X_VALID, judge, kind, members, course, seed=3)
+    # Configurations end at different times; that is what the stack must survive.
+    if course.patience is not None:
+        assert len({probe.steps for probe in together}) > 3
+    for member, probe in list(zip(members, together, strict=True))[::3]:
+        alone = train_alone(X, y, X_VALID, judge, kind, member, course, seed=3)
+        assert (probe.member, probe.best, probe.steps) == (member, alone.best, alone.steps)
+        np.testing.assert_allclose(probe.values, alone.values, atol=1e-4)
+        np.testing.assert_allclose(probe.outputs(X_VALID), alone.outputs(X_VALID), atol=1e-4)
+
+
+def test_a_sweep_too_large_for_one_stack_is_the_same(monkeypatch):
+    members, course, judge = grid((16,)), Course(max_epochs=2), judge_for("multilabel")
+    y = targets(X, "multilabel", 1)
+    whole = train_sweep(X, y, X_VALID, judge, "multilabel", members, course, seed=1)
+    monkeypatch.setattr(sweep, "STACKED", 3 * (12 * 16 + 16 * 5))
+    parts = train_sweep(X, y, X_VALID, judge, "multilabel", members, course, seed=1)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.member == other.member
+        np.testing.assert_allclose(one.outputs(X_VALID), other.outputs(X_VALID), atol=1e-5)
+
+
+def test_the_speed_is_measured_beside_a_loop_that_ends_the_same(monkeypatch):
+    for name, value in {"TRAIN": 300, "VALID": 60, "DIM": 8, "TAGS": 3}.items():
+        monkeypatch.setattr(probe_speed, name, value)
+    result = probe_speed.measure(share=0.25)
+    assert result["configurations"] == 216
+    assert result["largest_difference"] < 1e-4
+    # Small features are all overhead, which the sweep has once and the loop 54 times.
+    assert result["ratio"] > 5
+    assert f"{result['ratio']:.1f} times as fast" in probe_speed.table(result)
+
+
+def test_shapes_and_seeds_can_be_mixed():
+    members = [*grid(())[:3], *grid((4,))[:3], *grid(())[-2:]]
+    course, judge = Course(max_epochs=3), judge_for("multilabel")
+    y = targets(X, "multilabel", 1)
+    mixed = train_sweep(X, y, X_VALID, judge, "multilabel", members, course, seed=1)
+    assert [probe.member for probe in mixed] == members
+    for member, probe in zip(members, mixed, strict=True):
+        (single,) = train_sweep(X, y, X_VALID, judge, "multilabel", [member], course, seed=1)
+        np.testing.assert_allclose(probe.outputs(X_VALID), single.outputs(X_VALID), atol=1e-5)
+        (other,) = train_sweep(X, y, X_VALID, judge, "multilabel", [member], course, seed=2)
+        assert np.abs(probe.outputs(X_VALID) - other.outputs(X_VALID)).max() > 1e-3
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    kind=st.sampled_from(["multilabel", "multiclass", "regression"]),
+    hidden=st.sampled_from([(), (3,), (3, 4)]),
+    dropout=st.sampled_from([0.0, 0.4]),
+    seed=st.integers(0, 99),
+)
+def test_gradients_are_those_of_autograd(kind, hidden, dropout, seed):
+    x, y = torch.from_numpy(X[:20]), torch.from_numpy(targets(X[:20], kind, seed))
+    member = Member(False, hidden, dropout, 20, 0.1, 0.0)
+    course = Course(max_steps=1)
+    stack = Stack([member, member], {False: x}, y, kind, course, seed, torch.Generator().manual_seed(seed))
+    layers = []
+    for weight, bias in stack.layers_of(1):
+        layers.append(torch.nn.Linear(*weight.T.shape))
+        layers[-1].load_state_dict({"weight": weight, "bias": bias})
+    stack.step(torch.arange(20), 1.0)
+    _loss(_forward(layers, x, member, course, seed, 0), y, kind).backward()
+    expected = [parameter.grad for layer in layers for parameter in layer.parameters()]
+    for found, gradient in zip(stack._gradients, expected, strict=True):
+        np.testing.assert_allclose(found[0], gradient, atol=1e-6, rtol=1e-4)
+        np.testing.assert_allclose(found[1], gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_dropping_inputs_keeps_their_expectation():
+    """With half of the features dropped, a linear probe's mean gradient step is that of the whole features."""
+    x = torch.ones(4000, 3)
+    y = torch.zeros(4000, 1)
+    stack = Stack(
+        [Member(False, (), 0.5, 4000, 0.0, 0.0)],
+        {False: x},
+        y,
+        "regression",
+        Course(max_steps=1),
+        0,
+        torch.Generator().manual_seed(0),
+    )
+    (weight, bias), *_ = stack.layers_of(0)
+    stack.step(torch.arange(4000), 1.0)
+    # d/dw of mean (w·m x + b)^2 with masks m of 0 or 2: E[m] = 1, E[m_i m_j] = 1, E[m_i^2] = 2.
+    expected = 2 * (weight.sum() + bias + weight)
+    np.testing.assert_allclose(stack._gradients[0][0], expected, rtol=0.2, atol=0.1)
+
+
+def test_plateau_falls_as_pytorch_does():
+    losses = [1.0, 0.9, *[0.95] * 14, 0.5, *[0.6] * 7]
+    parameter = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.SGD([parameter], 1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.1, patience=5)
+    track, course = Track(), Course(schedule="plateau", max_epochs=99)
+    for loss in losses:
+        theirs.step(loss)
+        track.add(-loss, course)
+        assert track.factor == pytest.approx(optimiser.param_groups[0]["lr"])
+    assert track.factor < 0.05
+
+
+def test_cosine_rises_and_falls_to_zero():
+    course = Course(schedule="cosine", warmup=10, max_steps=110)
+    factors = [rate_factor(course, step, 110) for step in range(111)]
+    assert factors[0] == 0
+    assert factors[5] == pytest.approx(0.5)
+    assert factors[10] == 1
+    assert factors[60] == pytest.approx(0.5)
+    assert factors[110] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_judge_that_says_nan_never_wins():
+    track, course = Track(), Course(patience=2)
+    assert track.add(float("nan"), course)
+    assert track.add(0.3, course)
+    assert not track.add(float("nan"), course)
+    assert track.best == 1
+
+
+def test_losses_are_pytorchs():
+    outputs = torch.from_numpy(rng.normal(size=(3, 60, 5)).astype(np.float32))
+    y = torch.from_numpy(targets(X_VALID, "multilabel", 2))
+    expected = [-F.binary_cross_entropy_with_logits(own, y).item() for own in outputs]
+    np.testing.assert_allclose(negative_losses(outputs, y, "multilabel"), expected, rtol=1e-6)
+
+
+def test_no_examples_is_an_error():
+    y = targets(X, "multilabel", 1)
+    with pytest.raises(ValueError, match="needs training and validation"):
+        train_sweep(X, y, X_VALID[:0], judge_for("multilabel"), "multilabel", grid(())[:1], Course(max_epochs=1), 0)
+
+
+def test_features_that_never_vary_do_no_harm():
+    ones = np.ones((50, 3), np.float32)
+    y = np.random.default_rng(0).integers(0, 2, (50, 2)).astype(np.float32)
+    (probe,) = train_sweep(
+        ones, y, None, None, "multilabel", [Member(True, (), 0.0, 16, 1e-2, 0.0)], Course(max_epochs=5), 0
+    )
+    assert np.isfinite(probe.outputs(ones)).all()

@@ -1,0 +1,263 @@
+"""The loop around a pretraining: stopped and gone on with, made longer, watched, kept at chosen epochs."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from training_steps import Quiet, finish, inputs, plain, pretrain_step, recipe
+
+from benchmark.encoding import build_encoder
+from benchmark.entries import RecipeEntry
+from benchmark.errors import UserError
+from benchmark.pcm import open_pcm
+from benchmark.pretraining import training
+from benchmark.pretraining.continuation import adopt
+from benchmark.pretraining.crops import Crops, CropSampler
+from benchmark.pretraining.curve import Curve, rows_end_at
+from benchmark.pretraining.items import items_of
+from benchmark.pretraining.measures import MEASURES, collapse, measure
+from benchmark.pretraining.module import ContrastiveModule
+from benchmark.pretraining.ridge import rate, ridge, validation_probe
+from benchmark.steps.label import LABELS, read_labels
+from benchmark.steps.pretrain import CURVE, compute
+from benchmark.store import Artifact
+from tasks.base import Task
+
+
+def run(folder, name, context=None, spec=None, taken=None, encoder=None, **changes):
+    encoder = encoder or plain()
+    work = folder / name
+    work.mkdir(exist_ok=True)
+    step = pretrain_step(encoder, context, spec, **changes)
+    reporter = Quiet()
+    facts = compute(step, taken or inputs(folder, encoder), work, reporter)
+    return work, facts, reporter, step
+
+
+def same(one, two, *names):
+    for name in names or ("encoder.safetensors", CURVE):
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"schedule": "cosine"}, {"optimiser": {"kind": "lars", "momentum": 0.9, "trust": 0.01}}]
+)
+def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch, changes):
+    encoder = plain(dropout=0.3)  # whatever is random inside an encoder goes on as well
+    whole, facts, _, _ = run(tmp_path, "whole", encoder=encoder, epochs=4, **changes)
+    assert facts["steps"] == 8
+
+    def save_and_stop(trainer, path, save=training.save_state):
+        save(trainer, path)
+        if trainer.global_step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr(training, "save_state", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "parted", encoder=encoder, epochs=4, **changes)
+    monkeypatch.undo()
+    parted, _, reporter, _ = run(tmp_path, "parted", encoder=encoder, epochs=4, **changes)
+    assert "pretrain plain: from 20" in reporter.lines
+    same(whole, parted)
+
+
+def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path):
+    taken = inputs(tmp_path, plain())
+    short, facts, _, step = run(tmp_path, "short", taken=taken, epochs=2, keep_epochs=(1,))
+    shorter, its_facts, _, its_step = run(tmp_path, "shorter", taken=taken, epochs=1)
+    finished = [finish(its_step, taken, shorter, its_facts), finish(step, taken, short, facts)]
+    whole, _, _, _ = run(tmp_path, "whole", taken=taken, epochs=5, keep_epochs=(1, 3))
+    context = {"finished": lambda: finished}
+    long, _, reporter, _ = run(tmp_path, "long", context, taken=taken, epochs=5, keep_epochs=(1, 3))
+    assert "pretrain plain: a shorter training of 4 steps is there; going on from it" in reporter.lines
+    same(whole, long, "encoder.safetensors", CURVE, "epoch-00001.safetensors", "epoch-00003.safetensors")
+    kept = load_file(whole / "epoch-00001.safetensors")
+    for name, value in load_file(shorter / "encoder.safetensors").items():
+        assert torch.equal(kept[name], value)
+
+
+def test_what_is_no_beginning_of_a_training_is_not_gone_on_from(tmp_path):
+    taken = inputs(tmp_path, plain())
+    short, facts, _, step = run(tmp_path, "short", taken=taken, epochs=2)
+    artifact = finish(step, taken, short, facts)
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def adopted(found=artifact, given=taken, spec=None, **changes):
+        return adopt(pretrain_step(plain(), None, spec, **{"epochs": 5, **changes}), given, work, [found], 10)
+
+    assert adopted(schedule="cosine") == 0
+    assert adopted(batch=5) == 0
+    assert adopted(spec={"seed": 1}) == 0
+    assert adopted(keep_epochs=(1,)) == 0  # it did not keep them
+    assert adopted(keep_epochs=(4,)) == 4
+    (work / "last.ckpt").unlink()
+    other = {**taken, "pcm": Artifact(taken["pcm"].path, {**taken["pcm"].manifest, "digest": "other"})}
+    assert adopted(given=other) == 0
+    older = Artifact(artifact.path, {**artifact.manifest, "key": "left by another version"})
+    assert adopted(older) == 0
+    assert not list(work.iterdir())
+    assert adopt(pretrain_step(plain(), epochs=2), taken, work, [artifact], 4) == 0  # not longer
+    assert adopted() == 4
+    assert adopted() == 0  # what is there already is as far
+
+
+@pytest.mark.parametrize("policy", ["views", "joint"])
+def test_chunks_of_a_batch_have_the_gradient_of_the_whole(tmp_path, policy):
+    taken = inputs(tmp_path, plain())
+    pcm = open_pcm(taken["pcm"].path, taken["pcm"].manifest)
+    items = items_of(pcm.clips, "clip", 2187)
+    gradients, losses = [], []
+    for chunk in (None, 1, 3, 4):
+        numbers = RecipeEntry.model_validate(
+            {"source": "", **recipe(batch=7, chunk=chunk, batch_norm=policy)}, strict=False
+        )
+        sampler = CropSampler([item.samples for item in items], 2187, 7, 0)
+        crops = Crops(pcm, items, 2187, torch.device("cpu"))
+        module = ContrastiveModule(build_encoder(plain(), 0), numbers, crops, sampler, 0, 10)
+        module.trainer = type("Trainer", (), {"global_step": 0, "global_rank": 0})()
+        module.manual_backward, module.move = (lambda loss: loss.backward()), lambda: None
+        module.training_step(None, 0)
+        gradients.append([parameter.grad for parameter in module.parameters()])
+        losses.append(module.latest[0].item())
+    for found in gradients[1:]:
+        for ours, expected in zip(found, gradients[0], strict=True):
+            torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-4)
+    assert losses == pytest.approx([losses[0]] * 4, abs=1e-5)
+    assert max(gradient.abs().max() for gradient in gradients[0]) > 1e-3
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
+    with pytest.raises(UserError, match="pretrain plain: the loss is nan at step .*; lower --learning-rate"):
+        run(tmp_path, "work", learning_rate=1e30, epochs=10)
+    assert not (tmp_path / "work" / "encoder.safetensors").exists()
+
+
+def test_a_collapse_stops_the_training(tmp_path):
+    # Weights pulled to zero: all that is left is one point.
+    with pytest.raises(UserError, match=r"pretrain plain: step \d+: .* \(collapse\)"):
+        run(tmp_path, "work", learning_rate=0.1, weight_decay=100.0, epochs=60)
+
+
+def test_measures_of_known_arrangements():
+    z = torch.eye(4, dtype=torch.float64)
+    apart = dict(zip(MEASURES, measure(z, z, z).tolist(), strict=True))
+    assert apart["positive"] == pytest.approx(1)
+    assert apart["negative"] == pytest.approx(0)
+    assert apart["alignment"] == pytest.approx(0)
+    assert apart["uniformity"] == pytest.approx(-4)  # all other items at distance sqrt(2)
+    assert apart["spread"] == pytest.approx(0.75**0.5)
+    point = dict(
+        zip(MEASURES, measure(z[:1].repeat(6, 1), z[:1].repeat(3, 1), z[:1].repeat(3, 1)).tolist(), strict=True)
+    )
+    assert point["uniformity"] == pytest.approx(0, abs=1e-6)
+    assert point["spread"] == 0
+    assert "one representation" in collapse(point)
+    assert "one point" in collapse(point | {"spread": 0.3})
+    assert collapse(apart) is None
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 9_000), st.integers(0, 9_000))
+def test_a_curve_is_the_same_however_it_was_interrupted(steps, stop):
+    stop = min(stop, steps)
+    values = torch.arange(steps, dtype=torch.float64)[:, None]
+    once, twice = Curve(["loss"]), Curve(["loss"])
+    for step in range(steps):
+        if step == stop:
+            state, twice = twice.state(), Curve(["loss"])
+            twice.restore(state)
+        once.add(step, values[step])
+        twice.add(step, values[step])
+    assert once.table() == twice.table()
+    table = once.table()
+    assert len(table) <= 1000 + 500 * max(0, np.log2(max(steps, 1) / 1000) + 1)
+    assert [step for step, _ in table] == [step for step in range(steps) if rows_end_at(step)]
+    before = -1
+    for step, row in table:
+        assert row["loss"] == pytest.approx((before + 1 + step) / 2)  # the mean over its steps
+        before = step
+
+
+def test_a_training_says_how_it_is_doing(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SAY_EVERY", 0.0)
+    monkeypatch.setattr(training, "LOOK_EVERY", 2)
+    _, facts, reporter, _ = run(tmp_path, "work", epochs=2)
+    lines = [line for line in reporter.lines if line.startswith("  epoch ")]
+    assert [line.split(":")[0] for line in lines[:2]] == ["  epoch 1.00 of 2.00", "  epoch 2.00 of 2.00"]
+    assert all(name in lines[0] for name in ("loss", *MEASURES, "clips/s", "waiting for input"))
+    assert facts["clips_per_second"] > 0
+    assert 0 < facts["input_wait"] < 1
+    card = (tmp_path / "work" / "card.md").read_text()
+    assert "10 clips" in card and "Test clips of the dataset's own division among them: 0" in card
+    assert "clips_per_second" not in card  # the same training gives the same card
+
+
+def labels(folder, kind="multilabel"):
+    clips = open_pcm(folder / "pcm", {"spec": {"sample_rate": 1}}).clips
+    found = np.array([[n // 6, n % 3 == 0] for n in range(len(clips))]).astype(np.int64)
+    (folder / "labels").mkdir(exist_ok=True)
+    np.savez(
+        folder / "labels" / LABELS,
+        kind=np.array(kind),
+        clip_ids=np.array([clip.id for clip in clips]),
+        splits=np.array([clip.split for clip in clips]),
+        labels=found,
+        label_names=np.array(["a", "b"]),
+        groups=np.array([clip.id for clip in clips]),
+    )
+    return Artifact(folder / "labels", {"key": "l", "digest": "labels"})
+
+
+def test_a_probe_every_so_many_epochs_is_a_column_of_the_curve(tmp_path):
+    taken = inputs(tmp_path, plain())
+    taken["labels"] = labels(tmp_path)
+    plainly, _, _, _ = run(tmp_path, "plainly", taken=taken, epochs=4)
+    watched, facts, reporter, _ = run(tmp_path, "watched", taken=taken, spec={"probe_every": 2}, epochs=4)
+    same(plainly, watched, "encoder.safetensors")  # looking changes nothing
+    rows = list(csv.DictReader((watched / CURVE).open()))
+    assert [bool(row["probe"]) for row in rows] == [float(row["epoch"]) in (2, 4) for row in rows]
+    assert 0 <= facts["probe_last"] <= 1
+    assert float(rows[-1]["probe"]) == pytest.approx(facts["probe_last"], abs=1e-6)
+    assert sum("validation probe" in line for line in reporter.lines) == 2
+    assert "probe" not in (plainly / CURVE).read_text()
+    pcm = open_pcm(taken["pcm"].path, taken["pcm"].manifest)
+    task = read_labels(taken["labels"] / LABELS)
+    with pytest.raises(UserError, match="no label has both"):
+        validation_probe(replace(task, labels=task.labels[:, 1:], label_names=("b",)), pcm)
+
+
+def test_ridge_finds_what_is_linear():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 5))
+    y = x @ rng.standard_normal((5, 2)) + 3
+    found = ridge(x[:150], y[:150], x[150:])
+    splits = np.array(["train"] * 200)
+
+    def task(kind, labels):
+        return Task(kind, tuple(map(str, range(200))), splits, labels, ("a", "b"), splits)
+
+    assert rate(task("regression", y), y[150:], found) > 0.97
+    assert rate(task("multilabel", y), (y[150:] > 3).astype(float), found) > 0.95
+    assert rate(task("multilabel", y), np.array([[0.0], [1.0]]), np.array([[2.0], [2.0]])) == 0.5
+    classes = np.eye(2)[y[150:].argmax(1)]
+    assert rate(task("multiclass", y), classes, found) > 0.9
+
+
+def test_tensorboard_is_written_where_it_is_wanted(tmp_path):
+    board = tmp_path / "board"
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        with pytest.raises(UserError, match="TensorBoard is not installed"):
+            run(tmp_path, "work", {"tensorboard": board})
+        return
+    run(tmp_path, "work", {"tensorboard": board})
+    assert list(board.glob("events.*"))
