@@ -24,7 +24,7 @@ import yaml
 
 from benchmark.console import LogReporter
 from benchmark.engine import Engine, workers
-from benchmark.errors import UserError
+from benchmark.errors import USER_ERRORS, UserError
 from benchmark.plan import Run, Step, unique_steps
 from benchmark.progress import Loss, Progress
 from benchmark.store import Store
@@ -149,8 +149,8 @@ class _Submission:
         step = self._steps[future.key]
         error = future.exception() if future.status == "error" else None
         if isinstance(error, StepFailedError):
-            key, title, cause, log = error.args
-            self.losses.setdefault(key, Loss(title, cause, Path(log)))
+            key, title, cause, log, by_user = error.args
+            self.losses.setdefault(key, Loss(title, cause, Path(log), by_user))
             return
         if type(error).__name__ == "KilledWorker":
             cause = f"{RETRIES + 1} workers died at it; out of memory, perhaps"
@@ -205,12 +205,14 @@ def _compute(step: Step, root: Path, before: Sequence[str]) -> str:
     engine = Engine(store, reporter)
     failures = engine.compute([step])
     if failures:
-        raise StepFailedError(failures[0].step.key, failures[0].step.title, failures[0].cause, str(failures[0].log))
+        first = failures[0]
+        by_user = isinstance(first.error, USER_ERRORS)
+        raise StepFailedError(first.step.key, first.step.title, first.cause, str(first.log), by_user)
     return step.key
 
 
 class StepFailedError(Exception):
-    """Travels from a worker to the client: key and title of the step, cause, path of the log."""
+    """Travels from a worker to the client: key and title of the step, and the fields of a `Loss`."""
 
 
 def _share_processors() -> None:

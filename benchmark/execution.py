@@ -96,7 +96,10 @@ def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher) -> list[Loss]:
         failures = engine.scores(runs, watch)
     if failures and (len(runs) == 1 or _all_for_one_reason(runs, engine)):
         raise failures[0].error
-    return [Loss(failure.step.title, failure.cause, failure.log) for failure in failures]
+    return [
+        Loss(failure.step.title, failure.cause, failure.log, isinstance(failure.error, USER_ERRORS))
+        for failure in failures
+    ]
 
 
 def _all_for_one_reason(runs: Sequence[Run], engine: Engine) -> bool:

@@ -51,10 +51,10 @@ def override(entry: E, changes: Mapping[str, Any]) -> E:
         if key in ("epochs", "pairs") and {"epochs", "pairs"} <= document.keys():
             document["epochs"] = document["pairs"] = None
         *path, last = key.split(".")
-        place = document
+        place: Any = document
         for part in path:
-            place = _inside(place, part, key)
-        if last not in place:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
             raise unknown_name("key", key, _keys(document))
         place[last] = value
     try:
@@ -74,13 +74,6 @@ def _in_words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "[" + ",".join(map(_in_words, value)) + "]" if isinstance(value, tuple) else str(value)
-
-
-def _inside(place: Any, part: str, key: str) -> dict[str, Any]:
-    inner = place.get(part)
-    if not isinstance(inner, dict):
-        raise unknown_name("key", key, _keys(place))
-    return inner
 
 
 def _keys(document: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -66,11 +66,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Loss:
-    """A step that could not be computed: its title, the cause in one line, and its log."""
+    """A step that could not be computed: title, cause in one line, log, and whether the user can mend it."""
 
     title: str
     cause: str
     log: Path
+    by_user: bool = False
 
 
 class Watcher:

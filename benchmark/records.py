@@ -74,7 +74,9 @@ class ScoreRecord(_Model):
     test_clips_lost: dict[str, str] = Field(description="test clips that could not be scored, and why")
     fingerprint: str = Field(description="hash of the scored clips, their labels and the label names")
     overlap: Overlap
-    selection: dict[str, Any] = Field(description="what was chosen on the validation clips, and the value of every configuration there")
+    selection: dict[str, Any] = Field(
+        description="what was chosen on the validation clips, and the value of every configuration there"
+    )
     pretraining: dict[str, Any] | None = Field(description="what the pretraining reported of itself")
     spec: dict[str, Any] = Field(description="the whole of what determines the score, with the keys of all steps")
     weights_sha256: str

@@ -93,7 +93,7 @@ def run(
     deform: Annotated[
         list[str] | None,
         typer.Option(
-            help="Score on deformed test audio too, e.g. noise=20; `bench list` names them; may be repeated.",
+            help="Score on deformed test audio too: gain, noise, mp3, low_pass, reverb, pitch, tempo; may be repeated.",
             metavar="NAME=STRENGTH",
         ),
     ] = None,
@@ -201,11 +201,13 @@ def run(
         losses = carry_out(
             runs, place, engine, reporter, Means(jobs, cluster, config), " ".join(["bench", *sys.argv[1:]])
         )
-    _show(runs, Engine(place, reporter), losses, reporter, as_json)
+    _show(runs, Engine(place, reporter), losses, reporter, as_json, study is not None)
 
 
-def _show(runs: Sequence[Run], engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool) -> None:
-    """Print the scores that there are, and end with exit code 1 if some are missing."""
+def _show(
+    runs: Sequence[Run], engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool, is_study: bool
+) -> None:
+    """Print the scores that there are, and end with exit code 1, or 2, if some are missing."""
     from benchmark.records import read_record
     from benchmark.tables import score_tables
 
@@ -219,7 +221,8 @@ def _show(runs: Sequence[Run], engine: Engine, losses: Sequence[Loss], reporter:
         reporter.say(f"failed: {loss.title}: {loss.cause} (log: {loss.log})")
     if len(artifacts) < len(runs):
         reporter.say(f"{len(runs) - len(artifacts)} of {len(runs)} runs are missing; the same command tries them again")
-        raise typer.Exit(1)
+        # A study is long and has many causes to fail; a single run that the user has to put right is a wrong command.
+        raise typer.Exit(2 if not is_study and all(loss.by_user for loss in losses) else 1)
 
 
 def _fractions(text: str) -> list[float]:
