@@ -28,7 +28,7 @@ STEP_VERSIONS = {
     "pretrain": 2,
     "supervise": 1,
     "embed": 1,
-    "probe": 1,
+    "probe": 2,
 }
 #: The recipe column of an encoder that a recipe could have trained and did not.
 UNTRAINED = "untrained"

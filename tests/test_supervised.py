@@ -14,7 +14,7 @@ from benchmark.encoding import build_encoder, cut_windows
 from benchmark.errors import UserError
 from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
 from benchmark.plan import Step
-from benchmark.pretraining.supervised import clip_loss, fraction_of, targets_of, window_loss
+from benchmark.pretraining.supervised import clip_loss, targets_of, window_loss
 from benchmark.steps import supervise
 from benchmark.steps.label import LABELS
 from benchmark.store import Artifact
@@ -183,15 +183,6 @@ def test_a_part_of_the_labels(tmp_path):
     assert facts["clips"] == 16
     with pytest.raises(UserError, match="there are 3 training clips .* fewer than a batch of 8"):
         supervise.compute(step(encoder, {"labels": 0.1}), taken, work, Quiet())
-
-
-def test_fractions_are_nested():
-    rows = np.arange(100, 200)
-    small, large, other = fraction_of(rows, 0.01, 0), fraction_of(rows, 0.3, 0), fraction_of(rows, 0.3, 1)
-    assert (len(small), len(large)) == (1, 30)
-    assert set(small) <= set(large) <= set(rows)
-    assert set(large) != set(other)
-    assert np.array_equal(fraction_of(rows, 1.0, 5), rows)
 
 
 def test_losses_of_clips_are_those_of_mean_predictions():

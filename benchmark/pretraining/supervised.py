@@ -231,9 +231,3 @@ def _encode(encode: BatchEncoder, windows: list[NDArray[np.int16]]) -> NDArray[n
     if len({len(window) for window in windows}) == 1:
         return encode(windows)
     return np.concatenate([encode([window]) for window in windows])
-
-
-def fraction_of(rows: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
-    """A random part of `rows`, at least one, in their order; a larger fraction of the same seed holds a smaller one."""
-    count = max(1, round(fraction * len(rows)))
-    return np.sort(np.random.default_rng([seed, 2]).permutation(rows)[:count])

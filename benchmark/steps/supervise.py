@@ -22,7 +22,7 @@ from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.curve import write_curve
 from benchmark.pretraining.items import Item
 from benchmark.pretraining.processes import Place, devices_allowed, together
-from benchmark.pretraining.supervised import SupervisedModule, fraction_of, targets_of
+from benchmark.pretraining.supervised import SupervisedModule, targets_of
 from benchmark.pretraining.training import Plan, fit
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
@@ -30,6 +30,7 @@ from benchmark.steps.pretrain import CURVE, ENDS
 from benchmark.steps.probe import CORPUS
 from benchmark.store import Artifact
 from encoders.weights import save_weights
+from probes.subsets import label_subset
 
 HEAD = "head.safetensors"
 VALIDATION = "validation.csv"
@@ -62,8 +63,11 @@ def train(place: Place, step: Step, inputs: Mapping[str, Artifact], work: Path, 
     window = encoder.window or encoder.max_window
     clips = {clip.id: clip for clip in pcm.clips}
     long_enough = np.array([clips[clip_id].samples >= window for clip_id in task.clip_ids])
-    rows = np.flatnonzero((task.splits == "train") & long_enough)
-    rows = fraction_of(rows, step.spec.get("labels", 1.0), seed) if len(rows) else rows
+    rows = np.flatnonzero(task.splits == "train")
+    if "labels" in step.spec:
+        # The very clips that a probe on this fraction of the labels is given.
+        rows = rows[label_subset(task.labels[rows], task.kind, step.spec["labels"], seed)]
+    rows = rows[long_enough[rows]]
     valid = np.flatnonzero(task.splits == "valid")
     if len(rows) < recipe.batch:
         raise UserError(
