@@ -186,10 +186,9 @@ class Engine:
     def _compute(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         work = self._store.work_folder(step.kind, step.key)
         work.mkdir(parents=True, exist_ok=True)
-        compute = cast(Compute, importlib.import_module(f"benchmark.steps.{step.kind}").compute)
         reporter = self._reporter.logged(self._store.log_file(step.kind, step.key))
         with measured() as resources:
-            facts = compute(step, inputs, work, reporter)
+            facts = self.run_step(step, inputs, work, reporter)
         behind = lineage(inputs)
         behind[step.key] = {"kind": step.kind, "spec": step.spec, "resources": resources}
         manifest = {
@@ -203,6 +202,11 @@ class Engine:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         return self._store.finish(step.kind, step.key, manifest)
+
+    def run_step(self, step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> Mapping[str, Any]:
+        """Do a step's own work; see `Compute`."""
+        compute = cast(Compute, importlib.import_module(f"benchmark.steps.{step.kind}").compute)
+        return compute(step, inputs, work, reporter)
 
 
 def empty_folder(folder: Path) -> None:

@@ -82,6 +82,9 @@ class ScoreRecord(_Model):
     weights_sha256: str
     parameters: int
     dim: int
+    provenance: dict[str, str] = Field(
+        default_factory=dict, description="what an encoder from elsewhere says of itself, e.g. model and revision"
+    )
     steps: list[StepCost]
     versions: dict[str, str]
     finished: str

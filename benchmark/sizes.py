@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmark.encoding import build_encoder
 from benchmark.engine import Engine
-from benchmark.plan import Run, Step, planned_recipe, unique_steps
+from benchmark.plan import END_TO_END, Run, Step, planned_recipe, unique_steps
+from benchmark.rates import Rates
 from benchmark.steps.pretrain import total_steps
 from benchmark.studies import trained_encoders
 from encoders.base import Encoder
@@ -34,6 +35,9 @@ class PlannedStep:
         What there is to do, in words; empty if cached.
     bytes
         Size of the artifact, estimated where `state` is ``"to do"``.
+    seconds
+        What computing it takes on this device [s], from rates measured here; 0 if cached, or for steps that take
+        little: labels, initial weights, probes.
     """
 
     kind: str
@@ -42,19 +46,39 @@ class PlannedStep:
     state: str
     work: str
     bytes: int
+    seconds: float
 
 
-def planned_steps(runs: Sequence[Run], engine: Engine) -> list[PlannedStep]:
-    """Every step of `runs` once, in order, with its state and size."""
+def planned_steps(runs: Sequence[Run], engine: Engine, rates: Rates) -> list[PlannedStep]:
+    """Every step of `runs` once, in order, with its state, size and duration."""
     lines = []
     for step in unique_steps(runs):
         artifact = engine.current(step)
         if artifact is not None:
-            lines.append(PlannedStep(step.kind, step.key, step.title, "cached", "", artifact.bytes))
+            lines.append(PlannedStep(step.kind, step.key, step.title, "cached", "", artifact.bytes, 0.0))
         else:
             work, size = _SIZES[step.kind](step)
-            lines.append(PlannedStep(step.kind, step.key, step.title, "to do", work, size))
+            lines.append(PlannedStep(step.kind, step.key, step.title, "to do", work, size, _seconds(step, rates)))
     return lines
+
+
+def _seconds(step: Step, rates: Rates) -> float:
+    if step.kind == "prepare":
+        return _audio(step)[1] / rates.decode()
+    if step.kind not in ("pretrain", "supervise", "embed"):
+        return 0.0
+    clips, seconds = _audio(step.needs["pcm"])
+    named, encoder = step.context["encoder"], _encoder(step)
+    window = encoder.window or encoder.max_window
+    if step.kind == "embed":
+        return seconds * encoder.sample_rate / rates.encode(named)
+    if step.kind == "pretrain":
+        recipe = planned_recipe(step)
+        views = 2 * total_steps(recipe, clips) * recipe.batch
+    else:
+        views = clips * int(step.spec["recipe"]["epochs"])
+    rate = rates.train(named)
+    return views * window / rate if rate else 0.0
 
 
 def parameter_counts(runs: Sequence[Run]) -> dict[str, int]:
@@ -123,7 +147,13 @@ def _embed(step: Step) -> tuple[str, int]:
 
 def _probe(step: Step) -> tuple[str, int]:
     clips, _ = _audio(step.needs["labels"].needs["pcm"])
-    return f"{step.spec['protocol']['max_epochs']} epochs at most", clips * 50
+    protocol = step.spec["protocol"]
+    if protocol == END_TO_END:
+        return "the trained head", clips * 50
+    if protocol["estimator"] is not None:
+        return str(protocol["estimator"]["kind"]), clips * 50
+    length = f"{protocol['max_epochs']} epochs" if protocol["max_epochs"] else f"{protocol['max_steps']:,} steps"
+    return f"{length} at most", clips * 50
 
 
 _SIZES: dict[str, Callable[[Step], tuple[Any, int]]] = {

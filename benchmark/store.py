@@ -10,6 +10,7 @@ Layout::
     STORE/running/HOST-PID.json   what a `bench run` is at
     STORE/digests.json            SHA-256 of files outside the store, by path, size and time of change
     STORE/scores.jsonl            cache of the rows of all score records
+    STORE/rates.json              how fast devices train, encode and decode
 
 A key is a hash of all that determines an artifact. A manifest names each file's size, SHA-256 and time of writing
 and the digests of the artifacts that this one was computed from, so an artifact that was tampered with or cut short,
@@ -38,7 +39,7 @@ FORMAT = 1
 #: their artifact is used; larger ones are then believed for their length. `bench store verify` hashes all.
 HASHED_ON_USE = 64 * 2**20
 #: What a store's folder may hold beside its format marker.
-CONTENT = frozenset({"artifacts", "unfinished", "logs", "running", "digests.json", "scores.jsonl"})
+CONTENT = frozenset({"artifacts", "unfinished", "logs", "running", "digests.json", "scores.jsonl", "rates.json"})
 #: With less than this left [bytes], a failure to write is put down to a full disk.
 NEARLY_FULL = 2**20
 

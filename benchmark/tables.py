@@ -88,11 +88,32 @@ def _with_interval(score: Score) -> str:
 
 def plan_table(steps: Sequence[PlannedStep]) -> str:
     """A line for each step and the bytes still to be written."""
-    rows = [["state", "step", "work", "size", "key"]]
-    rows += [[step.state, step.title, step.work, readable_bytes(step.bytes), step.key[:12]] for step in steps]
+    rows = [["state", "step", "work", "size", "time", "key"]]
+    rows += [
+        [
+            step.state,
+            step.title,
+            step.work,
+            readable_bytes(step.bytes),
+            readable_time(step.seconds) if step.seconds else "",
+            step.key[:12],
+        ]
+        for step in steps
+    ]
     missing = [step for step in steps if step.state != "cached"]
     total = readable_bytes(sum(step.bytes for step in missing))
-    return f"{aligned(rows)}\n\n{len(missing)} of {len(steps)} steps to do, about {total} to write"
+    hours = readable_time(sum(step.seconds for step in missing))
+    return (
+        f"{aligned(rows)}\n\n{len(missing)} of {len(steps)} steps to do, about {total} to write; "
+        f"decoding, training and encoding take about {hours} on this device, one step at a time"
+    )
+
+
+def readable_time(seconds: float) -> str:
+    """E.g. ``57.3 h``, ``12 min`` or ``8 s``."""
+    if seconds >= 7200:
+        return f"{seconds / 3600:,.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 def readable_bytes(count: float) -> str:

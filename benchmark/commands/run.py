@@ -181,10 +181,11 @@ def run(
                 check_matched(plan, parameter_counts(runs))
     engine = Engine(place, reporter)
     if dry_run:
+        from benchmark.rates import Rates
         from benchmark.sizes import planned_steps
         from benchmark.tables import plan_table
 
-        steps = planned_steps(runs, engine)
+        steps = planned_steps(runs, engine, Rates(place, reporter))
         print_document([vars(step) for step in steps] if as_json else plan_table(steps))
         return
     if data is None:

@@ -107,3 +107,18 @@ def speed_pretrain(
     names = [entries.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
     result = measure(names, entries.recipe("tune").entry, batch, rounds)
     print_document(result if as_json else table(result))
+
+
+@app.command(name="engine")
+def speed_engine(
+    records: Annotated[int, typer.Option(help="Score records in the generated store.", min=1)] = 100_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Time what the harness itself costs: a cached step, a step that does nothing, a store of many records.
+
+    Example: bench speed engine --records 10000
+    """
+    from benchmark.engine_speed import measure, table
+
+    found = measure(records)
+    print_document(found if as_json else table(found))

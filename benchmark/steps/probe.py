@@ -90,6 +90,9 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         weights_sha256="+".join(one.manifest["files"][WEIGHTS]["sha256"] for one in weights),
         parameters=sum(one.manifest["facts"]["parameters"] for one in weights),
         dim=dim,
+        provenance={
+            name: value for one in weights for name, value in one.manifest["facts"].get("provenance", {}).items()
+        },
         steps=[*step_costs(behind), StepCost(kind=step.kind, key=step.key, **cost)],
         versions=versions(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
