@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from benchmark.commands import data, encoders, listing, plug_in, probing, run, speed, statistics, status, store
+from benchmark.commands import data, encoders, listing, plug_in, probing, report, run, speed, statistics, status, store
 
 app = typer.Typer(
     name="bench",
@@ -44,6 +44,7 @@ app.add_typer(plug_in.new, name="new")
 app.command()(probing.compare)
 app.command()(statistics.analyze)
 app.command()(statistics.design)
+app.command()(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")
 app.add_typer(speed.app, name="speed")

@@ -73,7 +73,9 @@ def citations(
         for name in names:
             named = registry.sections[section].get(name)
             if named is not None:
-                text = " ".join(str(getattr(named.entry, field, "")) for field in ("class_path", "source", "description"))
+                text = " ".join(
+                    str(getattr(named.entry, field, "")) for field in ("class_path", "source", "description")
+                )
                 for pattern, key in SOURCES.items():
                     if re.search(pattern, text):
                         add(key, shipped[key], f"{kind} {name}")

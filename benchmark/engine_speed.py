@@ -54,9 +54,9 @@ def measure(records: int) -> dict[str, float]:
         reporter = LogReporter(root / "log")
         steps = [Step("embed", {"number": number}, {}, f"step {number}") for number in range(STEPS)]
         idle = _Idle(store, reporter)
-        trivial = [_seconds(lambda step=step: idle.ensure(step)) for step in steps]  # type: ignore[misc]
+        trivial = [_seconds(lambda step=step: idle.ensure(step)) for step in steps]
         fresh = Engine(store, reporter)
-        cached = [_seconds(lambda step=step: fresh.ensure(step)) for step in steps]  # type: ignore[misc]
+        cached = [_seconds(lambda step=step: fresh.ensure(step)) for step in steps]
         many = root / "many"
         _generate(Store(many), records)
         return {

@@ -87,16 +87,16 @@ def _command(
     corpus, recipe, changes, protocol, rate, layer, deform, labels = options
     words = ["bench", "run"]
     for option, values in (("--encoder", encoders), ("--task", tasks), ("--seed", seeds)):
-        for value in values:
-            words += [option, str(value)]
+        for level in values:
+            words += [option, str(level)]
     for option, value in (
         ("--corpus", corpus), ("--recipe", recipe), ("--protocol", protocol), ("--sample-rate", rate),
         ("--layer", layer), ("--deform", deform), ("--labels", None if labels == 1 else f"{labels:g}"),
     ):  # fmt: skip
         if value is not None:
-            words += [option, value]
-    for key, value in changes:
-        words += ["--set", f"{key}={value}"]
+            words += [option, str(value)]
+    for key, text in changes:
+        words += ["--set", f"{key}={text}"]
     if real_data:
         words += ["--data", "DIR"]
     return shlex.join(words)

@@ -19,8 +19,8 @@ import torch
 from tasks.magnatagatune import TOP_TAGS
 from tasks.standin.columns import TAG_COLUMNS
 
-# The machine may be shared; more threads than cores make small matrices very slow.
-torch.set_num_threads(min(2, len(os.sched_getaffinity(0))))
+# Tests run in two processes, and more threads than cores make small matrices very slow.
+torch.set_num_threads(1)
 
 #: Encoder small enough that a whole run takes seconds: windows of 0.3 s at 22,050 Hz.
 TINY_REGISTRY = """

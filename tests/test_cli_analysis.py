@@ -81,6 +81,7 @@ def record(row, data="real"):
     return ScoreRecord.model_validate(
         {
             "encoder": row.encoder, "corpus": None, "recipe": "as-given", "task": row.task, "protocol": "linear",
+            "layer": None, "labels": 1.0, "deform": None,
             "seed": row.seed, "data": data, "metrics": {"roc_auc": {**score, "per_label": {}}}, "unscored_labels": [],
             "n_expected": {"test": 9}, "n_scored": {"test": 9}, "test_clips_lost": {}, "fingerprint": row.task,
             "overlap": {"clips": 0, "recordings": 0, "artists": 0}, "selection": {}, "pretraining": None, "spec": {},

@@ -26,7 +26,7 @@ BIN = Path(sys.executable).parent
 def slow_registry(tmp_path: Path) -> Path:
     """As the tiny one, with pretraining long enough to be killed in."""
     file = tmp_path / "slow.yaml"
-    file.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 600"))
+    file.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 400"))
     return file
 
 
@@ -71,12 +71,12 @@ def seen_elsewhere(store: Path) -> dict:
 
 def test_workers_killed_at_random_change_no_score(mtt, slow_registry, tmp_path):
     data, _ = mtt
-    arguments = [*GRID, "--data", data, "--registry", slow_registry, "--json"]
+    arguments = [*GRID, "--data", data, "--registry", slow_registry, "--jobs", 2, "--json"]
     undisturbed = scores(bench_json("run", *arguments[:-1], "--store", tmp_path / "one"))
     assert len(undisturbed) == 6
 
     store = tmp_path / "many"
-    started = Started(tmp_path, *arguments, "--store", store, "--jobs", 2)
+    started = Started(tmp_path, *arguments, "--store", store)
     process = started.process
     rng, killed = random.Random(0), 0
     deadline = time.monotonic() + 240
@@ -124,6 +124,7 @@ def test_what_fails_takes_nothing_else_with_it_and_is_tried_again(mtt, tiny_regi
 
 def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt, slow_registry, tmp_path):
     data, _ = mtt
+    slow_registry.write_text(slow_registry.read_text().replace("pairs: 400", "pairs: 2400"))
     address = tmp_path / "scheduler.json"
     environment = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
     scheduler = subprocess.Popen(

@@ -352,7 +352,7 @@ def test_a_run_that_is_stopped_goes_on(mtt, tmp_path, stop):
     """Stopped in the midst of pretraining: nothing finished is done again, and the end is the same."""
     data, _ = mtt
     registry = tmp_path / "long.yaml"
-    registry.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 400"))
+    registry.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 240"))
     arguments = [*TINY, "--data", data, "--registry", registry, "--json"]
     undisturbed = bench("run", *arguments, "--store", tmp_path / "whole")
     assert undisturbed.returncode == 0, undisturbed.stderr

@@ -93,7 +93,12 @@ def finish(step: Step, taken: dict, folder: Path, facts: dict) -> Artifact:
     needs = {name: {"kind": name, "key": artifact.manifest["key"]} for name, artifact in taken.items()}
     files = {path.name: {"bytes": path.stat().st_size} for path in folder.iterdir()}
     key = digest_of(
-        {"kind": step.kind, "version": STEP_VERSIONS[step.kind], "spec": step.spec, "needs": {n: need["key"] for n, need in needs.items()}}
+        {
+            "kind": step.kind,
+            "version": STEP_VERSIONS[step.kind],
+            "spec": step.spec,
+            "needs": {n: need["key"] for n, need in needs.items()},
+        }
     )[:40]
     manifest = {
         "key": key,

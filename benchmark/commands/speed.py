@@ -100,12 +100,17 @@ def speed_pretrain(
 
     Example: bench speed pretrain --encoder tune_plus
     """
+    from benchmark.entries import RecipeEntry
+    from benchmark.errors import UserError
     from benchmark.pretrain_speed import measure, table
     from benchmark.registry import load_registry
 
     entries = load_registry(registry or [])
     names = [entries.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
-    result = measure(names, entries.recipe("tune").entry, batch, rounds)
+    recipe = entries.recipe("tune").entry
+    if not isinstance(recipe, RecipeEntry):
+        raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")
+    result = measure(names, recipe, batch, rounds)
     print_document(result if as_json else table(result))
 
 

@@ -1,0 +1,148 @@
+"""What scores cost: parameters, throughput, memory, time; and which representations are worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from analysis.report.groups import Group, gather, over_seeds
+from analysis.report.over_tasks import HeatMap
+
+
+@dataclass(frozen=True)
+class Price:
+    """A representation's score and cost.
+
+    Attributes
+    ----------
+    score
+        Mean standardised score over tasks, or the leading metric where there is one task.
+    parameters, dim
+        Of the encoder.
+    windows_per_second
+        When the tasks' audio was embedded; ``None`` if not known.
+    peak_bytes
+        Highest memory of its embed steps, of the GPU where one was used.
+    pretrain_seconds
+        Median over its pretrainings.
+    front
+        Whether no other has both no more parameters and no lower score, one of them better.
+    fast_front
+        The same with windows per second.
+    """
+
+    representation: str
+    score: float
+    parameters: int
+    dim: int
+    windows_per_second: float | None
+    peak_bytes: int | None
+    pretrain_seconds: float | None
+    device: str
+    front: bool = False
+    fast_front: bool = False
+
+
+def prices(
+    groups: Sequence[Group], heat: HeatMap | None, steps: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Price], str]:
+    """Representations by falling score, with their costs, and what the score is.
+
+    Parameters
+    ----------
+    groups
+        Of one kind of data.
+    heat
+        Their standardised scores.
+    steps
+        Costs of steps by key.
+    """
+    runs = [run for group in groups for run in group.main]
+    if heat is not None and len(heat.tasks) > 1:
+        scores = dict(zip(heat.representations, heat.means.tolist(), strict=True))
+        title = "mean standardised score"
+    else:
+        lead = groups[0].lead
+        cells = gather(groups[0].main, "representation")
+        scores = {name: value.mean for (name,), cell in cells.items() if (value := over_seeds(cell, lead)) is not None}
+        title = lead
+    found = []
+    for (name,), own in gather(runs, "representation").items():
+        if name not in scores:
+            continue
+        mine = {key: steps[key] for run in own for key in run["steps"] if key in steps}
+        embeds = [step for step in mine.values() if step["kind"] == "embed"]
+        timed = [step for step in embeds if step.get("windows") and step["seconds"] > 0]
+        seconds = sum(step["seconds"] for step in timed)
+        trained = [step["seconds"] for step in mine.values() if step["kind"] in ("pretrain", "supervise")]
+        found.append(
+            Price(
+                representation=name,
+                score=scores[name],
+                parameters=own[0]["parameters"],
+                dim=own[0]["dim"],
+                windows_per_second=sum(step["windows"] for step in timed) / seconds if seconds else None,
+                peak_bytes=max((_peak(step) for step in embeds), default=None),
+                pretrain_seconds=median(trained) if trained else None,
+                device=", ".join(sorted({step["device"] for step in embeds})),
+            )
+        )
+    small = pareto([(-price.parameters, price.score) for price in found])
+    fast = pareto([(price.windows_per_second or 0.0, price.score) for price in found])
+    marked = [
+        Price(**{**vars(price), "front": i in small, "fast_front": i in fast and price.windows_per_second is not None})
+        for i, price in enumerate(found)
+    ]
+    return sorted(marked, key=lambda price: -price.score), title
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> set[int]:
+    """Places of the points that no other point equals or exceeds in both coordinates and exceeds in one.
+
+    Examples
+    --------
+    >>> sorted(pareto([(1, 1), (2, 2), (3, 0), (3, 0), (0, 2)]))
+    [1, 2, 3]
+    """
+    return {i for i, (x, y) in enumerate(points) if not any(a >= x and b >= y and (a > x or b > y) for a, b in points)}
+
+
+def _peak(step: Mapping[str, Any]) -> int:
+    return int(step.get("peak_gpu_memory_bytes") or step["peak_memory_bytes"])
+
+
+@dataclass(frozen=True)
+class KindCost:
+    """All steps of one kind."""
+
+    kind: str
+    steps: int
+    seconds: float
+    median_seconds: float
+    peak_memory_bytes: int
+    peak_gpu_memory_bytes: int | None
+    devices: list[str]
+
+
+def kind_costs(steps: Mapping[str, Mapping[str, Any]]) -> list[KindCost]:
+    """Costs by kind of step, the dearest first; each step counts once, however many runs share it."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for step in steps.values():
+        kinds.setdefault(step["kind"], []).append(step)
+    found = [
+        KindCost(
+            kind=kind,
+            steps=len(own),
+            seconds=sum(step["seconds"] for step in own),
+            median_seconds=median(step["seconds"] for step in own),
+            peak_memory_bytes=max(step["peak_memory_bytes"] for step in own),
+            peak_gpu_memory_bytes=max(
+                (step["peak_gpu_memory_bytes"] for step in own if step.get("peak_gpu_memory_bytes")), default=None
+            ),
+            devices=sorted({step["device"] for step in own}),
+        )
+        for kind, own in kinds.items()
+    ]
+    return sorted(found, key=lambda cost: -cost.seconds)

@@ -1,0 +1,154 @@
+"""The page's own figures; those of a single analysis are in `analysis.figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from analysis.report.costs import Price
+from analysis.report.curves import Curve
+from analysis.report.leaderboard import Leaderboard
+from analysis.report.svg import SERIES
+
+_MARKERS = "osD^vPXd<>"
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)))
+_WIDTH = 6.6
+_LONG_NAME, _LONGEST_NAME = 36, 48
+MOST_ROWS = 40
+"""Rows drawn of a leaderboard at most."""
+
+
+def short(name: str) -> str:
+    """A name that leaves room for what it names; tables have the whole."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    style = {
+        "axes.facecolor": "none", "grid.color": "#cccccc", "axes.edgecolor": "#cccccc", "text.color": "#262626",
+        "axes.labelcolor": "#262626", "xtick.color": "#262626", "ytick.color": "#262626",
+    }  # fmt: skip
+    with sns.axes_style("whitegrid", style):
+        axis = figure.subplots()
+    sns.despine(ax=axis, left=True)
+    return figure, axis
+
+
+def dots(board: Leaderboard, title: str) -> Figure:
+    """Leading scores with intervals, best on top; the dashed line is what a constant prediction reaches."""
+    lead = board.group.lead
+    rows = [row for row in board.rows if lead in row.values][:MOST_ROWS]
+    figure, axis = _figure(0.9 + 0.27 * len(rows))
+    protocols = list(dict.fromkeys(row.protocol for row in board.rows))
+    for y, row in enumerate(rows):
+        value = row.values[lead]
+        place = protocols.index(row.protocol) if len(protocols) > 1 else 0
+        colour, marker = SERIES[place % len(SERIES)], _MARKERS[place % len(_MARKERS)]
+        axis.plot([value.lower, value.upper], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
+        axis.plot([value.mean], [y], marker, color=colour, markersize=6)
+    axis.axvline(board.floors[lead], color="#666666", linestyle=(0, (4, 3)), linewidth=1)
+    axis.set_yticks(range(len(rows)), [short(row.representation) for row in rows])
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.grid(visible=False, axis="y")
+    axis.set_xlabel(title)
+    if len(protocols) > 1:
+        for i, protocol in enumerate(protocols):
+            axis.plot([], [], _MARKERS[i % len(_MARKERS)], color=SERIES[i % len(SERIES)], label=protocol)
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False)
+    return figure
+
+
+def curve(found: Curve, title: str) -> Figure:
+    """Series with intervals along what was varied."""
+    names = list(found.series)
+    columns = 2 if max(len(name) for name in names) <= _LONG_NAME else 1
+    figure, axis = _figure(3.2 + 0.2 * -(-len(names) // columns) + (0.6 if found.categories else 0.0))
+    places = sorted({x for points in found.series.values() for x, _ in points})
+    for i, name in enumerate(names):
+        points = found.series[name]
+        x = np.array([place for place, _ in points])
+        mean = np.array([value.mean for _, value in points])
+        ends = np.array([[value.lower for _, value in points], [value.upper for _, value in points]])
+        bars = np.maximum(np.array([mean - ends[0], ends[1] - mean]), 0.0)
+        colour = SERIES[i % len(SERIES)]
+        style = {"color": colour, "marker": _MARKERS[i % len(_MARKERS)], "linestyle": _DASHES[i % len(_DASHES)]}
+        axis.errorbar(x, mean, yerr=bars, markersize=4.5, linewidth=1.5, elinewidth=0.9, label=short(name), **style)
+        if name in found.references:
+            axis.axhline(found.references[name], color=colour, linewidth=0.8, linestyle=_DASHES[i % len(_DASHES)])
+    if found.floor_fits:
+        axis.axhline(found.floor, color="#666666", linestyle=(0, (4, 3)), linewidth=1)
+    if found.categories:
+        axis.set_xticks(range(len(found.categories)), list(found.categories), rotation=45, ha="right")
+    elif found.logarithmic:
+        axis.set_xscale("log")
+        axis.set_xticks(places, [f"{place:g}" for place in places])
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlabel(found.axis)
+    axis.set_ylabel(title)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=columns, frameon=False)
+    return figure
+
+
+def against_parameters(prices: Sequence[Price], title: str) -> Figure:
+    """Score against parameters, the Pareto front joined; encoders without parameters stand at the left edge."""
+    figure, axis = _figure(4.2)
+    known = [price.parameters for price in prices if price.parameters > 0]
+    edge = min(known, default=1) / 4.0
+    front = sorted((max(price.parameters, edge), price.score) for price in prices if price.front)
+    axis.plot(*zip(*front, strict=True), color=SERIES[0], linewidth=1, drawstyle="steps-post", alpha=0.7)
+    for price in prices:
+        face = SERIES[0] if price.front else "none"
+        x = max(price.parameters, edge)
+        axis.plot([x], [price.score], "o", markeredgecolor=SERIES[0], markerfacecolor=face, markersize=7)
+        axis.annotate(short(price.representation), (x, price.score), (6, 4), textcoords="offset points", fontsize=8)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _readable(value)))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlim(min(edge, *(price.parameters or edge for price in prices)) / 1.6, 6 * max([*known, 1]))
+    axis.set_xlabel("parameters" + (" (none: at the left edge)" if len(known) < len(prices) else ""))
+    axis.set_ylabel(title)
+    return figure
+
+
+def clip_maps(maps: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Figure:
+    """Clips in the plane, a panel a representation, coloured by label; a panel's axes have no meaning."""
+    columns = min(2, len(maps))
+    rows = -(-len(maps) // columns)
+    labels = maps[0]["labels"]
+    figure = Figure(figsize=(_WIDTH, 3.2 * rows + 0.2 * -(-len(labels) // 5)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, found, name in zip(panels, maps, names, strict=False):
+        x, y, label = np.array(found["x"]), np.array(found["y"]), np.array(found["label"])
+        for i in np.unique(label):
+            own = label == i
+            style = {"color": SERIES[i % len(SERIES)], "marker": _MARKERS[(i + i // len(SERIES)) % len(_MARKERS)]}
+            panel.plot(x[own], y[own], linestyle="none", markersize=3.2, alpha=0.8, **style)
+        panel.set_title(short(name), fontsize=9)
+        panel.set(xticks=[], yticks=[])
+    for panel in panels[len(maps) :]:
+        panel.set_visible(False)
+    handles = [
+        panels[0].plot([], [], linestyle="none", color=SERIES[i % len(SERIES)],
+                       marker=_MARKERS[(i + i // len(SERIES)) % len(_MARKERS)])[0]
+        for i in range(len(labels))
+    ]  # fmt: skip
+    figure.legend(handles, labels, loc="outside upper left", ncols=5, frameon=False, fontsize=8)
+    return figure
+
+
+def _readable(count: float) -> str:
+    """E.g. ``2 M``."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:g} {unit}"
+    return f"{count:g}"

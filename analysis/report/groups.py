@@ -1,0 +1,166 @@
+"""Runs that may stand in one table: the same task, the same scored clips, the same kind of data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Run = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Comparable runs.
+
+    Attributes
+    ----------
+    label
+        The task, and what tells this group from others of the same task.
+    task, fingerprint, standin
+        What its runs share.
+    runs
+        Each with ``representation`` added: how the page calls what was probed.
+    metrics
+        Names, the leading one first.
+    protocol
+        The one that most representations were probed with; statistics over tasks keep to it.
+    """
+
+    label: str
+    task: str
+    fingerprint: str
+    standin: bool
+    runs: Sequence[Run]
+    metrics: Sequence[str]
+    protocol: str
+
+    @property
+    def plain(self) -> list[Run]:
+        """Runs on the representation itself, with all labels, on the audio as it is."""
+        return [run for run in self.runs if is_plain(run)]
+
+    @property
+    def lead(self) -> str:
+        """The leading metric."""
+        return self.metrics[0]
+
+    @property
+    def main(self) -> list[Run]:
+        """Plain runs of the protocol that most representations share."""
+        return [run for run in self.plain if run["protocol"] == self.protocol]
+
+
+def is_plain(run: Mapping[str, Any]) -> bool:
+    """Whether nothing but the grid's own factors was varied."""
+    return run["layer"] is None and run["labels"] == 1 and run["deform"] is None
+
+
+def form_groups(runs: Iterable[Mapping[str, Any]]) -> list[Group]:
+    """Divide runs into groups, real data first, in order of appearance."""
+    named = name_representations([dict(run) for run in runs])
+    found: dict[tuple[bool, str, str], list[Run]] = {}
+    for run in named:
+        found.setdefault((bool(run["standin"]), run["task"], run["fingerprint"]), []).append(run)
+    kinds = {standin for standin, _, _ in found}
+    several = Counter((standin, task) for standin, task, _ in found)
+    groups = []
+    for (standin, task, fingerprint), members in sorted(found.items(), key=lambda item: item[0][0]):
+        label = task
+        if several[standin, task] > 1:
+            label += f" [{fingerprint[:8]}]"
+        if standin and len(kinds) > 1:
+            label += " (stand-in)"
+        groups.append(
+            Group(label, task, fingerprint, standin, members, list(members[0]["metrics"]), _main_protocol(members))
+        )
+    return groups
+
+
+def _main_protocol(runs: Sequence[Run]) -> str:
+    plain = [run for run in runs if is_plain(run)] or list(runs)
+    shared: dict[str, set[str]] = {}
+    for run in plain:
+        shared.setdefault(run["protocol"], set()).add(run["representation"])
+    rows = Counter(run["protocol"] for run in plain)
+    return max(shared, key=lambda name: (len(shared[name]), rows[name], name))
+
+
+def name_representations(runs: list[Run]) -> list[Run]:
+    """Give every run its ``representation``: the encoder, and what its pretraining differs in from its others'."""
+    variants: dict[str, set[tuple[str, str | None]]] = {}
+    for run in runs:
+        variants.setdefault(run["encoder"], set()).add((run["recipe"], run["corpus"]))
+    for run in runs:
+        known = variants[run["encoder"]]
+        name = run["encoder"]
+        if len(known) > 1:
+            corpora = {corpus for recipe, corpus in known if recipe == run["recipe"]}
+            recipes = {recipe for recipe, corpus in known if corpus is not None}
+            parts = []
+            if run["corpus"] is None or len(recipes) > 1 or len(corpora) == 1:
+                parts.append(run["recipe"])
+            if len(corpora) > 1 and run["corpus"]:
+                parts.append(run["corpus"])
+            name = f"{name} · {', '.join(parts)}"
+        run["representation"] = name
+    return runs
+
+
+def pretraining(run: Mapping[str, Any]) -> str:
+    """E.g. ``tune on gtzan``, or ``as-given``."""
+    return f"{run['recipe']} on {run['corpus']}" if run["corpus"] else str(run["recipe"])
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric over the seeds of one row.
+
+    Attributes
+    ----------
+    mean, lower, upper
+        Mean over seeds of the score and of its interval's bounds over test clips.
+    sd
+        Between seeds, ddof 1; ``None`` with one seed.
+    n
+        Number of seeds.
+    """
+
+    mean: float
+    lower: float
+    upper: float
+    sd: float | None
+    n: int
+
+    @property
+    def se(self) -> float:
+        """Standard error that knows of test clips and seeds; the clips are the same for every seed."""
+        clips = (self.upper - self.lower) / (2 * 1.959964)
+        seeds = 0.0 if self.sd is None else self.sd / float(np.sqrt(self.n))
+        return float(np.hypot(clips, seeds))
+
+
+def over_seeds(runs: Sequence[Mapping[str, Any]], metric: str) -> Value | None:
+    """Average a metric over runs that differ in their seed only; ``None`` where none has it."""
+    entries = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
+    if not entries:
+        return None
+    values = np.array([entry["value"] for entry in entries])
+    return Value(
+        mean=float(values.mean()),
+        lower=float(np.mean([entry["lower"] for entry in entries])),
+        upper=float(np.mean([entry["upper"] for entry in entries])),
+        sd=float(values.std(ddof=1)) if len(values) > 1 else None,
+        n=len(values),
+    )
+
+
+def gather(runs: Iterable[Run], *keys: str) -> dict[tuple[Any, ...], list[Run]]:
+    """Runs by the values of some factors, in order of appearance."""
+    found: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        found.setdefault(tuple(run[key] for key in keys), []).append(run)
+    return found

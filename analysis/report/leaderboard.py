@@ -1,0 +1,151 @@
+"""Who leads each task, and who cannot be told from the leader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from analysis.contrasts import ALPHA
+from analysis.inference import holm
+from analysis.report.groups import Group, Run, Value, gather, over_seeds, pretraining
+
+TIED = (
+    "Tied with the best: the difference from the best has a p value of 0.05 or more after Holm's adjustment, by a"
+    " normal test whose standard error is that of both scores over test clips and seeds. The test takes the two scores"
+    " as independent; they share their test clips, so it calls too many tied rather than too few. The paired test of"
+    " two encoders is bench compare."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One representation under one protocol.
+
+    Attributes
+    ----------
+    values
+        By metric; a metric that no run has is absent.
+    best, tied
+        Metrics in which the row has the highest mean, or cannot be told from the row that has.
+    overlap
+        Test clips that the encoder was pretrained on, at most over runs.
+    """
+
+    representation: str
+    encoder: str
+    pretraining: str
+    protocol: str
+    seeds: int
+    values: Mapping[str, Value]
+    best: frozenset[str]
+    tied: frozenset[str]
+    parameters: int
+    dim: int
+    overlap: int
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Rows of a group, the highest leading score first, and what a constant prediction reaches."""
+
+    group: Group
+    rows: list[Row]
+    floors: Mapping[str, float]
+    level: float
+
+
+def leaderboard(group: Group) -> Leaderboard | None:
+    """Average over seeds and rank; ``None`` if the group has no plain run."""
+    cells = list(gather(group.plain, "representation", "protocol", "recipe", "corpus").values())
+    if not cells:
+        return None
+    values = [
+        {metric: value for metric in group.metrics if (value := over_seeds(cell, metric)) is not None} for cell in cells
+    ]
+    marks = {metric: _compare([row.get(metric) for row in values]) for metric in group.metrics}
+    rows = [
+        Row(
+            representation=cell[0]["representation"],
+            encoder=cell[0]["encoder"],
+            pretraining=pretraining(cell[0]),
+            protocol=cell[0]["protocol"],
+            seeds=len({run["seed"] for run in cell}),
+            values=values[i],
+            best=frozenset(metric for metric in values[i] if marks[metric][0] == i),
+            tied=frozenset(metric for metric in values[i] if i in marks[metric][1]),
+            parameters=cell[0]["parameters"],
+            dim=cell[0]["dim"],
+            overlap=max(run["overlap"]["clips"] for run in cell),
+        )
+        for i, cell in enumerate(cells)
+    ]
+    rows.sort(key=lambda row: -row.values[group.lead].mean if group.lead in row.values else np.inf)
+    return Leaderboard(group, rows, _floors(group), _level(group.plain))
+
+
+def _floors(group: Group) -> dict[str, float]:
+    return {
+        metric: float(np.mean([run["metrics"][metric]["floor"] for run in group.plain if metric in run["metrics"]]))
+        for metric in group.metrics
+    }
+
+
+def _level(runs: list[Run]) -> float:
+    return float(next(iter(runs[0]["metrics"].values()))["level"])
+
+
+def _compare(values: list[Value | None]) -> tuple[int, set[int]]:
+    """Place of the best value, and places of those that cannot be told from it."""
+    there = [i for i, value in enumerate(values) if value is not None]
+    best = max(there, key=lambda i: _mean(values[i]))
+    others = [i for i in there if i != best]
+    p = holm([_p(values[best], values[i]) for i in others]) if others else []
+    return best, {i for i, adjusted in zip(others, p, strict=True) if adjusted >= ALPHA}
+
+
+def _mean(value: Value | None) -> float:
+    return -np.inf if value is None else value.mean
+
+
+def _p(a: Value | None, b: Value | None) -> float:
+    assert a is not None
+    assert b is not None
+    difference = abs(a.mean - b.mean)
+    se = float(np.hypot(a.se, b.se))
+    if se == 0.0:
+        return 1.0 if difference == 0.0 else 0.0
+    return float(2.0 * stats.norm.sf(difference / se))
+
+
+def as_records(boards: list[Leaderboard]) -> list[dict[str, Any]]:
+    """Leaderboards as a long table: a dict a row and metric."""
+    return [
+        {
+            "task": board.group.task,
+            "data": "stand-in" if board.group.standin else "real",
+            "fingerprint": board.group.fingerprint,
+            "representation": row.representation,
+            "encoder": row.encoder,
+            "pretraining": row.pretraining,
+            "protocol": row.protocol,
+            "metric": metric,
+            "score": value.mean,
+            "lower": value.lower,
+            "upper": value.upper,
+            "sd_seeds": value.sd,
+            "seeds": value.n,
+            "floor": board.floors[metric],
+            "best": metric in row.best,
+            "tied": metric in row.tied,
+            "parameters": row.parameters,
+            "dim": row.dim,
+            "overlap": row.overlap,
+        }
+        for board in boards
+        for row in board.rows
+        for metric, value in row.values.items()
+    ]

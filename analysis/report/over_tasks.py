@@ -1,0 +1,165 @@
+"""What holds over tasks: standardised scores, the hierarchical model, protocols beside encoders. All by `analysis`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError
+from analysis.agreement import protocol_agreement
+from analysis.commands import analyze
+from analysis.components import grid_components
+from analysis.report.groups import Group, Run
+from analysis.scores import Scores, standardise
+
+REFITS = 200
+"""Bootstrap refits behind the page's intervals; ``bench analyze`` makes 1,000."""
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Mean standardised score of every representation on every task.
+
+    Attributes
+    ----------
+    values : ndarray, shape [representations, tasks]
+        In standard deviations of the task's scores; NaN where nothing was run. Rows by falling mean.
+    means : ndarray, shape [representations]
+        Over the tasks that the representation has.
+    """
+
+    representations: list[str]
+    tasks: list[str]
+    values: np.ndarray[Any, np.dtype[np.float64]]
+    means: np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class OverTasks:
+    """Everything over the tasks of one kind of data; a part is ``None`` where the table cannot carry it.
+
+    Attributes
+    ----------
+    protocols
+        By task, the one whose scores are analysed.
+    flat
+        Tasks without two different scores, which can be put on no common scale.
+    left_out
+        Representations that have one task of several, which says nothing over tasks.
+    analysis
+        As ``bench analyze`` returns it, with representations as levels of ``encoder``.
+    reason
+        Why there is no analysis.
+    shares
+        Parts of the variance of all scores, several protocols included.
+    agreement
+        Of protocols.
+    """
+
+    standin: bool
+    protocols: dict[str, str]
+    flat: list[str]
+    left_out: list[str]
+    heat: HeatMap | None
+    analysis: dict[str, Any] | None
+    reason: str
+    shares: list[dict[str, Any]]
+    agreement: dict[str, Any] | None
+
+
+def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
+    """Analyse the groups of one kind of data; ``None`` if there are no plain runs of it."""
+    chosen = [group for group in groups if group.standin == standin and group.main]
+    if not chosen:
+        return None
+    tasks_of: dict[str, set[str]] = {}
+    for group in chosen:
+        for run in group.main:
+            tasks_of.setdefault(run["representation"], set()).add(group.label)
+    shared = {name for name, tasks in tasks_of.items() if len(tasks) > 1}
+    kept = shared if len(shared) > 1 else set(tasks_of)
+    main = _table([(group, run) for group in chosen for run in group.main if run["representation"] in kept])
+    varied = main.groupby("task")["score"].transform("nunique") > 1
+    flat = list(dict.fromkeys(main.loc[~varied, "task"]))
+    main = main[varied].reset_index(drop=True)
+    heat, analysis, reason = None, None, ""
+    if main.empty:
+        reason = "no task has two different scores"
+    else:
+        heat = _heat_map(standardise(main))
+        try:
+            analysis = analyze(main, factor="encoder", bootstrap=REFITS, seed=_SEED, figures=False)
+        except AnalysisError as error:
+            reason = str(error)
+    shares, agreement = _protocols(chosen)
+    return OverTasks(
+        standin,
+        {group.label: group.protocol for group in chosen if group.label not in flat},
+        flat,
+        [name for name in tasks_of if name not in kept],
+        heat,
+        analysis,
+        reason,
+        shares,
+        agreement,
+    )
+
+
+def _table(rows: Sequence[tuple[Group, Run]], protocol: bool = False) -> pd.DataFrame:
+    """Long table of leading scores; a group is a task and a representation an encoder."""
+    return pd.DataFrame(
+        [
+            {
+                "encoder": run["representation"],
+                "task": group.label,
+                **({"protocol": run["protocol"]} if protocol else {}),
+                "seed": run["seed"],
+                "metric": group.lead,
+                "fingerprint": group.fingerprint,
+                "standin": group.standin,
+                "score": run["metrics"][group.lead]["value"],
+            }
+            for group, run in rows
+            if group.lead in run["metrics"]
+        ]
+    )
+
+
+def _heat_map(scores: Scores) -> HeatMap:
+    table = scores.table.assign(y=scores.y)
+    grid = table.pivot_table(index="encoder", columns="task", values="y", aggfunc="mean", sort=False)
+    grid = grid[list(scores.scales)]
+    means = grid.mean(axis=1)
+    grid = grid.loc[means.sort_values(ascending=False, kind="stable").index]
+    return HeatMap(
+        [str(name) for name in grid.index],
+        [str(name) for name in grid.columns],
+        grid.to_numpy(dtype=np.float64),
+        grid.mean(axis=1).to_numpy(dtype=np.float64),
+    )
+
+
+def _protocols(groups: Sequence[Group]) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Variance shares and agreement of protocols, over the groups that have several."""
+    several = [
+        group
+        for group in groups
+        if len({run["protocol"] for run in group.plain}) > 1
+        and len({run["metrics"][group.lead]["value"] for run in group.plain if group.lead in run["metrics"]}) > 1
+    ]
+    if not several:
+        return [], None
+    shares: list[dict[str, Any]] = []
+    agreement = None
+    try:
+        scores = standardise(_table([(group, run) for group in several for run in group.plain], protocol=True))
+        shares, _ = grid_components(scores, ["encoder", "task", "protocol"], 0, _SEED)
+        agreement = protocol_agreement(scores, "encoder", "protocol", REFITS, _SEED)
+    except AnalysisError:
+        return shares, None
+    return shares, agreement

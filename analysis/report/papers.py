@@ -1,0 +1,171 @@
+"""Leaderboards, transfer tables and findings for papers and programs: Markdown, LaTeX, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.report.curves import Transfer, transfer_tables
+from analysis.report.groups import Group, form_groups
+from analysis.report.leaderboard import TIED, Leaderboard, Row, as_records, leaderboard
+from analysis.report.over_tasks import over_tasks
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "·": r"\textperiodcentered{}", "−": r"$-$", "†": r"$\dagger$", "≈": r"$\approx$",
+}  # fmt: skip
+_STANDIN = "stand-in: synthetic audio, not comparable with published scores"
+
+
+def _boards(groups: Sequence[Group]) -> list[Leaderboard]:
+    return [board for group in groups if (board := leaderboard(group)) is not None]
+
+
+def csv_text(document: Mapping[str, Any]) -> str:
+    """Leaderboards as a long table: a line a task, representation, protocol and metric."""
+    records = as_records(_boards(form_groups(document["runs"])))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(records[0]) if records else ["task"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """The document with its leaderboards and analyses added."""
+    groups = form_groups(document["runs"])
+    analyses = {
+        "stand-in" if standin else "real": {"analysis": found.analysis, "reason": found.reason, "shares": found.shares}
+        for standin in (False, True)
+        if (found := over_tasks(groups, standin)) is not None
+    }
+    whole = {**document, "leaderboards": as_records(_boards(groups)), "over_tasks": analyses}
+    return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Findings, leaderboards and transfer tables as Markdown."""
+    groups = form_groups(document["runs"])
+    titles = document["metrics"]
+    name = document["study"]["name"] if document.get("study") else "Music representations compared"
+    parts = [f"# {_plain(name)}", ""]
+    for standin in (False, True):
+        found = over_tasks(groups, standin)
+        if found is not None and found.analysis is not None:
+            parts += [f"## Findings ({'stand-in' if standin else 'real data'})", ""]
+            parts += [f"- {_plain(sentence['text'])}" for sentence in found.analysis["summary"]] + [""]
+    for board in _boards(groups):
+        data = _STANDIN if board.group.standin else "real data"
+        parts += [f"## {_plain(board.group.label)} ({data})", ""]
+        head = ["encoder", "pretraining", "protocol", *(titles[m] for m in board.group.metrics), "seeds"]
+        rows = [
+            [
+                row.encoder + (" †" if row.overlap else ""),
+                row.pretraining,
+                row.protocol,
+                *(_marked(row, metric, "**{}**", "{} ≈") for metric in board.group.metrics),
+                str(row.seeds),
+            ]
+            for row in board.rows
+        ]
+        floors = ["constant", "", "", *(f"{board.floors[metric]:.3f}" for metric in board.group.metrics), ""]
+        parts += [*_markdown_table(head, [*rows, floors]), ""]
+    for transfer in transfer_tables(groups):
+        parts += [f"## Transfer to {_plain(transfer.group.label)}, protocol {_plain(transfer.protocol)}", ""]
+        head, rows = _transfer(transfer, titles)
+        parts += [*_markdown_table(head, rows), ""]
+    parts += [f"Bold: the best. ≈: {TIED} †: pretrained on test clips."]
+    return "\n".join(parts) + "\n"
+
+
+def latex(document: Mapping[str, Any]) -> str:
+    """Leaderboards and transfer tables for the packages booktabs and inputenc; bold: the best, star: tied with it."""
+    groups = form_groups(document["runs"])
+    titles = document["metrics"]
+    parts = ["% \\usepackage{booktabs}", f"% $^*$ {_one_line(TIED)}", ""]
+    for board in _boards(groups):
+        data = _STANDIN if board.group.standin else "real data"
+        head = ["Encoder", "Pretraining", "Protocol", *(titles[m] for m in board.group.metrics)]
+        rows = [
+            [
+                _escape(row.encoder) + (r"$^\dagger$" if row.overlap else ""),
+                _escape(row.pretraining),
+                _escape(row.protocol),
+                *(_marked(row, metric, r"\textbf{{{}}}", "{}$^*$", interval=False) for metric in board.group.metrics),
+            ]
+            for row in board.rows
+        ]
+        floors = ["Constant", "", "", *(f"{board.floors[metric]:.3f}" for metric in board.group.metrics)]
+        level = f"{100 * board.level:.0f}"
+        caption = (
+            f"{_escape(board.group.label)} ({_escape(data)}), means over seeds. Best in bold; $^*$ tied with the best"
+            f" at {level}\\,\\% confidence"
+            + ("; $^\\dagger$ pretrained on test clips." if _any_overlap(board) else ".")
+        )
+        parts += _latex_table(head, rows, caption, floors)
+    for transfer in transfer_tables(groups):
+        head, rows = _transfer(transfer, titles)
+        caption = f"Transfer to {_escape(transfer.group.label)}, protocol {_escape(transfer.protocol)}."
+        parts += _latex_table(head, [[_escape(cell) for cell in row] for row in rows], caption)
+    return "\n".join(parts)
+
+
+def _any_overlap(board: Leaderboard) -> bool:
+    return any(row.overlap for row in board.rows)
+
+
+def _marked(row: Row, metric: str, best: str, tied: str, interval: bool = True) -> str:
+    value = row.values.get(metric)
+    if value is None:
+        return ""
+    text = f"{value.mean:.3f}"
+    text = best.format(text) if metric in row.best else tied.format(text) if metric in row.tied else text
+    return f"{text} [{value.lower:.3f}, {value.upper:.3f}]" if interval else text
+
+
+def _transfer(transfer: Transfer, titles: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
+    columns = [(encoder, metric) for encoder in transfer.encoders for metric in transfer.metrics]
+    rows = []
+    for corpus in transfer.corpora:
+        values = [transfer.cells.get((corpus, encoder), {}).get(metric) for encoder, metric in columns]
+        rows.append([corpus, *("" if value is None else f"{value.mean:.3f}" for value in values)])
+    return ["Pretrained on", *(f"{encoder}, {titles[metric]}" for encoder, metric in columns)], rows
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(_plain(cell) if i != 1 else cell for cell in line) + " |" for i, line in enumerate(lines)]
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is but for our own emphasis."""
+    return re.sub(r"([\\`_<>|\[\]#])", r"\\\1", _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _latex_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, last: Sequence[str] = ()
+) -> list[str]:
+    """A table whose cells, but for the head, are LaTeX already."""
+    words = sum(1 for name in head if name in ("Encoder", "Pretraining", "Protocol", "Pretrained on"))
+    lines = [
+        r"\begin{table}", r"  \centering", f"  \\caption{{{caption}}}",
+        f"  \\begin{{tabular}}{{{'l' * words}{'r' * (len(head) - words)}}}", r"    \toprule",
+        "    " + " & ".join(_escape(name) for name in head) + r" \\", r"    \midrule",
+        *("    " + " & ".join(row) + r" \\" for row in rows),
+    ]  # fmt: skip
+    if last:
+        lines += [r"    \midrule", "    " + " & ".join(last) + r" \\"]
+    return [*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
+
+
+def _escape(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in _one_line(text))

@@ -1,0 +1,151 @@
+"""What papers report, beside our scores of the same task on real data."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from analysis.report.groups import Group, Run, Value, gather, over_seeds
+
+_LENGTHS = ("epochs", "pairs")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number of one paper, as `published.csv` has it; empty fields are ``None``.
+
+    Attributes
+    ----------
+    encoder, corpus, recipe, protocol, task
+        Our names for what the paper describes, where there are any.
+    settings
+        Numbers of the recipe that the paper changed, ``;`` between them.
+    split
+        Clips for training, validation and testing, or the name of a dataset that has no task here.
+    value
+        As a fraction.
+    """
+
+    source: str
+    table: str
+    model: str
+    encoder: str | None
+    corpus: str | None
+    recipe: str | None
+    settings: str | None
+    epochs: int | None
+    protocol: str | None
+    task: str | None
+    split: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A published number and ours.
+
+    Attributes
+    ----------
+    ours
+        ``None`` where no run here is of that encoder and corpus.
+    representation, protocol
+        Of ours.
+    differs
+        How our runs were made otherwise, in words; empty if as published.
+    """
+
+    published: Published
+    ours: Value | None = None
+    representation: str = ""
+    protocol: str = ""
+    differs: Sequence[str] = ()
+
+    @property
+    def difference(self) -> tuple[float, float, float] | None:
+        """Ours less theirs, and its interval over our test clips; theirs counts as exact."""
+        if self.ours is None:
+            return None
+        value = self.published.value
+        return self.ours.mean - value, self.ours.lower - value, self.ours.upper - value
+
+
+def published_numbers() -> list[Published]:
+    """All rows of the shipped table."""
+    text = files("analysis.report").joinpath("published.csv").read_text(encoding="utf-8")
+    return [_published(row) for row in csv.DictReader(text.splitlines())]
+
+
+def _published(row: Mapping[str, str]) -> Published:
+    known: dict[str, Any] = {
+        name: row[name] or None for name in ("encoder", "corpus", "recipe", "settings", "protocol")
+    }
+    return Published(
+        source=row["source"],
+        table=row["table"],
+        model=row["model"],
+        epochs=int(row["epochs"]) if row["epochs"] else None,
+        task=row["task"] or None,
+        split=row["split"],
+        metric=row["metric"],
+        value=float(row["value"]) / (100.0 if row["unit"] == "percent" else 1.0),
+        **known,
+    )
+
+
+def compare(group: Group, numbers: Sequence[Published]) -> list[Comparison]:
+    """Published numbers on a group's task, each beside the run here that is most like it.
+
+    Returns
+    -------
+    list of Comparison
+        Those with a run of ours first. Empty for stand-ins, whose scores have nothing to do with the papers'.
+    """
+    if group.standin:
+        return []
+    found = []
+    for number in numbers:
+        if number.task == group.task and number.metric in group.metrics:
+            candidates = [run for run in group.plain if _same(run, number)]
+            cells = gather(candidates, "representation", "recipe", "protocol", "corpus").values()
+            options = [
+                Comparison(number, value, cell[0]["representation"], cell[0]["protocol"], _differences(cell[0], number))
+                for cell in cells
+                if (value := over_seeds(cell, number.metric)) is not None
+            ]
+            found.append(min(options, key=lambda option: len(option.differs)) if options else Comparison(number))
+    return sorted(found, key=lambda comparison: comparison.ours is None)
+
+
+def _same(run: Run, number: Published) -> bool:
+    """Whether a run is of the encoder and corpus that a number is of, with the same settings."""
+    if number.encoder is None or run["encoder"] != number.encoder:
+        return False
+    if number.corpus != run["corpus"]:
+        return False
+    return _settings(run["overrides"]) == set((number.settings or "").split("; ")) - {""}
+
+
+def _settings(overrides: Mapping[str, str]) -> set[str]:
+    """Changed numbers of a recipe but for its length, all augmentation switched off told as the papers do."""
+    changed = {key: value for key, value in overrides.items() if key not in _LENGTHS}
+    chances = {key for key in changed if key.startswith("augmentation.") and key.endswith(".probability")}
+    found = {f"{key}={value}" for key, value in changed.items() if key not in chances}
+    if len(chances) == 7 and all(float(changed[key]) == 0 for key in chances):  # all that there are
+        return found | {"crops only"}
+    return found | {f"{key}={changed[key]}" for key in chances}
+
+
+def _differences(run: Run, number: Published) -> list[str]:
+    found = []
+    if number.recipe and run["recipe_name"] != number.recipe:
+        found.append(f"recipe {run['recipe_name']} instead of {number.recipe}")
+    if number.epochs and run["epochs"] != number.epochs:
+        ours = f"{run['epochs']:,} epochs" if run["epochs"] else f"{run['pairs'] or 0:,} pairs"
+        found.append(f"{ours} instead of {number.epochs:,} epochs")
+    if number.protocol and run["protocol"] != number.protocol:
+        found.append(f"protocol {run['protocol']} instead of {number.protocol}")
+    return found

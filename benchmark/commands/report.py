@@ -1,0 +1,77 @@
+"""`bench report`: one page with everything that scores say, and tables for papers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.common import DataOption, RegistryOption, StoreOption, print_document, store_folder
+
+
+class Form(StrEnum):
+    """What a report may be written as."""
+
+    HTML = "html"
+    MARKDOWN = "md"
+    CSV = "csv"
+    LATEX = "latex"
+    JSON = "json"
+
+
+def report(
+    store: StoreOption = None,
+    study: Annotated[
+        str | None, typer.Option(help="Keep to the runs of a study, and say what is missing of it.", metavar="STUDY")
+    ] = None,
+    data: DataOption = None,
+    registry: RegistryOption = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="html is one page that needs nothing else; the others are tables.")
+    ] = Form.HTML,
+    look: Annotated[
+        bool, typer.Option("--look", help="Add maps of test clips (t-SNE), which take a second or two each.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write; `-` for standard output.", show_default="report.FORMAT"),
+    ] = None,
+) -> None:
+    """Write what all scores of a store say as one self-contained page.
+
+    Example: bench report -o report.html
+    """
+    from analysis.report import render
+    from benchmark.console import Reporter
+    from benchmark.errors import UserError
+    from benchmark.registry import load_registry
+    from benchmark.report_data import collect
+    from benchmark.store import storage_errors, write_atomically
+
+    folder = store_folder(store)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such store; `bench run` makes one, --store names another")
+    entries = load_registry(registry or [])
+    plan = planned = None
+    if study is not None:
+        from benchmark.planner import Planner
+        from benchmark.store import Store
+        from benchmark.studies import load_study
+
+        plan = load_study(study)
+        with storage_errors(folder):
+            planner = Planner(entries, Store(folder), Reporter(), data)
+            planned = plan.chosen([run for request in plan.requests(False) for run in planner.runs(request)])
+    document = collect(folder, entries, plan, planned, study or "", Reporter() if look else None)
+    text = render(document, form.value)
+    target = output or Path(f"report.{'tex' if form is Form.LATEX else form.value}")
+    if str(target) == "-":
+        print_document(text.rstrip("\n"))
+        return
+    if not target.parent.is_dir():
+        raise UserError(f"{target}: there is no folder {target.parent}; make it, or name another file")
+    with storage_errors(target.parent):
+        write_atomically(target, text.encode())
+    typer.echo(f"{target}: {len(text.encode()) / 1e6:.1f} MB", err=True)

@@ -1,0 +1,397 @@
+"""`bench report`: what the page and the tables for papers say, checked against the records that they came from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from conftest import bench, bench_json
+from report_store import TAGS, embed_manifest, everything, fail_step, fill, grid, make_record
+
+from analysis import AnalysisError
+from analysis.commands import analyze
+from analysis.report import render
+from analysis.report.costs import pareto, prices
+from analysis.report.curves import deformation_curves, label_curves, layer_curves, length_curves, transfer_tables
+from analysis.report.groups import form_groups, over_seeds
+from analysis.report.leaderboard import leaderboard
+from analysis.report.over_tasks import REFITS, over_tasks
+from analysis.report.page import script_json, tint
+from benchmark.registry import load_registry
+from benchmark.report_data import collect
+
+
+class Page(HTMLParser):
+    """Sections, tables and texts of a page; complains about tags that are not closed."""
+
+    VOID = frozenset({"meta", "link", "br", "input", "path", "use"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.tags.append((tag, found))
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    store = tmp_path_factory.mktemp("full") / "store"
+    records = everything()
+    fill(store, records)
+    for record in records:
+        if record.task == "gtzan" and record.corpus == "magnatagatune" and record.recipe == "tune":
+            embed_manifest(store, record, 4000, ["contractive_0", "bottleneck", "tail_1", "tail_10"])
+    fail_step(store, "pretrain", "ab" * 20, f"{store}/x: no space left")
+    return collect(store, load_registry())
+
+
+@pytest.fixture(scope="module")
+def page(document):
+    return render(document)
+
+
+def document_of(tmp_path, records):
+    return collect(fill(tmp_path / "store", records), load_registry())
+
+
+def test_every_section_is_there_once_and_the_page_is_well_formed(page):
+    found = Page(page)
+    sections = [
+        "compared",
+        "findings",
+        "leaderboards",
+        "heatmap",
+        "transfer",
+        "protocols",
+        "labels",
+        "length",
+        "layers",
+    ]
+    sections += ["robustness", "tags", "published", "costs", "failures", "reproduce", "cite"]
+    assert [name for name in found.ids if name in sections] == sections
+    assert len(found.ids) == len(set(found.ids))
+    targets = {found["href"] for tag, found in found.tags if tag == "a"}
+    assert targets == {f"#{name}" for name in sections}
+
+
+def test_sections_without_data_are_left_out(tmp_path):
+    found = Page(render(document_of(tmp_path, grid(["a", "b"], ["gtzan"], [0, 1]))))
+    assert not {"transfer", "protocols", "labels", "length", "layers", "robustness", "tags", "failures"} & set(
+        found.ids
+    )
+    assert {"leaderboards", "costs", "reproduce"} <= set(found.ids)
+
+
+def test_a_task_with_one_score_does_not_spoil_the_others(tmp_path):
+    records = [*grid(["a", "b", "c"], ["gtzan", "key", "mtt"], [0, 1]), make_record("a", "emotion", 0)]
+    document = document_of(tmp_path, records)
+    found = over_tasks(form_groups(document["runs"]), False)
+    assert (found.flat, set(found.heat.tasks)) == (["emotion"], {"gtzan", "key", "mtt"})
+    assert found.analysis["table"]["tasks"] == 3
+    assert "they have no two different scores: emotion" in Page(render(document)).text
+
+
+def test_a_single_run_is_a_page(tmp_path):
+    found = Page(render(document_of(tmp_path, [make_record("only", "emotion", 0, score=0.4)])))
+    assert "0.400 [0.380, 0.420]" in found.text
+    assert "No model was fitted" in found.text
+
+
+def test_nothing_refers_outside(page):
+    assert not re.findall(r'(?:src|href|action)="(?!#|data:)', page)
+    assert not re.findall(r"url\((?!#)|@import|\bfetch\(|XMLHttp", page)
+
+
+def test_every_figure_has_a_text_alternative(page):
+    found = Page(page)
+    figures = [attributes for tag, attributes in found.tags if tag == "svg"]
+    assert len(figures) == page.count("<figure>") >= 10
+    for attributes in figures:
+        assert attributes["role"] == "img"
+        assert set(attributes["aria-labelledby"].split()) <= set(found.ids)
+
+
+def test_leaderboard_means_and_ties(tmp_path):
+    scores = {("a", 0): 0.80, ("a", 1): 0.82, ("b", 0): 0.79, ("b", 1): 0.80, ("c", 0): 0.50, ("c", 1): 0.51}
+    records = [make_record(encoder, "gtzan", seed, score=value) for (encoder, seed), value in scores.items()]
+    (group,) = form_groups(document_of(tmp_path, records)["runs"])
+    board = leaderboard(group)
+    assert [row.encoder for row in board.rows] == ["a", "b", "c"]
+    best = board.rows[0].values["accuracy"]
+    assert (best.mean, best.lower, best.upper, best.n) == pytest.approx((0.81, 0.79, 0.83, 2))
+    assert best.sd == pytest.approx(np.std([0.80, 0.82], ddof=1))
+    assert best.se == pytest.approx(np.hypot(0.02 / 1.959964, best.sd / np.sqrt(2)))
+    assert ["accuracy" in row.best for row in board.rows] == [True, False, False]
+    assert ["accuracy" in row.tied for row in board.rows] == [False, True, False]
+    assert board.floors["accuracy"] == pytest.approx(0.1)
+
+
+def test_fingerprints_and_kinds_of_data_never_share_a_table(tmp_path):
+    records = [
+        *grid(["a", "b"], ["gtzan"], [0], fingerprint="1" * 64),
+        *grid(["a", "b"], ["gtzan"], [0], fingerprint="2" * 64),
+        *grid(["a", "b"], ["gtzan"], [0], data="stand-in", fingerprint="1" * 64),
+    ]
+    document = document_of(tmp_path, records)
+    groups = form_groups(document["runs"])
+    assert [group.standin for group in groups] == [False, False, True]
+    assert len({group.label for group in groups}) == 3
+    for group in groups:
+        assert {(run["fingerprint"], run["standin"]) for run in group.runs} == {(group.fingerprint, group.standin)}
+    text = Page(render(document)).text
+    assert "Some scores come from stand-ins" in text
+    assert over_tasks(groups, True).heat.tasks == [groups[2].label]
+
+
+def test_the_banner_and_no_published_numbers_on_standins(tmp_path):
+    found = Page(render(document_of(tmp_path, grid(["tune_plus", "mfcc"], ["mtt"], [0, 1], data="stand-in"))))
+    assert "All scores come from stand-ins" in found.text
+    assert "published" not in found.ids
+
+
+def test_findings_are_those_of_analyze(document, page):
+    groups = form_groups(document["runs"])
+    rows = [
+        {"encoder": run["representation"], "task": group.label, "seed": run["seed"], "metric": group.lead,
+         "fingerprint": group.fingerprint, "standin": False, "score": run["metrics"][group.lead]["value"]}
+        for group in groups for run in group.main
+    ]  # fmt: skip
+    import pandas as pd
+
+    table = pd.DataFrame(rows)
+    tasks = table.groupby("encoder")["task"].nunique()
+    kept = table[table["encoder"].isin(tasks[tasks > 1].index)]
+    expected = analyze(kept.reset_index(drop=True), factor="encoder", bootstrap=REFITS, seed=0, figures=False)
+    text = Page(page).text
+    for sentence in expected["summary"]:
+        assert " ".join(sentence["text"].split()) in text
+    heat = over_tasks(groups, False).heat
+    grid_of = dict(zip(heat.representations, heat.values.tolist(), strict=True))  # noqa: PD011 - no DataFrame
+    y = kept.assign(y=kept.groupby("task")["score"].transform(lambda s: (s - s.mean()) / s.std(ddof=1)))
+    means = y.groupby(["encoder", "task"])["y"].mean()
+    for name, row in grid_of.items():
+        assert row == pytest.approx([means[name, task] for task in heat.tasks])
+
+
+def test_curves_hold_the_means_of_the_right_runs(document):
+    groups = form_groups(document["runs"])
+    by_task = {group.task: group for group in groups}
+
+    def mean(**wanted):
+        defaults = {"layer": None, "labels": 1, "deform": None, "protocol": "linear", "corpus": "magnatagatune"}
+        found = [r for r in document["runs"] if all(r[k] == v for k, v in (defaults | wanted).items())]
+        assert len(found) == 2
+        return np.mean([next(iter(run["metrics"].values()))["value"] for run in found])
+
+    (labels,) = label_curves(groups)
+    points = dict(labels.series["tune_tail_5"])
+    assert list(points) == [0.01, 0.1, 1.0]
+    assert points[0.1].mean == pytest.approx(mean(encoder="tune_tail_5", task="mtt", labels=0.1))
+    (length,) = length_curves(groups)
+    assert length.axis == "epochs of pretraining"
+    points = dict(length.series["tune_plus · tune on magnatagatune"])
+    assert list(points) == [1000, 3000, 10000]
+    assert points[3000].mean == pytest.approx(mean(encoder="tune_plus", task="mtt", recipe="tune(epochs=3000)"))
+    (layers,) = layer_curves(groups, document["layers"])
+    assert layers.categories == ["contractive_0", "bottleneck", "tail_1", "tail_10", "representation"]
+    (noise,) = deformation_curves(groups)
+    (name,) = (name for name in noise.series if name.startswith("tune_plus"))
+    assert [place for place, _ in noise.series[name]] == [10, 20, 40]
+    assert noise.references[name] == pytest.approx(mean(encoder="tune_plus", task="gtzan", recipe="tune"))
+    assert noise.series[name][1][1].mean == pytest.approx(mean(encoder="tune_plus", task="gtzan", deform="noise=20"))
+    (transfer,) = transfer_tables(groups)
+    assert set(transfer.corpora) == {"magnatagatune", "gtzan", "fma-medium"}
+    cell = transfer.cells["fma-medium", "sample_cnn"]["roc_auc"]
+    assert cell.mean == pytest.approx(mean(encoder="sample_cnn", task="mtt", corpus="fma-medium"))
+    assert by_task["mtt"].protocol == "linear"
+
+
+def test_layers_without_a_manifest_are_in_natural_order(tmp_path):
+    records = [make_record("a", "gtzan", 0, layer=f"tail_{n}") for n in (10, 9, 1)]
+    document = document_of(tmp_path, records)
+    (curve,) = layer_curves(form_groups(document["runs"]), document["layers"])
+    assert curve.categories == ["tail_1", "tail_9", "tail_10"]
+    found = Page(render(document))
+    assert "layers" in found.ids
+    assert not {"leaderboards", "findings", "heatmap"} & set(found.ids)
+
+
+def test_runs_that_differ_in_nothing_shown_are_pointed_out(tmp_path):
+    records = [make_record("a", "gtzan", 0, score=0.5), make_record("b", "gtzan", 0, score=0.4)]
+    twin = records[0].model_copy(
+        update={"steps": [step.model_copy(update={"key": "f" * 40}) for step in records[0].steps]}
+    )
+    assert "several runs of a agree in everything" in Page(render(document_of(tmp_path / "x", [*records, twin]))).text
+    assert "several runs of" not in Page(render(document_of(tmp_path / "y", records))).text
+
+
+def test_pairs_of_many_levels_are_folded_away_and_none_is_lost(tmp_path):
+    document = document_of(tmp_path, grid([f"encoder {i}" for i in range(9)], ["gtzan", "key", "mtt"], [0, 1]))
+    text = render(document)
+    shown, folded = text.split("The other pairs in words", 1)
+    assert shown.count(" exceeds ") == 2
+    assert folded.split("</details>")[0].count("<li>") >= 6
+
+
+def test_tags_overlap_failures_and_citations_are_told(page):
+    text = Page(page).text
+    assert all(tag in text for tag in TAGS)
+    assert "was pretrained on 3 of the test clips" in text
+    assert "STORE/x: no space left" in text
+    for key in ("velezvasquez2022tailed", "lee2017sample", "law2009evaluation", "tzanetakis2002musical"):
+        assert key in text
+
+
+def test_pareto_and_prices(document):
+    assert pareto([(1, 5), (2, 4), (2, 5), (0, 6)]) == {2, 3}
+    groups = form_groups(document["runs"])
+    priced, title = prices(groups, over_tasks(groups, False).heat, document["steps"])
+    assert title == "mean standardised score"
+    assert priced == sorted(priced, key=lambda price: -price.score)
+    for price in priced:
+        better = [o for o in priced if o.parameters <= price.parameters and o.score > price.score]
+        assert price.front == (not better)
+    (plus,) = (price for price in priced if price.representation.startswith("tune_plus"))
+    assert plus.windows_per_second == pytest.approx(4000 / 5.0)
+    assert plus.peak_bytes == 2 * 10**8
+
+
+NASTY = '</script><script>x()</script>$x_1$ id="y"#262626'
+
+
+def test_names_with_markup_are_shown_and_never_run(tmp_path):
+    records = [make_record(name, "gtzan", seed) for name in (NASTY, "b") for seed in (0, 1)]
+    document = document_of(tmp_path, records)
+    text = render(document)
+    found = Page(text)
+    assert [tag for tag, _ in found.tags].count("script") == 2
+    assert NASTY in found.text
+    figures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert all(NASTY in Page(figure).text for figure in figures)
+    assert json.loads(script_json({"name": NASTY})) == {"name": NASTY}
+    assert "<" not in script_json({"name": NASTY})
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1]
+    assert NASTY in {row["encoder"] for row in json.loads(data)["leaderboards"]}
+    assert r"\textless{}/script\textgreater{}\textless{}script\textgreater{}x()" in render(document, "latex")
+    assert "<script>" not in render(document, "md").replace(r"\<script\>", "")
+
+
+def test_tint_grows_with_the_value_and_is_nothing_for_none():
+    assert tint(None, 1.0) == tint(float("nan"), 1.0) == ""
+    assert "var(--high) 31%" in tint(0.5, 1.0)
+    assert "var(--low) 62%" in tint(-7.0, 1.0)
+
+
+def test_csv_and_json_agree_with_the_records(document):
+    rows = list(csv.DictReader(io.StringIO(render(document, "csv"))))
+    whole = json.loads(render(document, "json"))
+    assert len(rows) == len(whole["leaderboards"])
+    for row in rows:
+        assert row["data"] == "real"
+        runs = [
+            run for run in document["runs"]
+            if (run["task"], run["encoder"], run["protocol"]) == (row["task"], row["encoder"], row["protocol"])
+            and row["pretraining"] == (f"{run['recipe']} on {run['corpus']}" if run["corpus"] else run["recipe"])
+            and run["layer"] is None and run["labels"] == 1 and run["deform"] is None
+        ]  # fmt: skip
+        assert float(row["score"]) == pytest.approx(over_seeds(runs, row["metric"]).mean)
+    assert sum(row["best"] == "True" for row in rows) == 9
+    assert whole["over_tasks"]["real"]["analysis"]["kind"] == "analysis"
+
+
+def test_latex_is_booktabs_with_best_and_ties(tmp_path):
+    scores = {"tune_plus": 0.80, "b&b": 0.79, "c": 0.50}
+    records = [make_record(name, "gtzan", 0, score=value) for name, value in scores.items()]
+    text = render(document_of(tmp_path, records), "latex")
+    assert r"tune\_plus & tune on magnatagatune & linear & \textbf{0.800} & \textbf{0.700} \\" in text
+    assert r"b\&b & tune on magnatagatune & linear & 0.790$^*$ & 0.690$^*$ \\" in text
+    assert r"c & tune on magnatagatune & linear & 0.500 & 0.400 \\" in text
+    assert r"Constant &  &  & 0.100 & 0.100 \\" in text
+    for command in ("toprule", "midrule", "bottomrule", "begin{tabular}{lllrr}", "end{table}"):
+        assert f"\\{command}" in text
+
+
+def test_markdown_marks_the_best(tmp_path):
+    records = [make_record(name, "gtzan", 0, score=value) for name, value in {"a": 0.8, "b": 0.3}.items()]
+    text = render(document_of(tmp_path, records), "md")
+    assert "| a | tune on magnatagatune | linear | **0.800** \\[0.780, 0.820\\] |" in text
+    assert "## gtzan (real data)" in text
+
+
+def test_unknown_forms_and_empty_documents_are_refused(document):
+    with pytest.raises(AnalysisError, match="unknown form 'pdf'"):
+        render(document, "pdf")
+    with pytest.raises(AnalysisError, match="no runs"):
+        render({"runs": []})
+
+
+def test_the_command_writes_pages_tables_and_one_line_errors(tmp_path):
+    store = fill(tmp_path / "store", grid(["a", "b"], ["gtzan", "key"], [0, 1]))
+    result = bench("report", "--store", store, "-o", tmp_path / "r.html")
+    assert result.returncode == 0, result.stderr
+    assert "<!doctype html>" in (tmp_path / "r.html").read_text()[:200]
+    rows = bench("report", "--store", store, "--format", "csv", "-o", "-").stdout.splitlines()
+    assert len(rows) == 1 + 2 * 2 * 2
+    for arguments, message in (
+        (["--store", tmp_path / "none"], "there is no such store"),
+        (["--store", store, "-o", tmp_path / "no" / "r.html"], "there is no folder"),
+        (["--store", store, "--study", "tune-tabel-1"], "Did you mean 'tune-table-1'"),
+    ):
+        result = bench("report", *arguments, cwd=tmp_path)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_a_study_says_what_is_missing(tmp_path, mtt):
+    data, _ = mtt
+    study = tmp_path / "small.yaml"
+    study.write_text("name: small\ndescription: two\ngrid: {encoder: [mfcc, chroma], task: mtt, seed: 0}\n")
+    bench_json("run", "--encoder", "mfcc", "--task", "mtt", "--data", data, "--store", tmp_path / "s")
+    arguments = ["--store", tmp_path / "s", "--study", study, "--data", data]
+    result = bench("report", *arguments, "-o", tmp_path / "r.html")
+    assert result.returncode == 0, result.stderr
+    text = Page((tmp_path / "r.html").read_text()).text
+    assert "1 of the study's 2 runs have no score yet" in text
+    assert "probe mtt on chroma (as-given), linear, seed 0" in text
+    assert f"bench run --study {study} --data DIR" in text
+
+
+def test_a_thousand_runs_take_a_second_or_two(tmp_path):
+    encoders = [f"encoder {number}" for number in range(20)]
+    store = fill(tmp_path / "store", grid(encoders, ["mtt", "gtzan", "emotion", "key", "a", "b"], range(8)))
+    began = time.process_time()
+    text = render(collect(store, load_registry()))
+    assert time.process_time() - began < 12
+    assert len(text.encode()) < 3e6

@@ -1,0 +1,194 @@
+"""The page of `bench report` in a real browser: Debian's Chromium, driven by Selenium, with no way out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from report_store import everything, fill, grid, make_record
+
+from analysis.report import render
+from benchmark.registry import load_registry
+from benchmark.report_data import collect
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+if not (CHROMIUM and DRIVER):
+    pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver", allow_module_level=True)
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is in the extra `test`")
+axe = pytest.importorskip("axe_core_python", reason="axe-core-python is in the extra `test`")
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NASTY = "<img src=x onerror=\"document.title='run'\"></script><script>document.title='run'</script>"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    """A page with every section, stand-ins beside real data, and a name that tries to run."""
+    folder = tmp_path_factory.mktemp("page")
+    records = [
+        *everything(),
+        *grid(["tune_plus", "mfcc"], ["gtzan"], [0, 1], data="stand-in"),
+        make_record(NASTY, "gtzan", 0, score=0.2),
+    ]
+    file = folder / "report.html"
+    file.write_text(render(collect(fill(folder / "store", records), load_registry())), encoding="utf-8")
+    return file
+
+
+def show(browser, page: Path, width: int = 1000, *, dark: bool = False, media: str = "") -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+    browser.get(page.as_uri())
+
+
+def rows(browser, table: str, column: int) -> list[str]:
+    script = """return [...document.querySelectorAll(arguments[0] + ' tbody tr')].filter(r => r.offsetParent)
+        .map(r => r.cells[arguments[1]].dataset.value ?? r.cells[arguments[1]].textContent.trim())"""
+    return browser.execute_script(script, table, column)
+
+
+def test_it_opens_without_errors_and_asks_nobody_for_anything(browser, page):
+    browser.get("about:blank")
+    browser.get_log("browser"), browser.get_log("performance")
+    show(browser, page)
+    assert browser.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    assert asked <= {page.as_uri(), "data:,"}
+    assert page.as_uri() in asked
+
+
+def test_names_with_markup_are_shown_and_never_run(browser, page):
+    show(browser, page)
+    assert browser.title == "Music representations compared – bench report"
+    assert NASTY in browser.execute_script("return document.querySelector('#leaderboards').textContent")
+    assert browser.execute_script("return document.images.length") == 0
+
+
+def test_columns_sort_by_number_and_by_name_and_the_floor_stays_last(browser, page):
+    show(browser, page)
+    table = "#leaderboards article[data-task='key'] table"
+    names = [row.split(" ·")[0] for row in rows(browser, table, 0)]
+    heads = browser.find_elements("css selector", f"{table} thead button")
+    heads[3].click()
+    falling = [float(value) for value in rows(browser, table, 3)]
+    assert falling[:-1] == sorted(falling[:-1], reverse=True)
+    heads[3].click()
+    rising = [float(value) for value in rows(browser, table, 3)]
+    assert rising[:-1] == falling[-2::-1]
+    assert rows(browser, table, 0)[-1] == "constant prediction" == names[-1]
+    heads[0].click(), heads[0].click()
+    sorted_names = rows(browser, table, 0)[:-1]
+    assert sorted_names == sorted(sorted_names)
+    head = browser.find_element("css selector", f"{table} thead th")
+    assert head.get_attribute("aria-sort") == "ascending"
+
+
+def test_heads_can_be_reached_and_pressed_by_keyboard(browser, page):
+    from selenium.webdriver.common.keys import Keys
+
+    show(browser, page)
+    table = "#leaderboards article[data-task='key'] table"
+    button = browser.find_element("css selector", f"{table} thead th:nth-child(4) button")
+    browser.execute_script("arguments[0].focus()", button)
+    button.send_keys(Keys.ENTER, Keys.ENTER)
+    values = [float(value) for value in rows(browser, table, 3)][:-1]
+    assert values == sorted(values)
+
+
+def test_the_filter_keeps_matching_rows_and_tasks(browser, page):
+    show(browser, page)
+    script = """return [...document.querySelectorAll('#leaderboards article')].filter(a => a.offsetParent)
+        .map(a => [a.dataset.task,
+                   [...a.querySelectorAll('tbody tr:not(.floor)')].filter(r => r.offsetParent).length])"""
+    everything_shown = browser.execute_script(script)
+    field = browser.find_element("id", "filter")
+    field.send_keys("MFCC emotion")
+    assert browser.execute_script(script) == [["emotion", 1]]
+    assert browser.find_element("id", "filtered").text == "1 rows shown"
+    field.clear()
+    field.send_keys("no such thing")
+    assert browser.execute_script(script) == []
+    browser.execute_script("arguments[0].value = ''; arguments[0].dispatchEvent(new Event('input'))", field)
+    assert browser.execute_script(script) == everything_shown
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1000])
+def test_it_meets_wcag_aa_and_does_not_scroll_sideways(browser, page, width, dark):
+    show(browser, page, width, dark=dark)
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    wide = browser.execute_script("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide[0] <= wide[1]
+    background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, background[4:-1].split(","))) < 200) == dark
+    source = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    browser.execute_script(source)
+    result = browser.execute_async_script(
+        "const done = arguments[0]; axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
+        ".then(r => done(r.violations.map(v => [v.id, v.nodes.length, v.nodes[0].html, v.nodes[0].failureSummary])))"
+    )
+    assert result == []
+
+
+def test_figures_and_text_are_large_enough_to_read_at_375_pixels(browser, page):
+    show(browser, page, 375)
+    sizes = browser.execute_script(
+        "return [...document.querySelectorAll('figure svg text')].filter(t => t.textContent.trim())"
+        ".map(t => parseFloat(getComputedStyle(t).fontSize) * Math.hypot(t.getScreenCTM().a, t.getScreenCTM().b))"
+    )
+    assert len(sizes) > 100
+    assert min(sizes) > 6.5
+    body = browser.execute_script("return parseFloat(getComputedStyle(document.body).fontSize)")
+    assert body == 16
+
+
+def test_on_paper_nothing_is_cut_off_or_dark(browser, page):
+    show(browser, page, 760, dark=True, media="print")
+    style = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    assert browser.execute_script(style, "body", "backgroundColor") in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+    assert browser.execute_script(style, "body", "color") == "rgb(0, 0, 0)"
+    assert browser.execute_script(style, "nav", "display") == "none"
+    assert browser.execute_script(style, ".scroll", "overflow") == "visible"
+    pdf = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True, "paperWidth": 8.27, "paperHeight": 11.7})
+    assert len(pdf["data"]) > 50_000
+
+
+def test_it_is_whole_without_scripts_and_small_with_twenty_encoders(browser, tmp_path):
+    names = [f"encoder_{number}" for number in range(20)]
+    records = grid(names, ["mtt", "mtt-tagged", "gtzan", "emotion", "key", "fma-small"], range(3))
+    text = render(collect(fill(tmp_path / "store", records), load_registry()))
+    assert len(text.encode()) < 3e6
+    file = tmp_path / "report.html"
+    file.write_text(text.replace("<script>", "<script type='text/plain'>"), encoding="utf-8")
+    show(browser, file)
+    articles = browser.find_elements("css selector", "#leaderboards article")
+    assert len(articles) == 6
+    assert all(len(article.find_elements("css selector", "tbody tr")) == 21 for article in articles)

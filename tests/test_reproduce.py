@@ -1,0 +1,65 @@
+"""The commands and citations that a report names."""
+
+from __future__ import annotations
+
+import re
+
+from benchmark.citations import citations, shipped_references
+from benchmark.registry import load_registry
+from benchmark.reproduce import commands, split_overrides
+
+
+def test_commands_are_the_fewest_full_grids():
+    def run(encoder, task, seed, **more):
+        factors = {
+            "corpus": None,
+            "recipe": "as-given",
+            "protocol": "linear",
+            "layer": None,
+            "labels": 1.0,
+            "deform": None,
+        }
+        return {"encoder": encoder, "task": task, "seed": seed, **factors, **more}
+
+    plain = [run(encoder, task, seed) for encoder in "ab" for task in ("mtt", "key") for seed in (0, 1)]
+    assert commands(plain, False) == [
+        "bench run --encoder a --encoder b --task mtt --task key --seed 0 --seed 1 --protocol linear"
+    ]
+    trained = {"corpus": "gtzan", "recipe": "tune(batch=8, epochs=300)"}
+    cells = [
+        run("t", "mtt", 0, **trained),
+        run("t", "mtt", 0, recipe="untrained"),
+        run("s(sample_rate=8000)", "mtt", 0),
+    ]
+    assert commands(cells, True) == [
+        "bench run --encoder t --task mtt --seed 0 --corpus gtzan --recipe tune --protocol linear --set batch=8"
+        " --set epochs=300 --data DIR",
+        "bench run --encoder s --task mtt --seed 0 --protocol linear --sample-rate 8000 --data DIR",
+    ]
+    assert split_overrides("tune") == ("tune", {})
+    assert commands([run("x y", "mtt", 0, layer="tail_1", labels=0.1, deform="noise=20")], False) == [
+        "bench run --encoder 'x y' --task mtt --seed 0 --protocol linear --layer tail_1 --deform noise=20 --labels 0.1"
+    ]
+
+
+def test_the_shipped_references_are_whole():
+    found = shipped_references()
+    assert len(found) == 6
+    for key, entry in found.items():
+        assert entry.count("{") == entry.count("}")
+        assert re.search(r"\d{4}", key)[0] == re.search(r"year = \{(\d{4})\}", entry)[1]
+        assert {"author", "title", "year"} <= set(re.findall(r"^  (\w+) =", entry, re.M))
+
+
+def test_every_entry_is_cited_for_what_it_is_used_for():
+    found = citations(
+        load_registry(), ["tune_plus", "unknown"], ["clmr-v1"], ["jukemir", "mule"], ["gtzan", "fma_small"]
+    )
+    used = {entry["key"]: entry["used_for"] for entry in found}
+    assert used["velezvasquez2022tailed"] == ["encoder tune_plus"]
+    assert used["spijkervet2021contrastive"] == ["recipe clmr-v1"]
+    assert used["castellon2021codified"] == ["protocol jukemir"]
+    assert used["mccallum2022supervised"] == ["protocol mule"]
+    assert used["tzanetakis2002musical"] == ["dataset gtzan"]
+    assert used["kim2020one"] == ["the hierarchical analysis"]
+    assert all(entry["bibtex"].startswith("@") and f"{{{entry['key']}," in entry["bibtex"] for entry in found)
