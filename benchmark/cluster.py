@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 GPU_KINDS = frozenset({"pretrain", "supervise", "embed", "probe"})
 #: Cheap steps that show whether a run can be had at all.
 CHECKS = frozenset({"standin", "prepare", "label"})
-#: How often a step is tried again after the worker that was at it was lost.
+#: How often a step is handed out again after Dask has given it up, which it does when several workers died at it.
 RETRIES = 5
 #: A worker that does not report for this long is taken for lost [s].
 _PATIENCE = "120s"
@@ -107,7 +108,7 @@ class _Submission:
         self._steps: dict[str, Step] = {}
         described = client.scheduler_info(n_workers=-1)["workers"].values()
         self._has_gpu = any("GPU" in worker["resources"] for worker in described)
-        self._attempt = uuid.uuid4().hex[:8]
+        self._deaths: Counter[str] = Counter()
 
     def failed(self, step: Step) -> bool:
         """Whether the step, or one that it rests on, is known to have failed."""
@@ -119,19 +120,30 @@ class _Submission:
 
         pending = {self._submit(step) for step in steps}
         waiting = as_completed(pending, raise_errors=False)
-        while pending:
+        again: list[Step] = []
+        while pending or again:
             for future in _arrived(waiting, pending, 1.0):
                 pending.discard(future)
                 if future.status == "finished":
                     self._progress.done += 1
+                elif self._to_try_again(future):
+                    again.append(self._steps[future.key])
                 else:
                     self._progress.failed += 1
                     self._note(future)
+            for step in [step for step in again if not self._waits(step)]:
+                again.remove(step)
+                if self.failed(step):
+                    self._progress.failed += 1
+                    continue
+                future = self._submit(step)
+                pending.add(future)
+                waiting.add(future)
             self._progress.running = self._running()
             self._watch(self._progress)
 
     def _submit(self, step: Step) -> Any:
-        name = f"{step.kind}-{step.key}-{self._attempt}"
+        name = f"{step.kind}-{step.key}-{uuid.uuid4().hex[:8]}"
         self._steps[name] = step
         self._futures[step.key] = self._client.submit(
             _compute,
@@ -140,10 +152,25 @@ class _Submission:
             [self._futures[need.key] for need in step.needs.values() if need.key in self._futures],
             key=name,
             pure=False,
-            retries=RETRIES,
             resources={"GPU": 1} if self._has_gpu and step.kind in GPU_KINDS else {},
         )
         return self._futures[step.key]
+
+    def _to_try_again(self, future: Any) -> bool:
+        """Whether the step, or one that it rests on, was given up only because workers died at it."""
+        from distributed import KilledWorker
+
+        error = future.exception() if future.status == "error" else None
+        if not isinstance(error, KilledWorker):
+            return False
+        if error.task == future.key:
+            self._deaths[future.key.split("-")[1]] += 1
+        return self._deaths[future.key.split("-")[1]] <= RETRIES
+
+    def _waits(self, step: Step) -> bool:
+        """Whether a step that this one rests on was given up and is not yet tried again, nor known to have failed."""
+        gone = [need for need in step.needs.values() if need.key in self._futures]
+        return not self.failed(step) and any(self._futures[need.key].status == "error" for need in gone)
 
     def _note(self, future: Any) -> None:
         step = self._steps[future.key]
@@ -153,7 +180,7 @@ class _Submission:
             self.losses.setdefault(key, Loss(title, cause, Path(log), by_user))
             return
         if type(error).__name__ == "KilledWorker":
-            cause = f"{RETRIES + 1} workers died at it; out of memory, perhaps"
+            cause = "workers died at it again and again; out of memory, perhaps"
         else:
             cause = f"{type(error).__name__}: {' '.join(str(error).split())}" if error else "cancelled by the scheduler"
         self.losses.setdefault(step.key, Loss(step.title, cause, self._store.log_file(step.kind, step.key)))
@@ -347,7 +374,6 @@ def _settings() -> Iterator[None]:
 
     with dask.config.set(
         {
-            "distributed.scheduler.allowed-failures": RETRIES,
             "distributed.scheduler.worker-ttl": _PATIENCE,
             # A step is minutes of work: what looks idle is not to be robbed of it.
             "distributed.scheduler.work-stealing": True,

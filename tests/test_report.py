@@ -122,6 +122,19 @@ def test_a_task_with_one_score_does_not_spoil_the_others(tmp_path):
     assert "they have no two different scores: emotion" in Page(render(document)).text
 
 
+def test_a_fit_without_a_solution_leaves_the_rest_of_the_page(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+
+    monkeypatch.setattr("analysis.report.over_tasks.analyze", fail)
+    monkeypatch.setattr("analysis.report.over_tasks.grid_components", fail)
+    records = [*grid(["a", "b"], ["gtzan", "key"], [0, 1]), *grid(["a", "b"], ["gtzan", "key"], [0, 1], protocol="p")]
+    found = Page(render(document_of(tmp_path, records)))
+    assert "No model was fitted: the fit has no solution in numbers" in found.text
+    assert "Not everything can be said here: the fit has no solution in numbers" in found.text
+    assert {"leaderboards", "heatmap", "protocols"} <= set(found.ids)
+
+
 def test_a_single_run_is_a_page(tmp_path):
     found = Page(render(document_of(tmp_path, [make_record("only", "emotion", 0, score=0.4)])))
     assert "0.400 [0.380, 0.420]" in found.text

@@ -59,6 +59,8 @@ class OverTasks:
         Parts of the variance of all scores, several protocols included.
     agreement
         Of protocols.
+    protocol_reason
+        Why there are no shares or no agreement though there are several protocols.
     """
 
     standin: bool
@@ -70,6 +72,7 @@ class OverTasks:
     reason: str
     shares: list[dict[str, Any]]
     agreement: dict[str, Any] | None
+    protocol_reason: str
 
 
 def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
@@ -94,9 +97,9 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
         heat = _heat_map(standardise(main))
         try:
             analysis = analyze(main, factor="encoder", bootstrap=REFITS, seed=_SEED, figures=False)
-        except AnalysisError as error:
-            reason = str(error)
-    shares, agreement = _protocols(chosen)
+        except (AnalysisError, np.linalg.LinAlgError) as error:
+            reason = _why(error)
+    shares, agreement, protocol_reason = _protocols(chosen)
     return OverTasks(
         standin,
         {group.label: group.protocol for group in chosen if group.label not in flat},
@@ -107,6 +110,7 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
         reason,
         shares,
         agreement,
+        protocol_reason,
     )
 
 
@@ -144,8 +148,8 @@ def _heat_map(scores: Scores) -> HeatMap:
     )
 
 
-def _protocols(groups: Sequence[Group]) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Variance shares and agreement of protocols, over the groups that have several."""
+def _protocols(groups: Sequence[Group]) -> tuple[list[dict[str, Any]], dict[str, Any] | None, str]:
+    """Variance shares and agreement of protocols, over the groups that have several, and why one is not there."""
     several = [
         group
         for group in groups
@@ -153,13 +157,22 @@ def _protocols(groups: Sequence[Group]) -> tuple[list[dict[str, Any]], dict[str,
         and len({run["metrics"][group.lead]["value"] for run in group.plain if group.lead in run["metrics"]}) > 1
     ]
     if not several:
-        return [], None
+        return [], None, ""
+    scores = standardise(_table([(group, run) for group in several for run in group.plain], protocol=True))
     shares: list[dict[str, Any]] = []
-    agreement = None
+    agreement, reason = None, ""
     try:
-        scores = standardise(_table([(group, run) for group in several for run in group.plain], protocol=True))
         shares, _ = grid_components(scores, ["encoder", "task", "protocol"], 0, _SEED)
+    except (AnalysisError, np.linalg.LinAlgError) as error:
+        reason = _why(error)
+    try:
         agreement = protocol_agreement(scores, "encoder", "protocol", REFITS, _SEED)
-    except AnalysisError:
-        return shares, None
-    return shares, agreement
+    except AnalysisError as error:
+        reason = str(error)
+    return shares, agreement, reason
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, np.linalg.LinAlgError):
+        return "the fit has no solution in numbers, as happens where scores repeat one another exactly"
+    return str(error)

@@ -90,6 +90,7 @@ def context(document: dict[str, Any]) -> dict[str, Any]:
         "tied_note": TIED,
         "across": across,
         "findings": [_findings(found) for found in across],
+        "several_protocols": any(found.shares or found.agreement or found.protocol_reason for found in across),
         "matrices": [_matrix(found) for found in across],
         "most_matrix": MOST_MATRIX,
         "most_rows": drawings.MOST_ROWS,
