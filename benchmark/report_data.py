@@ -74,7 +74,8 @@ def collect(
     runs = [_run(key, record) for key, record in zip(wanted, records, strict=True)]
     if planned is None:
         runs.sort(key=lambda run: tuple(str(run[name]) for name in ("task", "encoder", "recipe", "protocol", "corpus")))
-    steps = {step.key: step.model_dump() for record in records for step in record.steps}
+    # Keys become paths further on; a stranger's record may name anything.
+    steps = {step.key: step.model_dump() for record in records for step in record.steps if step.key.isalnum()}
     layers = _embeddings(store, runs, steps)
     tasks = _tasks(registry, sorted({run["task"] for run in runs}))
     real = any(not run["standin"] for run in runs)

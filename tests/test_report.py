@@ -250,6 +250,17 @@ def test_curves_hold_the_means_of_the_right_runs(document):
     assert by_task["mtt"].protocol == "linear"
 
 
+def test_protocols_are_compared_on_representations_that_all_of_them_probed(document):
+    found = over_tasks(form_groups(document["runs"]), False)
+    shares = {share["term"]: share["estimate"] for share in found.shares}
+    assert sum(shares.values()) == pytest.approx(100)
+    assert shares["encoder"] > 50 > shares["protocol"]
+    (pair,) = found.agreement["pairs"]
+    assert {pair["a"], pair["b"]} == {"linear", "tune-linear"}
+    assert set(found.agreement["tasks"]) == {"mtt", "gtzan"}
+    assert "mfcc" not in found.agreement["winners"]["linear"]["shares"]
+
+
 def test_layers_without_a_manifest_are_in_natural_order(tmp_path):
     records = [make_record("a", "gtzan", 0, layer=f"tail_{n}") for n in (10, 9, 1)]
     document = document_of(tmp_path, records)

@@ -19,8 +19,9 @@ from analysis.report.svg import SERIES
 
 _MARKERS = "osD^vPXd<>"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)))
-_WIDTH = 6.6
-_LONG_NAME, _LONGEST_NAME = 36, 48
+#: Narrow enough that a telephone shows a figure whole with letters that can be read [inch].
+_WIDTH = 5.2
+_LONG_NAME, _LONGEST_NAME = 26, 48
 MOST_ROWS = 40
 """Rows drawn of a leaderboard at most."""
 
@@ -47,7 +48,7 @@ def dots(board: Leaderboard, title: str) -> Figure:
     """Leading scores with intervals, best on top; the dashed line is what a constant prediction reaches."""
     lead = board.group.lead
     rows = [row for row in board.rows if lead in row.values][:MOST_ROWS]
-    figure, axis = _figure(0.9 + 0.27 * len(rows))
+    figure, axis = _figure(0.9 + 0.37 * len(rows))
     protocols = list(dict.fromkeys(row.protocol for row in board.rows))
     for y, row in enumerate(rows):
         value = row.values[lead]
@@ -55,9 +56,13 @@ def dots(board: Leaderboard, title: str) -> Figure:
         colour, marker = SERIES[place % len(SERIES)], _MARKERS[place % len(_MARKERS)]
         axis.plot([value.lower, value.upper], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
         axis.plot([value.mean], [y], marker, color=colour, markersize=6)
+        # The name stands above its interval, so that the whole width is left for the scores.
+        beside, paper = axis.get_yaxis_transform(), {"facecolor": "#ffffff", "edgecolor": "none", "pad": 0.8}
+        name = short(row.representation)
+        axis.text(0.005, y - 0.42, name, transform=beside, va="center", fontsize=9, bbox=paper, zorder=3)
     axis.axvline(board.floors[lead], color="#666666", linestyle=(0, (4, 3)), linewidth=1)
-    axis.set_yticks(range(len(rows)), [short(row.representation) for row in rows])
-    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set_yticks([])
+    axis.set_ylim(len(rows) - 0.5, -0.8)
     axis.grid(visible=False, axis="y")
     axis.set_xlabel(title)
     if len(protocols) > 1:

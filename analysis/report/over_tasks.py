@@ -149,7 +149,10 @@ def _heat_map(scores: Scores) -> HeatMap:
 
 
 def _protocols(groups: Sequence[Group]) -> tuple[list[dict[str, Any]], dict[str, Any] | None, str]:
-    """Variance shares and agreement of protocols, over the groups that have several, and why one is not there."""
+    """Variance shares and agreement of the protocols that several tasks share, and why one is not there.
+
+    Only representations that were probed by all of them count, so that no protocol has easier company than another.
+    """
     several = [
         group
         for group in groups
@@ -158,7 +161,32 @@ def _protocols(groups: Sequence[Group]) -> tuple[list[dict[str, Any]], dict[str,
     ]
     if not several:
         return [], None, ""
-    scores = standardise(_table([(group, run) for group in several for run in group.plain], protocol=True))
+    protocols = set.intersection(*({run["protocol"] for run in group.plain} for group in several))
+    probed = [
+        {(run["representation"], run["protocol"]) for run in group.plain if run["protocol"] in protocols}
+        for group in several
+    ]
+    complete = {
+        name
+        for name, _ in set.union(*probed)
+        if all((name, protocol) in pairs for pairs in probed for protocol in protocols)
+    }
+    if len(protocols) < 2 or len(complete) < 2:
+        return (
+            [],
+            None,
+            "fewer than two representations were probed by the same protocols on all tasks that have several",
+        )
+    rows = [
+        (group, run)
+        for group in several
+        for run in group.plain
+        if run["representation"] in complete and run["protocol"] in protocols
+    ]
+    try:
+        scores = standardise(_table(rows, protocol=True))
+    except AnalysisError as error:
+        return [], None, str(error)
     shares: list[dict[str, Any]] = []
     agreement, reason = None, ""
     try:
