@@ -204,7 +204,8 @@ def fit_model(
     Raises
     ------
     AnalysisError
-        If the model is unknown, a column it needs is not named, or its fixed effects cannot be told apart.
+        If the model is unknown, a column it needs is not named, its fixed effects cannot be told apart, or repeated
+        scores never differ.
     """
     if model not in MODELS:
         raise AnalysisError(f"unknown model {model!r}: choose factor or ordinal")
@@ -240,7 +241,13 @@ def fit_model(
         )
         layout = build(roles, fitted, key, covariate, group, reason)
         problem = make_problem(layout.X, layout.Z, group_code, layout.component, layout.fixed)
-    solution = fit_reml(problem, scores.y)
+    try:
+        solution = fit_reml(problem, scores.y)
+    except np.linalg.LinAlgError:
+        raise AnalysisError(
+            f"scores that repeat within a cell of {key} x {group} agree exactly, so no residual variance is left to "
+            "judge by: keep one of each, e.g. --where 'seed == 0'"
+        ) from None
     columns = {"score": scores.score, "group": group}
     columns |= {"factor": factor} if kind == "factor" and factor else {}
     columns |= {"size": size} if kind == "ordinal" and size else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from analysis_tables import grid, study_model
 from hypothesis import given, settings
@@ -116,3 +117,13 @@ def test_one_level_is_nothing_to_compare():
     table = grid()
     with pytest.raises(analysis.AnalysisError, match="has one level"):
         fit(table[table.encoder == "e0"].reset_index(drop=True))
+
+
+def test_repeats_that_agree_exactly_are_an_error_that_says_what_to_do():
+    rng = np.random.default_rng(0)
+    cells = [(t, e, rng.random()) for t in ("a", "b", "c") for e in ("x", "y", "z")]
+    table = pd.DataFrame(
+        [{"task": t, "encoder": e, "seed": seed, "score": score} for t, e, score in cells for seed in range(3)]
+    )
+    with pytest.raises(analysis.AnalysisError, match="agree exactly.*seed == 0"):
+        fit(table)
