@@ -155,7 +155,7 @@ class Engine:
     def _locked(self, step: Step) -> Iterator[None]:
         file = self._store.lock_file(step.kind, step.key)
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file)
+        lock = FileLock(file, mode=0o666)
         try:
             lock.acquire(timeout=0)
         except Timeout:

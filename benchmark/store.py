@@ -40,6 +40,8 @@ FORMAT = 1
 HASHED_ON_USE = 64 * 2**20
 #: What a store's folder may hold beside its format marker.
 CONTENT = frozenset({"artifacts", "unfinished", "logs", "running", "digests.json", "scores.jsonl", "rates.json"})
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
 #: With less than this left [bytes], a failure to write is put down to a full disk.
 NEARLY_FULL = 2**20
 
@@ -246,6 +248,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
+            # Temporary files are private; a store is for all whom the user's umask admits.
+            os.fchmod(handle, 0o666 & ~_UMASK)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

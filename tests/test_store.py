@@ -95,6 +95,13 @@ def test_failed_writes_leave_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["f"]
 
 
+def test_what_is_written_is_readable_by_whom_the_umask_admits(tmp_path):
+    umask = os.umask(0o022)
+    os.umask(umask)
+    write_atomically(tmp_path / "f", b"x")
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
 def test_manifest_is_readable_by_people(tmp_path):
     artifact = fill(Store(tmp_path))
     manifest = json.loads((artifact / "manifest.json").read_text())
