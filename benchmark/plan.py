@@ -125,7 +125,8 @@ class Request:
 
     `corpora` and `protocols` may be empty: then the task's own are used. `layers` may be empty, for the
     representation, and may hold `ALL_LAYERS`. With `probe_every`, pretraining scores the task's validation clips after
-    so many epochs.
+    so many epochs. `training` says how to train without changing what comes out: ``devices``, ``precision``,
+    ``residence`` of the corpus, ``tensorboard``.
     """
 
     encoders: Sequence[str]
@@ -140,6 +141,7 @@ class Request:
     allow_missing: bool = False
     sample_rate: int | None = None
     probe_every: int | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 

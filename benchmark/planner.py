@@ -261,7 +261,8 @@ class _Cell:
             return start
         entry = override(self._registry.recipe(self._recipe).entry, self._request.overrides)
         spec: dict[str, Any] = {"recipe": _numbers(entry.model_dump(mode="json")), "seed": self._seed}
-        context = {"encoder": named, "names": {**self._names, "encoder": named.name}}
+        names = {**self._names, "encoder": named.name}
+        context = {**self._request.training, "encoder": named, "names": names}
         if isinstance(entry, SupervisedEntry):
             if labels != 1:
                 spec["labels"] = labels

@@ -345,6 +345,11 @@ def test_every_number_of_a_recipe_can_be_set_and_is_part_of_the_key(mtt, tiny_re
         step["key"] for step in bench_json("run", *arguments, "--sample-rate", 8000) if step["kind"] == "pretrain"
     )
     assert len(set(keys.values())) == 5
+    # How it is computed is no part of what it is.
+    same = bench_json("run", *arguments, "--precision", "32-true", "--corpus-in", "stream", "--devices", 1)
+    assert next(step["key"] for step in same if step["kind"] == "pretrain") == keys["plain"]
+    wrong = bench("run", *arguments, "--corpus-in", "ram")
+    assert (wrong.returncode, "--corpus-in ram: must be device or stream" in wrong.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -83,6 +83,19 @@ def run(
         int | None,
         typer.Option(help="While pretraining, score validation clips every so many epochs.", min=1, metavar="N"),
     ] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="GPUs that one training spreads over.", show_default="all visible", min=1)
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true or bf16-mixed.", show_default="bfloat16 where the device has it")
+    ] = None,
+    corpus_in: Annotated[
+        str | None,
+        typer.Option(help="Keep the corpus in `device` memory, or `stream` it.", show_default="device, if it fits"),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for TensorBoard's event files of trainings.", metavar="DIR")
+    ] = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(help="Layer to probe instead of the representation, or `all`; may be repeated.", metavar="NAME"),
@@ -156,6 +169,7 @@ def run(
                 allow_missing=allow_missing,
                 sample_rate=sample_rate,
                 probe_every=probe_every,
+                training=_training(devices, precision, corpus_in, tensorboard),
                 overrides={
                     **{key: value for key, value in overrides.items() if value is not None},
                     **parse_settings(setting or []),
@@ -224,6 +238,23 @@ def _show(
         reporter.say(f"{len(runs) - len(artifacts)} of {len(runs)} runs are missing; the same command tries them again")
         # A study is long and has many causes to fail; a single run that the user has to put right is a wrong command.
         raise typer.Exit(2 if not is_study and all(loss.by_user for loss in losses) else 1)
+
+
+def _training(
+    devices: int | None, precision: str | None, corpus_in: str | None, tensorboard: Path | None
+) -> dict[str, Any]:
+    """How to train, as the context of a step has it."""
+    from benchmark.errors import UserError
+
+    for option, value, known in (
+        ("--precision", precision, ("32-true", "bf16-mixed")),
+        ("--corpus-in", corpus_in, ("device", "stream")),
+    ):
+        if value is not None and value not in known:
+            raise UserError(f"{option} {value}: must be {' or '.join(known)}")
+    folder = None if tensorboard is None else tensorboard.absolute()
+    given = {"devices": devices, "precision": precision, "residence": corpus_in, "tensorboard": folder}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _fractions(text: str) -> list[float]:

@@ -46,10 +46,10 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     """Leave `encoder.safetensors`, the training state, the curve, the list of clips and a card in `work`.
 
     The context of `step` may hold `devices`, how many to train on (all that are visible by default), `precision` as
-    Lightning calls it (bfloat16 where the device has it by default), `tensorboard`, a folder for event files, and
-    `finished`, a function that yields finished pretrainings to go on from. If its spec
-    has `probe_every`, the encoder is scored on validation clips after every so many epochs; `inputs` then holds
-    `labels`, and `labels_pcm` where their clips are not those of `pcm`.
+    Lightning calls it (bfloat16 where the device has it by default), `residence`, where the corpus is kept,
+    `tensorboard`, a folder for event files, and `finished`, a function that yields finished pretrainings to go on
+    from. If its spec has `probe_every`, the encoder is scored on validation clips after every so many epochs; `inputs`
+    then holds `labels`, and `labels_pcm` where their clips are not those of `pcm`.
     """
     recipe = planned_recipe(step)
     if node_rank() == 0 and "finished" in step.context:
@@ -77,7 +77,7 @@ def train(place: Place, step: Step, inputs: Mapping[str, Artifact], work: Path, 
     held_out = [item.clips[0] for item in items_of(_divide(pcm, step.spec["splits"])[1], "clip", window)]
     sampler = CropSampler([item.samples for item in items], window, recipe.batch, seed, part=(place.rank, place.world))
     steps = total_steps(recipe, len(items))
-    crops = Crops(pcm, items, window, where)
+    crops = Crops(pcm, items, window, where, step.context.get("residence"))
     module = ContrastiveModule(encoder, recipe, crops, sampler, seed, steps)
     precision = step.context.get("precision") or ("bf16-mixed" if bfloat16_pays(where) else "32-true")
     watched = held_out or [clip for clip in corpus if clip.samples >= window]

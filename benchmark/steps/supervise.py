@@ -81,7 +81,7 @@ def train(place: Place, step: Step, inputs: Mapping[str, Artifact], work: Path, 
     module = SupervisedModule(
         encoder,
         recipe,
-        Crops(pcm, items, window, where),
+        Crops(pcm, items, window, where, step.context.get("residence")),
         sampler,
         targets_of(task.kind, task.label_names, task.labels[rows], task.labels[valid]),
         pcm,
