@@ -17,7 +17,7 @@ A study says what to compare; ``bench run --study`` computes what is missing of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,8 +78,8 @@ class Study(_Model):
         default=None, description="largest relative difference of an encoder's parameters from the median encoder's"
     )
 
-    def requests(self, allow_missing: bool) -> list[Request]:
-        """What the study asks a planner for."""
+    def requests(self, allow_missing: bool, training: Mapping[str, Any] | None = None) -> list[Request]:
+        """What the study asks a planner for; `training` as in `Request`."""
         grids = [*([self.grid] if self.grid else []), *self.include]
         return [
             Request(
@@ -94,6 +94,7 @@ class Study(_Model):
                 deforms=(None, *grid.deform),
                 allow_missing=allow_missing,
                 sample_rate=grid.sample_rate,
+                training=training or {},
                 overrides=changes,
             )
             for grid in grids

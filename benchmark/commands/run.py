@@ -141,12 +141,13 @@ def run(
     from benchmark.studies import load_study
 
     reporter = Reporter()
+    training = _training(devices, precision, corpus_in, tensorboard)
     plan = None
     if study is not None:
         if encoder or task:
             raise UserError("--study says what to run; leave out --encoder and --task, or write them into the file")
         plan = load_study(study)
-        requests = plan.requests(allow_missing)
+        requests = plan.requests(allow_missing, training)
     elif encoder and task:
         overrides = {
             "epochs": epochs,
@@ -169,7 +170,7 @@ def run(
                 allow_missing=allow_missing,
                 sample_rate=sample_rate,
                 probe_every=probe_every,
-                training=_training(devices, precision, corpus_in, tensorboard),
+                training=training,
                 overrides={
                     **{key: value for key, value in overrides.items() if value is not None},
                     **parse_settings(setting or []),
