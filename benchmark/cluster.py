@@ -186,11 +186,12 @@ class _Submission:
         self.losses.setdefault(step.key, Loss(step.title, cause, self._store.log_file(step.kind, step.key)))
 
     def _running(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        """Titles of the steps that each busy worker holds; all but one of them wait for it."""
+        found = {}
         for worker, keys in self._client.processing().items():
-            for key in keys:
-                if key in self._steps:
-                    found.setdefault(worker, self._steps[key].title)
+            titles = [self._steps[key].title for key in keys if key in self._steps]
+            if titles:
+                found[worker] = ", ".join(titles)
         return found
 
 
@@ -375,8 +376,8 @@ def _settings() -> Iterator[None]:
     with dask.config.set(
         {
             "distributed.scheduler.worker-ttl": _PATIENCE,
-            # A step is minutes of work: what looks idle is not to be robbed of it.
-            "distributed.scheduler.work-stealing": True,
+            # A step is minutes of work: none is to wait behind another while a worker is free.
+            "distributed.scheduler.worker-saturation": 1.0,
             "distributed.admin.tick.limit": "1h",
             "distributed.comm.timeouts.connect": "60s",
         }

@@ -1,7 +1,7 @@
 """Rows of all score records of a store, read from one file where they have been read before.
 
-A store may hold a hundred thousand records; opening each takes minutes on a shared file system. Records never
-change, so the rows of each are kept in ``STORE/scores.jsonl`` by key, and only new ones are read. The file may be
+A store may hold a hundred thousand records; opening each takes minutes on a shared file system. The rows of each are
+kept in ``STORE/scores.jsonl`` by key and time of change, and only new or replaced records are read. The file may be
 deleted at any time, and a store that cannot be written to is read without it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from benchmark.store import write_atomically
 
 INDEX = "scores.jsonl"
 #: Raised when a row gets another column.
-ROW_VERSION = 1
+ROW_VERSION = 2
+
+#: Time of change of a record [ns], and its rows.
+_Known = tuple[int, list[dict[str, Any]]]
 
 
 def score_rows(store: Path) -> list[dict[str, Any]]:
@@ -41,11 +44,21 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
     folder = store / "artifacts" / "probe"
     there = sorted(entry.name for entry in os.scandir(folder)) if folder.is_dir() else []
     known = _read(store / INDEX)
-    fresh = {key: _rows(folder / key) for key in there if key not in known}
-    if fresh or len(known) > len(there):
-        known = {key: known.get(key) or fresh[key] for key in there}
-        _write(store / INDEX, known)
-    return [row for key in there for row in known[key]]
+    current: dict[str, _Known] = {}
+    for key in there:
+        modified = _modified(folder / key)
+        found = known.get(key)
+        current[key] = found if found and found[0] == modified else (modified, _rows(folder / key))
+    if current != known:
+        _write(store / INDEX, current)
+    return [row for _, rows in current.values() for row in rows]
+
+
+def _modified(artifact: Path) -> int:
+    try:
+        return (artifact / RECORD).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _rows(artifact: Path) -> list[dict[str, Any]]:
@@ -85,23 +98,24 @@ def record_rows(key: str, record: ScoreRecord) -> Iterator[dict[str, Any]]:
         }
 
 
-def _read(file: Path) -> dict[str, list[dict[str, Any]]]:
-    """Rows by key, as far as the file can be understood."""
-    known: dict[str, list[dict[str, Any]]] = {}
+def _read(file: Path) -> dict[str, _Known]:
+    """What is known by key, as far as the file can be understood."""
+    known: dict[str, _Known] = {}
     try:
         with file.open(encoding="utf-8") as lines:
             if json.loads(next(lines, "null")) != {"version": ROW_VERSION}:
                 return {}
             for line in lines:
-                rows = json.loads(line)
-                known[rows[0]["key"]] = rows
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+                key, modified, rows = json.loads(line)
+                known[key] = (modified, rows)
+    except (OSError, ValueError, TypeError):
         return known
     return known
 
 
-def _write(file: Path, known: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-    lines = [json.dumps({"version": ROW_VERSION}), *(json.dumps(rows) for rows in known.values() if rows)]
+def _write(file: Path, known: Mapping[str, _Known]) -> None:
+    lines = [json.dumps({"version": ROW_VERSION})]
+    lines += [json.dumps([key, modified, rows]) for key, (modified, rows) in known.items()]
     try:
         write_atomically(file, ("\n".join(lines) + "\n").encode())
     except OSError:  # a store that may only be read
