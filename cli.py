@@ -9,7 +9,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from benchmark.commands import data, encoders, listing, plug_in, probing, report, run, speed, statistics, status, store
+from benchmark.commands import (
+    data,
+    doctor,
+    encoders,
+    listing,
+    plug_in,
+    probing,
+    report,
+    run,
+    speed,
+    statistics,
+    status,
+    store,
+)
 
 app = typer.Typer(
     name="bench",
@@ -18,6 +31,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+FIRST_WORDS = """\
+bench compares music representations. To begin with:
+  bench doctor                               is everything there that a run needs?
+  bench run --encoder tune_plus --task mtt   the whole pipeline in minutes, on synthetic stand-ins
+  bench report -o report.html                what the scores say, on one page
+  bench list                                 encoders, tasks, corpora, recipes, protocols
+  bench data status                          real datasets: what is missing, and the next command
+  bench new encoder NAME                     an encoder of your own
+bench --help lists all commands, bench COMMAND --help explains one."""
 
 
 @app.callback(invoke_without_command=True)
@@ -30,7 +53,7 @@ def _bench(
 
         typer.echo(installed("bench-music"))
     elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        typer.echo(FIRST_WORDS)
 
 
 app.command()(run.run)
@@ -38,6 +61,7 @@ app.command()(encoders.check)
 app.command()(encoders.resources)
 app.command()(encoders.encode)
 app.command()(status.status)
+app.command()(doctor.doctor)
 app.command(name="list")(listing.list_entries)
 app.command(name="import")(plug_in.import_weights)
 app.add_typer(plug_in.new, name="new")
