@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from benchmark.console import LogReporter, Reporter
 from benchmark.environment import measured, versions
-from benchmark.errors import USER_ERRORS
+from benchmark.errors import USER_ERRORS, UserError
 from benchmark.plan import Run, Step
 from benchmark.store import Artifact, Store, lineage, storage_errors
 
@@ -26,6 +27,12 @@ from benchmark.store import Artifact, Store, lineage, storage_errors
 Compute = Callable[[Step, Mapping[str, Artifact], Path, Reporter], Mapping[str, Any]]
 #: Told a step before it is computed.
 Watch = Callable[[Step], None]
+
+#: Steps that several nodes compute together, each with its own ``NODE_RANK``; see `benchmark.pretraining.processes`.
+JOINT_KINDS = frozenset({"pretrain", "supervise"})
+NODE_RANK = int(os.environ.get("NODE_RANK", "0"))
+#: How long the other nodes wait for what the first one leaves [s].
+JOINED_SECONDS = 600
 
 
 def _unwatched(step: Step) -> None:
@@ -139,17 +146,33 @@ class Engine:
             raise self._failed[step.key].error
         inputs = {name: self.ensure(need, watch) for name, need in step.needs.items()}
         try:
-            with storage_errors(self._store.root), self._locked(step):
-                self._current.clear()
-                found = self.current(step)
-                if found is None:
-                    watch(step)
-                    found = self._compute(step, inputs)
+            with storage_errors(self._store.root):
+                if NODE_RANK > 0 and step.kind in JOINT_KINDS:
+                    return self._join(step, inputs)
+                with self._locked(step):
                     self._current.clear()
+                    found = self.current(step)
+                    if found is None:
+                        watch(step)
+                        found = self._compute(step, inputs)
+                        self._current.clear()
         except Exception as error:
             self._failed[step.key] = self._failure(step, error)
             raise
         return found
+
+    def _join(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
+        """Take part in a training that the first node has locked, and wait for the artifact that it leaves."""
+        work = self._store.work_folder(step.kind, step.key)
+        work.mkdir(parents=True, exist_ok=True)
+        self.run_step(step, inputs, work, self._reporter)
+        for _ in range(JOINED_SECONDS):
+            found = self._store.find(step.kind, step.key)
+            if found is not None:
+                self._current.clear()
+                return found
+            time.sleep(1)
+        raise UserError(f"{step.title}: trained with the first node, which left no artifact; see its log")
 
     @contextmanager
     def _locked(self, step: Step) -> Iterator[None]:

@@ -6,6 +6,7 @@ devices, the division of a batch, the gathering of negatives and the averaging o
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import TINY_REGISTRY, bench_json
 from plain_encoder import Plain
 
 from benchmark.errors import UserError
@@ -135,3 +137,29 @@ def test_two_nodes_are_two_processes(tmp_path):
         found = json.loads(node.communicate(timeout=120)[0])
         for ours, expected in zip(found["all"], whole_loss(), strict=True):
             np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_two_nodes_run_one_study_and_score_as_one(mtt, tmp_path):
+    """The same command on every node, told apart by NODE_RANK: one training, one store, the same scores."""
+    data, _ = mtt
+    shutil.copy(Path(__file__).with_name("plain_encoder.py"), tmp_path)
+    registry = 'encoders:\n  plain: {class: "plain_encoder:Plain"}\n'
+    (tmp_path / "nodes.yaml").write_text(TINY_REGISTRY.replace("encoders:\n", registry, 1))
+    arguments = ["run", "--encoder", "plain", "--task", "mtt", "--recipe", "short", "--data", str(data), "--json"]
+    arguments += ["--registry", str(tmp_path / "nodes.yaml")]
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = str(found.getsockname()[1])
+    nodes = []
+    for rank in ("0", "1"):
+        environment = {**os.environ, "NNODES": "2", "NODE_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = [str(Path(sys.executable).with_name("bench")), *arguments, "--store", str(tmp_path / "two")]
+        with (tmp_path / f"{rank}.json").open("w") as out, (tmp_path / f"{rank}.txt").open("w") as err:
+            nodes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=err))
+    assert [node.wait(timeout=200) for node in nodes] == [0, 0], (tmp_path / "0.txt").read_text()
+    alone = bench_json(*arguments[:-3], *arguments[-2:], "--store", tmp_path / "one")
+    for rank in ("0", "1"):
+        scores = json.loads((tmp_path / f"{rank}.json").read_text())
+        for ours, theirs in zip(scores, alone, strict=True):
+            for name, score in theirs["metrics"].items():
+                assert ours["metrics"][name]["value"] == pytest.approx(score["value"], abs=0.02)
