@@ -26,7 +26,7 @@ import yaml
 from benchmark.console import LogReporter
 from benchmark.engine import Engine, workers
 from benchmark.errors import USER_ERRORS, UserError
-from benchmark.plan import Run, Step, unique_steps
+from benchmark.plan import CHECKS, Run, Step, unique_steps
 from benchmark.progress import Loss, Progress
 from benchmark.store import Store
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 #: Steps that use a GPU where there is one.
 GPU_KINDS = frozenset({"pretrain", "supervise", "embed", "probe"})
-#: Cheap steps that show whether a run can be had at all.
-CHECKS = frozenset({"standin", "prepare", "label"})
 #: How often a step is handed out again after Dask has given it up, which it does when several workers died at it.
 RETRIES = 5
 #: A worker that does not report for this long is taken for lost [s].
@@ -71,8 +69,9 @@ def compute_on(
     from distributed.comm import CommClosedError
 
     wanted = _wanted(runs, engine)
-    steps = [step for step in unique_steps(runs) if step.key in wanted]
-    progress = Progress(total=len(unique_steps(runs)), cached=len(unique_steps(runs)) - len(steps))
+    every = unique_steps(runs)
+    steps = [step for step in every if step.key in wanted]
+    progress = Progress(total=len(every), cached=len(every) - len(steps))
     submission = _Submission(client, store, progress, watch)
     try:
         # Labels and splits first, so that a missing test clip is found before anything is trained.

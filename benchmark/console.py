@@ -66,7 +66,7 @@ class Reporter:
                 last = now
                 rate = (count - done) / (now - began)
                 left = (total - count) / rate if rate else float("inf")
-                self.say(f"{title}: {count:,} of {total:,} {unit}, {rate:.3g}/s, {_clock(left)} left")
+                self.say(f"{title}: {count:,} of {total:,} {unit}, {rate:.3g}/s, {clock(left)} left")
 
         yield advance
         seconds = time.monotonic() - began
@@ -134,7 +134,8 @@ def _bar(title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         yield lambda n: bars.advance(task, n)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds; in words if it cannot be told."""
     if seconds == float("inf"):
         return "unknown time"
     minutes, rest = divmod(round(seconds), 60)

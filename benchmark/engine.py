@@ -17,7 +17,7 @@ from typing import Any, cast
 from filelock import FileLock, Timeout
 
 from benchmark.console import LogReporter, Reporter
-from benchmark.environment import measured, versions
+from benchmark.environment import measured, node_rank, versions
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.plan import Run, Step
 from benchmark.store import Artifact, Store, lineage, storage_errors
@@ -30,7 +30,6 @@ Watch = Callable[[Step], None]
 
 #: Steps that several nodes compute together, each with its own ``NODE_RANK``; see `benchmark.pretraining.processes`.
 JOINT_KINDS = frozenset({"pretrain", "supervise"})
-NODE_RANK = int(os.environ.get("NODE_RANK", "0"))
 #: How long the other nodes wait for what the first one leaves [s].
 JOINED_SECONDS = 600
 
@@ -147,7 +146,7 @@ class Engine:
         inputs = {name: self.ensure(need, watch) for name, need in step.needs.items()}
         try:
             with storage_errors(self._store.root):
-                if NODE_RANK > 0 and step.kind in JOINT_KINDS:
+                if node_rank() > 0 and step.kind in JOINT_KINDS:
                     return self._join(step, inputs)
                 with self._locked(step):
                     self._current.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import resource
 import sys
@@ -24,6 +25,11 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def node_rank() -> int:
+    """Number of this node among those that train one encoder together, from 0."""
+    return int(os.environ.get("NODE_RANK", "0"))
 
 
 @contextmanager

@@ -30,6 +30,8 @@ STEP_VERSIONS = {
     "embed": 1,
     "probe": 2,
 }
+#: Cheap steps that show whether a run can be had at all.
+CHECKS = frozenset({"standin", "prepare", "label"})
 #: The recipe column of an encoder that a recipe could have trained and did not.
 UNTRAINED = "untrained"
 #: The recipe column of an encoder that needs none: hand-made features, or weights that came with it.
@@ -153,7 +155,7 @@ def planned_recipe(step: Step) -> RecipeEntry:
 def unique_steps(runs: Iterable[Run]) -> list[Step]:
     """Every step of `runs` once, in an order in which they can be computed: cheap checks before long training."""
     ordered: dict[str, Step] = {}
-    for kind_rank in (("standin", "prepare", "label"), tuple(STEP_VERSIONS)):
+    for kind_rank in (CHECKS, STEP_VERSIONS):
         for run in runs:
             for step in run.probe.lineage():
                 if step.kind in kind_rank:

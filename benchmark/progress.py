@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark.console import LINE_EVERY, clock
 from benchmark.store import Store, write_atomically
 
-#: Seconds between two notes for other shells, and between two plain lines.
+#: Seconds between two notes for other shells.
 NOTE_EVERY = 2.0
-LINE_EVERY = 10.0
 #: A note that is older than this is of a process that has died [s].
 STALE = 60.0
 
@@ -166,10 +166,3 @@ def _now_there(store: Store) -> float:
     now = probe.stat().st_mtime
     probe.unlink()
     return now
-
-
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -103,6 +103,21 @@ def dataset_at(named: Named[DatasetEntry], root: Path) -> Dataset:
     return dataset
 
 
+def dataset_in(named: Named[DatasetEntry], data: Path | None) -> Dataset | None:
+    """The dataset of an entry in the folder it names or below the data folder, there or not.
+
+    ``None`` if the entry names no folder and there is no data folder.
+
+    Raises
+    ------
+    UserError
+        If its class cannot be imported or does not take the entry's arguments.
+    """
+    if named.entry.root is not None:
+        return dataset_at(named, (named.file.parent / Path(named.entry.root).expanduser()).resolve())
+    return None if data is None else dataset_at(named, data / load_class(named).NAME)
+
+
 def open_dataset(named: Named[DatasetEntry], data: Path | None) -> Dataset:
     """The dataset of an entry, in the folder it names or below the data folder, looked at but not read through.
 
@@ -111,12 +126,8 @@ def open_dataset(named: Named[DatasetEntry], data: Path | None) -> Dataset:
     DatasetError
         If the folder does not hold it; the message says what is missing and how to get it.
     """
-    if named.entry.root is not None:
-        root = (named.file.parent / Path(named.entry.root).expanduser()).resolve()
-    else:
-        assert data is not None
-        root = data / load_class(named).NAME
-    dataset = dataset_at(named, root)
+    dataset = dataset_in(named, data)
+    assert dataset is not None
     dataset.check()
     return dataset
 
@@ -125,12 +136,12 @@ def fingerprint(dataset: Dataset, store: Store, reporter: Reporter) -> str:
     """Hash over the content of the dataset's tables and audio files, and their paths below its folder."""
     files = [*dataset.tables(), *dataset.audio_files()]
     digests = DigestCache(store).digests(files, lambda n: reporter.progress(f"hash {dataset.NAME}", n, "files"))
-    return digest_of(dict(zip((_from(dataset.root, f) for f in files), digests, strict=True)))
+    return digest_of(dict(zip((relative(dataset, f) for f in files), digests, strict=True)))
 
 
-def _from(root: Path, file: Path) -> str:
-    """Path of a file from `root`, which a table of the user's own may lie outside of."""
-    return Path(os.path.relpath(file, root)).as_posix()
+def relative(dataset: Dataset, file: Path) -> str:
+    """Path of a file from the dataset's folder, which a table of the user's own may lie outside of."""
+    return Path(os.path.relpath(file, dataset.root)).as_posix()
 
 
 def extent(dataset: Dataset) -> tuple[int, float]:

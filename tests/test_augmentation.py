@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -28,15 +27,6 @@ from benchmark.pretraining.augmentation.filters import high_low_pass
 from benchmark.pretraining.augmentation.pitch import pitch_shift
 from benchmark.pretraining.augmentation.reverb import comb_delays, feedback, reverb
 from benchmark.pretraining.augmentation.simple import delay, gain, noise, polarity
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Small batches gain nothing from threads, and on a busy machine threads wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class TestSimple:

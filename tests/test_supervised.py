@@ -17,6 +17,7 @@ from benchmark.plan import Step
 from benchmark.pretraining.supervised import clip_loss, targets_of, window_loss
 from benchmark.steps import supervise
 from benchmark.steps.label import LABELS
+from benchmark.steps.probe import HEAD
 from benchmark.store import Artifact
 from encoders.weights import load_weights, save_weights
 
@@ -88,7 +89,7 @@ def predictions(work, taken, encoder, kind):
     """What encoder and head, read from their files, say of the test clips: means over windows; and their labels."""
     model = build_encoder(encoder, 1)
     load_weights(model, work / "encoder.safetensors")
-    head = load_file(work / supervise.HEAD)
+    head = load_file(work / HEAD)
     pcm = open_pcm(taken["pcm"].path, taken["pcm"].manifest)
     with np.load(taken["labels"] / LABELS) as arrays:
         chosen, labels = np.flatnonzero(arrays["splits"] == "test"), arrays["labels"]

@@ -112,10 +112,10 @@ def verify(
     from dataclasses import asdict
 
     from benchmark.console import Reporter
-    from benchmark.data.places import dataset_in
     from benchmark.data.verify import verify as call
     from benchmark.errors import UserError
     from benchmark.registry import load_registry
+    from benchmark.sources import dataset_in
 
     dataset = dataset_in(load_registry(registry or []).dataset(name), data)
     if dataset is None:
@@ -147,9 +147,9 @@ def download(
     """
     from benchmark.console import Reporter
     from benchmark.data.download import download as call
-    from benchmark.data.places import dataset_in
     from benchmark.errors import UserError
     from benchmark.registry import load_registry
+    from benchmark.sources import dataset_in
 
     entries = load_registry(registry or [])
     reporter = Reporter()

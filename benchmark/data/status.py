@@ -11,12 +11,11 @@ from typing import Any, NoReturn
 from benchmark.audio import header_problem
 from benchmark.console import Reporter
 from benchmark.data.leaks import Leak, Overlap, leaks, members, overlap
-from benchmark.data.places import dataset_in, relative
 from benchmark.entries import DatasetEntry
 from benchmark.errors import USER_ERRORS
 from benchmark.pcm import PROBLEMS, read_lines
 from benchmark.registry import Named, Registry
-from benchmark.sources import fingerprint, load_class
+from benchmark.sources import dataset_in, fingerprint, load_class, relative
 from benchmark.store import Store
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Task

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.console import Reporter
-from benchmark.data.places import relative
+from benchmark.sources import relative
 from tasks.base import Dataset
 
 #: Lengths of hexadecimal digests by their name.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.entries import RecipeEntry
-from benchmark.plan import STEP_VERSIONS, Step
+from benchmark.plan import STEP_VERSIONS, Step, planned_recipe
 from benchmark.pretraining.training import CHECKPOINT, kept_weights, steps_done
 from benchmark.store import Artifact, digest_of
 
@@ -40,7 +40,7 @@ def adopt(step: Step, inputs: Mapping[str, Artifact], work: Path, finished: Iter
     int
         Steps that need not be trained again; 0 if nothing was copied.
     """
-    recipe = RecipeEntry.model_validate({"source": "plan", **step.spec["recipe"]}, strict=False)
+    recipe = planned_recipe(step)
     if recipe.schedule != "constant":
         return 0
     best: tuple[int, Artifact] | None = None

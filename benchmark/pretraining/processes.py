@@ -18,6 +18,7 @@ import torch
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
+from benchmark.environment import node_rank
 from benchmark.errors import USER_ERRORS, UserError
 
 
@@ -77,11 +78,6 @@ def devices_allowed(wanted: int | None) -> int:
 def nodes() -> int:
     """Number of nodes that the environment speaks of."""
     return int(os.environ.get("NNODES", "1"))
-
-
-def node_rank() -> int:
-    """Number of this node among them."""
-    return int(os.environ.get("NODE_RANK", "0"))
 
 
 def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, *arguments: Any) -> dict[str, Any]:

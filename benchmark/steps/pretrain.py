@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmark.console import Reporter
 from benchmark.encoding import bfloat16_pays, build_encoder
 from benchmark.entries import RecipeEntry
+from benchmark.environment import node_rank
 from benchmark.errors import UserError
 from benchmark.pcm import Pcm, PcmClip, open_pcm, write_lines
 from benchmark.plan import Step, planned_recipe
@@ -25,7 +26,7 @@ from benchmark.pretraining.curve import write_curve
 from benchmark.pretraining.items import Item, items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import retrieval
-from benchmark.pretraining.processes import Place, devices_allowed, node_rank, together
+from benchmark.pretraining.processes import Place, devices_allowed, together
 from benchmark.pretraining.ridge import validation_probe
 from benchmark.pretraining.training import Plan, fit
 from benchmark.steps.initialise import WEIGHTS

@@ -27,12 +27,11 @@ from benchmark.pretraining.training import Plan, fit
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
 from benchmark.steps.pretrain import CURVE, ENDS
-from benchmark.steps.probe import CORPUS
+from benchmark.steps.probe import CORPUS, HEAD
 from benchmark.store import Artifact
 from encoders.weights import save_weights
 from probes.subsets import label_subset
 
-HEAD = "head.safetensors"
 VALIDATION = "validation.csv"
 
 
