@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 # As the command line does: threads that spin while they wait slow a shared machine down many times over.
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import warm_command
 
 from tasks.magnatagatune import TOP_TAGS
 from tasks.standin.columns import TAG_COLUMNS
@@ -127,17 +127,11 @@ def tiny_registry(tmp_path: Path) -> Path:
 
 
 def bench(*arguments: object, cwd: Path | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run the installed `bench` command as a user does."""
+    """Run `bench` as a user does, in a process of its own."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("BENCH_")}
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("bench")), *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    words = [*map(str, arguments)]
+    code, out, err = warm_command.call(words, None if cwd is None else str(cwd), environment, timeout)
+    return subprocess.CompletedProcess(words, code, out, err)
 
 
 def bench_json(*arguments: object, cwd: Path | None = None) -> list[dict]:
