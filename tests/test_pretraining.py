@@ -9,6 +9,7 @@ from conftest import TINY_REGISTRY, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
+import benchmark.pretraining.crops
 from benchmark.encoding import build_encoder
 from benchmark.errors import UserError
 from benchmark.overrides import override
@@ -63,9 +64,12 @@ def test_orders_and_seeds_differ():
     assert not np.array_equal(sampler.step(0)[0], CropSampler([200] * 40, 100, 40, 1).step(0)[0])
 
 
-@pytest.mark.parametrize("residence", ["device", "stream"])
-def test_crops_hold_the_samples_of_their_clips(residence):
+@pytest.mark.parametrize("residence", ["device", "copied", "stream"])
+def test_crops_hold_the_samples_of_their_clips(residence, monkeypatch):
     pcm, clips = corpus()
+    if residence == "copied":  # as a GPU holds the corpus
+        monkeypatch.setattr(benchmark.pretraining.crops, "_has_memory_of_its_own", lambda device: True)
+        residence = "device"
     crops = Crops(pcm, items_of(clips, "clip", 6_561), 6_561, CPU, residence)
     sampler = CropSampler([clip.samples for clip in clips], 6_561, 3, 4)
     for number in (0, 1, 2, 7, 3):  # out of order, as after a resume
@@ -168,7 +172,9 @@ def test_encoders_are_built_as_their_entry_says(tmp_path):
             build_encoder(registry.encoder(name), 0)
 
 
-def test_songs_join_their_clips():
+@pytest.mark.parametrize("copied", [False, True])
+def test_songs_join_their_clips(copied, monkeypatch):
+    monkeypatch.setattr(benchmark.pretraining.crops, "_has_memory_of_its_own", lambda device: copied)
     pcm, clips = corpus()
     clips = [replace(clip, recording="" if n == 5 else f"song {n // 2}") for n, clip in enumerate(clips)]
     songs = items_of(clips, "song", 6_561)

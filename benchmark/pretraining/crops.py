@@ -125,7 +125,8 @@ class Crops:
         self._items = items
         self._pool = ThreadPoolExecutor(1)
         self._pending: deque[tuple[int, Future[Tensor]]] = deque()
-        if self.residence == "device" and device.type != "cpu":
+        self._resident: Tensor | None = None
+        if self.residence == "device" and _has_memory_of_its_own(device):
             # The clips of an item lie side by side here, so that every crop is one run of samples.
             lengths = np.array([item.samples for item in items], dtype=np.int64)
             self._at = np.concatenate([[0], np.cumsum(lengths)])[:-1]
@@ -138,7 +139,7 @@ class Crops:
 
     def cut(self, items: NDArray[np.int64], starts: NDArray[np.int64]) -> Tensor:
         """Crops [views, n, window] of int16 on the device, for `items` [n] and `starts` [n, views]."""
-        if self.residence == "device" and self._device.type != "cpu":
+        if self._resident is not None:
             where = torch.from_numpy((self._at[items][:, None] + starts).T.copy()).to(self._device, non_blocking=True)
             return self._resident[where[:, :, None] + torch.arange(self._window, device=self._device)]
         return self._cut_on_host(items, starts).to(self._device, non_blocking=True)
@@ -180,9 +181,13 @@ class Crops:
             start = max(start - clip.samples, 0)
 
 
+def _has_memory_of_its_own(device: torch.device) -> bool:
+    return device.type != "cpu"  # there the memory map is the device's memory
+
+
 def _fitting(items: Sequence[Item], device: torch.device) -> Residence:
     if device.type != "cuda":
-        return "device"  # the memory map is the device's memory
+        return "device"
     needed = 2 * sum(item.samples for item in items)
     free, _ = torch.cuda.mem_get_info(device)
     return "device" if needed < RESIDENT_SHARE * free else "stream"
