@@ -1,5 +1,5 @@
 # The same words as in the README and CONTRIBUTING, for those who type make.
-.PHONY: setup test check
+.PHONY: setup test check docs
 
 setup:
 	./setup.sh test
@@ -12,3 +12,6 @@ check:
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+docs:
+	.venv/bin/mkdocs build --strict

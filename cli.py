@@ -14,6 +14,7 @@ from benchmark.commands import (
     doctor,
     encoders,
     listing,
+    look,
     plug_in,
     probing,
     report,
@@ -69,6 +70,7 @@ app.command()(probing.compare)
 app.command()(statistics.analyze)
 app.command()(statistics.design)
 app.command()(report.report)
+app.command()(look.look)
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")
 app.add_typer(speed.app, name="speed")

@@ -38,6 +38,8 @@ ZERO_RATIO = 1e-8
 _STARTS = (0.3, 5.0, 80.0)
 _LIFT = 0.05
 _MAX_ITERATIONS = 60
+# Variance ratios in units of `Problem.scale` that count as without bound: beyond, X'V^-1 X cancels to rounding error.
+_HIGHEST = 1e8
 
 
 @dataclass
@@ -167,10 +169,12 @@ class Solution:
         return self.gradient < 100 * GRADIENT_TOLERANCE
 
 
-def _direction(ratios: Floats, gradient: Floats, hessian: Floats, allowed: Bools) -> tuple[Floats, Floats]:
+def _direction(
+    ratios: Floats, gradient: Floats, hessian: Floats, allowed: Bools, highest: Floats
+) -> tuple[Floats, Floats]:
     """Projected Fisher-scoring step, and the scaled gradient that is left, shapes as `ratios` and [responses]."""
     curvature = np.einsum("rkk->rk", hessian).clip(1e-300)
-    free = allowed & ((ratios > 0.0) | (gradient < 0.0))
+    free = allowed & ((ratios > 0.0) | (gradient < 0.0)) & ((ratios < highest) | (gradient > 0.0))
     left = np.where(free, np.abs(gradient) / np.sqrt(curvature), 0.0).max(axis=1, initial=0.0)
     # Fixed coordinates keep a unit row, and a hair on the diagonal keeps confounded components solvable.
     scale = 1.0 / np.sqrt(curvature)
@@ -195,7 +199,7 @@ def _polish(problem: Problem, responses: Responses, start: Floats, allowed: Bool
         gradient, _ = found.derivatives(problem)
         return float(found.criterion[0]), gradient[0] * unit
 
-    bounds = [(0.0, None) if ok else (0.0, 0.0) for ok in allowed]
+    bounds = [(0.0, _HIGHEST) if ok else (0.0, 0.0) for ok in allowed]
     options: Any = {"maxiter": 500, "ftol": 1e-15, "gtol": 1e-9, "maxls": 60}
     result = minimize(objective, start / unit, jac=True, bounds=bounds, method="L-BFGS-B", options=options)
     return np.asarray(result.x, dtype=np.float64) * unit
@@ -224,21 +228,22 @@ def solve(
     """
     count, components = start.shape
     allowed = np.ones((count, components), dtype=np.bool_) if allowed is None else allowed
-    ratios = np.where(allowed, start, 0.0)
+    highest = _HIGHEST / problem.scale()
+    ratios = np.where(allowed, np.minimum(start, highest), 0.0)
     if components == 0:
         found = evaluate(problem, responses, ratios)
         return _solution(problem, responses, ratios, found, np.zeros(count), np.zeros(count, np.int64))
     found = evaluate(problem, responses, ratios)
     gradient, hessian = found.derivatives(problem)
     criterion = found.criterion.copy()
-    step, left = _direction(ratios, gradient, hessian, allowed)
+    step, left = _direction(ratios, gradient, hessian, allowed, highest)
     length = np.ones(count)
     iterations = np.zeros(count, np.int64)
     active = np.flatnonzero(left >= GRADIENT_TOLERANCE)
     for _ in range(_MAX_ITERATIONS):
         if active.size == 0:
             break
-        trial = np.maximum(ratios[active] + length[active, None] * step[active], 0.0)
+        trial = np.clip(ratios[active] + length[active, None] * step[active], 0.0, highest)
         found = evaluate(problem, responses.take(active), trial)
         # Near the optimum the gain drops below rounding long before the gradient does: allow for that much.
         slack = 1e-11 * np.maximum(1.0, np.abs(criterion[active]))
@@ -250,14 +255,14 @@ def solve(
             kept = _select(found, good)
             gradient, hessian = kept.derivatives(problem)
             ratios[moved], criterion[moved], length[moved] = trial[good], kept.criterion, 1.0
-            step[moved], left[moved] = _direction(trial[good], gradient, hessian, allowed[moved])
+            step[moved], left[moved] = _direction(trial[good], gradient, hessian, allowed[moved], highest)
         active = active[(left[active] >= GRADIENT_TOLERANCE) & (length[active] > 1e-5)]
     stubborn = np.flatnonzero(left >= GRADIENT_TOLERANCE)
     for i in stubborn if rescue else ():
         again = _polish(problem, responses.take([i]), ratios[i], allowed[i])[None]
         found = evaluate(problem, responses.take([i]), again)
         gradient, hessian = found.derivatives(problem)
-        gap = float(_direction(again, gradient, hessian, allowed[[i]])[1][0])
+        gap = float(_direction(again, gradient, hessian, allowed[[i]], highest)[1][0])
         if found.criterion[0] < criterion[i] or (found.criterion[0] < criterion[i] + 1e-9 and gap < left[i]):
             ratios[i], left[i] = again[0], gap
     found = evaluate(problem, responses, ratios)

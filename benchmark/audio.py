@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import sys
@@ -14,6 +15,8 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+
+from benchmark.mpeg import DECODER_DELAY, find_frames
 
 #: Shorter than this [s], a decoded file of unknown length is taken for a stub: broken files decode to a few frames
 #: without an error.
@@ -31,6 +34,10 @@ FULL_SCALE = 32_767
 TYPICAL_SECONDS = 30.0
 #: Frames that are read, mixed and resampled at a time: few enough to stay in a processor's cache.
 BLOCK = 32_768
+#: So many frames of an MP3 file may be left when its end is reached: they hold what an encoder pads it with.
+PADDING_FRAMES = 4
+#: As many bytes, at the highest bit rate.
+PADDING_BYTES = 1441 * PADDING_FRAMES
 
 
 class Undecodable(Exception):  # noqa: N818 (it is no programming error)
@@ -76,9 +83,11 @@ def decode(path: Path, sample_rate: int, expected_seconds: float | None = None) 
     """
     # Filled while it is decoded: joining the blocks at the end would take a twentieth of the time.
     room = np.empty(int((expected_seconds or TYPICAL_SECONDS) * sample_rate) + BLOCK, np.int16)
-    length = peak = clipped = 0
-    for block in _blocks(path, sample_rate):
-        loudest = max(int(block.max(initial=0)), -int(block.min(initial=0)))
+    length = clipped = 0
+    peak = 0.0
+    remarks: list[str] = []
+    for block in _blocks(path, sample_rate, remarks):
+        loudest = _clip(block)
         if loudest == FULL_SCALE:
             clipped += int(np.count_nonzero(np.abs(block) == FULL_SCALE))
         peak = max(peak, loudest)
@@ -92,7 +101,7 @@ def decode(path: Path, sample_rate: int, expected_seconds: float | None = None) 
         raise Undecodable(f"stub: only {seconds:.3f} s decode from {path.stat().st_size} bytes")
     if expected_seconds and seconds < COMPLETE * expected_seconds:
         return Decoded(pcm, f"cut short: {seconds:.1f} s of {expected_seconds:.1f} s")
-    return Decoded(pcm, _level_remark(peak, clipped / len(pcm)))
+    return Decoded(pcm, "; ".join(remarks) or _level_remark(peak, clipped / len(pcm)))
 
 
 def decode_blocks(path: Path, sample_rate: int) -> Iterator[NDArray[np.int16]]:
@@ -103,13 +112,14 @@ def decode_blocks(path: Path, sample_rate: int) -> Iterator[NDArray[np.int16]]:
     Undecodable
         As `decode` does, but for short files.
     """
-    blocks = _blocks(path, sample_rate)
+    blocks = _blocks(path, sample_rate, [])
     while True:
         with _decoders_silenced():
             block = next(blocks, None)
         if block is None:
             return
-        yield block
+        _clip(block)
+        yield block.astype(np.int16)
 
 
 def decoded_length(path: Path, sample_rate: int) -> int:
@@ -133,32 +143,93 @@ class _Stream(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def _blocks(path: Path, sample_rate: int) -> Iterator[NDArray[np.int16]]:
+def _blocks(path: Path, sample_rate: int, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
+    """Mono at the rate asked for, in whole steps of 16 bits, which loud samples exceed; the blocks may be changed."""
     try:
         if path.stat().st_size == 0:
             raise Undecodable("empty file (0 bytes)")
     except OSError:
         raise Undecodable("missing") from None
     try:
-        with _Stream(path) as file:
-            yield from _convert(file, sample_rate)
+        yield from _convert(path, sample_rate, remarks)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise Undecodable(_reason(path, error)) from None
 
 
-def _convert(file: _Stream, sample_rate: int) -> Iterator[NDArray[np.int16]]:
-    block = np.empty((BLOCK, file.channels), np.float32)
+def _convert(path: Path, sample_rate: int, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
     mono = np.empty(BLOCK, np.float32)
-    same_rate = file.samplerate == sample_rate
-    resampler = None if same_rate else soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
-    scale = FULL_SCALE / file.channels
-    while count := file.buffer_read_into(block, "float32"):
-        mixed = add_channels(block[:count], mono[:count])
-        if not math.isfinite(float(np.dot(mixed, mixed))):
-            raise Undecodable("holds samples that are not finite numbers")
-        yield to_int16(resampler.resample_chunk(mixed) if resampler else mixed, scale)
-    if resampler:
-        yield to_int16(resampler.resample_chunk(mono[:0], last=True), scale)
+    with path.open("rb", buffering=0) as raw, _opened(path, raw) as file:
+        same_rate = file.samplerate == sample_rate
+        resampler = None if same_rate else soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
+        scale = np.float32(FULL_SCALE / file.channels)
+        for frames in _frames(path, raw, file, remarks):
+            mixed = add_channels(frames, mono[: len(frames)])
+            yield _steps(resampler.resample_chunk(mixed) if resampler else mixed, scale)
+        if resampler:
+            yield _steps(resampler.resample_chunk(mono[:0], last=True), scale)
+
+
+def _opened(path: Path, raw: io.FileIO) -> _Stream:
+    try:
+        return _Stream(raw.fileno(), closefd=False)
+    except soundfile.SoundFileError:
+        # An MP3 file that starts with something else is known by its name alone, and so is much that is none.
+        if not find_frames(path.read_bytes()).frames:
+            raise
+        return _Stream(path)
+
+
+def _steps(waveform: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
+    # A sum of squares is finite if all samples are, and costs less than asking each.
+    if not math.isfinite(float(np.dot(waveform, waveform))):
+        raise Undecodable("holds samples that are not finite numbers")
+    waveform *= scale
+    return np.rint(waveform, out=waveform)
+
+
+def _clip(steps: NDArray[np.float32]) -> float:
+    """Clip to 16 bits in place; the peak that is left."""
+    peak = max(float(steps.max(initial=0)), -float(steps.min(initial=0)))
+    if peak > FULL_SCALE:
+        np.clip(steps, -FULL_SCALE, FULL_SCALE, out=steps)
+    return min(peak, FULL_SCALE)
+
+
+def _frames(path: Path, raw: io.FileIO, file: _Stream, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
+    """All samples of `file`, which reads `path` through `raw`, in blocks [samples, channels] that are overwritten."""
+    block = np.empty((BLOCK, file.channels), np.float32)
+    done = 0
+    try:
+        while count := file.buffer_read_into(block, "float32"):
+            done += count
+            yield block[:count]
+    except soundfile.SoundFileError:
+        # Behind the last frame of an MP3 file there may be anything.
+        if not done or file.format != "MP3":
+            raise
+    # libsndfile reads frame by frame, so the position tells what it left.
+    if file.format == "MP3" and path.stat().st_size - raw.tell() > PADDING_BYTES:
+        yield from _rest(path, done, block, remarks)
+
+
+def _rest(path: Path, done: int, block: NDArray[np.float32], remarks: list[str]) -> Iterator[NDArray[np.float32]]:
+    """What an MP3 file holds behind the `done` samples after which libsndfile stopped."""
+    data = path.read_bytes()
+    mp3 = find_frames(data)
+    padding = PADDING_FRAMES * mp3.frame_samples
+    if mp3.samples - done <= padding:
+        return
+    if mp3.junk:
+        remarks.append(f"damaged: {mp3.junk:,} bytes amid its frames are no audio")
+    with _Stream(io.BytesIO(mp3.mended(data))) as file:
+        skip = max(0, done + mp3.skipped - DECODER_DELAY)
+        while skip and (count := file.buffer_read_into(block[: min(skip, BLOCK)], "float32")):
+            skip -= count
+        while count := file.buffer_read_into(block, "float32"):
+            done += count
+            yield block[:count]
+        if mp3.samples - done > padding:
+            remarks.append(f"cut short: {(mp3.samples - done) / file.samplerate:.1f} s of it do not decode")
 
 
 def add_channels(frames: NDArray[np.float32], out: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -179,7 +250,7 @@ def to_int16(waveform: NDArray[np.float32], scale: float = FULL_SCALE) -> NDArra
     return scaled.astype(np.int16)
 
 
-def _level_remark(peak: int, clipped: float) -> str:
+def _level_remark(peak: float, clipped: float) -> str:
     """What is odd about the level of samples with this peak and this share of them at full scale."""
     if peak == 0:
         return "digital silence"
@@ -196,8 +267,8 @@ def header_problem(path: Path) -> str:
     if path.stat().st_size == 0:
         return "empty file (0 bytes)"
     try:
-        with _decoders_silenced():
-            soundfile.info(path)
+        with _decoders_silenced(), path.open("rb", buffering=0) as raw, _opened(path, raw):
+            pass
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         return _reason(path, error)
     return ""
@@ -237,7 +308,7 @@ _STRANGERS = (
 
 
 def _reason(path: Path, error: Exception) -> str:
-    text = getattr(error, "error_string", None) or str(error)
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     reason = text.strip().rstrip(".").split("\n")[0]
     try:
         with path.open("rb") as file:

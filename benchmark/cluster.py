@@ -7,6 +7,7 @@ whoever comes second finds the artifact. Where workers offer a ``GPU`` resource,
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -80,7 +81,8 @@ def compute_on(
         progress.failed += len(hopeless & {step.key for step in steps if step.kind not in CHECKS})
         submission.compute([step for step in steps if step.kind not in CHECKS and step.key not in hopeless])
     except (CommClosedError, CancelledError, OSError, TimeoutError) as error:
-        lost = Loss("the Dask scheduler", f"lost: {' '.join(str(error).split())}", store.root / "logs")
+        cause = f"lost: {' '.join(str(error).split())}; run the same command again, on this scheduler or another"
+        lost = Loss("the Dask scheduler", cause, store.root / "logs")
         return [*submission.losses.values(), lost]
     return list(submission.losses.values())
 
@@ -108,6 +110,7 @@ class _Submission:
         described = client.scheduler_info(n_workers=-1)["workers"].values()
         self._has_gpu = any("GPU" in worker["resources"] for worker in described)
         self._deaths: Counter[str] = Counter()
+        self._names: dict[str, str] = {}
 
     def failed(self, step: Step) -> bool:
         """Whether the step, or one that it rests on, is known to have failed."""
@@ -123,6 +126,8 @@ class _Submission:
         while pending or again:
             for future in _arrived(waiting, pending, 1.0):
                 pending.discard(future)
+                if future.status == "cancelled":
+                    raise TimeoutError("the connection broke and could not be made again")
                 if future.status == "finished":
                     self._progress.done += 1
                 elif self._to_try_again(future):
@@ -181,17 +186,24 @@ class _Submission:
         if type(error).__name__ == "KilledWorker":
             cause = "workers died at it again and again; out of memory, perhaps"
         else:
-            cause = f"{type(error).__name__}: {' '.join(str(error).split())}" if error else "cancelled by the scheduler"
+            cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
         self.losses.setdefault(step.key, Loss(step.title, cause, self._store.log_file(step.kind, step.key)))
 
     def _running(self) -> dict[str, str]:
         """Titles of the steps that each busy worker holds; all but one of them wait for it."""
         found = {}
-        for worker, keys in self._client.processing().items():
+        for address, keys in self._client.processing().items():
             titles = [self._steps[key].title for key in keys if key in self._steps]
             if titles:
-                found[worker] = ", ".join(titles)
+                found[self._name(address)] = ", ".join(titles)
         return found
+
+    def _name(self, address: str) -> str:
+        """What the worker at an address is called; a worker that is replaced gets another address."""
+        if address not in self._names:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._names |= {where: str(worker["name"]) for where, worker in workers.items()}
+        return self._names.setdefault(address, address)
 
 
 def _portable(step: Step) -> Step:
@@ -323,6 +335,8 @@ def remote_cluster(where: str, config: Path | None) -> Iterator[Client]:
             return
         from distributed import Client
 
+        # That a scheduler is lost is said once, in our own words.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
             client = Client(where, timeout="15s")
         except (OSError, ValueError, TimeoutError) as error:

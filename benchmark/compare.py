@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from benchmark.errors import UserError, unknown_name
 from benchmark.plan import UNTRAINED
 from benchmark.records import PREDICTIONS, RECORD, ScoreRecord, read_record
-from benchmark.scoring import BOOTSTRAP_SEED, REPLICATES
+from benchmark.scoring import BOOTSTRAP_SEED, REPLICATES, in_folds, mean_of_folds
 from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import AreaTest, compare_areas
-from tasks.metrics import METRICS, macro, split_name
+from tasks.metrics import METRICS, split_name
 
 #: Between an encoder's name and a recipe, where a user names both.
 SEPARATOR = ":"
@@ -193,13 +193,14 @@ def _cells(
 
 @dataclass(frozen=True)
 class _Side:
-    """Predictions [trainings, clips, L] of one side, and what they are of."""
+    """Predictions [trainings, clips, L] of one side, and what they are of; `fold` [clips] is where each was tested."""
 
     name: str
     predictions: NDArray[np.float32]
     labels: NDArray[Any]
     groups: NDArray[np.str_]
     names: tuple[str, ...]
+    fold: NDArray[np.intp]
 
 
 def _side(cell: Sequence[tuple[Path, ScoreRecord]]) -> _Side:
@@ -208,9 +209,10 @@ def _side(cell: Sequence[tuple[Path, ScoreRecord]]) -> _Side:
         with np.load(path / PREDICTIONS, allow_pickle=False) as arrays:
             stacks.append(arrays["repeats"] if "repeats" in arrays else arrays["predictions"][None])
             labels, groups, names = arrays["labels"], arrays["groups"], arrays["label_names"]
+            fold = arrays["folds"] if "folds" in arrays else np.zeros(len(labels), dtype=np.intp)
     record = cell[0][1]
     trained = f" ({record.recipe})" if record.corpus or record.recipe == UNTRAINED else ""
-    return _Side(record.encoder + trained, np.concatenate(stacks), labels, groups, tuple(names.tolist()))
+    return _Side(record.encoder + trained, np.concatenate(stacks), labels, groups, tuple(names.tolist()), fold)
 
 
 def _compare_cell(
@@ -260,15 +262,18 @@ def _paired(name: str, sides: tuple[_Side, _Side]) -> dict[str, Any]:
     """Scores, paired bootstrap and, for ROC-AUC, DeLong's test."""
     base, part = split_name(name)
     metric = METRICS[base]
-    labels, groups = sides[0].labels, sides[0].groups
-    values = [np.stack([metric(labels, one) for one in side.predictions]) for side in sides]
+    labels, groups, fold = sides[0].labels, sides[0].groups, sides[0].fold
+    values = [[in_folds(metric, labels, one, fold) for one in side.predictions] for side in sides]
     chosen = np.array([part in ("", other) for other in metric.parts(sides[0].names)])
-    chosen &= ~np.isnan(np.concatenate(values)).any(axis=0)
-    scores = [macro(own[:, chosen]) for own in values]
+    chosen &= ~np.isnan([own for of_side in values for own in of_side]).all(axis=1).any(axis=0)
+    scores = [np.array([mean_of_folds(own[:, chosen]) for own in of_side]) for of_side in values]
     blocks = []
     for counts in replicate_counts(groups, REPLICATES, BOOTSTRAP_SEED):
         means = [
-            np.mean([macro(metric(labels, one, counts)[:, chosen]) for one in side.predictions], axis=0)
+            np.mean(
+                [mean_of_folds(in_folds(metric, labels, one, fold, counts)[..., chosen]) for one in side.predictions],
+                axis=0,
+            )
             for side in sides
         ]
         blocks.append(means[0] - means[1])
@@ -279,10 +284,10 @@ def _paired(name: str, sides: tuple[_Side, _Side]) -> dict[str, Any]:
     delong = None
     if base == "roc_auc":
         columns = [sides[0].names.index(other) for other in np.array(metric.parts(sides[0].names))[chosen]]
-        positives = labels[:, columns].sum(axis=0)
-        if (np.minimum(positives, len(labels) - positives) >= 2).all():
+        own = [labels[fold == number][:, columns] for number in np.unique(fold)]
+        if all(np.minimum(one.sum(axis=0), (1 - one).sum(axis=0)).min() >= 2 for one in own):
             first, second = (side.predictions[:, :, columns] for side in sides)
-            delong = compare_areas(labels[:, columns], first, second, groups)
+            delong = compare_areas(labels[:, columns], first, second, groups, fold)
     spread = [float(own.var(ddof=1)) if len(own) > 1 else None for own in scores]
     deviation = None if spread[0] is None or spread[1] is None else float(np.sqrt(spread[0] + spread[1]))
     return {

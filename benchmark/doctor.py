@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -54,11 +56,23 @@ def _gpu() -> Finding:
     if program is None:
         return Finding("GPU", True, "none; everything runs on the CPU, published recipes for weeks")
     query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
-    lines = answer.stdout.strip().splitlines()
-    return Finding(
-        "GPU", answer.returncode == 0, "; ".join(lines) or answer.stderr.strip(), "nvidia-smi fails: its driver"
-    )
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except subprocess.CalledProcessError as error:
+        return Finding("GPU", False, (error.stderr or error.stdout).strip(), "nvidia-smi fails: look at its driver")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("GPU", False, str(error), "nvidia-smi fails: look at its driver")
+    found = "; ".join(answer.stdout.strip().splitlines())
+    return Finding("GPU", _built_for_gpu(), found, "torch is a build without CUDA: install one with, see pytorch.org")
+
+
+def _built_for_gpu() -> bool:
+    """Whether torch was built with CUDA, as its package says; importing torch would take seconds."""
+    place = importlib.util.find_spec("torch")
+    if place is None or place.origin is None:
+        return False
+    text = (Path(place.origin).parent / "version.py").read_text(encoding="utf-8")
+    return re.search(r"^(?:cuda|hip)\b[^=\n]*= *['\"]", text, re.M) is not None
 
 
 def _memory() -> Finding:

@@ -90,13 +90,21 @@ class Engine:
         artifact = self._store.find(step.kind, step.key)
         if artifact is None:
             if self._store.folder(step.kind, step.key).exists():
-                self._reporter.say(f"{step.title}: its files are not what was written; they are not used")
+                self._reporter.say(
+                    f"{step.title}: damaged in the store, and not used: {self._store.damage(step.kind, step.key)}; "
+                    "`bench store verify` checks all the rest"
+                )
             return None
         for name, need in step.needs.items():
             found = self.current(need)
             if found is not None and found.digest != artifact.manifest["inputs"][name]:
                 return None
         return artifact
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Each step that failed so far, once."""
+        return list(self._failed.values())
 
     def scores(self, runs: Sequence[Run], watch: Watch = _unwatched) -> list[Failure]:
         """Compute what is missing of `runs`; a step that fails takes no run with it but those that need it.
@@ -128,7 +136,7 @@ class Engine:
             except Exception:
                 if self.failure(step) is None:
                     raise
-        return list(self._failed.values())
+        return self.failures
 
     def ensure(self, step: Step, watch: Watch = _unwatched) -> Artifact:
         """The artifact of `step`, computed now if need be, by this process or by another that is already at it.
@@ -156,8 +164,14 @@ class Engine:
                         found = self._compute(step, inputs)
                         self._current.clear()
         except Exception as error:
+            lost = [need for need in step.needs.values() if self._store.find(need.kind, need.key) is None]
+            if lost and not isinstance(error, USER_ERRORS):
+                error = UserError(
+                    f"{lost[0].title}: was damaged or deleted in the store while it was used; the same command "
+                    "computes it again, and `bench store verify` checks all the rest"
+                )
             self._failed[step.key] = self._failure(step, error)
-            raise
+            raise error
         return found
 
     def _join(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:

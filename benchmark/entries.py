@@ -55,7 +55,7 @@ class EncoderEntry(Entry):
     seeded: bool = Field(
         default=False, description="whether an encoder that no recipe trains starts from the run's seed, as chance does"
     )
-    description: str = ""
+    description: str = Field(default="", description="a line for `bench list`")
 
     @property
     def learns(self) -> bool:
@@ -76,25 +76,28 @@ class DatasetEntry(Entry):
         description="its folder, relative to the registry file, used whatever `--data` says; DATA/NAME if absent",
     )
     args: dict[str, Any] = Field(default_factory=dict, description="further keyword arguments of the class")
-    description: str = ""
+    description: str = Field(default="", description="a line for `bench list`")
 
 
 class CorpusEntry(Entry):
     """A pretraining corpus: a dataset, or some splits of it."""
 
-    dataset: str
+    dataset: str = Field(description="name of the dataset's entry")
     splits: tuple[Literal["train", "valid", "test"], ...] | None = Field(
         default=None, description="splits whose clips are used; all clips, also those outside any split, if absent"
     )
-    description: str = ""
+    description: str = Field(default="", description="a line for `bench list`")
 
 
 class TaskEntry(Entry):
     """A task: a dataset with labels, a split and metrics."""
 
-    dataset: str
+    dataset: str = Field(description="name of the dataset's entry")
     options: dict[str, str] = Field(
         default_factory=dict, description="what distinguishes it from the dataset's other tasks"
+    )
+    folds: Annotated[int, Field(ge=3)] | None = Field(
+        default=None, description="divide all labelled clips anew, into so many parts that are tested in turn"
     )
     metrics: tuple[str, ...] = Field(
         min_length=1,
@@ -102,27 +105,29 @@ class TaskEntry(Entry):
     )
     corpus: str = Field(description="what encoders are pretrained on unless the command says otherwise")
     protocol: str = Field(description="how it is probed unless the command says otherwise")
-    description: str = ""
+    description: str = Field(default="", description="a line for `bench list`")
 
 
 class Projector(Entry):
     """What lies between the representation and the contrastive loss; thrown away after pretraining."""
 
-    kind: Literal["identity", "linear", "mlp"]
+    kind: Literal["identity", "linear", "mlp"] = Field(
+        description="nothing, one linear layer, or two with a ReLU between them"
+    )
     dim: PositiveInt = Field(description="size of its output; of no meaning for identity")
 
 
 class AdamEntry(Entry):
     """Adam (Kingma and Ba 2015) with PyTorch's default decay rates, 0.9 and 0.999."""
 
-    kind: Literal["adam"] = "adam"
+    kind: Literal["adam"] = Field(default="adam", description="which optimiser")
 
 
 class LarsEntry(Entry):
     """Layer-wise adaptive rate scaling (You et al. 2017) with momentum."""
 
-    kind: Literal["lars"]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
+    kind: Literal["lars"] = Field(description="which optimiser")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of the last update that is kept")
     trust: PositiveFloat = Field(description="length of an update relative to its layer's weights, at rate 1")
 
 
@@ -132,7 +137,7 @@ Optimiser = Annotated[AdamEntry | LarsEntry, Field(discriminator="kind")]
 class RecipeEntry(Entry):
     """A contrastive pretraining recipe."""
 
-    method: Literal["contrastive"] = "contrastive"
+    method: Literal["contrastive"] = Field(default="contrastive", description="what is learnt from: pairs of views")
     source: str = Field(description="where its numbers come from")
     epochs: PositiveInt | None = Field(default=None, description="times each item is visited")
     pairs: PositiveInt | None = Field(default=None, description="pairs of views seen in all, instead of epochs")
@@ -153,18 +158,18 @@ class RecipeEntry(Entry):
         default="all", description="where negatives come from in training on several devices: all, or the own one"
     )
     temperature: PositiveFloat = Field(description="of the softmax over cosine similarities")
-    optimiser: Optimiser = Field(default=AdamEntry())
-    learning_rate: PositiveFloat
+    optimiser: Optimiser = Field(default=AdamEntry(), description="Adam or LARS")
+    learning_rate: PositiveFloat = Field(description="of the optimiser, before `learning_rate_scale`")
     learning_rate_scale: Literal["none", "linear", "sqrt"] = Field(
         default="none", description="what it is multiplied by: 1, a 256th of the batch, or the batch's square root"
     )
     schedule: Literal["constant", "cosine"] = Field(
         description="course of the learning rate: the same throughout, or half a cosine down to zero"
     )
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = Field(description="times the weights, added to the gradient")
     projector: Projector
     augmentation: AugmentationConfig
-    description: str = ""
+    description: str = Field(default="", description="a line for `bench list`")
 
     @property
     def step_size(self) -> float:
@@ -184,17 +189,17 @@ class RecipeEntry(Entry):
 class SupervisedEntry(Entry):
     """Training an encoder end to end on the labels of a task, with a linear head."""
 
-    method: Literal["supervised"]
+    method: Literal["supervised"] = Field(description="what is learnt from: labels")
     source: str = Field(description="where its numbers come from")
     epochs: PositiveInt = Field(description="times each training clip is visited, at most")
     patience: PositiveInt = Field(description="epochs without a lower validation loss before training stops")
     batch: Annotated[int, Field(ge=2, description="crops a step")]
     dropout: Annotated[float, Field(ge=0, lt=1, description="share of the representation hidden from the head")]
-    optimiser: Optimiser = Field(default=AdamEntry())
-    learning_rate: PositiveFloat
-    weight_decay: Annotated[float, Field(ge=0)]
+    optimiser: Optimiser = Field(default=AdamEntry(), description="Adam or LARS")
+    learning_rate: PositiveFloat = Field(description="of the optimiser")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(description="times the weights, added to the gradient")
     augmentation: AugmentationConfig | None = Field(description="of training crops; null for none")
-    description: str = ""
+    description: str = Field(default="", description="a line for `bench list`")
 
 
 #: A number, or a list of them among which validation chooses.
@@ -206,7 +211,9 @@ Widths = tuple[PositiveInt | Literal["same"], ...]
 class EstimatorEntry(Entry):
     """An estimator of scikit-learn instead of a trained network."""
 
-    kind: Literal["logistic", "ridge", "knn", "svm"]
+    kind: Literal["logistic", "ridge", "knn", "svm"] = Field(
+        description="logistic regression, ridge regression, nearest neighbours, or a support vector machine"
+    )
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of its class; a list is chosen from on validation"
     )
@@ -247,9 +254,11 @@ class ProtocolEntry(Entry):
     )
     dropout: Rate | tuple[Rate, ...] = Field(default=0.0, description="share of the inputs of layers that is dropped")
     dropout_input: bool = Field(default=True, description="drop features of the representation, not hidden units only")
-    batch: PositiveInt | tuple[PositiveInt, ...] | None = None
+    batch: PositiveInt | tuple[PositiveInt, ...] | None = Field(default=None, description="examples a step")
     learning_rate: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(default=None, description="of Adam")
-    weight_decay: Decay | tuple[Decay, ...] | None = None
+    weight_decay: Decay | tuple[Decay, ...] | None = Field(
+        default=None, description="share of the weights that `decay` takes"
+    )
     decay: Literal["l2", "decoupled"] = Field(
         default="l2", description="add it to the gradient, or take it off the weights (AdamW)"
     )
@@ -259,7 +268,7 @@ class ProtocolEntry(Entry):
         "loss; half a cosine down to zero",
     )
     warmup_steps: Annotated[int, Field(ge=0)] = Field(default=0, description="steps of linear rise before the cosine")
-    max_epochs: PositiveInt | None = None
+    max_epochs: PositiveInt | None = Field(default=None, description="visits to every example, at most")
     max_steps: PositiveInt | None = Field(default=None, description="length of training, instead of max_epochs")
     evaluate_every: PositiveInt | None = Field(
         default=None, description="steps between evaluations on the validation clips; every epoch if absent"
@@ -281,7 +290,7 @@ class ProtocolEntry(Entry):
         default="mean_probability",
         description="from a clip's examples to its prediction; `best` of the four is chosen on the validation clips",
     )
-    description: str = ""
+    description: str = Field(default="", description="a line for `bench list`")
 
     @model_validator(mode="after")
     def _consistent(self) -> ProtocolEntry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import resource
@@ -14,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("bench-music", "torch", "torchaudio", "lightning", "numpy", "scikit-learn", "soundfile", "soxr")
-
-# Parameters of glibc's `mallopt`, by the variables that set them when a process starts, and their value [bytes].
-_KEEPING = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}
-_KEPT = (1 << 31) - 1
 
 
 def versions() -> dict[str, str]:
@@ -31,21 +26,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def keep_freed_memory() -> None:
-    """Make this process, and those it starts, keep large blocks of memory that are freed, to use them again.
-
-    A training on a CPU frees and allocates its activations at every step. By default glibc returns each to the system
-    and gets it back page by page: a quarter to a third of the time of a step. Other C libraries have no such setting
-    and are left as they are. What the user has set in the environment stands.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    for variable, parameter in _KEEPING.items():
-        if variable not in os.environ:
-            os.environ[variable] = str(_KEPT)
-            if mallopt is not None:
-                mallopt(parameter, _KEPT)
 
 
 def node_rank() -> int:

@@ -71,10 +71,10 @@ def carry_out(
         return []
     watcher = Watcher(store, command)
     if means.jobs == 1 and means.cluster is None:
-        return _here(runs, engine, watcher)
+        return _here(runs, engine, watcher, reporter)
     from benchmark.cluster import compute_on
 
-    with _client(means, store) as client, watcher.watching(table=True):
+    with _client(means, store) as client, watcher.watching():
         count = len(client.scheduler_info(n_workers=-1)["workers"])
         reporter.say(f"{len(runs)} runs on {count} workers of {means.cluster or 'this machine'}")
         losses = compute_on(client, store, runs, engine, watcher.update)
@@ -82,18 +82,30 @@ def carry_out(
     return losses
 
 
-def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher) -> list[Loss]:
+def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher, reporter: Reporter) -> list[Loss]:
     steps = unique_steps(runs)
     progress = Progress(total=len(steps), cached=sum(engine.current(step) is not None for step in steps))
-    watcher.progress = progress
+    begun: set[str] = set()
+    lost: set[str] = set()
+
+    def count(running: Step | None) -> None:
+        if len(engine.failures) > len(lost):
+            lost.update(failure.step.key for failure in engine.failures)
+            progress.failed = sum(engine.failure(step) is not None for step in steps)
+        progress.done = len(begun - lost)
+        progress.running = {} if running is None else {"this process": running.title}
 
     def watch(step: Step) -> None:
-        if progress.running:
-            progress.done += 1
-        progress.running = {"this process": step.title}
+        count(step)
+        begun.add(step.key)
+        watcher.update(progress)
 
-    with watcher.watching(table=False):
+    watcher.progress = progress
+    with watcher.watching(table=False, lines=len(runs) > 1):
         failures = engine.scores(runs, watch)
+    if len(runs) > 1:
+        count(None)
+        reporter.say(progress.words())
     if failures and (len(runs) == 1 or _all_for_one_reason(runs, engine)):
         raise failures[0].error
     return [

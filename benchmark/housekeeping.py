@@ -15,10 +15,12 @@ from filelock import FileLock, Timeout
 
 from benchmark.errors import UserError
 from benchmark.plan import STEP_VERSIONS, Run
-from benchmark.store import Store, digest_file, digest_of, stays_inside
+from benchmark.store import UNREADABLE, Store, digest_file, digest_of, stays_inside
 
 #: Shortest beginning of a key that is taken for it.
 SHORTEST_KEY = 6
+#: Manifests that a thread reads at a time.
+_SHARE = 64
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,18 @@ def folders(store: Store) -> Iterator[Path]:
     for kind in STEP_VERSIONS:
         place = store.root / "artifacts" / kind
         if place.is_dir():
-            yield from sorted(Path(entry.path) for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False))
+            names = sorted(entry.name for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False))
+            yield from (place / name for name in names)
 
 
 def holdings(store: Store) -> list[Holding]:
     """Every artifact whose manifest can be read; `problems` finds the others."""
+    every = list(folders(store))
+    # Threads hide the delays of a shared file system; a task for each artifact would cost more than reading it.
+    shares = [every[start : start + _SHARE] for start in range(0, len(every), _SHARE)]
     with ThreadPoolExecutor(8) as pool:
-        found = pool.map(_holding, folders(store))
-        return [holding for holding in found if holding is not None]
+        found = pool.map(lambda share: [_holding(folder) for folder in share], shares)
+        return [holding for share in found for holding in share if holding is not None]
 
 
 def _holding(folder: Path) -> Holding | None:
@@ -63,15 +69,20 @@ def _holding(folder: Path) -> Holding | None:
         manifest = _manifest(folder)
         own = manifest["lineage"][manifest["key"]]
         return Holding(
-            kind=manifest["kind"],
-            key=manifest["key"],
-            title=manifest["title"],
+            kind=folder.parent.name,
+            key=folder.name,
+            title=_printable(manifest["title"]),
             bytes=sum(int(file["bytes"]) for file in manifest["files"].values()),
-            finished=manifest["finished"],
+            finished=_printable(manifest["finished"]),
             seconds=float(own["resources"]["seconds"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except UNREADABLE:
         return None
+
+
+def _printable(text: str) -> str:
+    """A stranger's words without what a terminal would obey."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -97,7 +108,7 @@ def show(store: Store, key: str) -> dict[str, Any]:
         raise UserError(f"{store.root}: {many} with {key!r}; `bench store ls` lists them")
     try:
         return {"folder": str(found[0]), **_manifest(found[0])}
-    except (OSError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{found[0]}: its manifest cannot be read: {error}") from None
 
 
@@ -109,20 +120,28 @@ def problems(folder: Path) -> list[str]:
     folder
         The artifact's.
     """
+    links = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink())
+    if links:
+        return [f"{name!r} is a link; artifacts hold none" for name in links]
     try:
         manifest = _manifest(folder)
-        files: Mapping[str, Mapping[str, Any]] = manifest["files"]
         if manifest["key"] != folder.name or manifest["kind"] != folder.parent.name:
             return [f"is the artifact {manifest['kind']}/{manifest['key']}, moved"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return [f"its manifest cannot be read: {error}"]
+        return _wrong_files(folder, manifest)
+    except UNREADABLE as error:
+        return [f"its manifest cannot be read: {type(error).__name__}: {error}"]
+
+
+def _wrong_files(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What of an artifact without links is not as its manifest says."""
+    files: Mapping[str, Mapping[str, Any]] = manifest["files"]
     found = []
     for name, facts in files.items():
         if not stays_inside(name):
             found.append(f"its manifest names {name!r}, a path outside")
             continue
         path = folder / name
-        if not path.is_file() or path.is_symlink():
+        if not path.is_file():
             found.append(f"{name} is missing")
         elif path.stat().st_size != facts["bytes"]:
             found.append(f"{name} has {path.stat().st_size:,} bytes instead of {facts['bytes']:,}")
@@ -136,13 +155,21 @@ def problems(folder: Path) -> list[str]:
 
 
 def unwanted(store: Store, runs: Sequence[Run]) -> list[Path]:
-    """Artifacts that no run of `runs` rests on."""
+    """Artifacts that no run of `runs` rests on.
+
+    Raises
+    ------
+    UserError
+        If the store holds links to folders, which may be anybody's.
+    """
+    _refuse_links(store)
     kept = {(step.kind, step.key) for run in runs for step in run.probe.lineage()}
     return [folder for folder in folders(store) if (folder.parent.name, folder.name) not in kept]
 
 
 def abandoned(store: Store) -> list[Path]:
-    """What unfinished steps have left that no process is at now."""
+    """What unfinished steps have left that no process is at now; raises as `unwanted` does."""
+    _refuse_links(store)
     found = []
     for path in sorted((store.root / "unfinished").glob("*")):
         if path.suffix == ".lock":
@@ -156,6 +183,14 @@ def abandoned(store: Store) -> list[Path]:
     return found
 
 
+def _refuse_links(store: Store) -> None:
+    places = [store.root / "unfinished", store.root / "artifacts"]
+    places += [store.root / "artifacts" / kind for kind in STEP_VERSIONS]
+    for place in places:
+        if place.is_symlink():
+            raise UserError(f"{place}: is a link to another folder; nothing is deleted through links")
+
+
 def size_of(folder: Path) -> int:
     """Size of all files below a folder [bytes]."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -166,7 +201,7 @@ def remove(store: Store, paths: Sequence[Path]) -> None:
     for path in paths:
         if path.parent.parent.name == "artifacts":
             store.delete(path.parent.name, path.name)
-        elif path.is_dir():
+        elif path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

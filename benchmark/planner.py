@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,9 @@ class Planner:
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
         entry = self._registry.task(task).entry
-        spec = {"options": dict(entry.options), "allow_missing": allow_missing}
+        spec: dict[str, Any] = {"options": dict(entry.options), "allow_missing": allow_missing}
+        if entry.folds is not None:
+            spec["folds"] = entry.folds
         context = {**pcm.context, "metrics": entry.metrics}
         return Step("label", spec, {"pcm": pcm, **pcm.needs}, f"labels and split of {task}", context)
 
@@ -120,7 +122,7 @@ class Planner:
             code = code_identity(named)
             if self._data is None and named.entry.root is None:
                 spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
-                context = {"dataset": named, "extent": partial(standin_extent, named)}
+                context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
                 standin = Step("standin", spec, {}, f"make the stand-in of {dataset}", context)
                 self._sources[dataset] = ({"args": named.entry.args}, {"standin": standin}, context)
             else:
@@ -128,7 +130,7 @@ class Planner:
                 files = fingerprint(opened, self._store, self._reporter)
                 spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "files": files}
                 spec["args"] = named.entry.args
-                context = {"dataset": named, "root": opened.root, "extent": partial(extent, opened)}
+                context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
                 self._sources[dataset] = (spec, {}, context)
         return self._sources[dataset]
 
@@ -169,6 +171,9 @@ class _Cell:
         entry = None if recipe in (UNTRAINED, AS_GIVEN) else self._registry.recipe(recipe).entry
         self._supervised = isinstance(entry, SupervisedEntry)
         self._protocol = END_TO_END if self._supervised else protocol
+        if self._registry.task(task).entry.folds and (self._supervised or request.probe_every is not None):
+            what = f"recipe {recipe}" if self._supervised else "--probe-every"
+            raise UserError(f"task {task} has folds, and {what} needs a single split")
         if self._supervised and len(parts) > 1:
             raise UserError(f"{encoder}: recipe {recipe} trains one encoder at a time; name them one by one")
         changes = changes_in_words(request.overrides)

@@ -26,6 +26,7 @@ from benchmark.environment import measured
 from benchmark.pcm import Pcm, PcmClip
 from benchmark.pretraining.augmentation.chain import AugmentationChain
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
+from benchmark.pretraining.freed_memory import freed_memory_kept
 from benchmark.pretraining.items import items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent
@@ -130,7 +131,8 @@ def _measure_one(named: Named[EncoderEntry], recipe: RecipeEntry, rounds: int, w
             # Who goes first changes from round to round: a drift of the machine then favours neither.
             for kind in ("bare", "full") if number % 2 else ("full", "bare"):
                 if kind == "bare":
-                    turns[kind] = recipe.batch * steps / _seconds(bare_step, steps, where)
+                    with freed_memory_kept():  # as in the full training
+                        turns[kind] = recipe.batch * steps / _seconds(bare_step, steps, where)
                 else:
                     turns[kind] = _full(encoder, recipe, pcm, window, where, number, steps, Path(folder))
             parts = _augmentations(chain, pcm, recipe, window, where, number)

@@ -21,6 +21,8 @@ from benchmark.store import Store, write_atomically
 NOTE_EVERY = 2.0
 #: A note that is older than this is of a process that has died [s].
 STALE = 60.0
+#: What a note says at least.
+_FIELDS = {"command", "host", "pid", "words", "running"}
 
 
 @dataclass
@@ -84,23 +86,26 @@ class Watcher:
         self._started = time.time()
         self._stop = threading.Event()
         self._last_line = 0.0
+        self._lines = False
 
     def update(self, progress: Progress) -> None:
         """Take note of where things stand."""
         self.progress = progress
         now = time.monotonic()
-        if not sys.stderr.isatty() and now - self._last_line >= LINE_EVERY:
+        if self._lines and now - self._last_line >= LINE_EVERY:
             self._last_line = now
             print(progress.words(), file=sys.stderr, flush=True)  # noqa: T201
 
     @contextmanager
-    def watching(self, table: bool) -> Iterator[None]:
-        """Until the block ends, keep the note fresh and, on a terminal, show a live `table`."""
+    def watching(self, table: bool = True, lines: bool = True) -> Iterator[None]:
+        """Until the block ends, keep the note fresh and show a live `table` on a terminal, or `lines` now and then."""
+        table = table and sys.stderr.isatty()
+        self._lines = lines and not table
         self._file.parent.mkdir(parents=True, exist_ok=True)
         thread = threading.Thread(target=self._keep_noting, daemon=True)
         thread.start()
         try:
-            if table and sys.stderr.isatty():
+            if table:
                 with self._live():
                     yield
             else:
@@ -108,7 +113,9 @@ class Watcher:
         finally:
             self._stop.set()
             thread.join()
-            self._file.unlink(missing_ok=True)
+            # Nor must a note that cannot be removed, from a store that was made read-only, hide how the work ended.
+            with suppress(OSError):
+                self._file.unlink(missing_ok=True)
 
     def _keep_noting(self) -> None:
         while True:
@@ -133,12 +140,16 @@ class Watcher:
         from rich.live import Live
         from rich.table import Table
 
+        since: dict[tuple[str, str], float] = {}
+
         def table() -> Table:
             rows = Table(title=self.progress.words(), title_justify="left", box=None)
             rows.add_column("worker")
+            rows.add_column("for")
             rows.add_column("step")
+            now = time.monotonic()
             for worker, title in sorted(self.progress.running.items()):
-                rows.add_row(worker, title)
+                rows.add_row(worker, clock(now - since.setdefault((worker, title), now)), title)
             return rows
 
         with Live(get_renderable=table, console=Console(stderr=True), refresh_per_second=2, transient=True):
@@ -147,22 +158,29 @@ class Watcher:
 
 def notes(store: Store) -> list[dict[str, Any]]:
     """What every `bench run` on a store is at; each has ``alive``, false if it has not been heard of for a minute."""
+    files = sorted((store.root / "running").glob("*.json"))
+    now = _now_there(store) if files else 0.0
     found = []
-    for file in sorted((store.root / "running").glob("*.json")):
+    for file in files:
         try:
-            document = json.loads(file.read_bytes())
-            # The file's own clock, not the writer's: machines disagree on the time.
-            age = _now_there(store) - file.stat().st_mtime
-        except (OSError, ValueError):
+            document = {**json.loads(file.read_bytes())}
+            age = now - file.stat().st_mtime
+        except (OSError, ValueError, TypeError):
             continue
-        found.append({**document, "age": age, "alive": age < STALE})
+        if not document.keys() >= _FIELDS:
+            continue
+        # A note from the future was written before somebody turned the clock back, and not since.
+        found.append({**document, "age": age, "alive": abs(age) < STALE})
     return found
 
 
 def _now_there(store: Store) -> float:
-    """The time by the clock of the store's file system."""
+    """The time by the clock of the store's file system, for machines disagree; by this machine's if it is read-only."""
     probe = store.root / "running" / f".clock-{socket.gethostname()}-{os.getpid()}"
-    probe.touch()
-    now = probe.stat().st_mtime
-    probe.unlink()
+    try:
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
+    except OSError:
+        return time.time()
     return now

@@ -32,6 +32,9 @@ class Score(_Model):
     )
     n_clips: int = Field(description="test clips that the metric speaks of; clip-wise metrics leave out untagged ones")
     per_label: dict[str, float] = Field(description="value of each part in the mean, by its name")
+    folds: list[float | None] | None = Field(
+        default=None, description="value in each fold, null where a fold scores no part; null for a task with a split"
+    )
 
 
 class Overlap(_Model):

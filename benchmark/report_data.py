@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import json
 import os
@@ -14,19 +15,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from benchmark.citations import citations
 from benchmark.console import Reporter
+from benchmark.deformations import DEFORMATIONS
 from benchmark.errors import UserError
 from benchmark.plan import STEP_VERSIONS, Run
 from benchmark.records import RECORD, ScoreRecord, read_record
 from benchmark.registry import Registry
 from benchmark.reproduce import commands, split_overrides
+from benchmark.store import FORMAT
 from benchmark.studies import Study
 
 SCHEMA_VERSION = 1
 _FAILED = re.compile(r"^\S+ \S+ failed: (?P<cause>.*)$", re.MULTILINE)
+#: What a pretraining measured over its steps, in its artifact.
+CURVE = "losses.csv"
 _FACTORS = ("encoder", "corpus", "recipe", "task", "protocol", "seed", "layer", "labels", "deform")
 
 
@@ -61,10 +67,11 @@ def collect(
     Raises
     ------
     UserError
-        If there is no score to report, or a record cannot be read.
+        If there is no score to report, a record cannot be read, or the store is of another format.
     """
+    _check_format(store)
     folder = store / "artifacts" / "probe"
-    there = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+    there = {entry.name for entry in os.scandir(folder) if entry.is_dir()} if folder.is_dir() else set()
     wanted = sorted(there) if planned is None else [run.probe.key for run in planned if run.probe.key in there]
     if not wanted:
         which = f" of study {study.name}" if study else ""
@@ -91,9 +98,11 @@ def collect(
         "tasks": tasks,
         "metrics": _metric_titles(runs),
         "descriptions": _descriptions(registry, runs),
+        "trainings": _trainings(store, steps),
+        "deformations": _deformation_units(runs),
         "maps": [] if look is None else _maps(store, runs, steps, look),
         "failures": _failures(store, planned),
-        "commands": _study_commands(study_given, real) if study else commands(runs, real),
+        "commands": _study_commands(study_given, real) if study else _run_commands(runs),
         "versions": _versions(records),
         "citations": citations(
             registry,
@@ -103,6 +112,13 @@ def collect(
             _names([*(task["dataset"] for task in tasks.values()), *_corpora(registry, runs)]),
         ),
     }
+
+
+def _check_format(store: Path) -> None:
+    marker = store / "format"
+    found = marker.read_text(errors="replace").strip() if marker.is_file() else str(FORMAT)
+    if found != str(FORMAT):
+        raise UserError(f"{store}: is a store of format {found}; this version of bench reads {FORMAT}")
 
 
 def _read(folder: Path) -> ScoreRecord:
@@ -174,8 +190,24 @@ def _embeddings(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str,
     return layers
 
 
+def _trainings(store: Path, steps: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
+    """Epochs and validation scores of the pretrainings that were probed on the way."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for key, step in steps.items():
+        if step["kind"] == "pretrain":
+            try:
+                text = (store / "artifacts" / "pretrain" / key / CURVE).read_text(encoding="utf-8")
+                rows = [row for row in csv.DictReader(text.splitlines()) if row.get("probe")]
+                points = [(float(row["epoch"]), float(row["probe"])) for row in rows]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # deleted or damaged: the scores on test clips are still in the records
+            if len(points) > 1 and np.isfinite(points).all():
+                found[key] = points
+    return found
+
+
 def _maps(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str, Any], reporter: Reporter) -> list[Any]:
-    from benchmark.look import clip_maps  # scikit-learn takes a while to import
+    from benchmark.looking.maps import clip_maps  # scikit-learn takes a while to import
 
     return clip_maps(store, runs, steps, reporter)
 
@@ -230,6 +262,20 @@ def _descriptions(registry: Registry, runs: Sequence[Mapping[str, Any]]) -> dict
             name: str(getattr(entries[name].entry, "description", "")) for name in _names(names) if name in entries
         }
     return found
+
+
+def _deformation_units(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    names = _names(run["deform"].partition("=")[0] for run in runs if run["deform"])
+    return {name: DEFORMATIONS[name].unit for name in names if name in DEFORMATIONS}
+
+
+def _run_commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Commands for real data and, apart, for stand-ins, which come when no folder of data is named."""
+    return [
+        command
+        for standin in (False, True)
+        for command in commands([run for run in runs if run["standin"] == standin], not standin)
+    ]
 
 
 def _failures(store: Path, planned: Sequence[Run] | None) -> list[dict[str, str]]:

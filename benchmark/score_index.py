@@ -1,30 +1,63 @@
 """Rows of all score records of a store, read from one file where they have been read before.
 
 A store may hold a hundred thousand records; opening each takes minutes on a shared file system. The rows of each are
-kept in ``STORE/scores.jsonl`` by key and time of change, and only new or replaced records are read. The file may be
-deleted at any time, and a store that cannot be written to is read without it.
+kept in ``STORE/scores.jsonl`` by key and by what tells one file from another, and only new or replaced records are
+read. The file may be deleted at any time, and a store that cannot be written to is read without it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.errors import UserError
-from benchmark.records import RECORD, ScoreRecord, read_record
+from benchmark.records import RECORD
 from benchmark.store import write_atomically
 
 INDEX = "scores.jsonl"
 #: Raised when a row gets another column.
-ROW_VERSION = 2
+ROW_VERSION = 3
+COLUMNS = (
+    "key", "encoder", "corpus", "recipe", "protocol", "task", "metric", "seed", "layer", "labels", "deform",
+    "score", "lower", "upper", "floor", "fingerprint", "standin", "n", "leading",
+)  # fmt: skip
 
-#: Time of change of a record [ns], and its rows.
-_Known = tuple[int, list[dict[str, Any]]]
+#: Time of change [ns], size and inode of a record's file. No single one will do: clocks jump, copies keep times.
+_Identity = list[int]
+#: Identity of a record, and the values of its rows in the order of `COLUMNS`, less the key.
+_Known = tuple[_Identity, list[list[Any]]]
+
+
+class _Score(BaseModel):
+    value: float
+    lower: float
+    upper: float
+    floor: float
+
+
+class _Record(BaseModel):
+    """What of a `ScoreRecord` is in its rows; the rest, most of its size, is passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    encoder: str
+    corpus: str | None
+    recipe: str
+    task: str
+    protocol: str
+    seed: int
+    layer: str | None
+    labels: float
+    deform: str | None
+    data: str
+    metrics: dict[str, _Score]
+    n_scored: dict[str, int]
+    fingerprint: str
 
 
 def score_rows(store: Path) -> list[dict[str, Any]]:
@@ -33,8 +66,7 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``key, encoder, corpus, recipe, protocol, task, metric, seed, layer, labels, deform, score, lower, upper, floor,
-        fingerprint, standin, n, leading`` (whether the metric leads its task).
+        `COLUMNS`; ``leading`` says whether the metric leads its task.
 
     Raises
     ------
@@ -46,56 +78,55 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
     known = _read(store / INDEX)
     current: dict[str, _Known] = {}
     for key in there:
-        modified = _modified(folder / key)
+        file = f"{folder}/{key}/{RECORD}"
+        identity = _identity(file)
         found = known.get(key)
-        current[key] = found if found and found[0] == modified else (modified, _rows(folder / key))
+        current[key] = found if found and found[0] == identity else (identity, _rows(file))
     if current != known:
         _write(store / INDEX, current)
-    return [row for _, rows in current.values() for row in rows]
+    return [dict(zip(COLUMNS, (key, *row), strict=True)) for key, (_, rows) in current.items() for row in rows]
 
 
-def _modified(artifact: Path) -> int:
+def _identity(file: str) -> _Identity:
     try:
-        return (artifact / RECORD).stat().st_mtime_ns
+        found = os.stat(file)  # noqa: PTH116 - making a Path takes longer than asking
     except OSError:
-        return 0
+        return []
+    return [found.st_mtime_ns, found.st_size, found.st_ino]
 
 
-def _rows(artifact: Path) -> list[dict[str, Any]]:
+def _rows(file: str) -> list[list[Any]]:
     try:
-        return list(record_rows(artifact.name, read_record(artifact)))
+        with open(file, "rb") as opened:  # noqa: PTH123 - as above
+            record = _Record.model_validate_json(opened.read())
     except (OSError, ValidationError) as error:
-        file = artifact / RECORD
         raise UserError(
             f"{file}: not a score record of this version: {str(error).splitlines()[0]}; "
             "`bench store verify` finds damaged artifacts, and deleting one is safe"
         ) from None
-
-
-def record_rows(key: str, record: ScoreRecord) -> Iterator[dict[str, Any]]:
-    """Rows of one record; see `score_rows`."""
-    for number, (name, score) in enumerate(record.metrics.items()):
-        yield {
-            "key": key,
-            "encoder": record.encoder,
-            "corpus": record.corpus or "none",
-            "recipe": record.recipe,
-            "protocol": record.protocol,
-            "task": record.task,
-            "metric": name,
-            "seed": record.seed,
-            "layer": record.layer or "none",
-            "labels": record.labels,
-            "deform": record.deform or "none",
-            "score": score.value,
-            "lower": score.lower,
-            "upper": score.upper,
-            "floor": score.floor,
-            "fingerprint": record.fingerprint,
-            "standin": record.data == "stand-in",
-            "n": record.n_scored["test"],
-            "leading": number == 0,
-        }
+    return [
+        [
+            record.encoder,
+            record.corpus or "none",
+            record.recipe,
+            record.protocol,
+            record.task,
+            name,
+            record.seed,
+            record.layer or "none",
+            record.labels,
+            record.deform or "none",
+            score.value,
+            score.lower,
+            score.upper,
+            score.floor,
+            record.fingerprint,
+            record.data == "stand-in",
+            record.n_scored["test"],
+            number == 0,
+        ]
+        for number, (name, score) in enumerate(record.metrics.items())
+    ]
 
 
 def _read(file: Path) -> dict[str, _Known]:
@@ -106,8 +137,9 @@ def _read(file: Path) -> dict[str, _Known]:
             if json.loads(next(lines, "null")) != {"version": ROW_VERSION}:
                 return {}
             for line in lines:
-                key, modified, rows = json.loads(line)
-                known[key] = (modified, rows)
+                key, identity, rows = json.loads(line)
+                if all(len(row) == len(COLUMNS) - 1 for row in rows):
+                    known[key] = (identity, rows)
     except (OSError, ValueError, TypeError):
         return known
     return known
@@ -115,7 +147,7 @@ def _read(file: Path) -> dict[str, _Known]:
 
 def _write(file: Path, known: Mapping[str, _Known]) -> None:
     lines = [json.dumps({"version": ROW_VERSION})]
-    lines += [json.dumps([key, modified, rows]) for key, (modified, rows) in known.items()]
+    lines += [json.dumps([key, identity, rows]) for key, (identity, rows) in known.items()]
     try:
         write_atomically(file, ("\n".join(lines) + "\n").encode())
     except OSError:  # a store that may only be read

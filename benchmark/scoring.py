@@ -1,4 +1,9 @@
-"""From predictions to scores: each metric with its interval, its floor, and the labels and clips it can speak of."""
+"""From predictions to scores: each metric with its interval, its floor, and the labels and clips it can speak of.
+
+A score of a task with folds is the mean of the folds' scores: outputs of different trainings have no common scale to be
+ranked on, which makes pooled ROC-AUC and average precision too low (Forman and Scholz 2010, section 3). Bootstrap
+replicates draw from the clips of all folds, and are scored in the same way.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +86,7 @@ def score(task: Task, predictions: NDArray[np.float32], metrics: Sequence[str]) 
 
 @dataclass(frozen=True)
 class _Parts:
-    """A metric's parts on the test clips: values and floors [K], replicates [R, K]."""
+    """A metric's parts on the test clips of each fold: values and floors [F, K], replicates [F, R, K]."""
 
     names: tuple[str, ...]
     values: NDArray[np.float64]
@@ -91,45 +96,75 @@ class _Parts:
 
     @property
     def unscored(self) -> list[str]:
-        return [name for name, value in zip(self.names, self.values, strict=True) if np.isnan(value)]
+        """Parts that not one fold can score."""
+        lacking = np.flatnonzero(np.isnan(self.values).all(axis=0))
+        return [self.names[part] for part in lacking.tolist()]
 
 
 def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32]) -> _Parts:
     is_test = task.splits == "test"
     labels: NDArray[Any] = task.labels[is_test]
-    constant = metric.constant(task.labels[task.splits == "train"], predictions.shape[1])
+    outputs = predictions.shape[1]
+    constants = np.stack([metric.constant(task.labels[own == "train"], outputs) for own in task.divisions])
+    fold = task.tested_in
     blocks = replicate_counts(task.groups[is_test], REPLICATES, BOOTSTRAP_SEED)
     return _Parts(
         names=metric.parts(task.label_names),
-        values=metric(labels, predictions),
-        replicates=np.concatenate([metric(labels, predictions, counts) for counts in blocks]),
-        floors=metric(labels, np.broadcast_to(constant, predictions.shape)),
+        values=in_folds(metric, labels, predictions, fold),
+        replicates=np.concatenate([in_folds(metric, labels, predictions, fold, counts) for counts in blocks], axis=1),
+        floors=in_folds(metric, labels, constants[fold], fold),
         clips=int(metric.clips(labels).sum()),
     )
 
 
+def in_folds(
+    metric: Metric,
+    labels: NDArray[Any],
+    predictions: NDArray[np.floating],
+    fold: NDArray[np.intp],
+    counts: NDArray[np.float32] | None = None,
+) -> NDArray[np.float64]:
+    """A metric's parts on the test clips of each fold, [F, K], or [F, R, K] for replicates; see `Metric.__call__`.
+
+    `fold` [clips] says in which fold each clip was tested; zeros for a task with a split.
+    """
+    found = []
+    for number in range(int(fold.max()) + 1):
+        own = fold == number
+        found.append(metric(labels[own], predictions[own], None if counts is None else counts[own]))
+    return np.stack(found)
+
+
+def mean_of_folds(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Macro-averaged score [R] of parts [F, R, K], or a single one of [F, K]: the mean over folds that have one."""
+    return macro(np.moveaxis(macro(parts), 0, -1))
+
+
 def _score(name: str, parts: _Parts, part: str) -> Score:
     chosen = np.array([part in ("", other) for other in parts.names])
-    scored = chosen & ~np.isnan(parts.values)
+    scored = chosen & ~np.isnan(parts.values).all(axis=0)
     if not scored.any():
         what = f"{parts.names[int(chosen.argmax())]!r}" if part else "not one label"
         raise UserError(
             f"{name}: {what + ' cannot' if part else what + ' can'} be scored on these {parts.clips} test clips: "
             "a tag needs a clip that has it and one that has not, a target two different values"
         )
-    replicates = macro(parts.replicates[:, scored])
+    replicates = mean_of_folds(parts.replicates[..., scored])
     # On a handful of clips a replicate may hold no label that can be scored at all; the record says how many do.
     replicates = replicates[~np.isnan(replicates)]
     interval = percentile_interval(replicates)
     names = [other for other, ok in zip(parts.names, scored, strict=True) if ok]
+    per_fold = macro(parts.values[:, scored])
+    per_label = macro(parts.values[:, scored].T)
     return Score(
-        value=float(macro(parts.values[scored])),
+        value=float(mean_of_folds(parts.values[:, scored])),
         lower=interval.lower,
         upper=interval.upper,
         level=interval.level,
         replicates=len(replicates),
-        floor=float(macro(parts.floors[chosen])),
+        floor=float(mean_of_folds(parts.floors[:, chosen])),
         n_labels=len(names),
         n_clips=parts.clips,
-        per_label=dict(zip(names, parts.values[scored].tolist(), strict=True)),
+        per_label=dict(zip(names, per_label.tolist(), strict=True)),
+        folds=[None if np.isnan(value) else float(value) for value in per_fold] if len(per_fold) > 1 else None,
     )

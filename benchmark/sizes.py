@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from benchmark.encoding import build_encoder
@@ -12,6 +11,7 @@ from benchmark.engine import Engine
 from benchmark.plan import END_TO_END, Run, Step, planned_recipe, unique_steps
 from benchmark.rates import Rates
 from benchmark.steps.pretrain import total_steps
+from benchmark.store import digest_of
 from benchmark.studies import trained_encoders
 from encoders.base import Encoder
 
@@ -21,6 +21,8 @@ _FLOAT = 4
 _INT16 = 2
 #: Weights, their copy in the training state, and Adam's two moments.
 _STATE_COPIES = 4
+
+_built: dict[str, Encoder] = {}
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,13 @@ def parameter_counts(runs: Sequence[Run]) -> dict[str, int]:
     }
 
 
-@cache
 def _encoder(step: Step) -> Encoder:
-    return build_encoder(step.context["encoder"], 0)
+    """The encoder of a step's entry; one for all seeds and tasks, for a study names each many times."""
+    named = step.context["encoder"]
+    identity = digest_of([named.name, named.entry.class_path, named.entry.args])
+    if identity not in _built:
+        _built[identity] = build_encoder(named, 0)
+    return _built[identity]
 
 
 def _audio(prepare: Step) -> tuple[int, float]:

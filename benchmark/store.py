@@ -44,6 +44,8 @@ _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 #: With less than this left [bytes], a failure to write is put down to a full disk.
 NEARLY_FULL = 2**20
+#: What reading a manifest that is damaged, or made to do damage, can raise.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def digest_of(value: Any) -> str:
@@ -150,9 +152,24 @@ class Store:
             manifest = json.loads((folder / "manifest.json").read_bytes())
             files = manifest["files"]
             whole = all(stays_inside(name) and self._file_is_whole(folder / name, files[name]) for name in files)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except UNREADABLE:
             return None
         return Artifact(folder, manifest) if whole and manifest.get("key") == key else None
+
+    def damage(self, kind: str, key: str) -> str:
+        """Why `find` does not believe an artifact whose folder is there, as far as can be told without hashing."""
+        folder = self.folder(kind, key)
+        try:
+            files = json.loads((folder / "manifest.json").read_bytes())["files"]
+            for name, facts in files.items():
+                found = (folder / name).stat().st_size if stays_inside(name) else -1
+                if found != facts["bytes"]:
+                    return f"{name} has {found:,} bytes instead of {facts['bytes']:,}"
+        except FileNotFoundError as error:
+            return f"{Path(error.filename).name} is missing"
+        except UNREADABLE:
+            return "its manifest cannot be read"
+        return "its files are not what was written"
 
     def whole(self, kind: str) -> Iterator[Artifact]:
         """Every artifact of a kind that is whole, by key."""

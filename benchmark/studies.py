@@ -37,16 +37,22 @@ class _Model(BaseModel):
 class Grid(_Model):
     """Levels of every factor; each combination is a run. An empty factor takes what the task's entry says."""
 
-    encoder: tuple[str, ...] = Field(min_length=1)
-    task: tuple[str, ...] = Field(min_length=1)
-    corpus: tuple[str, ...] = ()
-    recipe: tuple[str, ...] = ("demo",)
-    protocol: tuple[str, ...] = ()
-    seed: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
-    layer: tuple[str, ...] = ()
-    labels: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
-    deform: tuple[str, ...] = Field(default=(), description="added to the test audio as it is")
-    sample_rate: int | None = None
+    encoder: tuple[str, ...] = Field(min_length=1, description="encoders, or several joined by + and probed as one")
+    task: tuple[str, ...] = Field(min_length=1, description="what encoders are scored on")
+    corpus: tuple[str, ...] = Field(default=(), description="pretraining corpora; the task's own if empty")
+    recipe: tuple[str, ...] = Field(default=("demo",), description="pretraining recipes")
+    protocol: tuple[str, ...] = Field(default=(), description="probing protocols; the task's own if empty")
+    seed: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), description="seeds of training and probing")
+    layer: tuple[str, ...] = Field(
+        default=(), description="layers to probe, or `all`; the representation alone if empty"
+    )
+    labels: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(1.0,), description="fractions of the training labels that are used"
+    )
+    deform: tuple[str, ...] = Field(
+        default=(), description="deformations of the test audio as NAME=STRENGTH, scored beside the audio as it is"
+    )
+    sample_rate: int | None = Field(default=None, description="rate that encoders are given audio at [Hz]; their own")
     settings: tuple[dict[str, Any], ...] = Field(
         default=({},), description="numbers of the recipe replaced, one mapping of keys to values for each level"
     )
@@ -65,10 +71,10 @@ class Grid(_Model):
 class Study(_Model):
     """A study file."""
 
-    name: str
-    description: str = ""
+    name: str = Field(description="how the study is called on the terminal")
+    description: str = Field(default="", description="what it asks")
     source: str = Field(default="", description="the paper whose table it is")
-    grid: Grid | None = None
+    grid: Grid | None = Field(default=None, description="levels of every factor; each combination is a run")
     include: tuple[Grid, ...] = Field(default=(), description="further grids")
     exclude: tuple[dict[str, Any], ...] = Field(
         default=(), description="runs to leave out: those that agree in all the factors named"

@@ -73,6 +73,7 @@ def compare_areas(
     first: NDArray[np.floating],
     second: NDArray[np.floating],
     groups: NDArray[np.generic],
+    fold: NDArray[np.integer] | None = None,
 ) -> AreaTest:
     """Test whether two predictors have the same macro-averaged area under the ROC curve on the same clips.
 
@@ -83,17 +84,24 @@ def compare_areas(
         Scores; areas are averaged over seeds, of which there may be different numbers.
     groups : ndarray, shape [clips]
         Clips with the same value belong together.
+    fold : ndarray of int, shape [clips], optional
+        Where each clip was tested, if by cross-validation: areas are those within folds, averaged.
 
     Raises
     ------
     ValueError
-        If a label has fewer than two positive or two negative clips.
+        If a label has fewer than two positive or two negative clips, in a fold if there are any.
     """
+    parts = [np.ones(len(labels), bool)] if fold is None else [fold == number for number in np.unique(fold)]
     means, influences = [], []
     for scores in (first, second):
-        found = [areas_and_influences(labels, one) for one in scores]
-        means.append(np.mean([areas.mean() for areas, _ in found]))
-        influences.append(np.mean([influence.mean(axis=1) for _, influence in found], axis=0))
+        areas, influence = np.zeros(len(parts)), np.zeros(len(labels))
+        for i, own in enumerate(parts):
+            found = [areas_and_influences(labels[own], one[own]) for one in scores]
+            areas[i] = np.mean([area.mean() for area, _ in found])
+            influence[own] = np.mean([each.mean(axis=1) for _, each in found], axis=0) / len(parts)
+        means.append(areas.mean())
+        influences.append(influence)
     _, group = np.unique(groups, return_inverse=True)
     error = float(np.sqrt((np.bincount(group, weights=influences[0] - influences[1]) ** 2).sum()))
     difference = float(means[0] - means[1])

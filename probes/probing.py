@@ -18,7 +18,7 @@ from torch import Tensor
 from probes.decisions import CANDIDATES, best_decision, decide, link
 from probes.estimators import FittedEstimator, fit_estimator
 from probes.protocol import Decision, Kind, Protocol
-from probes.sweep import Fitted, Judge, standardisation, train_sweep
+from probes.sweep import Fitted, Judge, standardisation, train_seeds
 from probes.validation import Metric, negative_losses, stacked_metric
 from probes.windows import Windows, clip_means, make_examples, per_window
 
@@ -103,8 +103,13 @@ def run_protocol(
     """
     if protocol.decision in ("vote", "best") and task.kind != "multiclass":
         raise ValueError(f"the decision {protocol.decision} needs a task of classes, and this one is {task.kind}")
-    repeats = [_Repeat(protocol, train, valid, test, task, seed + r * REPEAT_STRIDE) for r in range(protocol.repeats)]
-    found = [repeat.estimate() if protocol.estimator else repeat.train(device) for repeat in repeats]
+    seeds = [seed + number * REPEAT_STRIDE for number in range(protocol.repeats)]
+    # Trainings on the same examples go together; examples that are drawn are other ones for every seed.
+    shared = [[own] for own in seeds] if protocol.examples == "random_window" else [seeds]
+    found = []
+    for own in shared:
+        training = _Training(protocol, train, valid, test, task, own)
+        found += training.estimate() if protocol.estimator else training.train(device)
     selection = found[0][1]
     if len(found) > 1:
         selection = {**selection, "repeats": [chosen["value"] for _, chosen in found]}
@@ -118,8 +123,8 @@ def head_predictions(
     return clip_means(link(windows.rows @ weight.T + bias, kind), windows.first)
 
 
-class _Repeat:
-    """One training of a protocol: examples, targets, judgement, prediction."""
+class _Training:
+    """Trainings of a protocol that share their examples: targets, judgement, prediction."""
 
     def __init__(
         self,
@@ -128,9 +133,10 @@ class _Repeat:
         valid: LabelledClips,
         test: Sequence[Windows],
         task: ProbeTask,
-        seed: int,
+        seeds: Sequence[int],
     ) -> None:
-        self._protocol, self._task, self._seed = protocol, task, seed
+        self._protocol, self._task, self._seeds = protocol, task, seeds
+        seed = seeds[0]
         cut = protocol.examples
         self._dim = sum(one.rows.shape[1] for one in train.encoders)
         self._features, first = make_examples(train.encoders, cut, protocol.segment_seconds, seed)
@@ -153,10 +159,10 @@ class _Repeat:
             deviation = self._labels.std(axis=0, dtype=np.float64)
             self._scale = np.where(deviation > 0, deviation, 1).astype(np.float32)
 
-    def train(self, device: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Train the sweep; predictions for the test clips, and what was chosen."""
+    def train(self, device: str) -> list[tuple[NDArray[np.float32], dict[str, Any]]]:
+        """Train the sweep with every seed; predictions for the test clips, and what was chosen."""
         protocol = self._protocol
-        fitted = train_sweep(
+        sweeps = train_seeds(
             self._features,
             self._targets(self._labels),
             self._valid if self._validates else None,
@@ -164,9 +170,13 @@ class _Repeat:
             self._task.kind,
             protocol.members(self._dim),
             protocol.course,
-            self._seed,
+            self._seeds,
             device,
         )
+        return [self._chosen(fitted) for fitted in sweeps]
+
+    def _chosen(self, fitted: Sequence[Fitted]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        protocol = self._protocol
         values = [probe.kept if protocol.course.keep_best else probe.last for probe in fitted]
         chosen = _highest(values) if self._validates else 0
         probe = fitted[chosen]
@@ -184,23 +194,24 @@ class _Repeat:
         }
         return self._predict(probe, decision), selection
 
-    def estimate(self) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Fit a scikit-learn estimator for each setting; predictions of the best, and what was chosen."""
-        protocol, task = self._protocol, self._task
-        assert protocol.estimator is not None
-        if protocol.standardise[0]:
+    def estimate(self) -> list[tuple[NDArray[np.float32], dict[str, Any]]]:
+        """Fit a scikit-learn estimator for each setting; predictions of the best, and what was chosen, by seed."""
+        if self._protocol.standardise[0]:
             mean, factor = (part.numpy() for part in standardisation(self._features))
             self._features, self._valid, self._test = (
                 (part - mean) * factor for part in (self._features, self._valid, self._test)
             )
+        return [self._estimate(seed) for seed in self._seeds]
+
+    def _estimate(self, seed: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        protocol, task = self._protocol, self._task
+        assert protocol.estimator is not None
         labels = self._targets(self._labels) if task.kind == "regression" else self._labels
         settings = protocol.estimator_settings()
         best: tuple[float, int, FittedEstimator] | None = None
         values = []
         for i, parameters in enumerate(settings):
-            model = fit_estimator(
-                protocol.estimator, parameters, self._features, labels, task.kind, task.outputs, self._seed
-            )
+            model = fit_estimator(protocol.estimator, parameters, self._features, labels, task.kind, task.outputs, seed)
             decision = self._decision(model)
             value = self._metric(self._outputs(model, self._valid)[None], decision)[0]
             values.append(float(value))

@@ -1,14 +1,14 @@
 """Many probes of one shape as stacked weights that take every training step together.
 
 Probes that share a seed and the widths of their layers see the same examples in the same order and start from the
-same weights. A *slab* is the members whose input is the same tensor, scaled and dropped out alike: their first layer
-is one matrix product, however many they are. Gradients are written out, for the chain is short and the first layer
-needs none for its input.
+same weights. A *slab* is the members whose input is the same tensor, of one seed, scaled and dropped out alike: their
+first layer is one matrix product, however many they are. Gradients are written out, for the chain is short and the
+first layer needs none for its input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import torch
@@ -23,12 +23,12 @@ _CHUNK = {"cpu": 1 << 20, "cuda": 1 << 27}
 
 
 class Stack:
-    """Probes with the same widths and the same seed, trained in lockstep.
+    """Probes with the same widths and the same number of examples a step, trained in lockstep.
 
     Parameters
     ----------
-    members
-        Their configurations; sorted by slab, `order` says how.
+    members, seeds
+        Their configurations, and the seed of each; sorted by slab, `order` says how.
     inputs
         Training features [n, D]: as they are under ``False``, standardised under ``True``.
     targets
@@ -37,32 +37,33 @@ class Stack:
         Decides the loss: binary cross entropy, cross entropy or squared error; mean over examples (and outputs).
     course
         Dropout on inputs, kind of weight decay.
-    seed
-        Of all of them.
-    generator
-        The seed's stream, from which the initial weights are drawn.
+    generators
+        Each seed's stream, from which its initial weights are drawn.
     """
 
     def __init__(
         self,
         members: Sequence[Member],
+        seeds: Sequence[int],
         inputs: dict[bool, Tensor],
         targets: Tensor,
         kind: Kind,
         course: Course,
-        seed: int,
-        generator: torch.Generator,
+        generators: Mapping[int, torch.Generator],
     ) -> None:
-        self.order = sorted(range(len(members)), key=lambda i: (_slab(members[i]), members[i].learning_rate))
+        slabs = [(seed, member.dropout, member.standardise) for member, seed in zip(members, seeds, strict=True)]
+        self.order = sorted(range(len(members)), key=lambda i: (slabs[i], members[i].learning_rate))
         self.members = [members[i] for i in self.order]
-        self._inputs, self._targets, self._kind, self._course, self._seed = inputs, targets, kind, course, seed
+        self._slab_of = [slabs[i] for i in self.order]
+        self._inputs, self._targets, self._kind, self._course = inputs, targets, kind, course
         self.device = targets.device
         self._widths = [next(iter(inputs.values())).shape[1], *members[0].hidden, targets.shape[1]]
-        self._tensors: list[Tensor] = []
-        for weight, bias in initial_layers(self._widths, generator):
-            for tensor in (weight, bias):
-                stacked = tensor.to(self.device).expand(len(members), *tensor.shape)
-                self._tensors.append(stacked.clone(memory_format=torch.contiguous_format))
+        initial = {
+            seed: [tensor.to(self.device) for layer in initial_layers(self._widths, generator) for tensor in layer]
+            for seed, generator in generators.items()
+        }
+        tensors = zip(*(initial[seed] for seed, _, _ in self._slab_of), strict=True)
+        self._tensors = [torch.stack(of_members) for of_members in tensors]
         self._moments = [[torch.zeros_like(tensor) for tensor in self._tensors] for _ in range(2)]
         self.steps = 0
         self.factors = [1.0] * len(members)
@@ -71,10 +72,10 @@ class Stack:
     def _arrange(self) -> None:
         """Find the slabs, and the slices that share Adam's numbers."""
         self._gradients = [torch.empty_like(tensor) for tensor in self._tensors]
-        self._slabs: list[tuple[slice, bool, float]] = []
-        for (dropout, standardise), group in groupby(range(len(self.members)), lambda i: _slab(self.members[i])):
+        self._slabs: list[tuple[slice, int, bool, float]] = []
+        for (seed, dropout, standardise), group in groupby(range(len(self.members)), self._slab_of.__getitem__):
             rows = list(group)
-            self._slabs.append((slice(rows[0], rows[-1] + 1), standardise, dropout))
+            self._slabs.append((slice(rows[0], rows[-1] + 1), seed, standardise, dropout))
         self.rates_changed()
 
     def rates_changed(self) -> None:
@@ -95,19 +96,10 @@ class Stack:
             clock = [torch.tensor(float(self.steps), device=self.device) for _ in lists[0]]
             self._classes.append((numbers, lists, clock))
 
-    def step(self, batch: Tensor, factor: float) -> None:
-        """One step of Adam on the examples `batch` [B], learning rates times `factor`."""
-        x = {scaled: features[batch] for scaled, features in self._inputs.items()}
-        y = self._targets[batch]
-        shapes = self._widths[:-1] if self._course.dropout_input else self._widths[1:-1]
-        uniforms: list[Tensor] = []
-        if any(dropout for _, _, dropout in self._slabs) and shapes:
-            uniforms = dropout_uniforms(self._seed, self.steps, len(batch), shapes, self.device)
-        for rows, standardise, dropout in self._slabs:
-            masks = [(u >= dropout).float().div_(1 - dropout) if dropout else None for u in uniforms]
-            first = masks.pop(0) if masks and self._course.dropout_input else None
-            features = x[standardise] if first is None else x[standardise] * first
-            self._gradient(rows, features, y, masks)
+    def step(self, batches: Mapping[int, Tensor], factor: float) -> None:
+        """One step of Adam on the examples that each seed's batch [B] names, learning rates times `factor`."""
+        for seed, slabs in groupby(self._slabs, lambda slab: slab[1]):
+            self._gradients_of(seed, list(slabs), batches[seed])
         self.steps += 1
         for (rate, decay), (values, gradients, means, squares), clock in self._classes:
             adam(
@@ -127,6 +119,20 @@ class Stack:
                 eps=1e-8,
                 maximize=False,
             )
+
+    def _gradients_of(self, seed: int, slabs: Sequence[tuple[slice, int, bool, float]], batch: Tensor) -> None:
+        """Leave the loss's gradients of one seed's slabs in `_gradients`."""
+        x = {scaled: features[batch] for scaled, features in self._inputs.items()}
+        y = self._targets[batch]
+        shapes = self._widths[:-1] if self._course.dropout_input else self._widths[1:-1]
+        uniforms: list[Tensor] = []
+        if any(dropout for *_, dropout in slabs) and shapes:
+            uniforms = dropout_uniforms(seed, self.steps, len(batch), shapes, self.device)
+        for rows, _, standardise, dropout in slabs:
+            masks = [(u >= dropout).float().div_(1 - dropout) if dropout else None for u in uniforms]
+            first = masks.pop(0) if masks and self._course.dropout_input else None
+            features = x[standardise] if first is None else x[standardise] * first
+            self._gradient(rows, features, y, masks)
 
     def _gradient(self, rows: slice, x: Tensor, y: Tensor, masks: Sequence[Tensor | None]) -> None:
         """Leave the loss's gradient of one slab in `_gradients`."""
@@ -178,7 +184,7 @@ class Stack:
         found = torch.empty(len(self.members), n, self._widths[-1], device=self.device)
         widest = max(self._widths[1:])
         budget = _CHUNK.get(self.device.type, 1 << 20)
-        for rows, standardise, _ in self._slabs:
+        for rows, _, standardise, _ in self._slabs:
             block = max(1, min(rows.stop - rows.start, budget // (n * widest)))
             size = max(1, budget // (block * widest))
             for start in range(rows.start, rows.stop, block):
@@ -207,9 +213,6 @@ class Stack:
         self._tensors = [tensor[index] for tensor in self._tensors]
         self._moments = [[tensor[index] for tensor in tensors] for tensors in self._moments]
         self.members = [self.members[row] for row in rows]
+        self._slab_of = [self._slab_of[row] for row in rows]
         self.factors = [self.factors[row] for row in rows]
         self._arrange()
-
-
-def _slab(member: Member) -> tuple[float, bool]:
-    return member.dropout, member.standardise

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -118,6 +118,27 @@ def train_sweep(
     ValueError
         If there is no example to train on or to select by.
     """
+    return train_seeds(features, targets, valid, judge, kind, members, course, (seed,), device)[0]
+
+
+def train_seeds(
+    features: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    valid: NDArray[np.float32] | None,
+    judge: Judge | None,
+    kind: Kind,
+    members: Sequence[Member],
+    course: Course,
+    seeds: Sequence[int],
+    device: str = "cpu",
+) -> list[list[Fitted]]:
+    """Train all `members` with each of several `seeds`, all together; otherwise as `train_sweep`.
+
+    Returns
+    -------
+    list of list of Fitted
+        For each seed what `train_sweep` returns for it.
+    """
     if not len(features) or (valid is not None and not len(valid)):
         raise ValueError("a probe needs training and validation examples")
     place = torch.device(device)
@@ -128,9 +149,9 @@ def train_sweep(
     if valid is not None:
         tested = {scaled: _scaled(valid, scaling if scaled else None, place) for scaled in needed}
     y = torch.from_numpy(np.ascontiguousarray(targets)).to(place)
-    groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
-    for index, member in enumerate(members):
-        groups.setdefault((member.hidden, min(member.batch, len(features))), []).append(index)
+    groups: dict[tuple[tuple[int, ...], int], list[tuple[int, int]]] = {}
+    for seed, (index, member) in product(dict.fromkeys(seeds), enumerate(members)):
+        groups.setdefault((member.hidden, min(member.batch, len(features))), []).append((seed, index))
     widths = {hidden: [features.shape[1], *hidden, y.shape[1]] for hidden, _ in groups}
     size = {hidden: max(1, STACKED // sum(a * b for a, b in pairwise(own))) for hidden, own in widths.items()}
     stacks = [
@@ -138,18 +159,19 @@ def train_sweep(
         for (hidden, batch), rows in groups.items()
         for at in range(0, len(rows), size[hidden])
     ]
-    fitted: dict[int, Fitted] = {}
+    fitted: dict[tuple[int, int], Fitted] = {}
     with torch.no_grad():
         for batch, rows in stacks:
-            generator = torch.Generator().manual_seed(seed)
-            stack = Stack([members[row] for row in rows], inputs, y, kind, course, seed, generator)
-            tracks = _train(stack, batch, generator, tested, judge, course, len(features))
-            for row, track in zip(rows, tracks, strict=True):
-                own = scaling if members[row].standardise else None
+            generators = {seed: torch.Generator().manual_seed(seed) for seed, _ in rows}
+            own_members, own_seeds = [members[index] for _, index in rows], [seed for seed, _ in rows]
+            stack = Stack(own_members, own_seeds, inputs, y, kind, course, generators)
+            tracks = _train(stack, batch, generators, tested, judge, course, len(features))
+            for row, member, track in zip(rows, own_members, tracks, strict=True):
+                own = scaling if member.standardise else None
                 moved = (own[0].to(place), own[1].to(place)) if own else None
                 values = tuple(track.values)
-                fitted[row] = Fitted(members[row], tuple(track.layers), moved, values, track.best, track.steps)
-    return [fitted[index] for index in range(len(members))]
+                fitted[row] = Fitted(member, tuple(track.layers), moved, values, track.best, track.steps)
+    return [[fitted[seed, index] for index in range(len(members))] for seed in seeds]
 
 
 def standardisation(features: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
@@ -228,7 +250,7 @@ def batches(examples: int, batch: int, generator: torch.Generator, total: int) -
 def _train(
     stack: Stack,
     batch: int,
-    generator: torch.Generator,
+    generators: Mapping[int, torch.Generator],
     valid: dict[bool, Tensor] | None,
     judge: Judge | None,
     course: Course,
@@ -238,8 +260,11 @@ def _train(
     alive = list(stack.order)
     tracks = [Track() for _ in alive]
     total = training_steps(course, examples, batch)
-    for rows, pass_ends in batches(examples, batch, generator, total):
-        stack.step(rows.to(stack.device), rate_factor(course, stack.steps, total))
+    orders = (batches(examples, batch, generator, total) for generator in generators.values())
+    for of_seeds in zip(*orders, strict=True):
+        pass_ends = of_seeds[0][1]
+        rows = {seed: own.to(stack.device) for seed, (own, _) in zip(generators, of_seeds, strict=True)}
+        stack.step(rows, rate_factor(course, stack.steps, total))
         every = course.evaluate_every
         if valid is None or judge is None or not (stack.steps % every == 0 if every else pass_ends):
             continue

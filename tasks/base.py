@@ -105,13 +105,16 @@ class Task:
     clip_ids
         Clip names, one a row.
     splits : ndarray of str, shape [clips]
-        ``"train"``, ``"valid"`` or ``"test"``.
+        ``"train"``, ``"valid"`` or ``"test"``; of a task with folds all ``"test"``, for each clip is tested once; empty
+        where the source gives no split, until `tasks.folds.divide` has made folds.
     labels : ndarray, shape [clips, labels]
         0/1 for ``multilabel``; one column of class indices for ``multiclass``; values for ``regression``.
     label_names
         Names of the columns (``multilabel``, ``regression``) or of the classes (``multiclass``).
     groups : ndarray of str, shape [clips]
         Unit that is resampled as a whole when test clips are bootstrapped (the clip itself, a song, an artist).
+    folds : ndarray of str, shape [folds, clips]
+        What each clip is in each fold of a cross-validation; ``None`` for a task with a split.
     """
 
     kind: Kind
@@ -120,6 +123,17 @@ class Task:
     labels: NDArray[Any]
     label_names: tuple[str, ...]
     groups: NDArray[np.str_]
+    folds: NDArray[np.str_] | None = None
+
+    @property
+    def divisions(self) -> NDArray[np.str_]:
+        """Train, valid and test in every fold [folds, clips]; a single row where there is a split."""
+        return self.splits[None] if self.folds is None else self.folds
+
+    @property
+    def tested_in(self) -> NDArray[np.intp]:
+        """Fold in which each test clip is tested [test clips]; zeros where there is a split."""
+        return np.asarray((self.divisions[:, self.splits == "test"] == "test").argmax(axis=0))
 
 
 class Dataset(ABC):
@@ -201,6 +215,8 @@ class Dataset(ABC):
 
     def unused_files(self) -> Mapping[str, str]:
         """Audio files that are not used although they might be: path relative to the folder -> why; empty if none is.
+
+        What stands before the first colon of a reason is its kind, by which files are counted.
 
         Raises
         ------

@@ -56,7 +56,7 @@ from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Remote
 from tasks.song_names import Song, SongFinder, same_letters
 from tasks.tables import find_columns, read_header, read_rows
-from tasks.trees import files_below
+from tasks.trees import files_below, utf8_named
 
 INDEX = "billboard-2.0-index.csv"
 #: What an audio file is called, in order of preference where a song has several.
@@ -184,7 +184,7 @@ class Billboard(Dataset):
 
     @cached_property
     def _files(self) -> list[Path]:
-        return [file for file in files_below(self.root) if file.suffix.lower() in SUFFIXES]
+        return utf8_named([file for file in files_below(self.root) if file.suffix.lower() in SUFFIXES])
 
     @cached_property
     def _slots(self) -> dict[str, Song | None]:
@@ -246,14 +246,15 @@ def _assign(root: Path, files: Sequence[Path], slots: Mapping[str, Song | None])
         elif why:
             unused[path] = why
         elif slot and named.songs and (song := slots[slot]) and song.key not in {one.key for one in named.songs}:
-            unused[path] = f"is in slot {slot}, {_name(song)}, but names {' and '.join(map(_name, named.songs))}"
+            names = " and ".join(map(_name, named.songs))
+            unused[path] = f"slot and name disagree: slot {slot} is {_name(song)}, the name is that of {names}"
         elif slot or len(named.songs) == 1:
             song = slots[slot] if slot else named.songs[0]
             assert song is not None
             order = (not slot, file.stat().st_size == 0, SUFFIXES.index(file.suffix.lower()), path)
             candidates[first[song.key]].append(order)
         elif named.songs:
-            unused[path] = f"may be {' or '.join(map(_name, named.songs))}"
+            unused[path] = f"names several songs: {' and '.join(map(_name, named.songs))}"
         else:
             unused[path] = named.remark or "names no slot, and no artist and title of the index"
     used = {}
@@ -262,7 +263,7 @@ def _assign(root: Path, files: Sequence[Path], slots: Mapping[str, Song | None])
         assert song is not None
         (*_, best), *others = sorted(found)
         used[slot] = (song, best)
-        unused.update({path: f"{_name(song)} again; {best} is used" for *_, path in others})
+        unused.update({path: f"another file of the same song: {_name(song)}; {best} is used" for *_, path in others})
     return _Assigned(used, dict(sorted(unused.items())))
 
 
@@ -278,7 +279,7 @@ def _slot_of(path: str, slots: Mapping[str, Song | None], finder: SongFinder) ->
         # Four digits before a title may as well be disc and track.
         if same_letters(rest) in _BESIDE_SLOT or (song and finder.names(path, song)):
             if song is None:
-                return "", f"slot {slot} is not filled in the index"
+                return "", f"slot is not filled in the index: {slot}"
             stated.append(slot)
     if len(set(stated)) > 1:
         return "", f"names several slots: {', '.join(dict.fromkeys(stated))}"

@@ -62,6 +62,7 @@ import numpy as np
 from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows
+from tasks.trees import files_in
 
 CLIPS = "clips_45seconds"
 SONGS = "songs_info.csv"
@@ -147,8 +148,7 @@ class EmoMusic(Dataset):
 
     def audio_files(self) -> Sequence[Path]:
         """Return every file in ``clips_45seconds``, sorted, whatever its name and content."""
-        folder = self.root / CLIPS
-        return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+        return files_in(self.root / CLIPS)
 
     def clips(self) -> Sequence[Clip]:
         """Return the songs in the order of `songs_info.csv`, with the split that jukemir uses.

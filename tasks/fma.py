@@ -57,7 +57,7 @@ import numpy as np
 from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.tables import read_text
-from tasks.trees import files_below
+from tasks.trees import files_below, utf8_named
 
 TRACKS = "fma_metadata/tracks.csv"
 #: Length of a clip [s].
@@ -191,7 +191,7 @@ class _Fma(Dataset):
         others = {folder / name for name in _COMPANIONS}
         if self._folder != self.FOLDERS[0]:
             others |= {folder / track_path(row.id) for row in self._rows if row.subset not in self.SUBSETS}
-        return [file for file in files_below(folder) if file not in others]
+        return utf8_named([file for file in files_below(folder) if file not in others])
 
     def clips(self) -> Sequence[Clip]:
         """Return the subset's tracks in the order of `tracks.csv`, ids as written there.

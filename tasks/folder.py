@@ -16,7 +16,8 @@ Separated by commas (by TABs if its name ends in ``.tsv``), with a header and on
 column                                content
 ====================================  ==============================================================================
 ``path``                              the audio file below the folder, with forward slashes
-``split``                             ``train``, ``valid`` or ``test``; empty for clips to pretrain on only
+``split``                             ``train``, ``valid`` or ``test``; empty for clips to pretrain on only. Without
+                                      this column the task's entry must say how many `folds` are made of all clips
 ``artist``, ``album``, ``recording``  optional: what must not straddle a split
 ``group``                             optional: clips with the same value are resampled together when test clips are
                                       bootstrapped; the recording if there is no such column, else the clip
@@ -56,7 +57,7 @@ from numpy.typing import NDArray
 from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Split, Task
 from tasks.tables import find_columns, read_header, read_rows
-from tasks.trees import files_below
+from tasks.trees import files_below, utf8_named
 
 #: What names of audio files end in. Not all can be decoded: those that cannot are named, rather than passed over.
 SUFFIXES = frozenset(
@@ -98,12 +99,14 @@ class AudioFolder(Dataset):
 
     def audio_files(self) -> Sequence[Path]:
         """Return every file below the folder whose name ends like an audio file's, sorted."""
-        return [
-            file
-            for file in files_below(self.root)
-            if file.suffix[1:].lower() in SUFFIXES
-            and not any(part.startswith(".") for part in file.relative_to(self.root).parts)
-        ]
+        return utf8_named(
+            [
+                file
+                for file in files_below(self.root)
+                if file.suffix[1:].lower() in SUFFIXES
+                and not any(part.startswith(".") for part in file.relative_to(self.root).parts)
+            ]
+        )
 
     def clips(self) -> Sequence[Clip]:
         """Return a clip for each audio file, in no split.
@@ -113,15 +116,8 @@ class AudioFolder(Dataset):
         DatasetError
             If the name of a file is not UTF-8.
         """
-        clips = []
-        for file in self.audio_files():
-            path = file.relative_to(self.root).as_posix()
-            try:
-                path.encode()
-            except UnicodeEncodeError:
-                raise DatasetError(f"{self.root}: the file name {path!r} is not UTF-8; rename it") from None
-            clips.append(Clip(path, path, None))
-        return clips
+        paths = [file.relative_to(self.root).as_posix() for file in self.audio_files()]
+        return [Clip(path, path, None) for path in paths]
 
     def task(self, **options: str) -> Task:
         """Raise `DatasetError`: a folder without a table has no labels."""
@@ -148,10 +144,11 @@ class AudioFolder(Dataset):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row of the table; labels as text, in the order of the label columns."""
+    """One row of the table, and whether tasks are made of it; labels as text, in the order of the label columns."""
 
     line: int
     clip: Clip
+    labelled: bool
     group: str
     labels: tuple[str, ...]
 
@@ -216,6 +213,11 @@ class LabelledFolder(AudioFolder):
         ------
         DatasetError
             If the table cannot be read or parsed, a label does not fit, a split has no clip, or an option is not known.
+
+        Notes
+        -----
+        If the table has no column ``split``, the task has all clips, and their splits are empty: `tasks.folds` divides
+        them.
         """
         chosen, kind = options.pop("columns", ""), options.pop("kind", "")
         if options:
@@ -223,21 +225,22 @@ class LabelledFolder(AudioFolder):
         if kind and kind not in get_args(Kind):
             raise DatasetError(f"{self.table}: kind must be one of {', '.join(get_args(Kind))}, not {kind!r}")
         names, rows = self._read()
-        rows = [row for row in rows if row.clip.split is not None]
+        rows = [row for row in rows if row.labelled]
+        undivided = bool(rows) and all(row.clip.split is None for row in rows)
         wanted = [name.strip() for name in chosen.split(",")] if chosen else names
         places = find_columns(self.table, names, wanted)
         cells = {
             name: [(row.line, row.labels[place]) for row in rows] for name, place in zip(wanted, places, strict=True)
         }
         missing = [split for split in SPLITS if all(row.clip.split != split for row in rows)]
-        if missing:
+        if missing and not undivided:
             raise DatasetError(f"{self.table}: no clip has the split {' or '.join(missing)}; a task needs all three")
         found: Kind = kind if kind else self._kind(cells)  # type: ignore[assignment]
         labels, label_names = self._labels(found, cells)
         return Task(
             kind=found,
             clip_ids=tuple(row.clip.id for row in rows),
-            splits=np.array([row.clip.split for row in rows], dtype=np.str_),
+            splits=np.array([row.clip.split or "" for row in rows], dtype=np.str_),
             labels=labels,
             label_names=label_names,
             groups=np.array([row.group for row in rows], dtype=np.str_),
@@ -289,7 +292,7 @@ class LabelledFolder(AudioFolder):
         """Names of the label columns, and the rows."""
         source = read_rows(self.table, "\t" if self.table.suffix.lower() == ".tsv" else ",")
         header = [name.strip() for name in read_header(self.table, source)]
-        find_columns(self.table, header, ("path", "split"))
+        find_columns(self.table, header, ("path",))
         names = [name for name in header if name not in RESERVED]
         if not names:
             raise DatasetError(f"{self.table}:1: no column of labels beside {', '.join(map(repr, header))}")
@@ -303,7 +306,8 @@ class LabelledFolder(AudioFolder):
         seen: dict[str, int] = {}
         for line, fields in source:
             cells = {name: field.strip() for name, field in zip(header, fields, strict=True)}
-            where, path, split = f"{self.table}:{line}", cells["path"], cells["split"]
+            where, path, split = f"{self.table}:{line}", cells["path"], cells.get("split", "")
+            labelled = bool(split) or "split" not in cells
             if not path or path.startswith("/") or "\\" in path or {".", ".."} & set(path.split("/")):
                 raise DatasetError(
                     f"{where}: path must lead to a file below {self.root}, as in album/song.mp3: {path!r}"
@@ -314,13 +318,14 @@ class LabelledFolder(AudioFolder):
             if split not in ("", *SPLITS):
                 raise DatasetError(f"{where}: split must be {', '.join(SPLITS)} or empty, not {split!r}")
             for name in names:
-                if split and not cells[name]:
-                    raise DatasetError(f"{where}: column {name!r} is empty; a clip of the {split} split needs a label")
+                if labelled and not cells[name]:
+                    of = f" of the {split} split" if split else ""
+                    raise DatasetError(f"{where}: column {name!r} is empty; a clip{of} needs a label")
             chosen: Split | None = next((name for name in SPLITS if name == split), None)
             recording = cells.get("recording", "")
             clip = Clip(path, path, chosen, cells.get("artist", ""), cells.get("album", ""), recording)
             group = cells.get("group", recording)
-            yield _Row(line, clip, group or path, tuple(cells[name] for name in names))
+            yield _Row(line, clip, labelled, group or path, tuple(cells[name] for name in names))
 
 
 def _is_number(text: str) -> bool:

@@ -70,6 +70,7 @@ from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.metrics.key import KEYS
 from tasks.tables import find_columns, read_header, read_rows, read_text
+from tasks.trees import files_in
 
 #: Names that the folder of each repository goes by; the first one is as published.
 KEY_FOLDERS = ("giantsteps-key-dataset", "giantsteps_key")
@@ -169,7 +170,7 @@ class GiantSteps(Dataset):
     def audio_files(self) -> Sequence[Path]:
         """Return every file in the two audio folders, sorted, whatever its name and content."""
         folders = (self._folder(names) / "audio" for names in (KEY_FOLDERS, MTG_FOLDERS))
-        return sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file())
+        return sorted(file for folder in folders for file in files_in(folder))
 
     def clips(self) -> Sequence[Clip]:
         """Return the songs of both corpora, the 604 first; those that are in doubt have no split.

@@ -68,7 +68,7 @@ import numpy as np
 from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows, read_text
-from tasks.trees import files_below
+from tasks.trees import files_below, files_in, utf8_named
 
 GENRES: tuple[str, ...] = (
     *("blues", "classical", "country", "disco", "hiphop"),
@@ -141,7 +141,7 @@ class Gtzan(Dataset):
         """Return every file in any of the places where the genres' folders may lie, sorted."""
         found = {file for home in HOMES if home for file in files_below(self.root / home)}
         found.update(file for folder in _genre_folders(self.root) for file in files_below(folder))
-        return sorted(found)
+        return utf8_named(sorted(found))
 
     def clips(self) -> Sequence[Clip]:
         """Return the excerpts by genre and number; the path is where the file lies or where it belongs.
@@ -251,9 +251,9 @@ class Gtzan(Dataset):
             return {}
         ranked: dict[str, tuple[int, str]] = {}
         for folder in _genre_folders(self.root / self._home):
-            for file in folder.iterdir():
+            for file in files_in(folder):
                 match = _NAME.fullmatch(file.name)
-                if match is None or not file.is_file():
+                if match is None:
                     continue
                 genre, suffix = _genre(match["genre"]), match["suffix"].lower()
                 if genre != _genre(folder.name) or suffix not in SUFFIXES or int(match["number"]) >= PER_GENRE:

@@ -67,6 +67,7 @@ from numpy.typing import NDArray
 from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows
+from tasks.trees import files_in
 
 ANNOTATIONS = "annotations_final.csv"
 CLIP_INFO = "clip_info_final.csv"
@@ -180,7 +181,7 @@ class MagnaTagATune(Dataset):
 
     def audio_files(self) -> Sequence[Path]:
         """Return every file in the folders 0 to f, sorted, whatever its name and content."""
-        return sorted(path for folder in self._folders() for path in folder.iterdir() if path.is_file())
+        return sorted(file for folder in self._folders() for file in files_in(folder))
 
     def clips(self) -> Sequence[Clip]:
         """Return the clips that have audio and annotations, in the order of `annotations_final.csv`.

@@ -113,6 +113,7 @@ def everything(
 
 def fill(store: Path, records: Iterable[ScoreRecord]) -> Path:
     """Write records as the probe artifacts of a store."""
+    store.mkdir(parents=True, exist_ok=True)
     for record in records:
         folder = store / "artifacts" / "probe" / record.steps[-1].key
         folder.mkdir(parents=True, exist_ok=True)

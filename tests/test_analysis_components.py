@@ -113,6 +113,19 @@ def test_grid_says_what_cannot_be_told_apart():
     assert [r["term"] for r in records] == ["encoder", "recipe", "task", "recipe x task", "residual"]
 
 
+def test_repeats_that_nearly_agree_are_divided_too():
+    """Bootstrap samples in which a component leaves next to nothing to the residual ended with a traceback."""
+    scores = [0.59957, 0.59870, 0.58795, 0.56015, 0.69614, 0.69682, 0.56697, 0.55342]
+    table = pd.DataFrame({"encoder": np.repeat(["a", "a", "m", "c"], 2), "corpus": np.repeat(["x", "n", "n", "n"], 2)})
+    table = table.assign(seed=[0, 1] * 4, task="mtt", metric="roc_auc", score=scores)
+    for seed in range(2):
+        records, _ = analysis.grid_components(analysis.standardise(table), ["encoder", "corpus"], 1000, seed)
+        by = {record["term"]: record for record in records}
+        assert sum(record["estimate"] for record in records) == pytest.approx(100)
+        assert by["encoder"]["estimate"] > 80
+        assert by["residual"]["estimate"] < 5
+
+
 def test_errors_and_notes():
     scores = analysis.standardise(grid())
     with pytest.raises(analysis.AnalysisError, match="name them with --components"):

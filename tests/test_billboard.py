@@ -143,7 +143,7 @@ def test_files_are_matched_by_slot(tmp_path):
     assert (dataset.clips()[0].artist, dataset.clips()[0].recording) == ("James Brown", "James Brown / I Don't Mind")
     unnamed = "names no slot, and no artist and title of the index"
     assert dataset.unused_files() == {
-        "0001/audio.wav": "slot 0001 is not filled in the index",
+        "0001/audio.wav": "slot is not filled in the index: 0001",
         # Four digits before a title may be disc and track.
         "0012 - whatever.mp3": unnamed,
         "1301.mp3": unnamed,
@@ -157,7 +157,8 @@ def test_a_slot_and_a_name_that_disagree_are_not_used(tmp_path):
     assert dataset.unused_files() == {
         "0003/0004.mp3": "names several slots: 0003, 0004",
         "0003/The Rose - Bette Midler.mp3": (
-            "is in slot 0003, \"I Don't Mind\" by James Brown, but names 'The Rose' by Bette Midler"
+            'slot and name disagree: slot 0003 is "I Don\'t Mind" by James Brown, '
+            "the name is that of 'The Rose' by Bette Midler"
         ),
     }
 
@@ -183,10 +184,10 @@ def test_a_song_is_one_clip_whatever_its_slots_and_files(tmp_path):
     unused = dataset.unused_files()
     assert unused["._Bette Midler - The Rose.wav"] == "hidden file"
     assert unused["Bette Midler - The Rose.mp3"] == (
-        "'The Rose' by Bette Midler again; Bette Midler - The Rose.flac is used"
+        "another file of the same song: 'The Rose' by Bette Midler; Bette Midler - The Rose.flac is used"
     )
-    assert unused["1300/audio.wav"].endswith("again; 0382/audio.flac is used")
-    assert unused["The Righteous Brothers - Unchained Melody.flac"].endswith("again; 1007.mp3 is used")
+    assert unused["1300/audio.wav"].endswith("; 0382/audio.flac is used")
+    assert unused["The Righteous Brothers - Unchained Melody.flac"].endswith("; 1007.mp3 is used")
     # Every file is accounted for.
     files = {file.relative_to(tmp_path).as_posix() for file in dataset.audio_files()}
     assert files == {clip.path for clip in clips} | set(unused)
@@ -285,14 +286,33 @@ def test_annotation_files_with_swapped_names_do_not_matter(tmp_path):
     assert clips == {slot: published[slot] for slot in clips}
 
 
+STREETS = "'Where The Streets Have No Name' by Pet Shop Boys"
+
+
 def test_every_file_is_accounted_for_on_the_command_line(tmp_path):
-    dataset = tree(tmp_path / "billboard", "1300.wav", "Bette Midler - The Rose.mp3", 'Who [?] "knows".m4a')
+    dataset = tree(
+        tmp_path / "billboard", "1300.wav", "Bette Midler - The Rose.mp3", 'Who [?] "knows".m4a', "odd\nname.mp3"
+    )
     soundfile.write(dataset.root / "0382.wav", tone(2, 22_050, 1), 22_050)
     result = bench("data", "status", "billboard", "--data", tmp_path, "--json", "--store", tmp_path / "store")
     (status,) = json.loads(result.stdout)["datasets"]
     assert (status["state"], status["clips"], status["missing"]) == ("incomplete", 2, [])
     assert list(status["broken"]) == ["Bette Midler - The Rose.mp3"]
-    assert status["unnamed"] == ["1300.wav", 'Who [?] "knows".m4a']
+    assert status["unnamed"] == []
+    assert status["unused"] == {
+        "1300.wav": f"another file of the same song: {STREETS}; 0382.wav is used",
+        'Who [?] "knows".m4a': "names no slot, and no artist and title of the index",
+        "odd\nname.mp3": "names no slot, and no artist and title of the index",
+    }
+    text = bench("data", "status", "billboard", "--data", tmp_path, "--store", tmp_path / "store").stdout
+    assert (
+        "  3 not used:\n"
+        "    2 names no slot, and no artist and title of the index:\n"
+        '      Who [?] "knows".m4a\n'
+        "      odd\\nname.mp3\n"
+        "    1 another file of the same song:\n"
+        f"      1300.wav: {STREETS}; 0382.wav is used\n"
+    ) in text
     result = bench("run", "--encoder", "mfcc", "--task", "billboard", "--data", tmp_path, "--store", tmp_path / "store")
     assert result.returncode == 2
     assert "unknown task 'billboard'" in result.stderr

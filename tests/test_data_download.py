@@ -1,5 +1,6 @@
 """Downloading against a server on this machine that misbehaves in every way that real ones do."""
 
+import errno
 import hashlib
 import io
 import os
@@ -7,6 +8,7 @@ import random
 import tarfile
 import zipfile
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from conftest import bench
@@ -300,6 +302,62 @@ def test_a_full_disk_is_known_beforehand(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=r"takes 0\.0 GB while it is unpacked and 0\.0 GB are free"):
             download(dataset, Reporter())
         assert server.files["a.zip"].ranges == []
+
+
+class FullAfter:
+    """A file on a disk that has room for a number of bytes."""
+
+    def __init__(self, file, room):
+        self._file, self._room = file, room
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def write(self, chunk):
+        if len(chunk) > self._room:
+            self._file.write(chunk[: self._room])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._room -= len(chunk)
+        return self._file.write(chunk)
+
+
+@pytest.mark.parametrize("archive", [ARCHIVE, a_tar(*AUDIO.items())], ids=["zip", "tar"])
+def test_a_disk_that_fills_up_while_unpacking_leaves_nothing_half(tmp_path, monkeypatch, archive):
+    real = Path.open
+
+    def opened(path, mode="r", *rest, **options):
+        file = real(path, mode, *rest, **options)
+        return FullAfter(file, 1000) if mode == "wb" and path.name == "a.wav" else file
+
+    with serve({"a.bin": Served(archive)}) as server:
+        dataset = offering(tmp_path, Remote("a.bin", (server.url("a.bin"),), sha256(archive), ".", archive=True))
+        with monkeypatch.context() as full:
+            full.setattr(Path, "open", opened)
+            with pytest.raises(UserError, match="no space left; free some and run the same command again"):
+                download(dataset, Reporter())
+        assert tree(dataset.root) == {}
+        assert staged(tmp_path) == ["a.bin"]
+        fetched = list(server.files["a.bin"].ranges)
+        download(dataset, Reporter())
+        assert server.files["a.bin"].ranges == fetched  # the archive itself is not fetched again
+    assert tree(dataset.root) == AUDIO
+
+
+def test_names_that_are_a_file_and_a_folder(tmp_path):
+    clash = a_zip({"audio": b"x", "audio/a.wav": b"y"})
+    with serve({"a.zip": Served(clash), "b.zip": Served(ARCHIVE)}) as server:
+        dataset = offering(tmp_path, Remote("a.zip", (server.url("a.zip"),), sha256(clash), ".", archive=True))
+        with pytest.raises(UserError, match="a.zip: the archive is damaged: 'audio' is a file and a folder in it"):
+            download(dataset, Reporter())
+        assert tree(dataset.root) == {}
+        dataset = offering(tmp_path, Remote("b.zip", (server.url("b.zip"),), sha256(ARCHIVE), ".", archive=True))
+        (dataset.root / "audio").write_bytes(b"mine")
+        with pytest.raises(UserError, match="audio: is in the way of .*; move it away and try again"):
+            download(dataset, Reporter())
+        assert tree(dataset.root) == {"audio": b"mine"}
 
 
 def test_many_small_files_stop_after_three_failures_in_a_row(tmp_path):

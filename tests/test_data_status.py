@@ -14,6 +14,8 @@ import soundfile
 from conftest import bench, bench_json, make_mtt, tone
 
 from benchmark.data.leaks import leaks, overlap
+from benchmark.pcm import read_lines
+from benchmark.reasons import by_kind, summary
 from tasks.base import Clip, Task
 
 GENUINE = Path(__file__).parents[2] / "shared/datasets/magnatagatune"
@@ -77,8 +79,73 @@ def test_what_a_preparation_found_until_a_file_changes(damaged, tmp_path):
         "missing",
         "not readable as audio",
     ]
+    assert prepared["file"] == made["problems"]
     os.utime(paths["5"])
     assert status("magnatagatune", *places)[0]["magnatagatune"]["prepared"] == []
+
+
+def test_problems_are_told_by_kind_with_a_few_examples_and_where_all_are_listed(mtt, tmp_path):
+    data, paths = mtt
+    content = paths["1"].read_bytes()
+    for clip in ("1", "2", "3", "4", "5"):
+        paths[clip].write_bytes(content[: len(content) // 2])
+    for clip in ("6", "7"):
+        paths[clip].write_bytes(b"")
+    paths["8"].unlink()
+    names = {clip: path.relative_to(data / "magnatagatune").as_posix() for clip, path in paths.items()}
+    places = ("--data", data, "--store", tmp_path / "store")
+    done = bench("data", "prepare", "magnatagatune", *places)
+    (made,) = bench_json("data", "prepare", "magnatagatune", *places)
+    assert made["reasons"] == {"cut short": 5, "empty file (0 bytes)": 2, "missing": 1}
+    listed = {row["path"]: row["reason"] for row in read_lines(Path(made["problems"]))}
+    assert set(listed) == {names[str(clip)] for clip in range(1, 9)}
+
+    rest = {path: reason.removeprefix("cut short: ") for path, reason in listed.items()}
+    cut = [f"{names[clip]}: {rest[names[clip]]}" for clip in ("1", "2", "3")]
+    told = ["5 cut short:", *(f"  {line}" for line in cut), "  and 2 more"]
+    told += ["2 empty file (0 bytes):", f"  {names['6']}", f"  {names['7']}", "1 missing:", f"  {names['8']}"]
+    _, *lines = done.stdout.splitlines()
+    assert lines == [*(f"  {line}" for line in told), f"  all are listed in {made['problems']}"]
+    # While it is decoded, the first few of each kind are named as well.
+    said = done.stderr.splitlines()
+    assert f"  {names['3']}: cut short: {rest[names['3']]}; used" in said
+    assert "  and 2 more: cut short" in said
+    assert f"  {names['7']}: empty file (0 bytes); left out" in said
+    assert "  1 clips are missing" in said
+
+    text = bench("data", "status", "magnatagatune", *places).stdout
+    indented = "\n".join(f"    {line}" for line in told)
+    assert f"\n  8 unusable or odd when decoded at 22,050 Hz:\n{indented}\n" in text
+    assert f"    all are listed in {made['problems']}\n" in text
+
+
+def test_kinds_of_reasons():
+    reasons = {"a": "missing", "b": "stub: 3 s: really", "c": "stub: 4 s", "d\n\x1b": "stub: 5 s", "e": "stub: 6 s"}
+    assert by_kind(reasons) == {
+        "stub": {"b": "3 s: really", "c": "4 s", "d\n\x1b": "5 s", "e": "6 s"},
+        "missing": {"a": ""},
+    }
+    assert list(summary(reasons)) == [
+        *("4 stub:", "  b: 3 s: really", "  c: 4 s", "  d\\n\\x1b: 5 s", "  and 1 more"),
+        *("1 missing:", "  a"),
+    ]
+    assert list(summary({})) == []
+
+
+def test_a_folder_that_may_not_be_read_and_a_name_that_no_list_can_hold(mtt, tmp_path):
+    data, _ = mtt
+    strange = os.fsencode(data / "magnatagatune/0") + b"/\xff.mp3"
+    with open(strange, "wb"):
+        pass
+    found, _ = status("magnatagatune", "--data", data)
+    assert found["magnatagatune"]["state"] == "unreadable"
+    assert found["magnatagatune"]["reason"].endswith("magnatagatune/0/\\udcff.mp3: its name is not UTF-8; rename it")
+    os.unlink(strange)
+    if os.geteuid():  # root may read everything
+        (data / "magnatagatune/0").chmod(0)
+        found, _ = status("magnatagatune", "--data", data)
+        (data / "magnatagatune/0").chmod(0o755)
+        assert found["magnatagatune"]["reason"].endswith("magnatagatune/0: cannot be listed: Permission denied")
 
 
 def test_prepare_makes_the_artifact_that_a_run_uses_and_says_what_is_next(mtt, tmp_path, tiny_registry):

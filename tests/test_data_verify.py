@@ -1,6 +1,8 @@
 """Published checksums beside what is on disk."""
 
+import errno
 import hashlib
+from pathlib import Path
 
 import pytest
 from conftest import bench, bench_json, make_mtt
@@ -8,6 +10,7 @@ from loopback import FakeDataset
 
 from benchmark.console import Reporter
 from benchmark.data.verify import checksum, verify
+from benchmark.errors import UserError
 from tasks.base import Remote
 
 
@@ -49,6 +52,30 @@ def test_what_differs_and_what_is_missing(dataset):
     assert set(verdict.differing) == {"audio/a", "table.txt"}
     other, a = (hashlib.md5(text).hexdigest() for text in (b"other", b"a"))
     assert verdict.differing["audio/a"] == f"md5:{other}, published md5:{a}"
+
+
+def test_a_file_that_cannot_be_read_is_no_match(dataset, monkeypatch):
+    real = Path.open
+
+    def opened(path, *rest, **options):
+        if path.name == "a":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    verdict = verify(dataset, Reporter())
+    published = hashlib.md5(b"a").hexdigest()
+    assert verdict.differing == {"audio/a": f"cannot be read (Permission denied), published md5:{published}"}
+    assert verdict.matching == 3
+
+
+def test_a_folder_that_may_not_be_read_is_named(dataset, monkeypatch):
+    def refuse():
+        raise PermissionError(errno.EACCES, "Permission denied", str(dataset.root))
+
+    monkeypatch.setattr(dataset, "check", refuse)
+    with pytest.raises(UserError, match=f"^{dataset.root}: Permission denied$"):
+        verify(dataset, Reporter())
 
 
 @pytest.mark.parametrize("text", ["d41d8cd98f00b204e9800998ecf8427e", "md5:12", "crc:12345678", ""])

@@ -167,7 +167,8 @@ def test_only_files_of_the_table_are_audio_files(tmp_path):
 @pytest.mark.parametrize(
     ("text", "options", "line", "message"),
     [
-        ("path,label\na.wav,x\n", {}, 1, "no column 'split'"),
+        ("label,split\nx,train\n", {}, 1, "no column 'path'"),
+        ("path,a\na.wav,x\nb.wav,\n", {}, 3, "column 'a' is empty"),
         ("path,split\na.wav,train\n", {}, 1, "no column of labels"),
         ("path,split,a,a\na.wav,train,1,1\n", {}, 1, "column 'a' is there twice"),
         ("path,split,a,\na.wav,train,1,1\n", {}, 1, "column 4 has no name"),

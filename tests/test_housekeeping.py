@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from conftest import bench, bench_json
 
 from benchmark.errors import UserError
-from benchmark.housekeeping import abandoned, copy_missing, holdings, problems, show
+from benchmark.housekeeping import abandoned, copy_missing, holdings, problems, remove, show, unwanted
 from benchmark.score_index import INDEX, score_rows
 from benchmark.store import Store
 
@@ -76,6 +77,72 @@ def edit(folder: Path, change) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     change(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda f: edit(f, lambda m: m["files"].update({"/etc/hosts": {"bytes": 1, "sha256": ""}})), "a path outside"),
+        (lambda f: edit(f, lambda m: m.pop("digest")), "manifest cannot be read"),
+        (lambda f: edit(f, lambda m: m.update(files=["a.bin"])), "manifest cannot be read"),
+        (lambda f: edit(f, lambda m: m["files"].update({"a.bin": None})), "manifest cannot be read"),
+        (lambda f: (f / "manifest.json").write_text("[" * 100_000), "manifest cannot be read"),
+        (lambda f: (f / "sub").symlink_to("/etc"), "'sub' is a link"),
+        (lambda f: replace_by_link(f / "a.bin"), "'a.bin' is a link"),
+        (lambda f: replace_by_link(f / "manifest.json"), "'manifest.json' is a link"),
+    ],
+)
+def test_what_a_stranger_made_to_do_harm_is_refused(tmp_path, harm, message):
+    store, other = Store(tmp_path / "s"), Store(tmp_path / "t")
+    folder = fill(store, "a" * 40)
+    harm(folder)
+    assert message in "; ".join(problems(folder))
+    assert copy_missing(store, other, lambda _: None)[0] == 0
+    assert holdings(other) == []
+
+
+def replace_by_link(file: Path) -> None:
+    """Same content, but somebody else's file."""
+    target = file.parents[4] / f"somewhere-{file.name}"
+    file.rename(target)
+    file.symlink_to(target)
+
+
+def test_nothing_is_deleted_or_copied_through_links(tmp_path):
+    store = Store(tmp_path / "s")
+    fill(store, "a" * 40)
+    home = tmp_path / "home"
+    (home / "letters").mkdir(parents=True)
+    (home / "letters" / "dear.txt").write_text("dear")
+    # A whole artifact elsewhere, and a folder of somebody's, that a stranger's store calls its own.
+    (tmp_path / "s" / "artifacts" / "embed" / ("b" * 40)).symlink_to(home / "letters")
+    (tmp_path / "s" / "unfinished" / "left").symlink_to(home / "letters")
+    assert [each.key for each in holdings(store)] == ["a" * 40]
+    assert copy_missing(store, Store(tmp_path / "t"), lambda _: None) == (1, [])
+    remove(store, [*unwanted(store, []), *abandoned(store)])
+    assert holdings(store) == []
+    assert not (tmp_path / "s" / "unfinished" / "left").is_symlink()
+    for place in ("artifacts/probe", "unfinished"):
+        link = tmp_path / "s" / place
+        if link.exists():
+            shutil.rmtree(link)
+        link.symlink_to(home)
+        for listed in (lambda: unwanted(store, []), lambda: abandoned(store)):
+            with pytest.raises(UserError, match="nothing is deleted through links"):
+                listed()
+        link.unlink()
+    assert (home / "letters" / "dear.txt").read_text() == "dear"
+
+
+def test_a_strangers_words_do_not_command_the_terminal(tmp_path):
+    store = Store(tmp_path / "s")
+    edit(fill(store, "a" * 40), lambda m: m.update(title="\x1b[2Jgone", kind="other", finished="today\r"))
+    (found,) = holdings(store)
+    assert (found.title, found.finished, found.kind) == ("?[2Jgone", "today?", "embed")
+    edit(fill(store, "b" * 40), lambda m: m.update(files=[]))
+    (tmp_path / "s" / "artifacts" / "embed" / ("b" * 40) / "manifest.json").write_text("[" * 100_000)
+    assert len(holdings(store)) == 1
+    assert store.find("embed", "b" * 40) is None
 
 
 def test_a_manifest_that_names_paths_outside_is_not_believed(tmp_path):

@@ -9,7 +9,7 @@ from report_store import fill, make_record
 
 from analysis.report import render
 from benchmark.console import Reporter
-from benchmark.look import lay_out
+from benchmark.looking.maps import lay_out
 from benchmark.registry import load_registry
 from benchmark.report_data import collect
 

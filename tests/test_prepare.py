@@ -139,6 +139,7 @@ def test_formats_depths_and_channels(tmp_path, suffix, subtype, channels, steps)
         (b"<!DOCTYPE html><html></html>", "not readable as audio (a web page or other markup)"),
         (b"PK\3\4" + bytes(500), "not readable as audio (a zip archive)"),
         (bytes(5000), "not readable as audio (its header is all zeros)"),
+        (bytes(44) + b"\xff\xfb\x90\0" + bytes(5000), "not readable as audio (its header is all zeros)"),
         (b"", "empty file (0 bytes)"),
         (None, "missing"),
     ],
@@ -150,6 +151,20 @@ def test_what_is_no_audio_is_called_what_it_is(tmp_path, content, reason):
     with pytest.raises(Undecodable) as error:
         decode(path, 22_050)
     assert str(error.value) == reason
+
+
+def test_a_folder_in_the_place_of_a_file_is_called_one(tmp_path):
+    (tmp_path / "x.mp3").mkdir()
+    with pytest.raises(Undecodable, match=r"^not readable as audio \(Is a directory\)$"):
+        decode(tmp_path / "x.mp3", 22_050)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_says_so(tmp_path):
+    soundfile.write(tmp_path / "x.wav", tone(2, 16_000, 1), 16_000)
+    (tmp_path / "x.wav").chmod(0)
+    with pytest.raises(Undecodable, match=r"^not readable as audio \(Permission denied\)$"):
+        decode(tmp_path / "x.wav", 22_050)
 
 
 def test_stubs_are_told_by_the_promised_length_or_by_a_minimum_without_one(tmp_path):

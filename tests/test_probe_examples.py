@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -111,6 +111,7 @@ def test_a_fraction_of_nothing_is_an_error():
         label_subset(labels_of("multiclass"), "multiclass", 0.0, 0)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000), ties=st.booleans())
 def test_metrics_of_many_probes_are_scikit_learns(seed, ties):
     rng = np.random.default_rng(seed)

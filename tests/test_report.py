@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import time
@@ -17,9 +15,16 @@ from report_store import TAGS, embed_manifest, everything, fail_step, fill, grid
 from analysis import AnalysisError
 from analysis.commands import analyze
 from analysis.report import render
-from analysis.report.costs import pareto, prices
-from analysis.report.curves import deformation_curves, label_curves, layer_curves, length_curves, transfer_tables
-from analysis.report.groups import form_groups, over_seeds
+from analysis.report.costs import AXES, comparable, pareto, prices
+from analysis.report.curves import (
+    deformation_curves,
+    label_curves,
+    layer_curves,
+    length_curves,
+    training_curves,
+    transfer_tables,
+)
+from analysis.report.groups import form_groups
 from analysis.report.leaderboard import leaderboard
 from analysis.report.over_tasks import REFITS, over_tasks
 from analysis.report.page import script_json, tint
@@ -238,7 +243,8 @@ def test_curves_hold_the_means_of_the_right_runs(document):
     assert points[3000].mean == pytest.approx(mean(encoder="tune_plus", task="mtt", recipe="tune(epochs=3000)"))
     (layers,) = layer_curves(groups, document["layers"])
     assert layers.categories == ["contractive_0", "bottleneck", "tail_1", "tail_10", "representation"]
-    (noise,) = deformation_curves(groups)
+    (noise,) = deformation_curves(groups, document["deformations"])
+    assert noise.axis == "noise [dB of signal over noise]"
     (name,) = (name for name in noise.series if name.startswith("tune_plus"))
     assert [place for place, _ in noise.series[name]] == [10, 20, 40]
     assert noise.references[name] == pytest.approx(mean(encoder="tune_plus", task="gtzan", recipe="tune"))
@@ -283,9 +289,63 @@ def test_runs_that_differ_in_nothing_shown_are_pointed_out(tmp_path):
 def test_pairs_of_many_levels_are_folded_away_and_none_is_lost(tmp_path):
     document = document_of(tmp_path, grid([f"encoder {i}" for i in range(9)], ["gtzan", "key", "mtt"], [0, 1]))
     text = render(document)
-    shown, folded = text.split("The other pairs in words", 1)
-    assert shown.count(" exceeds ") == 2
+    shown, folded = text.split("All pairs in words", 1)
+    found = over_tasks(form_groups(document["runs"]), False).analysis
+    different = [entry for entry in found["contrasts"] if entry["different"]]
+    assert f"Of 36 pairs {len(different)} differ" in shown
+    leader = max(found["fixed"].values(), key=lambda entry: entry["estimate"])
+    beaten = sum(leader["level"] in (entry["a"], entry["b"]) for entry in different)
+    assert f"{leader['level']} has the highest expected score (+{leader['estimate']:.2f} SD)" in shown
+    assert f"exceeds {beaten} of the 8 others" in shown
     assert folded.split("</details>")[0].count("<li>") >= 6
+
+
+def test_a_mean_over_some_tasks_is_no_match_for_one_over_all(tmp_path):
+    records = [*grid(["a", "b", "c"], ["gtzan", "key", "mtt"], [0, 1])]
+    records += [make_record("partial", task, seed, score=0.99) for task in ("gtzan", "key") for seed in (0, 1)]
+    document = document_of(tmp_path, records)
+    groups = form_groups(document["runs"])
+    heat = over_tasks(groups, False).heat
+    assert (heat.representations[-1], heat.counts) == ("partial", [3, 3, 3, 2])
+    assert heat.means[-1] > max(heat.means[:3])
+    priced, _ = prices(groups, heat, document["steps"])
+    assert {price.representation: price.tasks for price in priced}["partial"] == 2
+    assert all(not price.fronts for price in priced if price.representation == "partial")
+    assert all(price.representation != "partial" for axis in AXES for price in comparable(priced, axis))
+    assert "2 of 3 tasks" in Page(render(document)).text
+
+
+def test_speeds_of_different_devices_do_not_compete(document):
+    groups = form_groups(document["runs"])
+    steps = {key: {**step, "device": f"device {i % 2}"} for i, (key, step) in enumerate(document["steps"].items())}
+    priced, _ = prices(groups, over_tasks(groups, False).heat, steps)
+    assert comparable(priced, "parameters")
+    assert comparable(priced, "peak_bytes") == comparable(priced, "windows_per_second") == []
+    assert {front for price in priced for front in price.fronts} == {"parameters"}
+
+
+def test_scores_on_the_way_of_a_pretraining_are_a_curve(tmp_path):
+    records = [make_record("a", "gtzan", 0), make_record("b", "gtzan", 0)]
+    store = fill(tmp_path / "store", records)
+    folder = store / "artifacts" / "pretrain" / records[0].steps[0].key
+    folder.mkdir(parents=True)
+    (folder / "losses.csv").write_text("step,epoch,loss,probe\n1,0.5,2,\n2,1.0,1.5,0.6\n4,2.0,1.2,0.7\n")
+    document = collect(store, load_registry())
+    (curve,) = training_curves(form_groups(document["runs"]), document["trainings"])
+    assert {name: [(x, y.mean) for x, y in points] for name, points in curve.series.items()} == {
+        "a · tune on magnatagatune, seed 0": [(1.0, 0.6), (2.0, 0.7)]
+    }
+    assert not curve.floor_fits
+    found = Page(render(document))
+    assert "length" in found.ids
+    assert "score of validation clips on gtzan by epoch of one pretraining" in found.text
+
+
+def test_standins_are_computed_again_without_a_folder_of_data(tmp_path):
+    records = [make_record("a", "gtzan", 0), make_record("a", "gtzan", 0, data="stand-in")]
+    found = document_of(tmp_path, records)["commands"]
+    assert [command.endswith("--data DIR") for command in found] == [True, False]
+    assert found[0] == f"{found[1]} --data DIR"
 
 
 def test_tags_overlap_failures_and_citations_are_told(page):
@@ -305,7 +365,7 @@ def test_pareto_and_prices(document):
     assert priced == sorted(priced, key=lambda price: -price.score)
     for price in priced:
         better = [o for o in priced if o.parameters <= price.parameters and o.score > price.score]
-        assert price.front == (not better)
+        assert ("parameters" in price.fronts) == (not better)
     (plus,) = (price for price in priced if price.representation.startswith("tune_plus"))
     assert plus.windows_per_second == pytest.approx(4000 / 5.0)
     assert plus.peak_bytes == 2 * 10**8
@@ -337,47 +397,23 @@ def test_tint_grows_with_the_value_and_is_nothing_for_none():
     assert "var(--low) 62%" in tint(-7.0, 1.0)
 
 
-def test_csv_and_json_agree_with_the_records(document):
-    rows = list(csv.DictReader(io.StringIO(render(document, "csv"))))
-    whole = json.loads(render(document, "json"))
-    assert len(rows) == len(whole["leaderboards"])
-    for row in rows:
-        assert row["data"] == "real"
-        runs = [
-            run for run in document["runs"]
-            if (run["task"], run["encoder"], run["protocol"]) == (row["task"], row["encoder"], row["protocol"])
-            and row["pretraining"] == (f"{run['recipe']} on {run['corpus']}" if run["corpus"] else run["recipe"])
-            and run["layer"] is None and run["labels"] == 1 and run["deform"] is None
-        ]  # fmt: skip
-        assert float(row["score"]) == pytest.approx(over_seeds(runs, row["metric"]).mean)
-    assert sum(row["best"] == "True" for row in rows) == 9
-    assert whole["over_tasks"]["real"]["analysis"]["kind"] == "analysis"
-
-
-def test_latex_is_booktabs_with_best_and_ties(tmp_path):
-    scores = {"tune_plus": 0.80, "b&b": 0.79, "c": 0.50}
-    records = [make_record(name, "gtzan", 0, score=value) for name, value in scores.items()]
-    text = render(document_of(tmp_path, records), "latex")
-    assert r"tune\_plus & tune on magnatagatune & linear & \textbf{0.800} & \textbf{0.700} \\" in text
-    assert r"b\&b & tune on magnatagatune & linear & 0.790$^*$ & 0.690$^*$ \\" in text
-    assert r"c & tune on magnatagatune & linear & 0.500 & 0.400 \\" in text
-    assert r"Constant &  &  & 0.100 & 0.100 \\" in text
-    for command in ("toprule", "midrule", "bottomrule", "begin{tabular}{lllrr}", "end{table}"):
-        assert f"\\{command}" in text
-
-
-def test_markdown_marks_the_best(tmp_path):
-    records = [make_record(name, "gtzan", 0, score=value) for name, value in {"a": 0.8, "b": 0.3}.items()]
-    text = render(document_of(tmp_path, records), "md")
-    assert "| a | tune on magnatagatune | linear | **0.800** \\[0.780, 0.820\\] |" in text
-    assert "## gtzan (real data)" in text
-
-
 def test_unknown_forms_and_empty_documents_are_refused(document):
     with pytest.raises(AnalysisError, match="unknown form 'pdf'"):
         render(document, "pdf")
     with pytest.raises(AnalysisError, match="no runs"):
         render({"runs": []})
+
+
+def damaged(store):
+    fill(store, [make_record("a", "gtzan", 0)])
+    (record,) = (store / "artifacts" / "probe").glob("*/*")
+    record.unlink()
+    return store
+
+
+def foreign(store):
+    (fill(store, [make_record("a", "gtzan", 0)]) / "format").write_text("99\n")
+    return store
 
 
 def test_the_command_writes_pages_tables_and_one_line_errors(tmp_path):
@@ -391,6 +427,9 @@ def test_the_command_writes_pages_tables_and_one_line_errors(tmp_path):
         (["--store", tmp_path / "none"], "there is no such store"),
         (["--store", store, "-o", tmp_path / "no" / "r.html"], "there is no folder"),
         (["--store", store, "--study", "tune-tabel-1"], "Did you mean 'tune-table-1'"),
+        (["--store", fill(tmp_path / "empty", [])], "holds no score record"),
+        (["--store", damaged(tmp_path / "damaged")], "`bench store verify` finds damaged artifacts"),
+        (["--store", foreign(tmp_path / "foreign")], "is a store of format 99; this version of bench reads 1"),
     ):
         result = bench("report", *arguments, cwd=tmp_path)
         assert result.returncode == 2

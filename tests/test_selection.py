@@ -115,5 +115,6 @@ def test_repeats_have_seeds_of_their_own():
     assert found.predictions.shape[0] == 3
     assert len({repeat.tobytes() for repeat in found.predictions}) == 3
     single = run_protocol(small(hidden=[4]), train, valid, test, TAGS, 5)
-    assert np.array_equal(found.predictions[0], single.predictions[0])
-    assert found.selection["repeats"][0] == single.selection["value"]
+    # Trained beside the others, and the same.
+    np.testing.assert_allclose(found.predictions[0], single.predictions[0], atol=1e-5)
+    assert found.selection["repeats"][0] == pytest.approx(single.selection["value"], abs=1e-5)

@@ -110,5 +110,7 @@ def test_unknown_studies_and_contradictions(tmp_path):
         load_study("tune-table1")
     result = bench("run", "--study", "tune-table-1", "--encoder", "mfcc", "--store", tmp_path / "s")
     assert (result.returncode, "leave out --encoder" in result.stderr) == (2, True)
+    result = bench("run", "--study", "tune-table-1", "--epochs", 100, "--seed", 1, "--store", tmp_path / "s")
+    assert (result.returncode, "leave out --seed and --epochs" in result.stderr) == (2, True)
     result = bench("run", "--store", tmp_path / "s")
     assert (result.returncode, "bench run --encoder tune_plus --task mtt" in result.stderr) == (2, True)

@@ -7,6 +7,7 @@ its own with its own working directory, environment, output and normal end, as i
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import select
@@ -107,5 +108,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(sys.executable).parent)  # as for the installed command, not this folder
     for module in _PRELOADED:
         import_module(module)
+    gc.collect()
+    gc.freeze()  # or the first collection in a fork copies every page that the imports share
     _serve()
     sys.modules["cli"].main()

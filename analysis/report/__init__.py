@@ -16,6 +16,10 @@ Works from a plain document (a dict that JSON can hold) and knows nothing of whe
     By encoder, the names of its layers in the order of computation.
 ``tasks``, ``metrics``, ``descriptions``
     By task ``description`` and ``dataset``; a title for each metric; sentences by section and name.
+``trainings``
+    By key of a step, pairs of epoch and validation score, of the pretrainings that were probed on the way.
+``deformations``
+    By name of a deformation, the unit of its strength.
 ``maps``
     Of some runs: ``key``; ``x``, ``y`` and ``label`` of each clip; names of ``labels``; ``neighbours``, a share.
 ``study``
@@ -43,8 +47,8 @@ def render(document: dict[str, Any], form: str = "html") -> str:
     document : dict
         See the package's text.
     form : str
-        ``"html"``: a page; ``"md"``, ``"latex"``: tables and findings; ``"csv"``: the leaderboards as a long table;
-        ``"json"``: the document, leaderboards and analyses.
+        ``"html"``: a page; ``"md"``: findings and tables; ``"latex"``: tables; ``"csv"``: the leaderboards as a long
+        table; ``"json"``: the document, leaderboards and analyses.
 
     Raises
     ------

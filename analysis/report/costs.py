@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 from analysis.report.groups import Group, gather, over_seeds
 from analysis.report.over_tasks import HeatMap
+
+AXES = {
+    "parameters": ("parameters", -1),
+    "windows_per_second": ("windows embedded a second", 1),
+    "peak_bytes": ("peak memory while embedding", -1),
+}
+"""What scores are set against: fields of `Price`, each with its title and 1 where more is better, -1 where less is."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,8 @@ class Price:
     ----------
     score
         Mean standardised score over tasks, or the leading metric where there is one task.
+    tasks
+        How many tasks the score is a mean over.
     parameters, dim
         Of the encoder.
     windows_per_second
@@ -27,22 +36,20 @@ class Price:
         Highest memory of its embed steps, of the GPU where one was used.
     pretrain_seconds
         Median over its pretrainings.
-    front
-        Whether no other has both no more parameters and no lower score, one of them better.
-    fast_front
-        The same with windows per second.
+    fronts
+        Of `AXES`, those in which no other is as good in cost and score and better in one of them.
     """
 
     representation: str
     score: float
+    tasks: int
     parameters: int
     dim: int
     windows_per_second: float | None
     peak_bytes: int | None
     pretrain_seconds: float | None
     device: str
-    front: bool = False
-    fast_front: bool = False
+    fronts: frozenset[str] = frozenset()
 
 
 def prices(
@@ -62,11 +69,13 @@ def prices(
     runs = [run for group in groups for run in group.main]
     if heat is not None and len(heat.tasks) > 1:
         scores = dict(zip(heat.representations, heat.means.tolist(), strict=True))
+        counts = dict(zip(heat.representations, heat.counts, strict=True))
         title = "mean standardised score"
     else:
         lead = groups[0].lead
         cells = gather(groups[0].main, "representation")
         scores = {name: value.mean for (name,), cell in cells.items() if (value := over_seeds(cell, lead)) is not None}
+        counts = dict.fromkeys(scores, 1)
         title = lead
     found = []
     for (name,), own in gather(runs, "representation").items():
@@ -81,6 +90,7 @@ def prices(
             Price(
                 representation=name,
                 score=scores[name],
+                tasks=counts[name],
                 parameters=own[0]["parameters"],
                 dim=own[0]["dim"],
                 windows_per_second=sum(step["windows"] for step in timed) / seconds if seconds else None,
@@ -89,13 +99,25 @@ def prices(
                 device=", ".join(sorted({step["device"] for step in embeds})),
             )
         )
-    small = pareto([(-price.parameters, price.score) for price in found])
-    fast = pareto([(price.windows_per_second or 0.0, price.score) for price in found])
+    fronts = {axis: _front(found, axis) for axis in AXES}
     marked = [
-        Price(**{**vars(price), "front": i in small, "fast_front": i in fast and price.windows_per_second is not None})
-        for i, price in enumerate(found)
+        replace(price, fronts=frozenset(axis for axis in AXES if price.representation in fronts[axis]))
+        for price in found
     ]
-    return sorted(marked, key=lambda price: -price.score), title
+    return sorted(marked, key=lambda price: (-price.tasks, -price.score)), title
+
+
+def comparable(prices: Sequence[Price], axis: str) -> list[Price]:
+    """Those with a score over all tasks and a known cost; none where speed or memory come from different devices."""
+    whole = max((price.tasks for price in prices), default=0)
+    known = [price for price in prices if price.tasks == whole and getattr(price, axis) is not None]
+    return known if axis == "parameters" or len({price.device for price in known}) == 1 else []
+
+
+def _front(prices: Sequence[Price], axis: str) -> set[str]:
+    own = comparable(prices, axis)
+    places = pareto([(AXES[axis][1] * getattr(price, axis), price.score) for price in own])
+    return {own[i].representation for i in places}
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> set[int]:

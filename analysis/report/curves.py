@@ -26,6 +26,8 @@ class Curve:
         Names of the places, where they are no numbers.
     references
         By series, the score with nothing varied, where it has no place on the axis.
+    shown
+        What is scored, if it is not the metric on test clips; such scores have neither interval nor floor.
     """
 
     group: Group
@@ -35,6 +37,7 @@ class Curve:
     logarithmic: bool = False
     categories: Sequence[str] = ()
     references: Mapping[str, float] = field(default_factory=dict)
+    shown: str = ""
 
     @property
     def floor(self) -> float:
@@ -47,7 +50,7 @@ class Curve:
         bounds = [
             bound for points in self.series.values() for _, value in points for bound in (value.lower, value.upper)
         ]
-        return min(bounds) - self.floor < 1.5 * (max(bounds) - min(bounds))
+        return not self.shown and min(bounds) - self.floor < 1.5 * (max(bounds) - min(bounds))
 
 
 def label_curves(groups: Iterable[Group]) -> list[Curve]:
@@ -80,6 +83,22 @@ def length_curves(groups: Iterable[Group]) -> list[Curve]:
     return found
 
 
+def training_curves(groups: Iterable[Group], trainings: Mapping[str, Sequence[tuple[float, float]]]) -> list[Curve]:
+    """Validation scores while an encoder was pretrained, by key of the step, a series a training."""
+    found = []
+    for group in groups:
+        series = {}
+        for run in group.runs:
+            for key in set(run["steps"]) & trainings.keys():
+                points = [(epoch, Value(score, score, score, None, 1)) for epoch, score in trainings[key]]
+                series[f"{run['encoder']} · {pretraining(run)}, seed {run['seed']}"] = points
+        if series:
+            found.append(
+                Curve(group, "epoch of one pretraining", group.lead, series, shown="score of validation clips")
+            )
+    return found
+
+
 def layer_curves(groups: Iterable[Group], layers: Mapping[str, Sequence[str]]) -> list[Curve]:
     """Score of every layer, a figure for each set of layers; the representation comes last."""
     found = []
@@ -107,8 +126,8 @@ def layer_curves(groups: Iterable[Group], layers: Mapping[str, Sequence[str]]) -
 _WHOLE = "representation"
 
 
-def deformation_curves(groups: Iterable[Group]) -> list[Curve]:
-    """Score against the strength of each deformation of the test audio."""
+def deformation_curves(groups: Iterable[Group], units: Mapping[str, str]) -> list[Curve]:
+    """Score against the strength of each deformation of the test audio, in the unit of its name."""
     found = []
     for group in groups:
         deformed = [run for run in group.runs if run["deform"] and run["layer"] is None and run["labels"] == 1]
@@ -126,7 +145,8 @@ def deformation_curves(groups: Iterable[Group]) -> list[Curve]:
                 if (value := over_seeds(cell, group.lead)) is not None and (several or key[1] in protocols)
             }
             references = {key: plain[key] for key in series if key in plain}
-            found.append(Curve(group, f"strength of {name}", group.lead, series, references=references))
+            axis = f"{name} [{units[name]}]" if name in units else f"strength of {name}"
+            found.append(Curve(group, axis, group.lead, series, references=references))
     return found
 
 

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import Bbox
 
-from analysis.report.costs import Price
+from analysis.report.costs import AXES, Price, comparable
 from analysis.report.curves import Curve
 from analysis.report.leaderboard import Leaderboard
 from analysis.report.svg import SERIES
@@ -103,25 +104,52 @@ def curve(found: Curve, title: str) -> Figure:
     return figure
 
 
-def against_parameters(prices: Sequence[Price], title: str) -> Figure:
-    """Score against parameters, the Pareto front joined; encoders without parameters stand at the left edge."""
-    figure, axis = _figure(4.2)
-    known = [price.parameters for price in prices if price.parameters > 0]
-    edge = min(known, default=1) / 4.0
-    front = sorted((max(price.parameters, edge), price.score) for price in prices if price.front)
-    axis.plot(*zip(*front, strict=True), color=SERIES[0], linewidth=1, drawstyle="steps-post", alpha=0.7)
-    for price in prices:
-        face = SERIES[0] if price.front else "none"
-        x = max(price.parameters, edge)
-        axis.plot([x], [price.score], "o", markeredgecolor=SERIES[0], markerfacecolor=face, markersize=7)
-        axis.annotate(short(price.representation), (x, price.score), (6, 4), textcoords="offset points", fontsize=8)
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _readable(value)))
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_xlim(min(edge, *(price.parameters or edge for price in prices)) / 1.6, 6 * max([*known, 1]))
-    axis.set_xlabel("parameters" + (" (none: at the left edge)" if len(known) < len(prices) else ""))
-    axis.set_ylabel(title)
+def against_cost(prices: Sequence[Price], axis: str, title: str) -> Figure:
+    """Score against one of `AXES`, the Pareto front joined; what costs nothing stands at the left edge."""
+    points = comparable(prices, axis)
+    costs = [float(getattr(price, axis)) for price in points]
+    edge = min((cost for cost in costs if cost > 0), default=1.0) / 4.0
+    figure, panel = _figure(4.2)
+    label, sign = AXES[axis]
+    front = sorted(
+        (max(cost, edge), price.score) for price, cost in zip(points, costs, strict=True) if axis in price.fronts
+    )
+    steps = "steps-post" if sign < 0 else "steps-pre"
+    panel.plot(*zip(*front, strict=True), color=SERIES[0], linewidth=1, drawstyle=steps, alpha=0.7)
+    for price, cost in zip(points, costs, strict=True):
+        face = SERIES[0] if axis in price.fronts else "none"
+        panel.plot([max(cost, edge)], [price.score], "o", mec=SERIES[0], mfc=face, markersize=7)
+    panel.margins(x=0.25, y=0.12)
+    if min(costs) * 10 < max(costs):
+        panel.set_xscale("log")
+        panel.set_xlim(max(min(costs), edge) / 1.8, max(costs) * 1.8)
+    panel.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: _readable(value) + ("B" if axis == "peak_bytes" else ""))
+    )
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.set_xlabel(label + (" (none: at the left edge)" if min(costs) == 0 else ""))
+    panel.set_ylabel(title)
+    named = sorted(zip(points, costs, strict=True), key=lambda one: axis not in one[0].fronts)
+    _name_points(panel, [(max(cost, edge), price.score, short(price.representation)) for price, cost in named])
     return figure
+
+
+def _name_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write names beside points, in order; a name that would lie on another or on a point is left out."""
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    frame = axis.get_window_extent()
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axis.transData.transform([point[:2] for point in points])]
+    for i, (x, y, name) in enumerate(points):
+        for dx, dy, side in ((7, 4, "left"), (-7, 4, "right"), (7, -11, "left"), (-7, -11, "right")):
+            note = axis.annotate(name, (x, y), (dx, dy), textcoords="offset points", fontsize=8, ha=side)
+            box = note.get_window_extent()
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for k, other in enumerate(taken) if k != i):
+                taken.append(box)
+                break
+            note.remove()
 
 
 def clip_maps(maps: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Figure:

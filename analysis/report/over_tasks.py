@@ -28,7 +28,8 @@ class HeatMap:
     Attributes
     ----------
     values : ndarray, shape [representations, tasks]
-        In standard deviations of the task's scores; NaN where nothing was run. Rows by falling mean.
+        In standard deviations of the task's scores; NaN where nothing was run. Rows by falling mean, those that lack a
+        task below the others: a mean over easy tasks alone is no better mean.
     means : ndarray, shape [representations]
         Over the tasks that the representation has.
     """
@@ -37,6 +38,11 @@ class HeatMap:
     tasks: list[str]
     values: np.ndarray[Any, np.dtype[np.float64]]
     means: np.ndarray[Any, np.dtype[np.float64]]
+
+    @property
+    def counts(self) -> list[int]:
+        """Tasks of each representation."""
+        return [int(count) for count in np.isfinite(self.values).sum(axis=1)]
 
 
 @dataclass(frozen=True)
@@ -138,8 +144,8 @@ def _heat_map(scores: Scores) -> HeatMap:
     table = scores.table.assign(y=scores.y)
     grid = table.pivot_table(index="encoder", columns="task", values="y", aggfunc="mean", sort=False)
     grid = grid[list(scores.scales)]
-    means = grid.mean(axis=1)
-    grid = grid.loc[means.sort_values(ascending=False, kind="stable").index]
+    order = pd.DataFrame({"lacking": grid.isna().any(axis=1), "mean": grid.mean(axis=1)})
+    grid = grid.loc[order.sort_values(["lacking", "mean"], ascending=[True, False], kind="stable").index]
     return HeatMap(
         [str(name) for name in grid.index],
         [str(name) for name in grid.columns],

@@ -17,9 +17,13 @@ from analysis.report.over_tasks import over_tasks
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "·": r"\textperiodcentered{}", "−": r"$-$", "†": r"$\dagger$", "≈": r"$\approx$",
+    "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}", "·": r"\textperiodcentered{}", "−": r"$-$",
+    "†": r"$\dagger$", "≈": r"$\approx$",
 }  # fmt: skip
 _STANDIN = "stand-in: synthetic audio, not comparable with published scores"
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _boards(groups: Sequence[Group]) -> list[Leaderboard]:
@@ -27,13 +31,20 @@ def _boards(groups: Sequence[Group]) -> list[Leaderboard]:
 
 
 def csv_text(document: Mapping[str, Any]) -> str:
-    """Leaderboards as a long table: a line a task, representation, protocol and metric."""
+    """Leaderboards as a long table: a line a task, representation, protocol and metric.
+
+    A name that a spreadsheet would take for a formula, as names of a stranger's store may, begins with an apostrophe.
+    """
     records = as_records(_boards(form_groups(document["runs"])))
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]) if records else ["task"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({key: _no_formula(value) for key, value in record.items()} for record in records)
     return text.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def json_text(document: Mapping[str, Any]) -> str:
@@ -60,7 +71,7 @@ def markdown(document: Mapping[str, Any]) -> str:
             parts += [f"## Findings ({'stand-in' if standin else 'real data'})", ""]
             parts += [f"- {_plain(sentence['text'])}" for sentence in found.analysis["summary"]] + [""]
     for board in _boards(groups):
-        data = _STANDIN if board.group.standin else "real data"
+        data = _data(board.group)
         parts += [f"## {_plain(board.group.label)} ({data})", ""]
         head = ["encoder", "pretraining", "protocol", *(titles[m] for m in board.group.metrics), "seeds"]
         rows = [
@@ -73,10 +84,11 @@ def markdown(document: Mapping[str, Any]) -> str:
             ]
             for row in board.rows
         ]
-        floors = ["constant", "", "", *(f"{board.floors[metric]:.3f}" for metric in board.group.metrics), ""]
+        floors = ["constant", "", "", *(_number(board.floors[metric]) for metric in board.group.metrics), ""]
         parts += [*_markdown_table(head, [*rows, floors]), ""]
     for transfer in transfer_tables(groups):
-        parts += [f"## Transfer to {_plain(transfer.group.label)}, protocol {_plain(transfer.protocol)}", ""]
+        data = _data(transfer.group)
+        parts += [f"## Transfer to {_plain(transfer.group.label)} ({data}), protocol {_plain(transfer.protocol)}", ""]
         head, rows = _transfer(transfer, titles)
         parts += [*_markdown_table(head, rows), ""]
     parts += [f"Bold: the best. ≈: {TIED} †: pretrained on test clips."]
@@ -89,7 +101,7 @@ def latex(document: Mapping[str, Any]) -> str:
     titles = document["metrics"]
     parts = ["% \\usepackage{booktabs}", f"% $^*$ {_one_line(TIED)}", ""]
     for board in _boards(groups):
-        data = _STANDIN if board.group.standin else "real data"
+        data = _data(board.group)
         head = ["Encoder", "Pretraining", "Protocol", *(titles[m] for m in board.group.metrics)]
         rows = [
             [
@@ -100,7 +112,7 @@ def latex(document: Mapping[str, Any]) -> str:
             ]
             for row in board.rows
         ]
-        floors = ["Constant", "", "", *(f"{board.floors[metric]:.3f}" for metric in board.group.metrics)]
+        floors = ["Constant", "", "", *(_minus(_number(board.floors[metric])) for metric in board.group.metrics)]
         level = f"{100 * board.level:.0f}"
         caption = (
             f"{_escape(board.group.label)} ({_escape(data)}), means over seeds. Best in bold; $^*$ tied with the best"
@@ -110,9 +122,27 @@ def latex(document: Mapping[str, Any]) -> str:
         parts += _latex_table(head, rows, caption, floors)
     for transfer in transfer_tables(groups):
         head, rows = _transfer(transfer, titles)
-        caption = f"Transfer to {_escape(transfer.group.label)}, protocol {_escape(transfer.protocol)}."
-        parts += _latex_table(head, [[_escape(cell) for cell in row] for row in rows], caption)
+        caption = (
+            f"Transfer to {_escape(transfer.group.label)} ({_data(transfer.group)}), protocol"
+            f" {_escape(transfer.protocol)}, means over seeds."
+        )
+        cells = [[_escape(row[0]), *(_minus(cell) for cell in row[1:])] for row in rows]
+        parts += _latex_table(head, cells, caption)
     return "\n".join(parts)
+
+
+def _data(group: Group) -> str:
+    return _STANDIN if group.standin else "real data"
+
+
+def _number(value: float) -> str:
+    """Three decimals, and no minus before a zero."""
+    return f"{round(value, 3) + 0.0:.3f}"
+
+
+def _minus(text: str) -> str:
+    """A number for LaTeX, where a minus is no hyphen."""
+    return text.replace("-", "$-$")
 
 
 def _any_overlap(board: Leaderboard) -> bool:
@@ -123,9 +153,9 @@ def _marked(row: Row, metric: str, best: str, tied: str, interval: bool = True) 
     value = row.values.get(metric)
     if value is None:
         return ""
-    text = f"{value.mean:.3f}"
+    text = _number(value.mean) if interval else _minus(_number(value.mean))
     text = best.format(text) if metric in row.best else tied.format(text) if metric in row.tied else text
-    return f"{text} [{value.lower:.3f}, {value.upper:.3f}]" if interval else text
+    return f"{text} [{_number(value.lower)}, {_number(value.upper)}]" if interval else text
 
 
 def _transfer(transfer: Transfer, titles: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
@@ -133,7 +163,7 @@ def _transfer(transfer: Transfer, titles: Mapping[str, str]) -> tuple[list[str],
     rows = []
     for corpus in transfer.corpora:
         values = [transfer.cells.get((corpus, encoder), {}).get(metric) for encoder, metric in columns]
-        rows.append([corpus, *("" if value is None else f"{value.mean:.3f}" for value in values)])
+        rows.append([corpus, *("" if value is None else _number(value.mean) for value in values)])
     return ["Pretrained on", *(f"{encoder}, {titles[metric]}" for encoder, metric in columns)], rows
 
 

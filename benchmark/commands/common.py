@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +39,27 @@ DataOption = Annotated[
         metavar="DIR",
     ),
 ]
+
+
+def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
+    """Completes names of a section of the registry, and says what each is; imports no heavy library."""
+
+    def complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+        from benchmark.errors import USER_ERRORS
+        from benchmark.registry import load_registry
+
+        try:
+            entries = load_registry(context.params.get("registry") or []).sections[section]
+        except USER_ERRORS:
+            return []  # the command itself will say what is wrong
+        chosen = {name: named.entry for name, named in entries.items() if name.startswith(incomplete)}
+        # What does not fit on a line of 80 letters would be broken, and each part taken for a name.
+        return [
+            (name, shorten(getattr(entry, "description", ""), max(1, 76 - len(name)), placeholder="…"))
+            for name, entry in chosen.items()
+        ]
+
+    return complete
 
 
 def store_folder(given: Path | None) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,7 +67,9 @@ def prepare(
     """
     from benchmark.console import Reporter
     from benchmark.engine import Engine
+    from benchmark.pcm import PROBLEMS, read_lines
     from benchmark.planner import Planner
+    from benchmark.reasons import by_kind, summary
     from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
 
@@ -75,26 +77,30 @@ def prepare(
     place = Store(store_folder(store))
     if data is None:
         reporter.say("No --data given: using the STAND-IN, synthetic music")
-    rows = []
+    rows, lines = [], []
     with interruptible(reporter), storage_errors(place.root):
         planner = Planner(load_registry(registry or []), place, reporter, data)
         for rate in sample_rate or [22_050]:
             artifact = Engine(place, reporter).ensure(planner.prepare_step(name, rate))
-            rows.append(
-                {
-                    "dataset": name,
-                    "sample_rate": rate,
-                    "key": artifact.manifest["key"],
-                    "path": str(artifact.path),
-                    "bytes": artifact.bytes,
-                    **artifact.manifest["facts"],
-                }
+            problems = {problem["path"]: problem["reason"] for problem in read_lines(artifact.path / PROBLEMS)}
+            row: dict[str, Any] = {
+                "dataset": name,
+                "sample_rate": rate,
+                "key": artifact.manifest["key"],
+                "path": str(artifact.path),
+                "bytes": artifact.bytes,
+                **artifact.manifest["facts"],
+                "reasons": {kind: len(files) for kind, files in by_kind(problems).items()},
+                "problems": str(artifact.path / PROBLEMS),
+            }
+            rows.append(row)
+            lines.append(
+                f"{row['path']}: {row['clips']:,} clips, {row['seconds'] / 3600:,.1f} h at {rate:,} Hz, "
+                f"{row['bytes'] / 1e9:,.2f} GB, {row['unusable']} unusable, {row['odd']} odd"
             )
-    lines = [
-        f"{row['path']}: {row['clips']:,} clips, {row['seconds'] / 3600:,.1f} h at {row['sample_rate']:,} Hz, "
-        f"{row['bytes'] / 1e9:,.2f} GB, {row['unusable']} unusable, {row['odd']} odd"
-        for row in rows
-    ]
+            lines += [f"  {line}" for line in summary(problems)]
+            if problems:
+                lines.append(f"  all are listed in {row['problems']}")
     print_document(rows if as_json else "\n".join(lines))
 
 
@@ -120,7 +126,6 @@ def verify(
     dataset = dataset_in(load_registry(registry or []).dataset(name), data)
     if dataset is None:
         raise UserError("there is nothing to verify without --data DIR or BENCH_DATA")
-    dataset.check()
     reporter = Reporter()
     with interruptible(reporter):
         verdict = call(dataset, reporter)

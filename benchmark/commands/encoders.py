@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.common import JsonOption, RegistryOption, interruptible, print_document
+from benchmark.commands.common import JsonOption, RegistryOption, interruptible, names_of, print_document
 
 
 def check(
-    encoder: Annotated[str, typer.Argument(help="Encoder to check.", metavar="ENCODER")],
+    encoder: Annotated[
+        str, typer.Argument(help="Encoder to check.", metavar="ENCODER", autocompletion=names_of("encoders"))
+    ],
     registry: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,7 +38,12 @@ def check(
 def resources(
     encoder: Annotated[
         list[str] | None,
-        typer.Option(help="Encoder to measure; may be repeated.", show_default="all of them", metavar="NAME"),
+        typer.Option(
+            help="Encoder to measure; may be repeated.",
+            show_default="all of them",
+            metavar="NAME",
+            autocompletion=names_of("encoders"),
+        ),
     ] = None,
     registry: RegistryOption = None,
     as_json: JsonOption = False,
@@ -59,7 +66,10 @@ def resources(
 
 def encode(
     files: Annotated[list[Path], typer.Argument(help="Audio files, of any format and length.", metavar="FILE...")],
-    encoder: Annotated[str, typer.Option(help="Encoder that maps them to embeddings.", metavar="NAME")],
+    encoder: Annotated[
+        str,
+        typer.Option(help="Encoder that maps them to embeddings.", metavar="NAME", autocompletion=names_of("encoders")),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The npz file to write.", metavar="FILE")],
     layer: Annotated[
         str | None, typer.Option(help="Use the time-averaged output of this layer.", metavar="NAME")

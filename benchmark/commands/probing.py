@@ -6,15 +6,24 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.common import JsonOption, StoreOption, print_document, store_folder
+from benchmark.commands.common import JsonOption, StoreOption, names_of, print_document, store_folder
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="Encoder, or encoder:recipe.", metavar="A")],
-    second: Annotated[str, typer.Argument(help="Encoder, or encoder:recipe.", metavar="B")],
+    first: Annotated[
+        str, typer.Argument(help="Encoder, or encoder:recipe.", metavar="A", autocompletion=names_of("encoders"))
+    ],
+    second: Annotated[
+        str, typer.Argument(help="Encoder, or encoder:recipe.", metavar="B", autocompletion=names_of("encoders"))
+    ],
     task: Annotated[
         list[str] | None,
-        typer.Option(help="Task; may be repeated.", show_default="all scored for both", metavar="NAME"),
+        typer.Option(
+            help="Task; may be repeated.",
+            show_default="all scored for both",
+            metavar="NAME",
+            autocompletion=names_of("tasks"),
+        ),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Recipe of trained encoders, where there are several.", metavar="NAME")

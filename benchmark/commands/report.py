@@ -53,6 +53,9 @@ def report(
     folder = store_folder(store)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such store; `bench run` makes one, --store names another")
+    target = output or Path(f"report.{'tex' if form is Form.LATEX else form.value}")
+    if str(target) != "-" and not target.parent.is_dir():
+        raise UserError(f"{target}: there is no folder {target.parent}; make it, or name another file")
     entries = load_registry(registry or [])
     plan = planned = None
     if study is not None:
@@ -66,12 +69,9 @@ def report(
             planned = plan.chosen([run for request in plan.requests(False) for run in planner.runs(request)])
     document = collect(folder, entries, plan, planned, study or "", Reporter() if look else None)
     text = render(document, form.value)
-    target = output or Path(f"report.{'tex' if form is Form.LATEX else form.value}")
     if str(target) == "-":
         print_document(text.rstrip("\n"))
         return
-    if not target.parent.is_dir():
-        raise UserError(f"{target}: there is no folder {target.parent}; make it, or name another file")
     with storage_errors(target.parent):
         write_atomically(target, text.encode())
     typer.echo(f"{target}: {len(text.encode()) / 1e6:.1f} MB", err=True)

@@ -15,6 +15,7 @@ from benchmark.commands.common import (
     RegistryOption,
     StoreOption,
     interruptible,
+    names_of,
     print_document,
     store_folder,
 )
@@ -32,10 +33,15 @@ LISTED = 20
 def run(
     encoder: Annotated[
         list[str] | None,
-        typer.Option(help="Encoder to compare, or several joined by +; may be repeated.", metavar="NAME"),
+        typer.Option(
+            help="Encoder to compare, or several joined by +; may be repeated.",
+            metavar="NAME",
+            autocompletion=names_of("encoders"),
+        ),
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option(help="Task to score it on; may be repeated.", metavar="NAME")
+        list[str] | None,
+        typer.Option(help="Task to score it on; may be repeated.", metavar="NAME", autocompletion=names_of("tasks")),
     ] = None,
     study: Annotated[
         str | None,
@@ -43,7 +49,12 @@ def run(
     ] = None,
     recipe: Annotated[
         list[str] | None,
-        typer.Option(help="Pretraining recipe; may be repeated.", show_default="demo", metavar="NAME"),
+        typer.Option(
+            help="Pretraining recipe; may be repeated.",
+            show_default="demo",
+            metavar="NAME",
+            autocompletion=names_of("recipes"),
+        ),
     ] = None,
     corpus: Annotated[
         list[str] | None,
@@ -51,11 +62,17 @@ def run(
             help="Pretraining corpus, or a folder of audio; may be repeated.",
             show_default="the task's own",
             metavar="NAME|DIR",
+            autocompletion=names_of("corpora"),
         ),
     ] = None,
     protocol: Annotated[
         list[str] | None,
-        typer.Option(help="Probing protocol; may be repeated.", show_default="the task's own", metavar="NAME"),
+        typer.Option(
+            help="Probing protocol; may be repeated.",
+            show_default="the task's own",
+            metavar="NAME",
+            autocompletion=names_of("protocols"),
+        ),
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; may be repeated.", show_default="0", min=0)] = None,
     data: DataOption = None,
@@ -144,8 +161,25 @@ def run(
     training = _training(devices, precision, corpus_in, tensorboard)
     plan = None
     if study is not None:
-        if encoder or task:
-            raise UserError("--study says what to run; leave out --encoder and --task, or write them into the file")
+        _leave_to_the_study(
+            encoder=encoder,
+            task=task,
+            corpus=corpus,
+            recipe=recipe,
+            protocol=protocol,
+            seed=seed,
+            layer=layer,
+            deform=deform,
+            labels=None if labels == "1" else labels,
+            set=setting,
+            sample_rate=sample_rate,
+            probe_every=probe_every,
+            epochs=epochs,
+            pairs=pairs,
+            batch=batch,
+            learning_rate=learning_rate,
+            temperature=temperature,
+        )
         plan = load_study(study)
         requests = plan.requests(allow_missing, training)
     elif encoder and task:
@@ -218,6 +252,17 @@ def run(
             runs, place, engine, reporter, Means(jobs, cluster, config), " ".join(["bench", *sys.argv[1:]])
         )
     _show(runs, Engine(place, reporter), losses, reporter, as_json, study is not None)
+
+
+def _leave_to_the_study(**options: object) -> None:
+    """Refuse options that a study file says itself; they would otherwise be ignored."""
+    from benchmark.errors import UserError
+
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise UserError(
+            f"--study says what to run; leave out {' and '.join(given)}, or write it into a copy of the file"
+        )
 
 
 def _show(

@@ -204,9 +204,11 @@ def _all_clips_there(dataset: Dataset) -> bool:
 
 def _place(file: Path, target: Path) -> None:
     """Move a whole file to its place; there is never half of it there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         file.replace(target)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise UserError(f"{error.filename}: is in the way of {target}; move it away and try again") from None
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise

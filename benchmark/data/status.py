@@ -19,6 +19,7 @@ from benchmark.sources import dataset_in, fingerprint, load_class, relative
 from benchmark.store import Store
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Task
+from tasks.folds import divide
 
 
 @dataclass
@@ -35,12 +36,15 @@ class Prepared:
         Clips that could be decoded.
     problems
         Path -> reason, for files that could not be used or are odd.
+    file
+        Where these are listed, a line of JSON each, with whether they were used.
     """
 
     sample_rate: int
     finished: str
     clips: int
     problems: dict[str, str]
+    file: str
 
 
 @dataclass
@@ -64,9 +68,11 @@ class Status:
         What to do next: a command, or a sentence.
     clips
         Clips that the tables name.
-    missing, broken, known_bad, unnamed
+    missing, broken, known_bad
         Paths of clips that are not there; path -> fault, of those whose header cannot be read though it should, and
-        of those that are known to be broken in every copy; audio files that no table names.
+        of those that are known to be broken in every copy.
+    unused, unnamed
+        Path -> why, of audio files that might be used and are not; files where audio belongs that no table names.
     prepared
         Earlier preparations of these files.
     counts, leaks
@@ -83,6 +89,7 @@ class Status:
     missing: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     known_bad: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, str] = field(default_factory=dict)
     unnamed: list[str] = field(default_factory=list)
     prepared: list[Prepared] = field(default_factory=list)
     counts: list[Count] = field(default_factory=list)
@@ -149,6 +156,9 @@ def _status(
     except USER_ERRORS as error:
         status.state, status.reason = "unreadable", " ".join(str(error).split())
         return status, None
+    except PermissionError as error:
+        status.state, status.reason = "unreadable", f"{error.filename}: {error.strerror}"
+        return status, None
     whole = not status.missing and not status.broken
     status.state = "complete" if whole else "incomplete"
     status.next = f"bench data prepare {named.name} --data {dataset.root.parent}"
@@ -173,7 +183,7 @@ def _read(registry: Registry, name: str, dataset: Dataset) -> _Read:
     for task in registry.sections["tasks"]:
         entry = registry.task(task).entry
         if entry.dataset == name:
-            tasks[task] = dataset.task(**entry.options)
+            tasks[task] = divide(dataset.task(**entry.options), dataset, entry.folds)
     return _Read(clips, tasks)
 
 
@@ -182,7 +192,8 @@ def _look_at_files(status: Status, dataset: Dataset, clips: Sequence[Clip], repo
     named = {clip.path for clip in clips}
     status.clips = len(clips)
     status.missing = [clip.path for clip in clips if clip.path not in files]
-    status.unnamed = sorted(files - named)
+    status.unused = dict(dataset.unused_files())
+    status.unnamed = sorted(files - named - set(status.unused))
     there = [clip.path for clip in clips if clip.path in files]
     with reporter.progress(f"look at {dataset.NAME}", len(there), "files") as advance:
         for path in there:
@@ -223,7 +234,7 @@ def _prepared(name: str, dataset: Dataset, store: Path) -> list[Prepared]:
             rate, clips, finished = manifest["spec"]["sample_rate"], manifest["facts"]["clips"], manifest["finished"]
         except (OSError, ValueError, KeyError):
             continue  # half deleted, or of another version
-        found.append(Prepared(int(rate), str(finished), int(clips), problems))
+        found.append(Prepared(int(rate), str(finished), int(clips), problems, str(file.parent / PROBLEMS)))
     return sorted(found, key=lambda prepared: prepared.sample_rate)
 
 

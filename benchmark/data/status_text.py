@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.data.leaks import Leak, Overlap
 from benchmark.data.status import Prepared, Status
+from benchmark.reasons import printable, summary
 from benchmark.tables import aligned
 
 #: Files that are named before the rest is counted.
@@ -48,10 +49,11 @@ def _section(status: Status) -> str:
         lines.append(status.reason)
     if status.state in ("complete", "incomplete"):
         lines.append(f"{status.clips - len(status.missing):,} of {status.clips:,} clips are there")
-        lines += _some("missing", dict.fromkeys(status.missing, ""))
-        lines += _some("unexpectedly broken", status.broken)
-        lines += _some("broken in every copy", status.known_bad)
-        lines += _some("named by no table", dict.fromkeys(status.unnamed, ""))
+        lines += _some("missing", status.missing)
+        lines += _by_kind("unexpectedly broken", status.broken)
+        lines += _by_kind("broken in every copy", status.known_bad)
+        lines += _by_kind("not used", status.unused)
+        lines += _some("named by no table", status.unnamed)
         lines += [line for prepared in status.prepared for line in _prepared(prepared)]
         lines += [
             f"{count.what}: {count.found:,}"
@@ -66,18 +68,25 @@ def _section(status: Status) -> str:
     return "\n  ".join(lines)
 
 
-def _some(what: str, files: Mapping[str, str]) -> list[str]:
-    if not files:
-        return []
-    shown = [f"  {path}" + (f": {reason}" if reason else "") for path, reason in list(files.items())[:NAMED]]
-    more = [f"  and {len(files) - NAMED:,} more"] if len(files) > NAMED else []
-    return [f"{len(files):,} {what}:", *shown, *more]
+def _some(what: str, paths: Sequence[str]) -> list[str]:
+    more = [f"  and {len(paths) - NAMED:,} more"] if len(paths) > NAMED else []
+    return _titled(f"{len(paths):,} {what}:", [*(f"  {printable(path)}" for path in paths[:NAMED]), *more])
+
+
+def _by_kind(what: str, reasons: Mapping[str, str]) -> list[str]:
+    return _titled(f"{len(reasons):,} {what}:", [f"  {line}" for line in summary(reasons)])
+
+
+def _titled(title: str, lines: Iterable[str]) -> list[str]:
+    shown = list(lines)
+    return [title, *shown] if shown else []
 
 
 def _prepared(prepared: Prepared) -> list[str]:
     rate = f"{prepared.sample_rate:,} Hz"
     first = f"prepared at {rate} ({prepared.finished}): {prepared.clips:,} clips"
-    return [first, *_some(f"unusable or odd when decoded at {rate}", prepared.problems)]
+    problems = _by_kind(f"unusable or odd when decoded at {rate}", prepared.problems)
+    return [first, *problems, f"  all are listed in {prepared.file}"] if problems else [first]
 
 
 def _leak(leak: Leak) -> str:

@@ -118,6 +118,9 @@ def unpack(parts: Sequence[Path], name: str, into: Path, advance: Callable[[int]
                     while chunk := content.read(CHUNK):
                         out.write(chunk)
                 count += 1
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            place = Path(error.filename).relative_to(into)
+            raise UserError(f"{name}: the archive is damaged: {str(place)!r} is a file and a folder in it") from None
         except OSError as error:
             # What the disk says is for `storage_errors`; gzip's complaints have no number.
             if error.errno is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.console import Reporter
+from benchmark.errors import UserError
 from benchmark.sources import relative
 from tasks.base import Dataset
 
@@ -50,8 +51,18 @@ def verify(dataset: Dataset, reporter: Reporter) -> Verdict:
     Raises
     ------
     DatasetError
-        If a table that holds checksums cannot be parsed.
+        If its layout is not there, or a table that holds checksums cannot be parsed.
+    UserError
+        If a folder of it may not be read.
     """
+    try:
+        dataset.check()
+        return _compare(dataset, reporter)
+    except PermissionError as error:
+        raise UserError(f"{error.filename}: {error.strerror}") from None
+
+
+def _compare(dataset: Dataset, reporter: Reporter) -> Verdict:
     published = dict(published_checksums(dataset))
     present = {name: sum_ for name, sum_ in published.items() if (dataset.root / name).is_file()}
     others = {relative(dataset, file) for file in (*dataset.tables(), *dataset.audio_files())}
@@ -60,7 +71,7 @@ def verify(dataset: Dataset, reporter: Reporter) -> Verdict:
         reporter.progress(f"verify {dataset.NAME}", len(present), "files") as advance,
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
     ):
-        found = pool.map(lambda item: checksum(dataset.root / item[0], item[1]), present.items())
+        found = pool.map(lambda item: _found(dataset.root / item[0], item[1]), present.items())
         for (name, expected), actual in zip(present.items(), found, strict=True):
             if actual != expected.lower():
                 differing[name] = f"{actual}, published {expected}"
@@ -81,6 +92,14 @@ def published_checksums(dataset: Dataset) -> Iterator[tuple[str, str]]:
         elif remote.checksum and (dataset.root / remote.name).is_file():
             yield remote.name, remote.checksum
     yield from dataset.checksums().items()
+
+
+def _found(path: Path, like: str) -> str:
+    """Checksum of a file, or why it cannot be read."""
+    try:
+        return checksum(path, like)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
 
 
 def checksum(path: Path, like: str) -> str:

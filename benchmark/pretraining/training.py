@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmark.console import Advance, Reporter
 from benchmark.errors import UserError
+from benchmark.pretraining.freed_memory import freed_memory_kept
 from benchmark.pretraining.measures import collapse
 from benchmark.pretraining.module import TrainedModule
 from benchmark.pretraining.processes import Place
@@ -126,7 +127,8 @@ def fit(module: TrainedModule, plan: Plan, reporter: Reporter) -> dict[str, floa
         # The module cuts its own batches; the loader only counts steps.
         counter: Any = DataLoader(cast("Dataset[int]", range(plan.steps)), batch_size=None)
         try:
-            trainer.fit(module, counter, ckpt_path=resume if done else None, weights_only=True)
+            with freed_memory_kept():
+                trainer.fit(module, counter, ckpt_path=resume if done else None, weights_only=True)
         except SystemExit:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from None
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmark.scoring import check_metrics
 from benchmark.sources import dataset_at
 from benchmark.store import Artifact
 from tasks.base import SPLITS, Dataset, Task
+from tasks.folds import divide
 
 LABELS = "labels.npz"
 TEST_CLIPS = "test-clips.jsonl"
@@ -31,11 +33,13 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     UserError
         If test clips cannot be scored and the spec does not allow that, a split is empty, or a metric that the task
         is to be scored by does not fit it.
+    DatasetError
+        If the tables cannot be parsed, or give neither a split nor enough to make folds of.
     """
     del reporter
     root = inputs["standin"].path if "standin" in inputs else step.context["root"]
     dataset = dataset_at(step.context["dataset"], root)
-    task = dataset.task(**step.spec["options"])
+    task = divide(dataset.task(**step.spec["options"]), dataset, step.spec.get("folds"))
     check_metrics(task, step.context["metrics"])
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     present = {clip.id for clip in pcm.clips}
@@ -43,12 +47,13 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     usable = np.array([clip_id in present for clip_id in task.clip_ids])
 
     facts: dict[str, Any] = {"expected": {}, "usable": {}}
-    for split in SPLITS:
+    for split in SPLITS if task.folds is None else ("test",):
         in_split = task.splits == split
         facts["expected"][split] = int(in_split.sum())
         facts["usable"][split] = int((in_split & usable).sum())
-        if not facts["usable"][split]:
-            raise UserError(f"{dataset.root}: not one of the {facts['expected'][split]} {split} clips can be decoded")
+    for split, division in product(SPLITS, task.divisions):
+        if not (usable & (division == split)).any():
+            raise UserError(f"{dataset.root}: not one of the {(division == split).sum()} {split} clips can be decoded")
     lost = [task.clip_ids[row] for row in np.flatnonzero((task.splits == "test") & ~usable)]
     facts["test_clips_lost"] = {clip_id: reasons.get(clip_id, "not in the dataset") for clip_id in lost}
     if lost and not step.spec["allow_missing"]:
@@ -70,6 +75,7 @@ def _complaint(dataset: Dataset, lost: list[str], facts: Mapping[str, Any], pcm:
 
 
 def _write(path: Path, task: Task, usable: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+    folds: dict[str, Any] = {} if task.folds is None else {"folds": task.folds[:, usable]}
     np.savez_compressed(
         path,
         kind=np.array(task.kind),
@@ -78,6 +84,7 @@ def _write(path: Path, task: Task, usable: np.ndarray[Any, np.dtype[np.bool_]]) 
         labels=task.labels[usable],
         label_names=np.array(task.label_names, dtype=np.str_),
         groups=task.groups[usable],
+        **folds,
     )
 
 
@@ -91,4 +98,5 @@ def read_labels(path: Path) -> Task:
             labels=arrays["labels"],
             label_names=tuple(arrays["label_names"].tolist()),
             groups=arrays["groups"],
+            folds=arrays.get("folds"),
         )

@@ -23,6 +23,7 @@ from benchmark.console import Reporter
 from benchmark.engine import workers
 from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, write_lines
 from benchmark.plan import Step
+from benchmark.reasons import NAMED, by_kind, printable
 from benchmark.sources import dataset_at
 from benchmark.store import Artifact
 from tasks.base import Clip
@@ -183,12 +184,15 @@ def _decode_one(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
     return _Outcome(pcm, hashlib.blake2b(pcm, digest_size=16).hexdigest(), decoded.remark)
 
 
-def _report(problems: Sequence[Problem], reporter: Reporter, shown: int = 20) -> None:
+def _report(problems: Sequence[Problem], reporter: Reporter) -> None:
+    """Name the first few files of each kind; `bench data prepare` says where all are listed."""
     surprising = [problem for problem in problems if not problem.known and problem.reason != "missing"]
-    for problem in surprising[:shown]:
-        reporter.say(f"  {problem.path}: {problem.reason}{'; used' if problem.used else '; left out'}")
-    if len(surprising) > shown:
-        reporter.say(f"  and {len(surprising) - shown} more, all in {PROBLEMS} of this step")
+    fate = {problem.path: "used" if problem.used else "left out" for problem in surprising}
+    for kind, files in by_kind({problem.path: problem.reason for problem in surprising}).items():
+        for path, rest in list(files.items())[:NAMED]:
+            reporter.say(f"  {printable(path)}: {kind}{rest and f': {rest}'}; {fate[path]}")
+        if len(files) > NAMED:
+            reporter.say(f"  and {len(files) - NAMED:,} more: {kind}")
     missing = sum(problem.reason == "missing" for problem in problems)
     known = sum(problem.known for problem in problems)
     if missing:

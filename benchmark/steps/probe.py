@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,11 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         "labels": labels,
         "groups": task.groups[is_test],
     }
+    clips_are = [clip_ids.tolist(), labels.tolist(), list(task.label_names)]
+    if task.folds is not None:
+        arrays["folds"] = task.tested_in
+        # Train and valid follow from what each fold tests.
+        clips_are.append(task.tested_in.tolist())
     if len(probed.predictions) > 1:
         arrays["repeats"] = probed.predictions
     np.savez_compressed(work / PREDICTIONS, allow_pickle=False, **arrays)
@@ -79,7 +85,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         n_expected=coverage["expected"],
         n_scored=coverage["usable"],
         test_clips_lost=coverage["test_clips_lost"],
-        fingerprint=digest_of([clip_ids.tolist(), labels.tolist(), list(task.label_names)]),
+        fingerprint=digest_of(clips_are),
         overlap=_overlap([one.path / CORPUS for one in weights], inputs["labels"].path / TEST_CLIPS),
         selection=probed.selection,
         pretraining=(trained[0] if len(weights) == 1 else {"encoders": trained}) if trained else None,
@@ -102,6 +108,16 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
 
 
 def _predict(step: Step, task: Task, inputs: Mapping[str, Artifact]) -> tuple[Probed, int]:
+    """Predictions for all test clips, each by the fold that does not know it; and the features' size."""
+    found = [_predict_division(step, replace(task, splits=division), inputs) for division in task.divisions]
+    if task.folds is None:
+        return found[0]
+    place = np.argsort(task.tested_in, kind="stable")
+    predictions = np.concatenate([probed.predictions for probed, _ in found], axis=1)[:, np.argsort(place)]
+    return Probed(predictions, {"folds": [probed.selection for probed, _ in found]}), found[0][1]
+
+
+def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact]) -> tuple[Probed, int]:
     """Train on the training clips, select on the validation clips, predict the test clips; and the features' size."""
     layer = step.spec.get("layer")
     heard = _all(inputs, "embeddings")
@@ -169,9 +185,11 @@ def _averaged(repeats: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
     for name, first in repeats[0].items():
         own = [repeat[name] for repeat in repeats]
         names = [label for label in first.per_label if all(label in one.per_label for one in own)]
+        in_folds = zip(*(one.folds or () for one in own), strict=True)
+        folds = [None if None in values else float(np.mean(values)) for values in in_folds] or None
         means = {field: float(np.mean([getattr(one, field) for one in own])) for field in ("value", "lower", "upper")}
         per_label = {label: float(np.mean([one.per_label[label] for one in own])) for label in names}
-        found[name] = first.model_copy(update={**means, "per_label": per_label, "n_labels": len(names)})
+        found[name] = first.model_copy(update={**means, "per_label": per_label, "n_labels": len(names), "folds": folds})
     return found
 
 

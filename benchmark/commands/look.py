@@ -1,0 +1,155 @@
+"""`bench look`: one page to look at, and listen to, one representation."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmark.commands.common import DataOption, RegistryOption, StoreOption, names_of, store_folder
+
+#: As `bench run` has it.
+RECIPE = "demo"
+#: Filters of a layer: on a CPU each takes seconds.
+FILTERS = 8
+
+
+def look(
+    encoder: Annotated[
+        str, typer.Argument(help="Encoder to look at.", metavar="ENCODER", autocompletion=names_of("encoders"))
+    ],
+    task: Annotated[
+        list[str],
+        typer.Option(
+            help="Task whose clips it is shown with; may be repeated.", metavar="NAME", autocompletion=names_of("tasks")
+        ),
+    ],
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Recipe it was pretrained by; `untrained` for its random weights.",
+            show_default=RECIPE,
+            metavar="NAME",
+            autocompletion=names_of("recipes"),
+        ),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="Corpus it was pretrained on, or a folder of audio.",
+            show_default="the first task's own",
+            metavar="NAME|DIR",
+            autocompletion=names_of("corpora"),
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of its pretraining.", min=0)] = 0,
+    data: DataOption = None,
+    store: StoreOption = None,
+    registry: RegistryOption = None,
+    epochs: Annotated[int | None, typer.Option(help="As `bench run` was told.", min=1)] = None,
+    pairs: Annotated[int | None, typer.Option(help="As `bench run` was told.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="As `bench run` was told.", min=2)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="As `bench run` was told.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="As `bench run` was told.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="As `bench run` was told; may be repeated.", metavar="KEY=VALUE"),
+    ] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="As `bench run` was told.", min=1000, metavar="HZ")] = None,
+    feature: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Feature of the representation to listen to, from 0; may be repeated.",
+            show_default="those that vary most, or that labels separate best",
+            metavar="N",
+        ),
+    ] = None,
+    audio: Annotated[
+        bool, typer.Option("--audio", help="Put short excerpts of the clips into the page, which then shares them.")
+    ] = False,
+    filters: Annotated[
+        int, typer.Option(help="Filters of each layer shown, some seconds each on a CPU; 0 for none.", min=0)
+    ] = FILTERS,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("look.html"),
+) -> None:
+    """Write one page to look at, and listen to, one representation.
+
+    Example: bench look tune_plus --task mtt --task gtzan -o look.html
+    """
+    from benchmark.console import Reporter
+    from benchmark.engine import Engine
+    from benchmark.errors import UserError
+    from benchmark.looking.shown import find
+    from benchmark.overrides import parse_settings
+    from benchmark.plan import Request
+    from benchmark.planner import Planner
+    from benchmark.registry import load_registry
+    from benchmark.store import Store, storage_errors, write_atomically
+
+    folder = store_folder(store)
+    given: dict[str, Any] = {
+        "--recipe": recipe, "--corpus": corpus, "--seed": seed or None, "--data": data, "--store": store,
+        "--registry": registry, "--epochs": epochs, "--pairs": pairs, "--batch": batch,
+        "--learning-rate": learning_rate, "--temperature": temperature, "--set": setting, "--sample-rate": sample_rate,
+    }  # fmt: skip
+    entries = load_registry(registry or [])
+    if corpus is None:
+        own = [entries.task(name).entry.corpus for name in task]
+        corpus = own[0]
+        if len(set(own)) > 1:
+            given["--corpus"] = corpus
+    run = _command(["bench", "run", "--encoder", encoder], task, given)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such store; make it with: {run}")
+    if not output.parent.is_dir():
+        raise UserError(f"{output}: there is no folder {output.parent}; make it, or name another file")
+    overrides = {
+        "epochs": epochs,
+        "pairs": pairs,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "temperature": temperature,
+    }
+    request = Request(
+        encoders=[encoder],
+        tasks=list(dict.fromkeys(task)),
+        recipes=[recipe or RECIPE],
+        corpora=[corpus],
+        seeds=[seed],
+        sample_rate=sample_rate,
+        overrides={
+            **{key: value for key, value in overrides.items() if value is not None},
+            **parse_settings(setting or []),
+        },
+    )
+    reporter = Reporter()
+    place = Store(folder)
+    with storage_errors(folder):
+        engine = Engine(place, reporter)
+        shown = find(Planner(entries, place, reporter, data), request, engine, run)
+        from analysis.looking import render
+        from benchmark.looking.document import MOST_BYTES, collect
+
+        own_options = {"--feature": feature, "--filters": filters if filters != FILTERS else None}
+        again = _command(["bench", "look", encoder], task, {**given, **own_options}, *(["--audio"] if audio else []))
+        text = render(collect(shown, entries, engine, reporter, again, feature or [], audio, filters)).encode()
+    if len(text) > MOST_BYTES:
+        raise UserError(
+            f"the page would have {len(text) / 1e6:.0f} MB, more than {MOST_BYTES // 10**6}; name fewer features with "
+            "--feature N, or fewer tasks"
+        )
+    with storage_errors(output.parent):
+        write_atomically(output, text)
+    typer.echo(f"{output}: {len(text) / 1e6:.1f} MB" + (", with audio" if audio else ""), err=True)
+
+
+def _command(words: list[str], tasks: list[str], options: dict[str, Any], *flags: str) -> str:
+    """A command ready for a shell."""
+    for name in tasks:
+        words += ["--task", name]
+    for option, value in options.items():
+        for one in value if isinstance(value, list) else [] if value is None else [value]:
+            words += [option, str(one)]
+    return shlex.join([*words, *flags])

@@ -1,0 +1,78 @@
+"""A document for tests of the page of `bench look`: two tasks, two features, made of numbers and tones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmark.looking.activations import activation_profile
+from benchmark.looking.audio_clips import data_uri, faded, ogg
+from benchmark.looking.filters import FilterSpectra
+
+RATE = 22_050
+
+
+def tone(hertz: float, seconds: float = 3.0) -> np.ndarray:
+    """int16 samples of a sine."""
+    return (8000 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)).astype(np.int16)
+
+
+def make_document(*, audio: bool = False, name: str = "tune_plus") -> dict[str, Any]:
+    """As `benchmark.looking.document.collect` gives it; `name` stands wherever a user may name something."""
+    rng = np.random.default_rng(0)
+    return {
+        "created": "2026-01-01T00:00:00+00:00", "bench": "0.1.0", "command": f"bench look {name}",
+        "shown": {
+            "encoder": name, "recipe": "demo", "changes": {"pairs": "24"}, "corpus": "magnatagatune",
+            "corpus_dataset": "magnatagatune", "seed": 0, "dim": 16, "weights": "0123456789abcdef" * 4,
+            "pretrained": True, "descriptions": {"encoders": "", "recipes": "short", "corpora": ""},
+        },
+        "tasks": [_task("mtt", "magnatagatune", "in", rng, name), _task("gtzan", "gtzan", "out", rng, name)],
+        "features": [
+            {
+                "feature": feature, "why": "labels separate it",
+                "tasks": [_excited(task, feature, audio, name) for task in ("mtt", "gtzan")],
+            }
+            for feature in (3, 11)
+        ],
+        "filters": [_spectra("conv_1", rng).as_document(), _spectra("conv_4", rng).as_document()],
+        "no_filters": "",
+        "audio": audio,
+    }  # fmt: skip
+
+
+def _task(task: str, dataset: str, domain: str, rng: np.random.Generator, name: str) -> dict[str, Any]:
+    names = ["rock", name]
+    rows = rng.standard_normal((60, 16)).astype(np.float32)
+    classes = np.arange(30) % 2
+    points = {
+        "x": rng.normal(size=20).tolist(), "y": rng.normal(size=20).tolist(), "label": classes[:20].tolist(),
+        "labels": names, "neighbours": 0.6, "chance": 0.5,
+    }  # fmt: skip
+    return {
+        "name": task, "description": "two genres", "dataset": dataset, "licence": f"licence of {dataset}",
+        "standin": task == "gtzan", "domain": domain, "clips": 30, "windows": 60, "clip_map": points,
+        "window_map": {**points, "neighbours": 0.7},
+        "activations": activation_profile(rows, np.arange(0, 61, 2), classes, names).as_document(),
+    }  # fmt: skip
+
+
+def _excited(task: str, feature: int, audio: bool, name: str) -> dict[str, Any]:
+    clips = [
+        {
+            "clip": str(number), "path": f"{task}/{feature}/{number} {name}.mp3", "second": 2.5,
+            "activation": 3.0 - number, "deviation": 2.0 - number, "split": "test", "labels": [name, "loud"],
+            "audio": data_uri(ogg(faded(tone(220 * (number + 1)), RATE), RATE)) if audio else "",
+            "audio_seconds": [2.0, 5.0] if audio else None,
+        }
+        for number in range(3)
+    ]  # fmt: skip
+    return {"task": task, "clips": clips, "prevalent": [{"label": name, "count": 3, "share": 0.5}]}
+
+
+def _spectra(layer: str, rng: np.random.Generator) -> FilterSpectra:
+    hertz = np.linspace(20.0, 11_025.0, 64)
+    peaks = np.sort(rng.uniform(100, 10_000, 5))
+    magnitude = np.maximum(-((hertz[None, :] - peaks[:, None]) ** 2) / 2e5, -80.0)
+    return FilterSpectra(layer, np.arange(5), hertz, magnitude, peaks, np.zeros(5), np.ones(5))
