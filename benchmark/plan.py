@@ -28,7 +28,7 @@ STEP_VERSIONS = {
     "pretrain": 2,
     "supervise": 1,
     "embed": 1,
-    "probe": 2,
+    "probe": 3,
 }
 #: Cheap steps that show whether a run can be had at all.
 CHECKS = frozenset({"standin", "prepare", "label"})

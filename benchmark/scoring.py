@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.records import Score
-from probes.bootstrap import percentile_interval, replicate_counts
+from probes.bootstrap import bias_corrected_interval, replicate_counts
 from tasks import DatasetError
 from tasks.base import Task
 from tasks.metrics import METRICS, Metric, macro, split_name
@@ -152,7 +152,7 @@ def _score(name: str, parts: _Parts, part: str) -> Score:
     replicates = mean_of_folds(parts.replicates[..., scored])
     # On a handful of clips a replicate may hold no label that can be scored at all; the record says how many do.
     replicates = replicates[~np.isnan(replicates)]
-    interval = percentile_interval(replicates)
+    interval = bias_corrected_interval(replicates, float(mean_of_folds(parts.values[:, scored])))
     names = [other for other, ok in zip(parts.names, scored, strict=True) if ok]
     per_fold = macro(parts.values[:, scored])
     per_label = macro(parts.values[:, scored].T)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 #: Bounds the memory of one block of replicates [counts].
 BLOCK = 2_000_000
@@ -50,4 +51,16 @@ def percentile_interval(values: NDArray[np.float64], level: float = 0.95) -> Int
     """Central interval that holds the share `level` of bootstrap `values` [replicates]."""
     tail = (1 - level) / 2
     lower, upper = np.quantile(values, [tail, 1 - tail])
+    return Interval(float(lower), float(upper), level)
+
+
+def bias_corrected_interval(values: NDArray[np.float64], estimate: float, level: float = 0.95) -> Interval:
+    """Interval of bootstrap `values` [replicates], moved by how far their median lies from `estimate` (Efron 1981).
+
+    For skewed scores such as R2 on few clips, whose percentile interval holds the truth too seldom.
+    """
+    share = (values < estimate).mean() + 0.5 * (values == estimate).mean()
+    shift = norm.ppf(np.clip(share, 1 / len(values), 1 - 1 / len(values)))
+    tail = (1 - level) / 2
+    lower, upper = np.quantile(values, norm.cdf(2 * shift + norm.ppf([tail, 1 - tail])))
     return Interval(float(lower), float(upper), level)

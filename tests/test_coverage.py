@@ -8,14 +8,15 @@ import pytest
 from scipy.stats import norm
 
 from benchmark import compare
-from probes.bootstrap import percentile_interval, replicate_counts
+from probes.bootstrap import bias_corrected_interval, replicate_counts
 from tasks.metrics import METRICS, macro
 from tasks.metrics.key import KEYS, key_weights
 
 SIMULATIONS = 500
-REPLICATES = 300
-#: Test clips. R2 is skewed: of 2,000 simulations with 125 clips, as EmoMusic has, 93.0 % were covered, with 50 90.9 %.
-CLIPS = {"accuracy": 290, "r2": 300, "key_weighted": 200, "roc_auc": 250}
+REPLICATES = 1000
+#: Test clips; EmoMusic has 125. There percentiles of R2, whose bootstrap is skewed, hold the truth in 93.0 % of 2,000
+#: simulations and bias-corrected intervals in 93.9 %.
+CLIPS = {"accuracy": 290, "r2": 125, "key_weighted": 200, "roc_auc": 250}
 
 
 def classes(rng, n):
@@ -59,7 +60,11 @@ def test_intervals_cover_what_they_say(name):
     rng = np.random.default_rng(1)
     # The same draws for all data sets, as all runs have them.
     (counts,) = replicate_counts(np.arange(CLIPS[name]), REPLICATES, 0)
-    intervals = [percentile_interval(macro(METRICS[name](*draw(rng, CLIPS[name]), counts))) for _ in range(SIMULATIONS)]
+    every = np.hstack([np.ones((CLIPS[name], 1), dtype=counts.dtype), counts])
+    intervals = []
+    for _ in range(SIMULATIONS):
+        found, *replicates = macro(METRICS[name](*draw(rng, CLIPS[name]), every))
+        intervals.append(bias_corrected_interval(np.array(replicates), found))
     covered = np.mean([one.lower <= truth <= one.upper for one in intervals])
     assert 0.93 <= covered <= 0.97, covered
 
@@ -75,7 +80,8 @@ def test_intervals_of_grouped_clips_cover_what_they_say():
         chance = np.repeat(rng.beta(0.6, 0.4, 80), 5)
         right = (rng.random(400) < chance).astype(int)
         for i, counts in enumerate((grouped, single)):
-            interval = percentile_interval(macro(METRICS["accuracy"](np.ones((400, 1)), np.eye(2)[right], counts)))
+            replicates = macro(METRICS["accuracy"](np.ones((400, 1)), np.eye(2)[right], counts))
+            interval = bias_corrected_interval(replicates, right.mean())
             covered[i] += (interval.lower <= 0.6 <= interval.upper) / SIMULATIONS
     assert 0.93 <= covered[0] <= 0.97, covered
     assert covered[1] < 0.85
@@ -88,7 +94,7 @@ def test_equal_encoders_differ_one_time_in_twenty(name, monkeypatch):
     monkeypatch.setattr(compare, "replicate_counts", lambda *_: draws)
     rng = np.random.default_rng(3)
     found = []
-    for _ in range(SIMULATIONS):
+    for _ in range(3 * SIMULATIONS):
         if name == "roc_auc":
             labels, first = tags(rng, n, (1.0,), 1)
             second = labels + rng.normal(size=labels.shape)
@@ -107,3 +113,12 @@ def test_equal_encoders_differ_one_time_in_twenty(name, monkeypatch):
     assert 0.03 <= false[0] <= 0.07, false
     if name == "roc_auc":
         assert 0.03 <= false[1] <= 0.07, false
+
+
+def test_bias_is_taken_back():
+    """Bootstrap values that lie 0.1 too high: the interval lies 0.1 too low, for the estimate is as biased itself."""
+    values = norm.ppf((np.arange(100_000) + 0.5) / 100_000) + 0.1
+    interval = bias_corrected_interval(values, 0.0)
+    np.testing.assert_allclose([interval.lower, interval.upper], [-0.1 - 1.96, -0.1 + 1.96], atol=2e-3)
+    same = bias_corrected_interval(np.full(50, 0.7), 0.7)
+    assert (same.lower, same.upper) == (0.7, 0.7)
