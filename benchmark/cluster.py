@@ -107,8 +107,6 @@ class _Submission:
         self._watch = watch
         self._futures: dict[str, Any] = {}
         self._steps: dict[str, Step] = {}
-        described = client.scheduler_info(n_workers=-1)["workers"].values()
-        self._has_gpu = any("GPU" in worker["resources"] for worker in described)
         self._deaths: Counter[str] = Counter()
         self._names: dict[str, str] = {}
 
@@ -148,6 +146,8 @@ class _Submission:
 
     def _submit(self, step: Step) -> Any:
         name = f"{step.kind}-{step.key}-{uuid.uuid4().hex[:8]}"
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        has_gpu = any("GPU" in worker["resources"] for worker in workers)
         self._steps[name] = step
         self._futures[step.key] = self._client.submit(
             _compute,
@@ -156,7 +156,7 @@ class _Submission:
             [self._futures[need.key] for need in step.needs.values() if need.key in self._futures],
             key=name,
             pure=False,
-            resources={"GPU": 1} if self._has_gpu and step.kind in GPU_KINDS else {},
+            resources={"GPU": 1} if has_gpu and step.kind in GPU_KINDS else {},
         )
         return self._futures[step.key]
 
@@ -351,7 +351,9 @@ def _slurm(config: Path | None) -> Iterator[Client]:
 
     cluster, count = slurm_cluster(config)
     with cluster, Client(cluster) as client:
-        cluster.scale(jobs=count)
+        # Jobs that end, for their walltime is over or their node was lost, are asked for again.
+        cluster.adapt(minimum_jobs=count, maximum_jobs=count)
+        client.wait_for_workers(1)
         yield client
 
 
@@ -376,10 +378,30 @@ def slurm_cluster(config: Path | None) -> tuple[Any, int]:
     if not isinstance(options, dict) or not isinstance(options.get("jobs"), int):
         raise UserError(f"{config}: must be a mapping with `jobs`, a number, beside the options of dask-jobqueue")
     count = options.pop("jobs")
+    if options.get("processes", 1) != 1:
+        raise UserError(f"{config}: processes: a job is one worker here; ask for more jobs instead")
     try:
-        return SLURMCluster(**options), count
+        return SLURMCluster(**_one_step_a_job(options)), count
     except (TypeError, ValueError) as error:
         raise UserError(f"{config}: {' '.join(str(error).split())}") from None
+
+
+def _one_step_a_job(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of dask-jobqueue, with which a job's cores and memory serve one step after another.
+
+    By themselves they would start several workers a job, or several steps side by side, and end a worker for the
+    pages of a corpus that it maps.
+    """
+    cores = options.get("cores", 1)
+    setting_up = ["export DASK_DISTRIBUTED__WORKER__DAEMON=False", f"export BENCH_THREADS={cores}"]
+    return {
+        **options,
+        "processes": 1,
+        "cores": 1,
+        "job_cpu": options.get("job_cpu", cores),
+        "job_script_prologue": [*setting_up, *options.get("job_script_prologue", [])],
+        "worker_extra_args": ["--memory-limit 0", *options.get("worker_extra_args", [])],
+    }
 
 
 @contextmanager

@@ -74,6 +74,8 @@ def carry_out(
         return _here(runs, engine, watcher, reporter)
     from benchmark.cluster import compute_on
 
+    if means.cluster == "slurm":
+        reporter.say("waiting for the first job of the queue")
     with _client(means, store) as client, watcher.watching():
         count = len(client.scheduler_info(n_workers=-1)["workers"])
         reporter.say(f"{len(runs)} runs on {count} workers of {means.cluster or 'this machine'}")

@@ -116,11 +116,13 @@ class Study(_Model):
             If nothing is left.
         """
         unique = {run.probe.key: run for run in runs}
+        # An encoder that is never trained, as `random`, is nobody's twin.
+        trained = {run.encoder for run in runs if run.recipe not in (UNTRAINED, AS_GIVEN)}
         kept = [
             run
             for run in unique.values()
             if not any(_agrees(run, pattern) for pattern in self.exclude)
-            and (self.untrained or run.recipe != UNTRAINED)
+            and (self.untrained or run.recipe != UNTRAINED or run.encoder not in trained)
         ]
         if not kept:
             raise UserError(f"study {self.name}: its exclusions leave no run")

@@ -195,10 +195,69 @@ def test_slurm_jobs_are_written_from_the_configuration(tmp_path):
     assert count == 3
     for line in ("#SBATCH -p gpu", "#SBATCH --mem=30G", "#SBATCH -t 08:00:00", "#SBATCH --gres=gpu:1"):
         assert line in script
+    assert "--nthreads 1 " in script
+    assert "--memory-limit 0" in script
     assert "--resources GPU=1" in script
-    for text, message in (("queue: gpu\n", "`jobs`"), ("jobs: 1\ncores: 1\nmemory: 1GB\nqeue: x\n", "qeue")):
+    assert "#SBATCH --cpus-per-task=4" in script
+    assert "export BENCH_THREADS=4" in script
+    for text, message in (
+        ("queue: gpu\n", "`jobs`"),
+        ("jobs: 1\ncores: 1\nmemory: 1GB\nqeue: x\n", "qeue"),
+        ("jobs: 1\ncores: 8\nprocesses: 2\nmemory: 1GB\n", "ask for more jobs"),
+    ):
         config.write_text(text)
         with pytest.raises(UserError, match=message):
             slurm_cluster(config)
     with pytest.raises(UserError, match="--config FILE"):
         slurm_cluster(None)
+
+
+QUEUE = """#!/bin/sh
+# Slurm's sbatch: runs the script, the last argument, as a session of its own whose number is the job's.
+for script in "$@"; do :; done
+cp "$script" "{folder}/$$.sh"
+setsid sh "{folder}/$$.sh" > "{folder}/$$.log" 2>&1 &
+echo $! >> "{folder}/jobs"
+echo "Submitted batch job $!"
+"""
+
+
+def test_jobs_of_a_queue_that_end_are_asked_for_again(mtt, slow_registry, tmp_path, monkeypatch):
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    (queue / "sbatch").write_text(QUEUE.format(folder=queue))
+    (queue / "scancel").write_text('#!/bin/sh\nfor job in "$@"; do kill -- "-$job"; done\n')
+    for program in ("sbatch", "scancel"):
+        (queue / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{queue}:{os.environ['PATH']}")
+    config = tmp_path / "slurm.yaml"
+    config.write_text("jobs: 1\ncores: 1\nmemory: 1GB\ninterface: lo\nworker_extra_args: [--resources GPU=1]\n")
+    store = tmp_path / "store"
+    arguments = [
+        "--encoder",
+        "tiny",
+        "--task",
+        "mtt",
+        "--recipe",
+        "short",
+        "--registry",
+        slow_registry,
+        "--data",
+        mtt[0],
+    ]
+    started = Started(tmp_path, *arguments, "--cluster", "slurm", "--config", config, "--store", store, "--json")
+    deadline = time.monotonic() + 200
+    while started.process.poll() is None:
+        assert time.monotonic() < deadline, started.err
+        time.sleep(0.5)
+        first = (queue / "jobs").read_text().split()[:1] if (queue / "jobs").exists() else []
+        if len(first) == 1 and list(store.glob("unfinished/pretrain-*/last.ckpt")):
+            try:
+                os.killpg(int(first[0]), signal.SIGKILL)  # as at the end of its walltime
+            except ProcessLookupError:
+                continue
+    assert started.process.returncode == 0, started.err
+    assert len((queue / "jobs").read_text().split()) > 1
+    assert {record["recipe"] for record in json.loads(started.out)} == {"short", "untrained"}
+    for job in (queue / "jobs").read_text().split():  # none is left behind
+        assert not psutil.pid_exists(int(job)) or psutil.Process(int(job)).status() == psutil.STATUS_ZOMBIE

@@ -114,3 +114,16 @@ def test_unknown_studies_and_contradictions(tmp_path):
     assert (result.returncode, "leave out --seed and --epochs" in result.stderr) == (2, True)
     result = bench("run", "--store", tmp_path / "s")
     assert (result.returncode, "bench run --encoder tune_plus --task mtt" in result.stderr) == (2, True)
+
+
+def test_without_untrained_twins_what_is_never_trained_stays(tiny_registry, tmp_path):
+    (tmp_path / "x.yaml").write_text(
+        "name: x\nuntrained: false\ngrid: {encoder: [tiny, random], task: mtt, recipe: short}\n"
+    )
+    arguments = ["--registry", tiny_registry, "--store", tmp_path / "s", "--dry-run"]
+    result = bench("run", "--study", tmp_path / "x.yaml", *arguments)
+    probes = [line for line in result.stdout.splitlines() if " probe mtt on " in line]
+    assert sorted("tiny (short)" if "tiny (short)" in line else "random (untrained)" for line in probes) == [
+        "random (untrained)",
+        "tiny (short)",
+    ], result.stdout
