@@ -15,7 +15,7 @@ BLOCK = 2_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A central percentile interval."""
+    """An interval from bootstrap values."""
 
     lower: float
     upper: float

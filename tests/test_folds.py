@@ -218,7 +218,7 @@ def music(tmp_path):
         hz = 200 + 20 * number
         wave = np.sin(2 * np.pi * hz * np.arange(11_025) / 22_050).astype(np.float32)
         (tmp_path / "music").mkdir(exist_ok=True)
-        soundfile.write(tmp_path / "music" / f"{number}.wav", 0.2 * wave + 0.2 * tone(0.5, 22_050, number), 22_050)
+        soundfile.write(tmp_path / "music" / f"{number}.wav", 0.2 * wave + 0.2 * tone(1.5, 22_050, number), 22_050)
         rows.append([f"{number}.wav", f"artist {number % 10}", "high" if number >= 20 else "low"])
     with (tmp_path / "music" / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -237,7 +237,7 @@ def run(
         steps = planned_steps(runs, engine, Rates(place, reporter))
         print_document([vars(step) for step in steps] if as_json else plan_table(steps))
         return
-    if data is None:
+    if any(step.kind == "standin" for run in runs for step in run.probe.lineage()):
         reporter.say(
             "No --data given: using the STAND-IN, synthetic music whose scores mean nothing outside this program"
         )
