@@ -216,7 +216,7 @@ def music(tmp_path):
     rows = [["path", "artist", "register"]]
     for number in range(40):
         hz = 200 + 20 * number
-        wave = np.sin(2 * np.pi * hz * np.arange(11_025) / 22_050).astype(np.float32)
+        wave = np.sin(2 * np.pi * hz * np.arange(33_075) / 22_050).astype(np.float32)
         (tmp_path / "music").mkdir(exist_ok=True)
         soundfile.write(tmp_path / "music" / f"{number}.wav", 0.2 * wave + 0.2 * tone(1.5, 22_050, number), 22_050)
         rows.append([f"{number}.wav", f"artist {number % 10}", "high" if number >= 20 else "low"])
