@@ -76,4 +76,5 @@ def test_shells_complete_commands_and_names_of_the_registry_without_torch(shell,
 
 def test_a_broken_registry_completes_nothing_and_says_nothing(tmp_path):
     (tmp_path / "registry.yaml").write_text("encoders: [")
-    assert complete("bash", "bench run --task m", tmp_path) == ("", "False")
+    found, torch = complete("bash", "bench run --task m", tmp_path)
+    assert (found.strip(), torch) == ("", "False")

@@ -62,6 +62,13 @@ def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str
     return complete
 
 
+def recipe_overrides(settings: list[str] | None, **numbers: object) -> dict[str, Any]:
+    """Numbers of a recipe that options replace: those of their own (``None`` if not given), and all of ``--set``."""
+    from benchmark.overrides import parse_settings
+
+    return {**{name: value for name, value in numbers.items() if value is not None}, **parse_settings(settings or [])}
+
+
 def store_folder(given: Path | None) -> Path:
     """The store that the user named, or the one in their home."""
     if given is not None:

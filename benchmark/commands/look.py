@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.common import DataOption, RegistryOption, StoreOption, names_of, store_folder
+from benchmark.commands.common import DataOption, RegistryOption, StoreOption, names_of, recipe_overrides, store_folder
 
 #: As `bench run` has it.
 RECIPE = "demo"
@@ -82,7 +82,6 @@ def look(
     from benchmark.engine import Engine
     from benchmark.errors import UserError
     from benchmark.looking.shown import find
-    from benchmark.overrides import parse_settings
     from benchmark.plan import Request
     from benchmark.planner import Planner
     from benchmark.registry import load_registry
@@ -105,13 +104,6 @@ def look(
         raise UserError(f"{folder}: there is no such store; make it with: {run}")
     if not output.parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent}; make it, or name another file")
-    overrides = {
-        "epochs": epochs,
-        "pairs": pairs,
-        "batch": batch,
-        "learning_rate": learning_rate,
-        "temperature": temperature,
-    }
     request = Request(
         encoders=[encoder],
         tasks=list(dict.fromkeys(task)),
@@ -119,10 +111,14 @@ def look(
         corpora=[corpus],
         seeds=[seed],
         sample_rate=sample_rate,
-        overrides={
-            **{key: value for key, value in overrides.items() if value is not None},
-            **parse_settings(setting or []),
-        },
+        overrides=recipe_overrides(
+            setting,
+            epochs=epochs,
+            pairs=pairs,
+            batch=batch,
+            learning_rate=learning_rate,
+            temperature=temperature,
+        ),
     )
     reporter = Reporter()
     place = Store(folder)

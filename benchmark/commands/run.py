@@ -17,6 +17,7 @@ from benchmark.commands.common import (
     interruptible,
     names_of,
     print_document,
+    recipe_overrides,
     store_folder,
 )
 
@@ -150,7 +151,6 @@ def run(
     from benchmark.console import Reporter
     from benchmark.engine import Engine
     from benchmark.errors import UserError
-    from benchmark.overrides import parse_settings
     from benchmark.plan import Request
     from benchmark.planner import Planner
     from benchmark.registry import load_registry
@@ -183,13 +183,6 @@ def run(
         plan = load_study(study)
         requests = plan.requests(allow_missing, training)
     elif encoder and task:
-        overrides = {
-            "epochs": epochs,
-            "pairs": pairs,
-            "batch": batch,
-            "learning_rate": learning_rate,
-            "temperature": temperature,
-        }
         requests = [
             Request(
                 encoders=encoder,
@@ -205,10 +198,14 @@ def run(
                 sample_rate=sample_rate,
                 probe_every=probe_every,
                 training=training,
-                overrides={
-                    **{key: value for key, value in overrides.items() if value is not None},
-                    **parse_settings(setting or []),
-                },
+                overrides=recipe_overrides(
+                    setting,
+                    epochs=epochs,
+                    pairs=pairs,
+                    batch=batch,
+                    learning_rate=learning_rate,
+                    temperature=temperature,
+                ),
             )
         ]
     else:
