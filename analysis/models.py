@@ -23,7 +23,7 @@ import numpy as np
 
 from analysis import AnalysisError
 from analysis.crossproducts import Floats, Ints, Problem, make_problem
-from analysis.reml import Solution, fit_reml, identifiable
+from analysis.reml import Solution, fit_reml, identifiable, unbounded
 from analysis.scores import Scores
 from analysis.tables import labels, numbers
 
@@ -241,13 +241,12 @@ def fit_model(
         )
         layout = build(roles, fitted, key, covariate, group, reason)
         problem = make_problem(layout.X, layout.Z, group_code, layout.component, layout.fixed)
-    try:
-        solution = fit_reml(problem, scores.y)
-    except np.linalg.LinAlgError:
+    solution = fit_reml(problem, scores.y)
+    if unbounded(problem, solution.ratios)[0]:
         raise AnalysisError(
             f"scores that repeat within a cell of {key} x {group} agree exactly, so no residual variance is left to "
             "judge by: keep one of each, e.g. --where 'seed == 0'"
-        ) from None
+        )
     columns = {"score": scores.score, "group": group}
     columns |= {"factor": factor} if kind == "factor" and factor else {}
     columns |= {"size": size} if kind == "ordinal" and size else {}

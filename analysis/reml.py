@@ -322,6 +322,11 @@ def fit_reml(problem: Problem, y: Floats, allowed: Bools | None = None) -> Solut
         return _solution(problem, once, chosen, final, found.gradient[[best]], found.iterations[[best]])
 
 
+def unbounded(problem: Problem, ratios: Floats) -> Bools:
+    """Whether some variance ratio [responses, components] has no bound, for next to nothing is left to the residual."""
+    return np.asarray((ratios * problem.scale() > 0.99 * _HIGHEST).any(axis=1))
+
+
 def identifiable(problem: Problem) -> bool:
     """Tell whether the table's layout can separate the variance components from one another and the residual.
 

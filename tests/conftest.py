@@ -126,6 +126,14 @@ def tiny_registry(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory):
+    """Chromium; skips where there is none."""
+    from chromium import started
+
+    yield from started(tmp_path_factory.mktemp("profile"))
+
+
 def bench(*arguments: object, cwd: Path | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run `bench` as a user does, in a process of its own."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("BENCH_")}

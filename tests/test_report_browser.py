@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
+from chromium import NASTY, check_accessibility, requests_of_opening, show
 from report_store import everything, fill, grid, make_record
 
 from analysis.report import render
 from benchmark.registry import load_registry
 from benchmark.report_data import collect
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if not (CHROMIUM and DRIVER):
-    pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver", allow_module_level=True)
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is in the extra `test`")
-axe = pytest.importorskip("axe_core_python", reason="axe-core-python is in the extra `test`")
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-NASTY = "<img src=x onerror=\"document.title='run'\"></script><script>document.title='run'</script>"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +27,6 @@ def page(tmp_path_factory) -> Path:
     return file
 
 
-def show(browser, page: Path, width: int = 1000, *, dark: bool = False, media: str = "") -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
-    browser.get(page.as_uri())
-
-
 def rows(browser, table: str, column: int) -> list[str]:
     script = """return [...document.querySelectorAll(arguments[0] + ' tbody tr')].filter(r => r.offsetParent)
         .map(r => r.cells[arguments[1]].dataset.value ?? r.cells[arguments[1]].textContent.trim())"""
@@ -75,14 +34,8 @@ def rows(browser, table: str, column: int) -> list[str]:
 
 
 def test_it_opens_without_errors_and_asks_nobody_for_anything(browser, page):
-    browser.get("about:blank")
-    browser.get_log("browser"), browser.get_log("performance")
-    show(browser, page)
-    assert browser.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    asked = requests_of_opening(browser, page)
     assert asked <= {page.as_uri(), "data:,"}
-    assert page.as_uri() in asked
 
 
 def test_names_with_markup_are_shown_and_never_run(browser, page):
@@ -143,19 +96,7 @@ def test_the_filter_keeps_matching_rows_and_tasks(browser, page):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [375, 1000])
 def test_it_meets_wcag_aa_and_does_not_scroll_sideways(browser, page, width, dark):
-    show(browser, page, width, dark=dark)
-    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
-    wide = browser.execute_script("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert wide[0] <= wide[1]
-    background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
-    assert (sum(map(int, background[4:-1].split(","))) < 200) == dark
-    source = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-    browser.execute_script(source)
-    result = browser.execute_async_script(
-        "const done = arguments[0]; axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
-        ".then(r => done(r.violations.map(v => [v.id, v.nodes.length, v.nodes[0].html, v.nodes[0].failureSummary])))"
-    )
-    assert result == []
+    check_accessibility(browser, page, width, dark)
 
 
 def test_figures_and_text_are_large_enough_to_read_at_375_pixels(browser, page):
