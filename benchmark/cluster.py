@@ -107,6 +107,9 @@ class _Submission:
         self._watch = watch
         self._futures: dict[str, Any] = {}
         self._steps: dict[str, Step] = {}
+        # Asked once: a study has thousands of steps, and the answer lists all workers.
+        described = client.scheduler_info(n_workers=-1)["workers"].values()
+        self._has_gpu = any("GPU" in worker["resources"] for worker in described)
         self._deaths: Counter[str] = Counter()
         self._names: dict[str, str] = {}
 
@@ -146,8 +149,6 @@ class _Submission:
 
     def _submit(self, step: Step) -> Any:
         name = f"{step.kind}-{step.key}-{uuid.uuid4().hex[:8]}"
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        has_gpu = any("GPU" in worker["resources"] for worker in workers)
         self._steps[name] = step
         self._futures[step.key] = self._client.submit(
             _compute,
@@ -156,7 +157,7 @@ class _Submission:
             [self._futures[need.key] for need in step.needs.values() if need.key in self._futures],
             key=name,
             pure=False,
-            resources={"GPU": 1} if has_gpu and step.kind in GPU_KINDS else {},
+            resources={"GPU": 1} if self._has_gpu and step.kind in GPU_KINDS else {},
         )
         return self._futures[step.key]
 

@@ -26,7 +26,7 @@ from benchmark.plan import STEP_VERSIONS, Run
 from benchmark.records import RECORD, ScoreRecord, read_record
 from benchmark.registry import Registry
 from benchmark.reproduce import commands, split_overrides
-from benchmark.store import FORMAT
+from benchmark.store import refuse_other_format
 from benchmark.studies import Study
 
 SCHEMA_VERSION = 1
@@ -69,7 +69,9 @@ def collect(
     UserError
         If there is no score to report, a record cannot be read, or the store is of another format.
     """
-    _check_format(store)
+    marker = store / "format"
+    if marker.is_file():
+        refuse_other_format(store, marker.read_text(errors="replace").strip())
     folder = store / "artifacts" / "probe"
     there = {entry.name for entry in os.scandir(folder) if entry.is_dir()} if folder.is_dir() else set()
     wanted = sorted(there) if planned is None else [run.probe.key for run in planned if run.probe.key in there]
@@ -112,13 +114,6 @@ def collect(
             _names([*(task["dataset"] for task in tasks.values()), *_corpora(registry, runs)]),
         ),
     }
-
-
-def _check_format(store: Path) -> None:
-    marker = store / "format"
-    found = marker.read_text(errors="replace").strip() if marker.is_file() else str(FORMAT)
-    if found != str(FORMAT):
-        raise UserError(f"{store}: is a store of format {found}; this version of bench reads {FORMAT}")
 
 
 def _read(folder: Path) -> ScoreRecord:

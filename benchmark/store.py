@@ -92,6 +92,12 @@ def stays_inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
+def refuse_other_format(root: Path, found: str) -> None:
+    """Raise `UserError` unless a store's marker says that it is of the format read here."""
+    if found != str(FORMAT):
+        raise UserError(f"{root}: is a store of format {found}; this version of bench reads {FORMAT}")
+
+
 class Store:
     """Artifacts in a folder that any number of processes and users may share.
 
@@ -126,8 +132,7 @@ class Store:
                 ) from None
             write_atomically(marker, f"{FORMAT}\n".encode())
             return
-        if found != str(FORMAT):
-            raise UserError(f"{self.root}: is a store of format {found}; this version of bench reads {FORMAT}")
+        refuse_other_format(self.root, found)
 
     def folder(self, kind: str, key: str) -> Path:
         """Where the artifact of a step lies once it is finished."""

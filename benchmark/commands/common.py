@@ -40,6 +40,24 @@ DataOption = Annotated[
     ),
 ]
 
+# Numbers of a recipe, by which `bench run` makes and `bench look` finds a pretraining.
+EpochsOption = Annotated[int | None, typer.Option(help="Override the recipe's length: visits to each clip.", min=1)]
+PairsOption = Annotated[int | None, typer.Option(help="Override the recipe's length: pairs of views.", min=1)]
+BatchOption = Annotated[int | None, typer.Option(help="Override the recipe's pairs per step.", min=2)]
+LearningRateOption = Annotated[float | None, typer.Option(help="Override the recipe's learning rate.")]
+TemperatureOption = Annotated[float | None, typer.Option(help="Override the recipe's temperature.")]
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Override any number of the recipe, e.g. augmentation.pitch.probability=0.2; may be repeated.",
+        metavar="KEY=VALUE",
+    ),
+]
+SampleRateOption = Annotated[
+    int | None, typer.Option(help="Override the encoder's sample rate [Hz].", min=1000, metavar="HZ")
+]
+
 
 def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
     """Completes names of a section of the registry, and says what each is; imports no heavy library."""

@@ -8,7 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.common import DataOption, RegistryOption, StoreOption, names_of, recipe_overrides, store_folder
+from benchmark.commands.common import (
+    BatchOption,
+    DataOption,
+    EpochsOption,
+    LearningRateOption,
+    PairsOption,
+    RegistryOption,
+    SampleRateOption,
+    SettingOption,
+    StoreOption,
+    TemperatureOption,
+    names_of,
+    recipe_overrides,
+    store_folder,
+)
 
 #: As `bench run` has it.
 RECIPE = "demo"
@@ -48,16 +62,13 @@ def look(
     data: DataOption = None,
     store: StoreOption = None,
     registry: RegistryOption = None,
-    epochs: Annotated[int | None, typer.Option(help="As `bench run` was told.", min=1)] = None,
-    pairs: Annotated[int | None, typer.Option(help="As `bench run` was told.", min=1)] = None,
-    batch: Annotated[int | None, typer.Option(help="As `bench run` was told.", min=2)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="As `bench run` was told.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="As `bench run` was told.")] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="As `bench run` was told; may be repeated.", metavar="KEY=VALUE"),
-    ] = None,
-    sample_rate: Annotated[int | None, typer.Option(help="As `bench run` was told.", min=1000, metavar="HZ")] = None,
+    epochs: EpochsOption = None,
+    pairs: PairsOption = None,
+    batch: BatchOption = None,
+    learning_rate: LearningRateOption = None,
+    temperature: TemperatureOption = None,
+    setting: SettingOption = None,
+    sample_rate: SampleRateOption = None,
     feature: Annotated[
         list[int] | None,
         typer.Option(

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark.commands.common import (
+    BatchOption,
     DataOption,
+    EpochsOption,
     JsonOption,
+    LearningRateOption,
+    PairsOption,
     RegistryOption,
+    SampleRateOption,
+    SettingOption,
     StoreOption,
+    TemperatureOption,
     interruptible,
     names_of,
     print_document,
@@ -79,24 +86,13 @@ def run(
     data: DataOption = None,
     store: StoreOption = None,
     registry: RegistryOption = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Override the recipe's length: visits to each clip.", min=1)
-    ] = None,
-    pairs: Annotated[int | None, typer.Option(help="Override the recipe's length: pairs of views.", min=1)] = None,
-    batch: Annotated[int | None, typer.Option(help="Override the recipe's pairs per step.", min=2)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Override the recipe's learning rate.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Override the recipe's temperature.")] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Override any number of the recipe, e.g. augmentation.pitch.probability=0.2; may be repeated.",
-            metavar="KEY=VALUE",
-        ),
-    ] = None,
-    sample_rate: Annotated[
-        int | None, typer.Option(help="Override the encoder's sample rate [Hz].", min=1000, metavar="HZ")
-    ] = None,
+    epochs: EpochsOption = None,
+    pairs: PairsOption = None,
+    batch: BatchOption = None,
+    learning_rate: LearningRateOption = None,
+    temperature: TemperatureOption = None,
+    setting: SettingOption = None,
+    sample_rate: SampleRateOption = None,
     probe_every: Annotated[
         int | None,
         typer.Option(help="While pretraining, score validation clips every so many epochs.", min=1, metavar="N"),
