@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from training_steps import Quiet, finish, inputs, plain, pretrain_step, recipe
 
 from benchmark.encoding import build_encoder
@@ -23,6 +23,7 @@ from benchmark.pretraining.items import items_of
 from benchmark.pretraining.measures import MEASURES, collapse, measure
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ridge import rate, ridge, validation_probe
+from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
 from benchmark.steps.pretrain import CURVE, compute
 from benchmark.store import Artifact
@@ -141,9 +142,15 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
 
 
 def test_a_collapse_stops_the_training(tmp_path):
-    # Weights pulled to zero: all that is left is one point.
-    with pytest.raises(UserError, match=r"pretrain plain: step \d+: .* \(collapse\)"):
-        run(tmp_path, "work", learning_rate=0.1, weight_decay=100.0, epochs=60)
+    # An encoder that answers the same to everything, and hardly learns.
+    encoder = plain()
+    taken = inputs(tmp_path, encoder)
+    weights = load_file(taken["start"].path / WEIGHTS)
+    weights["network.2.weight"].zero_()
+    weights["network.2.bias"].fill_(1.0)
+    save_file(weights, taken["start"].path / WEIGHTS)
+    with pytest.raises(UserError, match=r"pretrain plain: step \d+: .* one representation \(collapse\)"):
+        run(tmp_path, "work", taken=taken, encoder=encoder, learning_rate=1e-12, epochs=30)
 
 
 def test_measures_of_known_arrangements():
