@@ -9,18 +9,16 @@ from pathlib import Path
 
 # As the command line does: threads that spin while they wait slow a shared machine down many times over.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Tests run in two processes, and more threads than cores make small matrices very slow, here and in what is started.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 import warm_command
 
 from tasks.magnatagatune import TOP_TAGS
 from tasks.standin.columns import TAG_COLUMNS
-
-# Tests run in two processes, and more threads than cores make small matrices very slow.
-torch.set_num_threads(1)
 
 #: Encoder small enough that a whole run takes seconds: windows of 0.3 s at 22,050 Hz.
 TINY_REGISTRY = """

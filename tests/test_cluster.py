@@ -26,7 +26,7 @@ BIN = Path(sys.executable).parent
 def slow_registry(tmp_path: Path) -> Path:
     """As the tiny one, with pretraining long enough to be killed in."""
     file = tmp_path / "slow.yaml"
-    file.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 400"))
+    file.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 200"))
     return file
 
 
@@ -69,7 +69,8 @@ def seen_elsewhere(store: Path) -> dict:
     return next(iter(bench_json("status", "--store", store)), {"running": {}})
 
 
-def test_workers_killed_at_random_change_no_score(mtt, slow_registry, tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.slow)])
+def test_workers_killed_at_random_change_no_score(mtt, slow_registry, tmp_path, kills):
     data, _ = mtt
     arguments = [*GRID, "--data", data, "--registry", slow_registry, "--jobs", 2, "--json"]
     undisturbed = scores(bench_json("run", *arguments[:-1], "--store", tmp_path / "one"))
@@ -84,7 +85,7 @@ def test_workers_killed_at_random_change_no_score(mtt, slow_registry, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(1.0)
         # Not before there is something to lose, and not so often that nothing can be finished.
-        if killed < 4 and list(store.glob("unfinished/pretrain-*/last.ckpt")) and (alive := workers_of(process)):
+        if killed < kills and list(store.glob("unfinished/pretrain-*/last.ckpt")) and (alive := workers_of(process)):
             try:
                 rng.choice(alive).send_signal(signal.SIGKILL)
                 killed += 1
@@ -124,7 +125,7 @@ def test_what_fails_takes_nothing_else_with_it_and_is_tried_again(mtt, tiny_regi
 
 def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt, slow_registry, tmp_path):
     data, _ = mtt
-    slow_registry.write_text(slow_registry.read_text().replace("pairs: 400", "pairs: 2400"))
+    slow_registry.write_text(slow_registry.read_text().replace("pairs: 200", "pairs: 800"))
     address = tmp_path / "scheduler.json"
     environment = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
     scheduler = subprocess.Popen(
