@@ -180,16 +180,23 @@ def _opened(path: Path, raw: io.FileIO) -> _Stream:
 
 
 def _steps(waveform: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
-    # A sum of squares is finite if all samples are, and costs less than asking each.
-    if not math.isfinite(float(np.dot(waveform, waveform))):
-        raise Undecodable("holds samples that are not finite numbers")
     waveform *= scale
     return np.rint(waveform, out=waveform)
 
 
 def _clip(steps: NDArray[np.float32]) -> float:
-    """Clip to 16 bits in place; the peak that is left."""
-    peak = max(float(steps.max(initial=0)), -float(steps.min(initial=0)))
+    """Clip to 16 bits in place; the peak that is left.
+
+    Raises
+    ------
+    Undecodable
+        If a sample is not a finite number.
+    """
+    high, low = float(steps.max(initial=0)), float(steps.min(initial=0))
+    # Both extremes are finite if all samples are, and they are wanted anyway.
+    if not math.isfinite(high - low):
+        raise Undecodable("holds samples that are not finite numbers")
+    peak = max(high, -low)
     if peak > FULL_SCALE:
         np.clip(steps, -FULL_SCALE, FULL_SCALE, out=steps)
     return min(peak, FULL_SCALE)
