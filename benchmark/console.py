@@ -74,6 +74,16 @@ class Reporter:
         self.say(f"{title}: done, {count:,} {unit} in {seconds:.1f} s, {rate:.3g}/s")
 
 
+class Silent(Reporter):
+    """Shows nothing, for calls from other code."""
+
+    def __init__(self) -> None:
+        self.live = False
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+
 class LogReporter(Reporter):
     """Writes into a file alone, with the time, for steps that run where nobody watches."""
 

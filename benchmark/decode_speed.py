@@ -15,6 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from benchmark.audio import decode, to_int16
+from benchmark.console import Advance, Reporter
 from benchmark.engine import workers
 from benchmark.errors import UserError
 from benchmark.steps.prepare import decode_all
@@ -26,9 +27,11 @@ FILE_RATE = 44_100
 RATE = 22_050
 #: Samples of a crop: the window of CLMR and TUNe.
 CROP = 59_049
+#: Worker processes, turn by turn.
+POOLS = (1, 2, 2, 1)
 
 
-def measure(files: int = 4, repeats: int = 10, pool_clips: int = 160) -> dict[str, Any]:
+def measure(reporter: Reporter, files: int = 4, repeats: int = 10, pool_clips: int = 160) -> dict[str, Any]:
     """Time decoding to int16 mono at 22,050 Hz.
 
     Both decode all files in turn, the order changing, and the best times are compared. Ratios are of processor
@@ -37,6 +40,8 @@ def measure(files: int = 4, repeats: int = 10, pool_clips: int = 160) -> dict[st
 
     Parameters
     ----------
+    reporter
+        Shows progress.
     files
         Files of each format.
     repeats
@@ -59,11 +64,12 @@ def measure(files: int = 4, repeats: int = 10, pool_clips: int = 160) -> dict[st
     """
     reference = _librosa()
     before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as name:
+    turns = 2 * repeats + (len(POOLS) if workers() > 1 else 0)
+    with tempfile.TemporaryDirectory() as name, reporter.progress("measure decoding", turns, "turns") as advance:
         folder = Path(name)
         paths = {suffix: _write(folder, suffix, files) for suffix in ("mp3", "wav")}
-        formats = {suffix: _compare(of_format, reference, repeats) for suffix, of_format in paths.items()}
-        scaling = _scaling(paths["mp3"], pool_clips) if workers() > 1 else None
+        formats = {suffix: _compare(of_format, reference, repeats, advance) for suffix, of_format in paths.items()}
+        scaling = _scaling(paths["mp3"], pool_clips, advance) if workers() > 1 else None
         crop = _crop_seconds(folder / "pcm.int16")
     return {
         "ratio_mp3": formats["mp3"]["ratio_cpu"],
@@ -131,7 +137,9 @@ def _write(folder: Path, suffix: str, count: int) -> list[Path]:
     return paths
 
 
-def _compare(paths: Sequence[Path], reference: Callable[[Path], NDArray[np.int16]], repeats: int) -> dict[str, Any]:
+def _compare(
+    paths: Sequence[Path], reference: Callable[[Path], NDArray[np.int16]], repeats: int, advance: Advance
+) -> dict[str, Any]:
     decoders = {"ours": _ours, "librosa": reference}
     cpu: dict[str, list[float]] = {name: [] for name in decoders}
     wall: dict[str, list[float]] = {name: [] for name in decoders}
@@ -144,6 +152,7 @@ def _compare(paths: Sequence[Path], reference: Callable[[Path], NDArray[np.int16
                 decoders[name](path)
                 cpu[name].append(time.process_time() - before[0])
                 wall[name].append(time.perf_counter() - before[1])
+        advance(1)
     rates = {name: {"cpu": SECONDS / min(cpu[name]), "wall": SECONDS / min(wall[name])} for name in decoders}
     return {
         "kbit_per_second": 8e-3 * sum(path.stat().st_size for path in paths) / (SECONDS * len(paths)),
@@ -153,13 +162,14 @@ def _compare(paths: Sequence[Path], reference: Callable[[Path], NDArray[np.int16
     }
 
 
-def _scaling(paths: Sequence[Path], count: int) -> float:
+def _scaling(paths: Sequence[Path], count: int, advance: Advance) -> float:
     """Rate of two worker processes over that of one, as the prepare step uses them."""
     clips = [Clip(str(n), paths[n % len(paths)].name, None) for n in range(count)]
     rates: dict[int, list[float]] = {1: [], 2: []}
-    for size in (1, 2, 2, 1):
+    for size in POOLS:
         arrivals = [time.perf_counter() for _ in decode_all(paths[0].parent, clips, RATE, size)]
         rates[size].append((count - count // 2 - 1) / (arrivals[-1] - arrivals[count // 2]))
+        advance(1)
     return max(rates[2]) / max(rates[1])
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.console import LogReporter, Reporter
+from benchmark.console import Advance, LogReporter, Reporter
 from benchmark.engine import Engine
 from benchmark.housekeeping import holdings
 from benchmark.long_table import as_csv, long_table
@@ -33,13 +33,15 @@ class _Idle(Engine):
         return {}
 
 
-def measure(records: int) -> dict[str, float]:
+def measure(records: int, reporter: Reporter) -> dict[str, float]:
     """Time the engine and a generated store.
 
     Parameters
     ----------
     records
         Score records in the generated store.
+    reporter
+        Shows progress.
 
     Returns
     -------
@@ -51,14 +53,15 @@ def measure(records: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="bench-engine-") as folder:
         root = Path(folder)
         store = Store(root / "store")
-        reporter = LogReporter(root / "log")
+        log = LogReporter(root / "log")
         steps = [Step("embed", {"number": number}, {}, f"step {number}") for number in range(STEPS)]
-        idle = _Idle(store, reporter)
+        idle = _Idle(store, log)
         trivial = [_seconds(lambda step=step: idle.ensure(step)) for step in steps]
-        fresh = Engine(store, reporter)
+        fresh = Engine(store, log)
         cached = [_seconds(lambda step=step: fresh.ensure(step)) for step in steps]
         many = root / "many"
-        _generate(Store(many), records)
+        with reporter.progress("make a store", records, "records") as advance:
+            _generate(Store(many), records, advance)
         return {
             "trivial_step_ms": 1000 * statistics.median(trivial),
             "cached_step_ms": 1000 * statistics.median(cached),
@@ -91,7 +94,7 @@ def _seconds(call: Any) -> float:
     return time.perf_counter() - began
 
 
-def _generate(store: Store, records: int) -> None:
+def _generate(store: Store, records: int, advance: Advance) -> None:
     """Fill a store with artifacts of probe steps whose records differ in encoder, task and seed."""
     score = Score(
         value=0.8,
@@ -148,3 +151,4 @@ def _generate(store: Store, records: int) -> None:
             "lineage": {key: {"resources": {"seconds": 1.0}}},
         }
         (folder / "manifest.json").write_text(json.dumps(manifest))
+        advance(1)

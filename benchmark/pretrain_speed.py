@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.console import Reporter
+from benchmark.console import Advance, Reporter, Silent
 from benchmark.encoding import bfloat16_pays, build_encoder, device, to_waveform
 from benchmark.entries import EncoderEntry, RecipeEntry
 from benchmark.environment import measured
@@ -74,13 +74,8 @@ PUBLISHED = {
 AUGMENTATIONS = ("polarity", "noise", "gain", "filter", "delay", "pitch", "reverb")
 
 
-class _Silent(Reporter):
-    def say(self, text: str) -> None:
-        """Nothing: the table says it all."""
-
-
 def measure(
-    encoders: Sequence[Named[EncoderEntry]], recipe: RecipeEntry, batch: int | None, rounds: int
+    encoders: Sequence[Named[EncoderEntry]], recipe: RecipeEntry, batch: int | None, rounds: int, reporter: Reporter
 ) -> dict[str, Any]:
     """Time pretraining of encoders on this device.
 
@@ -94,6 +89,8 @@ def measure(
         Pairs a step; by default 96 on a GPU and 8 on a CPU.
     rounds
         Turns of each kind, the medians of which are reported, after one that is not counted.
+    reporter
+        Shows progress.
 
     Returns
     -------
@@ -104,7 +101,8 @@ def measure(
     where = device()
     gpu = where.type == "cuda"
     recipe = recipe.model_copy(update={"batch": batch or (GPU_BATCH if gpu else CPU_BATCH)})
-    rows = [_measure_one(named, recipe, rounds, where) for named in encoders]
+    with reporter.progress("measure pretraining", len(encoders) * (rounds + 1), "rounds") as advance:
+        rows = [_measure_one(named, recipe, rounds, where, advance) for named in encoders]
     return {
         "ratio": min(row["ratio"] for row in rows),
         "target": GPU_TARGET if gpu else CPU_TARGET,
@@ -116,7 +114,9 @@ def measure(
     }
 
 
-def _measure_one(named: Named[EncoderEntry], recipe: RecipeEntry, rounds: int, where: torch.device) -> dict[str, Any]:
+def _measure_one(
+    named: Named[EncoderEntry], recipe: RecipeEntry, rounds: int, where: torch.device, advance: Advance
+) -> dict[str, Any]:
     encoder = build_encoder(named, 0)
     window = encoder.window or encoder.max_window
     with tempfile.TemporaryDirectory() as folder, measured() as resources:
@@ -136,6 +136,7 @@ def _measure_one(named: Named[EncoderEntry], recipe: RecipeEntry, rounds: int, w
                 else:
                     turns[kind] = _full(encoder, recipe, pcm, window, where, number, steps, Path(folder))
             parts = _augmentations(chain, pcm, recipe, window, where, number)
+            advance(1)
             if number:
                 bare.append(turns["bare"])
                 full.append(turns["full"]["clips_per_second"])
@@ -225,7 +226,7 @@ def _full(
     module = _module(encoder, recipe, pcm, window, where, number, steps)
     work = folder / f"round-{number}"
     work.mkdir()
-    return fit(module, Plan("speed", steps, recipe.batch, work, Place(), _precision(where)), _Silent())
+    return fit(module, Plan("speed", steps, recipe.batch, work, Place(), _precision(where)), Silent())
 
 
 def _augmentations(

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmark.console import Reporter
 from benchmark.encoding import device
 from benchmark.registry import load_registry
 from probes.protocol import Protocol
@@ -23,15 +24,24 @@ from probes.validation import stacked_metric
 TRAIN, VALID, DIM, TAGS = 18_706, 1_825, 512, 50
 #: Steps at batch 64, and as many examples at other batches; a whole number of evaluations in each.
 STEPS = 64
+#: What is timed of each kind of probe: twice a single step, training without evaluations, and with them.
+TURNS = ("warm", "start", "_training", "")
 
 
-def measure(share: float = 1.0) -> dict[str, Any]:
+def measure(reporter: Reporter, share: float = 1.0) -> dict[str, Any]:
     """Time both in this process, with this process's threads, on this machine's device.
 
     All probes of the sweep are trained for `STEPS` steps of 64 examples, scaled by `share`. Of the plain loop, one
     probe of each batch and width is trained for as many steps and stands for all of its kind: time is the same for
     every learning rate and decay. Both evaluate ROC-AUC on the validation clips every eight steps; the plain loop by
     scikit-learn, as the released code of the protocol does.
+
+    Parameters
+    ----------
+    reporter
+        Shows progress.
+    share
+        Scales the number of steps.
 
     Returns
     -------
@@ -49,30 +59,32 @@ def measure(share: float = 1.0) -> dict[str, Any]:
     largest = 0.0
     by_kind = []
     kinds = sorted({(member.hidden, member.batch) for member in members})
-    for hidden, batch in kinds:
-        own = [member for member in members if (member.hidden, member.batch) == (hidden, batch)]
-        chosen = len(own) // 2
-        steps = max(8, round(STEPS * 64 / batch * share) // 8 * 8)
-        course = replace(protocol.course, max_epochs=None, max_steps=steps, patience=None, keep_best=False)
-        blind = replace(course, evaluate_every=steps + 1)
-        # Scaling the features is done once, however long the training: what a single step takes is taken off.
-        single = replace(blind, max_steps=1)
-        start = taken = (0.0, 0.0)
-        for settings, name in ((single, "warm"), (single, ""), (blind, "_training"), (course, "")):
-            before = time.perf_counter()
-            fitted = train_sweep(x, y, x_valid, judge, "multilabel", own, settings, 0, place)
-            between = time.perf_counter()
-            alone = train_alone(x, y, x_valid, plain_judge, "multilabel", own[chosen], settings, 0, place)
-            spent = (between - before, time.perf_counter() - between)
-            if settings is single:
-                start = spent
-                continue
-            taken = (spent[0] - start[0], (spent[1] - start[1]) * len(own))
-            seconds[f"sweep{name}"] += taken[0]
-            seconds[f"plain{name}"] += taken[1]
-            difference = np.abs(fitted[chosen].outputs(x_valid) - alone.outputs(x_valid)).max()
-            largest = max(largest, float(difference))
-        by_kind.append({"hidden": list(hidden), "batch": batch, "ratio": taken[1] / taken[0]})
+    with reporter.progress("measure probing", len(kinds) * len(TURNS), "turns") as advance:
+        for hidden, batch in kinds:
+            own = [member for member in members if (member.hidden, member.batch) == (hidden, batch)]
+            chosen = len(own) // 2
+            steps = max(8, round(STEPS * 64 / batch * share) // 8 * 8)
+            course = replace(protocol.course, max_epochs=None, max_steps=steps, patience=None, keep_best=False)
+            blind = replace(course, evaluate_every=steps + 1)
+            # Scaling the features is done once, however long the training: what a single step takes is taken off.
+            single = replace(blind, max_steps=1)
+            start = taken = (0.0, 0.0)
+            for settings, name in zip((single, single, blind, course), TURNS, strict=True):
+                before = time.perf_counter()
+                fitted = train_sweep(x, y, x_valid, judge, "multilabel", own, settings, 0, place)
+                between = time.perf_counter()
+                alone = train_alone(x, y, x_valid, plain_judge, "multilabel", own[chosen], settings, 0, place)
+                spent = (between - before, time.perf_counter() - between)
+                advance(1)
+                if settings is single:
+                    start = spent
+                    continue
+                taken = (spent[0] - start[0], (spent[1] - start[1]) * len(own))
+                seconds[f"sweep{name}"] += taken[0]
+                seconds[f"plain{name}"] += taken[1]
+                difference = np.abs(fitted[chosen].outputs(x_valid) - alone.outputs(x_valid)).max()
+                largest = max(largest, float(difference))
+            by_kind.append({"hidden": list(hidden), "batch": batch, "ratio": taken[1] / taken[0]})
     return {
         "ratio": seconds["plain"] / seconds["sweep"],
         "ratio_training": seconds["plain_training"] / seconds["sweep_training"],

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from benchmark.citations import citations
-from benchmark.console import Reporter
+from benchmark.console import Reporter, Silent
 from benchmark.deformations import DEFORMATIONS
 from benchmark.errors import UserError
 from benchmark.plan import STEP_VERSIONS, Run
@@ -42,7 +42,8 @@ def collect(
     study: Study | None = None,
     planned: Sequence[Run] | None = None,
     study_given: str = "",
-    look: Reporter | None = None,
+    look: bool = False,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Everything a report shows, as `analysis.report` takes it.
 
@@ -57,7 +58,9 @@ def collect(
     study_given
         How the user named the study.
     look
-        Shows progress while maps of clips are made; ``None`` for no maps.
+        Add maps of test clips.
+    reporter
+        Shows progress; ``None`` shows none.
 
     Returns
     -------
@@ -78,8 +81,12 @@ def collect(
     if not wanted:
         which = f" of study {study.name}" if study else ""
         raise UserError(f"{store}: holds no score record{which}; `bench run` makes some")
-    with ThreadPoolExecutor(4) as pool:
-        records = list(pool.map(_read, [folder / key for key in wanted]))
+    reporter = reporter or Silent()
+    records = []
+    with ThreadPoolExecutor(4) as pool, reporter.progress("read scores", len(wanted), "records") as advance:
+        for record in pool.map(_read, [folder / key for key in wanted]):
+            records.append(record)
+            advance(1)
     runs = [_run(key, record) for key, record in zip(wanted, records, strict=True)]
     if planned is None:
         runs.sort(key=lambda run: tuple(str(run[name]) for name in ("task", "encoder", "recipe", "protocol", "corpus")))
@@ -102,7 +109,7 @@ def collect(
         "descriptions": _descriptions(registry, runs),
         "trainings": _trainings(store, steps),
         "deformations": _deformation_units(runs),
-        "maps": [] if look is None else _maps(store, runs, steps, look),
+        "maps": _maps(store, runs, steps, reporter) if look else [],
         "failures": _failures(store, planned),
         "commands": _study_commands(study_given, real) if study else _run_commands(runs),
         "versions": _versions(records),

@@ -7,20 +7,21 @@ import pytest
 from conftest import bench
 
 from benchmark import decode_speed
+from benchmark.console import Silent
 from benchmark.errors import UserError
 
 
 def test_without_librosa_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "librosa", None)
     with pytest.raises(UserError, match=r"pip install 'bench-music\[speed\]'"):
-        decode_speed.measure()
+        decode_speed.measure(Silent())
 
 
 def test_the_numbers(tmp_path, monkeypatch):
     librosa = pytest.importorskip("librosa", reason="the extra `speed` is not installed")
     del librosa
     monkeypatch.setattr(decode_speed, "SECONDS", 5)
-    result = decode_speed.measure(files=1, repeats=2, pool_clips=6)
+    result = decode_speed.measure(Silent(), files=1, repeats=2, pool_clips=6)
     # Real targets are for a quiet machine; these only say that something is measured.
     assert 0.5 < result["ratio_mp3"] < 10
     assert 0.5 < result["ratio_wav"] < 20

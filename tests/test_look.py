@@ -8,7 +8,6 @@ import numpy as np
 from report_store import fill, make_record
 
 from analysis.report import render
-from benchmark.console import Reporter
 from benchmark.looking.maps import lay_out
 from benchmark.registry import load_registry
 from benchmark.report_data import collect
@@ -42,7 +41,7 @@ def test_the_page_shows_maps_of_what_the_store_holds(tmp_path):
         first = np.arange(0, 61, 2)
         seconds = np.zeros(60, np.float32)
         np.savez(folder / "index.npz", layers=np.array([""]), dims=[4], clip_ids=clips, first=first, seconds=seconds)
-    document = collect(store, load_registry(), look=Reporter())
+    document = collect(store, load_registry(), look=True)
     assert document["maps"] == []  # the labels are gone
     label = "c" * 40
     (store / "artifacts" / "label" / label).mkdir(parents=True)
@@ -56,7 +55,7 @@ def test_the_page_shows_maps_of_what_the_store_holds(tmp_path):
             "steps": [*record.model_dump()["steps"][:-1], cost, record.model_dump()["steps"][-1]]
         }
         (store / "artifacts" / "probe" / record.steps[-1].key / "record.json").write_text(json.dumps(whole))
-    document = collect(store, load_registry(), look=Reporter())
+    document = collect(store, load_registry(), look=True)
     assert [len(found["x"]) for found in document["maps"]] == [24, 24]
     assert document["maps"][0]["label"] == classes[:24, 0].tolist()
     page = render(document)

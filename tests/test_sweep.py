@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from benchmark import probe_speed
+from benchmark.console import Silent
 from probes import sweep
 from probes.protocol import Course, Member
 from probes.reference import _forward, _loss, train_alone
@@ -94,7 +95,7 @@ def test_a_sweep_too_large_for_one_stack_is_the_same(monkeypatch):
 def test_the_speed_is_measured_beside_a_loop_that_ends_the_same(monkeypatch):
     for name, value in {"TRAIN": 300, "VALID": 60, "DIM": 8, "TAGS": 3}.items():
         monkeypatch.setattr(probe_speed, name, value)
-    result = probe_speed.measure(share=0.25)
+    result = probe_speed.measure(Silent(), share=0.25)
     assert result["configurations"] == 216
     assert result["largest_difference"] < 1e-4
     # Small features are all overhead, which the sweep has once and the loop 54 times.

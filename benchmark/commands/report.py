@@ -67,7 +67,7 @@ def report(
         with storage_errors(folder):
             planner = Planner(entries, Store(folder), Reporter(), data)
             planned = plan.chosen([run for request in plan.requests(False) for run in planner.runs(request)])
-    document = collect(folder, entries, plan, planned, study or "", Reporter() if look else None)
+    document = collect(folder, entries, plan, planned, study or "", look, Reporter())
     text = render(document, form.value)
     if str(target) == "-":
         print_document(text.rstrip("\n"))

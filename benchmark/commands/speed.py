@@ -20,9 +20,10 @@ def speed_decode(
 
     Example: bench speed decode
     """
+    from benchmark.console import Reporter
     from benchmark.decode_speed import measure, table
 
-    result = measure(repeats=repeats)
+    result = measure(Reporter(), repeats=repeats)
     print_document(result if as_json else table(result))
 
 
@@ -77,9 +78,10 @@ def speed_probe(
 
     Example: bench speed probe
     """
+    from benchmark.console import Reporter
     from benchmark.probe_speed import measure, table
 
-    result = measure(share=share)
+    result = measure(Reporter(), share)
     print_document(result if as_json else table(result))
 
 
@@ -100,6 +102,7 @@ def speed_pretrain(
 
     Example: bench speed pretrain --encoder tune_plus
     """
+    from benchmark.console import Reporter
     from benchmark.entries import RecipeEntry
     from benchmark.errors import UserError
     from benchmark.pretrain_speed import measure, table
@@ -110,7 +113,7 @@ def speed_pretrain(
     recipe = entries.recipe("tune").entry
     if not isinstance(recipe, RecipeEntry):
         raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")
-    result = measure(names, recipe, batch, rounds)
+    result = measure(names, recipe, batch, rounds, Reporter())
     print_document(result if as_json else table(result))
 
 
@@ -123,7 +126,8 @@ def speed_engine(
 
     Example: bench speed engine --records 10000
     """
+    from benchmark.console import Reporter
     from benchmark.engine_speed import measure, table
 
-    found = measure(records)
+    found = measure(records, Reporter())
     print_document(found if as_json else table(found))

@@ -12,7 +12,7 @@ from typing import Any
 import pooch
 import requests
 
-from benchmark.console import Advance, Reporter
+from benchmark.console import Advance, Reporter, Silent
 from tasks.base import Remote
 
 #: Bytes that are lost at most when a connection breaks off.
@@ -111,16 +111,8 @@ class Fetcher:
         return "is not the file whose checksum is published"
 
     def _progress(self, remote: Remote) -> Callable[[int, int], Any]:
-        reporter = _Silent() if self._quiet else self._reporter
+        reporter = Silent() if self._quiet else self._reporter
         return lambda total, done: counted_in_megabytes(reporter, f"fetch {remote.name}", total, done)
-
-
-class _Silent(Reporter):
-    def __init__(self) -> None:
-        self.live = False
-
-    def say(self, text: str) -> None:
-        del text
 
 
 class _Resumed:
