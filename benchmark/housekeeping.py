@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from benchmark.console import printable
 from benchmark.errors import UserError
 from benchmark.plan import STEP_VERSIONS, Run
 from benchmark.store import UNREADABLE, Store, digest_file, digest_of, stays_inside
@@ -71,18 +72,13 @@ def _holding(folder: Path) -> Holding | None:
         return Holding(
             kind=folder.parent.name,
             key=folder.name,
-            title=_printable(manifest["title"]),
+            title=printable(manifest["title"]),
             bytes=sum(int(file["bytes"]) for file in manifest["files"].values()),
-            finished=_printable(manifest["finished"]),
+            finished=printable(manifest["finished"]),
             seconds=float(own["resources"]["seconds"]),
         )
     except UNREADABLE:
         return None
-
-
-def _printable(text: str) -> str:
-    """A stranger's words without what a terminal would obey."""
-    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

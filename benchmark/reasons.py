@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from benchmark.console import printable
+
 #: Files that are named before the rest of their kind is counted.
 NAMED = 3
 
@@ -31,8 +33,3 @@ def summary(reasons: Mapping[str, str]) -> Iterator[str]:
             yield f"  {printable(path)}" + (f": {files[path]}" if files[path] else "")
         if len(files) > NAMED:
             yield f"  and {len(files) - NAMED:,} more"
-
-
-def printable(path: str) -> str:
-    """`path` on one line: line ends and other control characters are written as escapes."""
-    return path if path.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
 import json
 import os
@@ -15,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from benchmark.citations import citations
@@ -23,6 +21,7 @@ from benchmark.console import Reporter, Silent
 from benchmark.deformations import DEFORMATIONS
 from benchmark.errors import UserError
 from benchmark.plan import STEP_VERSIONS, Run
+from benchmark.pretraining.curve_file import read_probe_scores
 from benchmark.records import RECORD, ScoreRecord, read_record
 from benchmark.registry import Registry
 from benchmark.reproduce import commands, split_overrides
@@ -31,8 +30,6 @@ from benchmark.studies import Study
 
 SCHEMA_VERSION = 1
 _FAILED = re.compile(r"^\S+ \S+ failed: (?P<cause>.*)$", re.MULTILINE)
-#: What a pretraining measured over its steps, in its artifact.
-CURVE = "losses.csv"
 _FACTORS = ("encoder", "corpus", "recipe", "task", "protocol", "seed", "layer", "labels", "deform")
 
 
@@ -194,18 +191,10 @@ def _embeddings(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str,
 
 def _trainings(store: Path, steps: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
     """Epochs and validation scores of the pretrainings that were probed on the way."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for key, step in steps.items():
-        if step["kind"] == "pretrain":
-            try:
-                text = (store / "artifacts" / "pretrain" / key / CURVE).read_text(encoding="utf-8")
-                rows = [row for row in csv.DictReader(text.splitlines()) if row.get("probe")]
-                points = [(float(row["epoch"]), float(row["probe"])) for row in rows]
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # deleted or damaged: the scores on test clips are still in the records
-            if len(points) > 1 and np.isfinite(points).all():
-                found[key] = points
-    return found
+    folder = store / "artifacts" / "pretrain"
+    found = {key: read_probe_scores(folder / key) for key, step in steps.items() if step["kind"] == "pretrain"}
+    # Of one deleted or damaged, the scores on test clips are still in the records.
+    return {key: points for key, points in found.items() if len(points) > 1}
 
 
 def _maps(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str, Any], reporter: Reporter) -> list[Any]:

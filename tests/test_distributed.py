@@ -69,7 +69,8 @@ def test_a_training_on_two_processes_is_that_of_one(tmp_path, capfd):
     from training_steps import inputs, plain, pretrain_step
 
     from benchmark.console import Reporter
-    from benchmark.steps.pretrain import CURVE, compute
+    from benchmark.pretraining.curve_file import CURVE
+    from benchmark.steps.pretrain import compute
 
     encoder = plain()
     weights, curves = [], []

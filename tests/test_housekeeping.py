@@ -138,7 +138,7 @@ def test_a_strangers_words_do_not_command_the_terminal(tmp_path):
     store = Store(tmp_path / "s")
     edit(fill(store, "a" * 40), lambda m: m.update(title="\x1b[2Jgone", kind="other", finished="today\r"))
     (found,) = holdings(store)
-    assert (found.title, found.finished, found.kind) == ("?[2Jgone", "today?", "embed")
+    assert (found.title, found.finished, found.kind) == ("\\x1b[2Jgone", "today\\r", "embed")
     edit(fill(store, "b" * 40), lambda m: m.update(files=[]))
     (tmp_path / "s" / "artifacts" / "embed" / ("b" * 40) / "manifest.json").write_text("[" * 100_000)
     assert len(holdings(store)) == 1

@@ -19,13 +19,14 @@ from benchmark.pretraining import training
 from benchmark.pretraining.continuation import adopt
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.curve import Curve, rows_end_at
+from benchmark.pretraining.curve_file import CURVE
 from benchmark.pretraining.items import items_of
 from benchmark.pretraining.measures import MEASURES, collapse, measure
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ridge import rate, ridge, validation_probe
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
-from benchmark.steps.pretrain import CURVE, compute
+from benchmark.steps.pretrain import compute
 from benchmark.store import Artifact
 from tasks.base import Task
 

@@ -7,9 +7,7 @@ stopped, or made longer later, has the same rows as one that went through.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,32 +74,3 @@ class Curve:
         self._rows = list(state["rows"])
         self._sum = state["sum"]
         self._count = int(state["count"])
-
-
-def write_curve(
-    path: Path, rows: Sequence[tuple[int, Mapping[str, float]]], steps_per_epoch: int, extra: Mapping[int, float]
-) -> None:
-    """Write a curve as CSV: step (counted from 1), epoch, the values, and a probe's score at the epochs that have one.
-
-    Parameters
-    ----------
-    path
-        File to write.
-    rows
-        `Curve.table`.
-    steps_per_epoch
-        Steps in which every item is visited once.
-    extra
-        Score of the validation probe by step; empty where there was none.
-    """
-    columns = list(rows[0][1]) if rows else []
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["step", "epoch", *columns, *(["probe"] if extra else [])])
-        before = -1
-        for step, values in rows:
-            scores = [score for at, score in extra.items() if before < at <= step]
-            probe = [f"{scores[-1]:.6g}" if scores else ""] if extra else []
-            epoch = (step + 1) / steps_per_epoch
-            writer.writerow([step + 1, f"{epoch:.4f}", *(f"{value:.6g}" for value in values.values()), *probe])
-            before = step

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.audio import Undecodable, decode, silence_decoders
-from benchmark.console import Reporter
+from benchmark.console import Reporter, printable
 from benchmark.engine import workers
 from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, write_lines
 from benchmark.plan import Step
-from benchmark.reasons import NAMED, by_kind, printable
+from benchmark.reasons import NAMED, by_kind
 from benchmark.sources import dataset_at
 from benchmark.store import Artifact
 from tasks.base import Clip

@@ -22,7 +22,7 @@ from benchmark.plan import Step, planned_recipe
 from benchmark.pretraining.card import write_card
 from benchmark.pretraining.continuation import adopt
 from benchmark.pretraining.crops import Crops, CropSampler
-from benchmark.pretraining.curve import write_curve
+from benchmark.pretraining.curve_file import write_curve
 from benchmark.pretraining.items import Item, items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import retrieval
@@ -36,7 +36,6 @@ from benchmark.store import Artifact
 from encoders.base import Encoder
 from encoders.weights import save_weights
 
-CURVE = "losses.csv"
 #: Held-out clips whose positive pairs are looked for among one another.
 HELD_OUT = 64
 #: Rows at either end of the curve whose mean losses are compared.
@@ -142,7 +141,7 @@ def train(place: Place, step: Step, inputs: Mapping[str, Artifact], work: Path, 
         )
     save_weights(encoder.cpu(), work / WEIGHTS, {key: str(value) for key, value in step.context["names"].items()})
     write_lines(work / CORPUS, corpus)
-    write_curve(work / CURVE, rows, sampler.steps_per_epoch, module.scores)
+    write_curve(work, rows, sampler.steps_per_epoch, module.scores)
     write_card(step, inputs, corpus, pcm, facts, work)
     return {**facts, **pace}
 

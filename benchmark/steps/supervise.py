@@ -19,14 +19,14 @@ from benchmark.pcm import open_pcm, write_lines
 from benchmark.plan import Step
 from benchmark.pretraining.card import write_card
 from benchmark.pretraining.crops import Crops, CropSampler
-from benchmark.pretraining.curve import write_curve
+from benchmark.pretraining.curve_file import write_curve
 from benchmark.pretraining.items import Item
 from benchmark.pretraining.processes import Place, devices_allowed, together
 from benchmark.pretraining.supervised import SupervisedModule, targets_of
 from benchmark.pretraining.training import Plan, fit
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
-from benchmark.steps.pretrain import CURVE, ENDS
+from benchmark.steps.pretrain import ENDS
 from benchmark.steps.probe import CORPUS, HEAD
 from benchmark.store import Artifact
 from encoders.weights import save_weights
@@ -131,6 +131,6 @@ def train(place: Place, step: Step, inputs: Mapping[str, Artifact], work: Path, 
         csv.writer(file).writerows([("epoch", "loss"), *enumerate(module.valid_losses, 1)])
     corpus = [item.clips[0] for item in items]
     write_lines(work / CORPUS, corpus)
-    write_curve(work / CURVE, curve, sampler.steps_per_epoch, {})
+    write_curve(work, curve, sampler.steps_per_epoch, {})
     write_card(step, inputs, corpus, pcm, facts, work)
     return {**facts, **pace}

@@ -1,0 +1,50 @@
+"""The curve of a training as a file in its artifact: written by the training, read by the report."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+CURVE = "losses.csv"
+
+
+def write_curve(
+    folder: Path, rows: Sequence[tuple[int, Mapping[str, float]]], steps_per_epoch: int, extra: Mapping[int, float]
+) -> None:
+    """Write a curve as CSV: step (counted from 1), epoch, the values, and a probe's score at the epochs that have one.
+
+    Parameters
+    ----------
+    folder
+        Where to write it.
+    rows
+        `Curve.table` of `benchmark.pretraining.curve`.
+    steps_per_epoch
+        Steps in which every item is visited once.
+    extra
+        Score of the validation probe by step; empty where there was none.
+    """
+    columns = list(rows[0][1]) if rows else []
+    with (folder / CURVE).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "epoch", *columns, *(["probe"] if extra else [])])
+        before = -1
+        for step, values in rows:
+            scores = [score for at, score in extra.items() if before < at <= step]
+            probe = [f"{scores[-1]:.6g}" if scores else ""] if extra else []
+            epoch = (step + 1) / steps_per_epoch
+            writer.writerow([step + 1, f"{epoch:.4f}", *(f"{value:.6g}" for value in values.values()), *probe])
+            before = step
+
+
+def read_probe_scores(folder: Path) -> list[tuple[float, float]]:
+    """Epochs and scores of the validation probes of a training; none if it had none, or the file cannot be read."""
+    try:
+        text = (folder / CURVE).read_text(encoding="utf-8")
+        rows = [row for row in csv.DictReader(text.splitlines()) if row.get("probe")]
+        points = [(float(row["epoch"]), float(row["probe"])) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return points if all(math.isfinite(value) for point in points for value in point) else []
