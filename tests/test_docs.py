@@ -83,10 +83,10 @@ def site(tmp_path_factory):
 def test_the_site_has_every_page_and_asks_no_other_host(site):
     pages = {page.relative_to(site).with_suffix("").as_posix(): page for page in site.rglob("*.html")}
     sources = {page.relative_to(DOCS).with_suffix("").as_posix() for page in DOCS.rglob("*.md")}
-    assert {*sources, "changelog"} <= pages.keys()
+    assert {*sources, "changelog", "first-study/report"} <= pages.keys()
     for name, page in pages.items():
         addresses = Loads(page.read_text()).addresses
-        assert len(addresses) > 3, name
+        assert len(addresses) > 3 or name not in sources, name
         for address in addresses:
             assert not re.match(r"(\w+:)?//", address), f"{name} loads {address}"
     for sheet in site.rglob("*.css"):
