@@ -21,6 +21,7 @@ from benchmark.console import Reporter
 from benchmark.embeddings import REPRESENTATION
 from benchmark.encoding import BatchEncoder, window_ends, window_starts
 from benchmark.errors import UserError, unknown_name
+from benchmark.freed_memory import freed_memory_kept
 from benchmark.store import storage_errors
 from encoders.base import Encoder
 
@@ -127,6 +128,7 @@ def encode_files(
     with (
         storage_errors(output.parent),
         tempfile.TemporaryFile(dir=output.parent) as rows,
+        freed_memory_kept(),
         reporter.progress(f"encode {len(files)} {'file' if len(files) == 1 else 'files'}", total, "windows") as advance,
     ):
         dim = 0

@@ -23,10 +23,10 @@ from benchmark.console import Advance, Reporter, Silent
 from benchmark.encoding import bfloat16_pays, build_encoder, device, to_waveform
 from benchmark.entries import EncoderEntry, RecipeEntry
 from benchmark.environment import measured
+from benchmark.freed_memory import freed_memory_kept
 from benchmark.pcm import Pcm, PcmClip
 from benchmark.pretraining.augmentation.chain import AugmentationChain
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
-from benchmark.pretraining.freed_memory import freed_memory_kept
 from benchmark.pretraining.items import items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent

@@ -10,7 +10,7 @@ FREEING = """
 import resource
 from contextlib import nullcontext
 from pathlib import Path
-from benchmark.pretraining.freed_memory import freed_memory_kept
+from benchmark.freed_memory import freed_memory_kept
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

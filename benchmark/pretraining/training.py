@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmark.console import Advance, Reporter
 from benchmark.errors import UserError
-from benchmark.pretraining.freed_memory import freed_memory_kept
+from benchmark.freed_memory import freed_memory_kept
 from benchmark.pretraining.measures import collapse
 from benchmark.pretraining.module import TrainedModule
 from benchmark.pretraining.processes import Place

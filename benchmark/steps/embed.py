@@ -13,6 +13,7 @@ from benchmark.console import Reporter
 from benchmark.embeddings import INDEX, REPRESENTATION, rows_file
 from benchmark.encoding import BatchEncoder, build_encoder, cut_windows, window_starts
 from benchmark.errors import UserError
+from benchmark.freed_memory import freed_memory_kept
 from benchmark.pcm import Pcm, PcmClip, open_pcm
 from benchmark.plan import ALL_LAYERS, Step
 from benchmark.steps.initialise import WEIGHTS
@@ -38,7 +39,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     marker = work / PROGRESS
     done = int(marker.read_text()) if marker.exists() else 0
     rows = {name: _open_rows(work / rows_file(n), windows, dims[name]) for n, name in enumerate(layers)}
-    with reporter.progress(step.title, windows, "windows", done) as advance:
+    with freed_memory_kept(), reporter.progress(step.title, windows, "windows", done) as advance:
         for chunk in _chunks(pcm, encoder, first, done, CHUNK if encode.device.type == "cuda" else encode.batch):
             for name, found in encode.layers(chunk, layers).items():
                 if not np.isfinite(found).all():

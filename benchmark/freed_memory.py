@@ -1,4 +1,4 @@
-"""Memory that a training step frees, kept for the next one."""
+"""Memory that one batch frees, kept for the next one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _RETURNED = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20}
 def freed_memory_kept() -> Iterator[None]:
     """Inside the block, glibc keeps what is freed; at its end it returns everything to the system.
 
-    A training on a CPU allocates and frees its activations at every step. By default each goes back to the system, and
-    comes again page by page, cleared: a fifth to a third of the time of a step. In exchange a training takes up to a
-    third more memory. Other C libraries have no such setting and are left as they are.
+    Training and encoding on a CPU allocate and free their activations with every batch. By default each goes back to
+    the system, and comes again page by page, cleared: a fifth to a third of the time. In exchange up to a third more
+    memory is taken. Other C libraries have no such setting and are left as they are.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):
