@@ -257,7 +257,11 @@ def _agreement(w: Writer) -> None:
         )
     tasks = w.look("agreement", "tasks")
     known = [i for i, pair in enumerate(tasks) if pair["estimate"] is not None]
-    if known:
+    if len(known) == 1:
+        only = tasks[known[0]]
+        tau = w.number("agreement", "tasks", known[0], "estimate")
+        w.say(f"Rankings on {only['a']} and {only['b']} agree with Kendall tau {tau}.")
+    elif known:
         low = min(known, key=lambda i: tasks[i]["estimate"])
         high = max(known, key=lambda i: tasks[i]["estimate"])
         w.say(

@@ -102,6 +102,11 @@ def test_every_number_of_every_sentence_is_that_of_the_json(name):
     assert checked > 5
 
 
+def test_two_tasks_are_compared_once():
+    (found,) = [s["text"] for s in results()["few"]["summary"] if "Kendall" in s["text"]]
+    assert re.fullmatch(r"Rankings on t0 and t1 agree with Kendall tau -?\d\.\d\d\.", found)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_sentences_claim_is_what_tests_found(name):
     result = results()[name]
