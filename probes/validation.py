@@ -7,7 +7,6 @@ function and asked member by member. Higher is better throughout.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -71,9 +70,7 @@ def _ranked(name: str, labels: NDArray[np.generic], predictions: NDArray[np.floa
     of_label = _area if name == "roc_auc" else _precision
     scores = np.ascontiguousarray(predictions.transpose(2, 0, 1))
     columns = np.flatnonzero(scorable)
-    # Sorting is most of it, and lets other threads run.
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        values = list(pool.map(lambda column: of_label(scores[column], labels[:, column].astype(bool)), columns))
+    values = [of_label(scores[column], labels[:, column].astype(bool)) for column in columns]
     return np.asarray(np.mean(values, axis=0))
 
 
