@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,6 @@ TRAIN, VALID, DIM, TAGS = 18_706, 1_825, 512, 50
 STEPS = 64
 #: So many times as long the one probe of the plain loop is trained.
 PLAIN = 4
-#: What is timed of each kind of probe: twice a single step, training without evaluations, and with them.
-TURNS = ("warm", "start", "_training", "")
 
 
 def measure(reporter: Reporter, share: float = 1.0) -> dict[str, Any]:
@@ -59,10 +58,12 @@ def measure(reporter: Reporter, share: float = 1.0) -> dict[str, Any]:
     x, y, x_valid, y_valid = _features()
     plain_judge, judge = _scikit_learn(y_valid), _ours(y_valid)
     seconds = dict.fromkeys(("sweep", "plain", "sweep_training", "plain_training"), 0.0)
+    sweep = partial(train_sweep, x, y, x_valid, judge, "multilabel")
+    plain = partial(train_alone, x, y, x_valid, plain_judge, "multilabel")
     largest = 0.0
     by_kind = []
     kinds = sorted({(member.hidden, member.batch) for member in members})
-    with reporter.progress("measure probing", len(kinds) * len(TURNS), "turns") as advance:
+    with reporter.progress("measure probing", len(kinds), "kinds of probe") as advance:
         for hidden, batch in kinds:
             own = [member for member in members if (member.hidden, member.batch) == (hidden, batch)]
             chosen = len(own) // 2
@@ -71,28 +72,22 @@ def measure(reporter: Reporter, share: float = 1.0) -> dict[str, Any]:
             blind = replace(course, evaluate_every=PLAIN * steps + 1)
             # Scaling the features is done once, however long the training: what a single step takes is taken off.
             single = replace(blind, max_steps=1)
-            start, ratio = (0.0, 0.0), math.nan
-            for settings, name in zip((single, single, blind, course), TURNS, strict=True):
-                alone = train_alone(x, y, x_valid, plain_judge, "multilabel", own[chosen], settings, 0, place)
+            for _ in range(2):  # the first time warms up
+                _, sweep_start = _timed(sweep, own, single, 0, place)
+                _, plain_start = _timed(plain, own[chosen], single, 0, place)
+            for settings, name in ((blind, "_training"), (course, "")):
+                fitted, of_sweep = _timed(sweep, own, settings, 0, place)
                 # A single probe is trained for longer, or its time would be too short to measure.
-                longer = settings if settings is single else replace(settings, max_steps=PLAIN * steps)
-                before = time.perf_counter()
-                fitted = train_sweep(x, y, x_valid, judge, "multilabel", own, settings, 0, place)
-                between = time.perf_counter()
-                train_alone(x, y, x_valid, plain_judge, "multilabel", own[chosen], longer, 0, place)
-                spent = (between - before, time.perf_counter() - between)
-                advance(1)
-                if settings is single:
-                    start = spent
-                    continue
-                sweep = (spent[0] - start[0]) * steps / (steps - 1)
-                plain = (spent[1] - start[1]) * steps / (PLAIN * steps - 1) * len(own)
-                seconds[f"sweep{name}"] += sweep
-                seconds[f"plain{name}"] += plain
-                ratio = plain / sweep
+                _, of_plain = _timed(plain, own[chosen], replace(settings, max_steps=PLAIN * steps), 0, place)
+                of_sweep = (of_sweep - sweep_start) * steps / (steps - 1)
+                of_plain = (of_plain - plain_start) * steps / (PLAIN * steps - 1) * len(own)
+                seconds[f"sweep{name}"] += of_sweep
+                seconds[f"plain{name}"] += of_plain
+                alone = plain(own[chosen], settings, 0, place)
                 difference = np.abs(fitted[chosen].outputs(x_valid) - alone.outputs(x_valid)).max()
                 largest = max(largest, float(difference))
-            by_kind.append({"hidden": list(hidden), "batch": batch, "ratio": ratio})
+            by_kind.append({"hidden": list(hidden), "batch": batch, "ratio": of_plain / of_sweep})
+            advance(1)
     return {
         "ratio": seconds["plain"] / seconds["sweep"],
         "ratio_training": seconds["plain_training"] / seconds["sweep_training"],
@@ -132,6 +127,13 @@ def table(result: dict[str, Any]) -> str:
             f"largest difference of an output {result['largest_difference']:.1e}",
         ]
     )
+
+
+def _timed(train: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """What training returns, and the seconds that it takes."""
+    began = time.perf_counter()
+    result = train(*arguments)
+    return result, time.perf_counter() - began
 
 
 def _features() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
