@@ -86,7 +86,7 @@ def test_the_site_has_every_page_and_asks_no_other_host(site):
     assert {*sources, "changelog", "first-study/report"} <= pages.keys()
     for name, page in pages.items():
         addresses = Loads(page.read_text()).addresses
-        assert len(addresses) > 3 or name not in sources, name
+        assert len(addresses) > 3 or name == "first-study/report", name
         for address in addresses:
             assert not re.match(r"(\w+:)?//", address), f"{name} loads {address}"
     for sheet in site.rglob("*.css"):
