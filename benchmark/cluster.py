@@ -17,7 +17,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from benchmark.errors import USER_ERRORS, UserError
 from benchmark.plan import CHECKS, Run, Step, unique_steps
 from benchmark.progress import Loss, Progress
 from benchmark.store import Store
+from benchmark.worker_imports import KINDS
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -38,6 +39,16 @@ if TYPE_CHECKING:
 GPU_KINDS = frozenset({"pretrain", "supervise", "embed", "probe"})
 #: How often a step is handed out again after Dask has given it up, which it does when several workers died at it.
 RETRIES = 5
+#: How often an event loop looks whether it is late; as often as Dask does by itself, every process would wake up fifty
+#: times a second beside the steps.
+_TICK = "1s"
+#: Environment of a worker: steps may start processes of their own, and a profiler that looks at a step a hundred times
+#: a second costs it some per cent.
+_WORKER_SETTINGS = {
+    "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": _TICK,
+}
 #: A worker that does not report for this long is taken for lost [s].
 _PATIENCE = "120s"
 
@@ -232,7 +243,7 @@ def _arrived(waiting: Any, pending: set[Any], seconds: float) -> list[Any]:
     while time.monotonic() - began < seconds:
         if batch := waiting.next_batch(block=False):
             return [future for future in batch if future in pending]
-        time.sleep(0.02)
+        time.sleep(0.1)
     return []
 
 
@@ -265,7 +276,7 @@ def _share_processors() -> None:
 
 
 @contextmanager
-def local_cluster(jobs: int, logs: Path) -> Iterator[Client]:
+def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Client]:
     """`jobs` worker processes on this machine, one step each at a time; the first ones hold a GPU each.
 
     Each is watched by a process that starts it again should it die, and that ends itself should this one.
@@ -276,6 +287,8 @@ def local_cluster(jobs: int, logs: Path) -> Iterator[Client]:
         Number of processes.
     logs
         Folder for what the processes print.
+    kinds
+        Of the steps to come, whose modules the processes import as they start.
     """
     from distributed import Client, LocalCluster
 
@@ -298,14 +311,15 @@ def local_cluster(jobs: int, logs: Path) -> Iterator[Client]:
                     "OMP_NUM_THREADS": threads,
                     "MKL_NUM_THREADS": threads,
                     "BENCH_THREADS": threads,
+                    KINDS: ",".join(kinds),
                     "CUDA_VISIBLE_DEVICES": gpus[number] if own_gpu else "",
-                    # Steps may start processes of their own.
-                    "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
+                    **_WORKER_SETTINGS,
                     "DASK_LOGGING__DISTRIBUTED": "critical",
                 }
                 command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
                 command += ["--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
                 command += ["--local-directory", scratch, "--death-timeout", "60", "--name", f"worker {number + 1}"]
+                command += ["--preload", "benchmark.worker_imports"]
                 command += ["--resources", "GPU=1"] if own_gpu else []
                 processes.append(
                     subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
@@ -394,7 +408,8 @@ def _one_step_a_job(options: dict[str, Any]) -> dict[str, Any]:
     pages of a corpus that it maps.
     """
     cores = options.get("cores", 1)
-    setting_up = ["export DASK_DISTRIBUTED__WORKER__DAEMON=False", f"export BENCH_THREADS={cores}"]
+    settings = {**_WORKER_SETTINGS, "BENCH_THREADS": cores}
+    setting_up = [f"export {name}={value}" for name, value in settings.items()]
     return {
         **options,
         "processes": 1,
@@ -414,6 +429,7 @@ def _settings() -> Iterator[None]:
             "distributed.scheduler.worker-ttl": _PATIENCE,
             # A step is minutes of work: none is to wait behind another while a worker is free.
             "distributed.scheduler.worker-saturation": 1.0,
+            "distributed.admin.tick.interval": _TICK,
             "distributed.admin.tick.limit": "1h",
             "distributed.comm.timeouts.connect": "60s",
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,8 @@ def carry_out(
 
     if means.cluster == "slurm":
         reporter.say("waiting for the first job of the queue")
-    with _client(means, store) as client, watcher.watching():
+    kinds = dict.fromkeys(step.kind for step in unique_steps(runs) if engine.current(step) is None)
+    with _client(means, store, kinds) as client, watcher.watching():
         count = len(client.scheduler_info(n_workers=-1)["workers"])
         reporter.say(f"{len(runs)} runs on {count} workers of {means.cluster or 'this machine'}")
         losses = compute_on(client, store, runs, engine, watcher.update)
@@ -124,7 +125,7 @@ def _all_for_one_reason(runs: Sequence[Run], engine: Engine) -> bool:
 
 
 @contextmanager
-def _client(means: Means, store: Store) -> Iterator[Client]:
+def _client(means: Means, store: Store, kinds: Collection[str]) -> Iterator[Client]:
     try:
         import distributed  # noqa: F401
     except ImportError:
@@ -134,7 +135,7 @@ def _client(means: Means, store: Store) -> Iterator[Client]:
     with (
         remote_cluster(means.cluster, means.config)
         if means.cluster
-        else local_cluster(means.jobs, store.root / "logs") as client
+        else local_cluster(means.jobs, store.root / "logs", kinds) as client
     ):
         yield client
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from conftest import TINY_REGISTRY, bench, bench_json
 
-from benchmark.cluster import slurm_cluster
+from benchmark.cluster import local_cluster, slurm_cluster
 from benchmark.errors import UserError
 
 GRID = ["--encoder", "tiny", "--encoder", "mfcc", "--task", "mtt", "--task", "mtt-tagged", "--recipe", "short"]
@@ -62,6 +62,19 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def test_a_worker_imports_what_is_to_come_before_it_is_given_a_step(tmp_path):
+    # Nested, so that it travels as it is: workers cannot import this file.
+    def imported(kind: str) -> bool:
+        return f"benchmark.steps.{kind}" in sys.modules
+
+    with local_cluster(1, tmp_path / "logs", ["label", "pretrain"]) as client:
+        deadline = time.monotonic() + 60
+        while not all(client.run(imported, "pretrain").values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert not any(client.run(imported, "probe").values())
 
 
 def seen_elsewhere(store: Path) -> dict:
@@ -201,6 +214,7 @@ def test_slurm_jobs_are_written_from_the_configuration(tmp_path):
     assert "--resources GPU=1" in script
     assert "#SBATCH --cpus-per-task=4" in script
     assert "export BENCH_THREADS=4" in script
+    assert "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False" in script
     for text, message in (
         ("queue: gpu\n", "`jobs`"),
         ("jobs: 1\ncores: 1\nmemory: 1GB\nqeue: x\n", "qeue"),
