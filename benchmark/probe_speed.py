@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmark.console import Reporter
 from benchmark.encoding import device
+from benchmark.freed_memory import freed_memory_kept
 from benchmark.registry import load_registry
 from probes.protocol import Protocol
 from probes.reference import train_alone
@@ -63,7 +64,8 @@ def measure(reporter: Reporter, share: float = 1.0) -> dict[str, Any]:
     largest = 0.0
     by_kind = []
     kinds = sorted({(member.hidden, member.batch) for member in members})
-    with reporter.progress("measure probing", len(kinds), "kinds of probe") as advance:
+    # Memory is kept for both, as it is when `bench run` probes.
+    with freed_memory_kept(), reporter.progress("measure probing", len(kinds), "kinds of probe") as advance:
         for hidden, batch in kinds:
             own = [member for member in members if (member.hidden, member.batch) == (hidden, batch)]
             chosen = len(own) // 2

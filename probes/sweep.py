@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -13,17 +14,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probes.protocol import Course, Kind, Member
+from probes.side_by_side import side_by_side
 from probes.stack import Stack
 
 #: Rows predicted at once.
 CHUNK = 65_536
 #: Weights of one stack; a sweep of more is trained in several, one after another.
 STACKED = 1 << 26
+#: Weights of a sweep for which another thread of a CPU pays.
+PER_THREAD = 1 << 17
 #: Of the plateau schedule, as PyTorch's `ReduceLROnPlateau` in CLMR's released code (version 2).
 PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_THRESHOLD = 0.1, 5, 1e-4
 
 #: Outputs before the link function [members, n, C] -> a value for each member [members]; higher is better.
 Judge = Callable[[Tensor], NDArray[np.float64]]
+#: A seed, and the index of a member.
+Row = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -149,29 +155,46 @@ def train_seeds(
     if valid is not None:
         tested = {scaled: _scaled(valid, scaling if scaled else None, place) for scaled in needed}
     y = torch.from_numpy(np.ascontiguousarray(targets)).to(place)
-    groups: dict[tuple[tuple[int, ...], int], list[tuple[int, int]]] = {}
+    groups: dict[tuple[tuple[int, ...], int], list[Row]] = {}
     for seed, (index, member) in product(dict.fromkeys(seeds), enumerate(members)):
         groups.setdefault((member.hidden, min(member.batch, len(features))), []).append((seed, index))
-    widths = {hidden: [features.shape[1], *hidden, y.shape[1]] for hidden, _ in groups}
-    size = {hidden: max(1, STACKED // sum(a * b for a, b in pairwise(own))) for hidden, own in widths.items()}
+    weights = {
+        hidden: sum(a * b for a, b in pairwise([features.shape[1], *hidden, y.shape[1]])) for hidden, _ in groups
+    }
+    probes = [weights[hidden] for (hidden, _), rows in groups.items() for _ in rows]
+    threads = max(1, min(torch.get_num_threads(), sum(probes) // PER_THREAD, len(probes)))
+    if place.type != "cpu":
+        threads = 1
     stacks = [
-        (batch, rows[at : at + size[hidden]])
+        (batch, part)
         for (hidden, batch), rows in groups.items()
-        for at in range(0, len(rows), size[hidden])
+        for part in _parts(rows, min(math.ceil(len(rows) / threads), max(1, STACKED // weights[hidden])))
     ]
-    fitted: dict[tuple[int, int], Fitted] = {}
-    with torch.no_grad():
-        for batch, rows in stacks:
-            generators = {seed: torch.Generator().manual_seed(seed) for seed, _ in rows}
-            own_members, own_seeds = [members[index] for _, index in rows], [seed for seed, _ in rows]
+    fitted: dict[Row, Fitted] = {}
+
+    def train(stack_of: tuple[int, Sequence[Row]], stop: threading.Event) -> None:
+        batch, rows = stack_of
+        generators = {seed: torch.Generator().manual_seed(seed) for seed, _ in rows}
+        own_members, own_seeds = [members[index] for _, index in rows], [seed for seed, _ in rows]
+        with torch.no_grad():
             stack = Stack(own_members, own_seeds, inputs, y, kind, course, generators)
-            tracks = _train(stack, batch, generators, tested, judge, course, len(features))
-            for row, member, track in zip(rows, own_members, tracks, strict=True):
-                own = scaling if member.standardise else None
-                moved = (own[0].to(place), own[1].to(place)) if own else None
-                values = tuple(track.values)
-                fitted[row] = Fitted(member, tuple(track.layers), moved, values, track.best, track.steps)
+            tracks = _train(stack, batch, generators, tested, judge, course, len(features), stop)
+        for row, member, track in zip(rows, own_members, tracks, strict=True):
+            own = scaling if member.standardise else None
+            moved = (own[0].to(place), own[1].to(place)) if own else None
+            values = tuple(track.values)
+            fitted[row] = Fitted(member, tuple(track.layers), moved, values, track.best, track.steps)
+
+    if threads > 1:
+        side_by_side(train, stacks, threads)
+    else:
+        for one in stacks:
+            train(one, threading.Event())
     return [[fitted[seed, index] for index in range(len(members))] for seed in seeds]
+
+
+def _parts(rows: Sequence[Row], size: int) -> Iterable[Sequence[Row]]:
+    return (rows[at : at + size] for at in range(0, len(rows), size))
 
 
 def standardisation(features: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
@@ -255,6 +278,7 @@ def _train(
     judge: Judge | None,
     course: Course,
     examples: int,
+    stop: threading.Event,
 ) -> list[Track]:
     """Train a stack to the end; tracks in the order in which its members were given."""
     alive = list(stack.order)
@@ -262,6 +286,8 @@ def _train(
     total = training_steps(course, examples, batch)
     orders = (batches(examples, batch, generator, total) for generator in generators.values())
     for of_seeds in zip(*orders, strict=True):
+        if stop.is_set():
+            raise InterruptedError("a training beside this one has ended all of them")
         pass_ends = of_seeds[0][1]
         rows = {seed: own.to(stack.device) for seed, (own, _) in zip(generators, of_seeds, strict=True)}
         stack.step(rows, rate_factor(course, stack.steps, total))

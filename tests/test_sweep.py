@@ -1,5 +1,6 @@
 """Probes trained together end exactly where each would end alone."""
 
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -79,6 +80,31 @@ def test_every_member_is_what_it_would_be_alone(name):
         assert (probe.member, probe.best, probe.steps) == (member, alone.best, alone.steps)
         np.testing.assert_allclose(probe.values, alone.values, atol=1e-4)
         np.testing.assert_allclose(probe.outputs(X_VALID), alone.outputs(X_VALID), atol=1e-4)
+
+
+def test_a_sweep_in_several_threads_is_the_same(monkeypatch):
+    members, course, judge = grid((16,)), Course(max_epochs=4, patience=2), judge_for("multilabel")
+    y = targets(X, "multilabel", 1)
+    alone = train_sweep(X, y, X_VALID, judge, "multilabel", members, course, seed=1)
+    seen = set()
+
+    def watched(outputs):
+        seen.add((threading.get_ident(), torch.get_num_threads()))
+        return judge(outputs)
+
+    monkeypatch.setattr(sweep, "PER_THREAD", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = train_sweep(X, y, X_VALID, watched, "multilabel", members, course, seed=1)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert threading.get_ident() not in {thread for thread, _ in seen}
+    assert {threads for _, threads in seen} == {1}
+    for one, other in zip(alone, found, strict=True):
+        assert (one.member, one.steps, one.best) == (other.member, other.steps, other.best)
+        np.testing.assert_allclose(one.outputs(X_VALID), other.outputs(X_VALID), atol=1e-5)
 
 
 def test_a_sweep_too_large_for_one_stack_is_the_same(monkeypatch):

@@ -17,6 +17,7 @@ from benchmark.embeddings import open_embeddings
 from benchmark.encoding import device
 from benchmark.environment import measured, versions
 from benchmark.errors import UserError
+from benchmark.freed_memory import freed_memory_kept
 from benchmark.pcm import PcmClip, read_lines
 from benchmark.plan import END_TO_END, Step
 from benchmark.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
@@ -50,7 +51,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     check_metrics(task, step.spec["metrics"])
     with measured() as cost:
         try:
-            probed, dim = _predict(step, task, inputs)
+            with freed_memory_kept():
+                probed, dim = _predict(step, task, inputs)
         except ValueError as error:
             raise UserError(str(error)) from None
         scored = [score(task, predictions, step.spec["metrics"]) for predictions in probed.predictions]
