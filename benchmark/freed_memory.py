@@ -18,9 +18,9 @@ _RETURNED = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20}
 def freed_memory_kept() -> Iterator[None]:
     """Inside the block, glibc keeps what is freed; at its end it returns everything to the system.
 
-    Training, encoding and probing on a CPU allocate and free their activations with every batch. By default each goes back to
-    the system, and comes again page by page, cleared: a fifth to a third of the time. In exchange up to a third more
-    memory is taken. Other C libraries have no such setting and are left as they are.
+    Training, encoding and probing on a CPU allocate and free their activations with every batch. By default each goes
+    back to the system, and comes again page by page, cleared: a fifth to a third of the time. In exchange up to a third
+    more memory is taken. Other C libraries have no such setting and are left as they are.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):
