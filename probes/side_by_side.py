@@ -37,9 +37,8 @@ def side_by_side(train: Callable[[Piece, threading.Event], None], pieces: Iterab
     stop = threading.Event()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            futures = [pool.submit(train, piece, stop) for piece in pieces]
             try:
-                for future in futures:
+                for future in [pool.submit(train, piece, stop) for piece in pieces]:
                     future.result()
             except BaseException:
                 stop.set()
