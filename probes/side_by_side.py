@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -31,15 +31,19 @@ def side_by_side(train: Callable[[Piece, threading.Event], None], pieces: Iterab
     Raises
     ------
     Exception
-        What the first of the pieces that failed has raised.
+        What a piece that failed has raised.
     """
     before = torch.get_num_threads()
     stop = threading.Event()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             try:
-                for future in [pool.submit(train, piece, stop) for piece in pieces]:
-                    future.result()
+                pending = {pool.submit(train, piece, stop) for piece in pieces}
+                while pending:
+                    # A signal that comes just before a wait is only seen after it.
+                    done, pending = wait(pending, timeout=1, return_when=FIRST_EXCEPTION)
+                    for future in done:
+                        future.result()
             except BaseException:
                 stop.set()
                 raise

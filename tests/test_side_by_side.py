@@ -26,10 +26,10 @@ def test_one_that_ends_early_ends_all(end):
     before, waited, begun = torch.get_num_threads(), [], threading.Event()
 
     def train(piece, stop):
-        if piece == 0:
+        if piece == 1:
             begun.wait(60)
             if end == "failure":
-                raise ValueError("piece 0")
+                raise ValueError("piece 1")
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         begun.set()
         waited.append(stop.wait(60))
