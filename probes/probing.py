@@ -18,7 +18,7 @@ from torch import Tensor
 from probes.decisions import CANDIDATES, best_decision, decide, link
 from probes.estimators import FittedEstimator, fit_estimator
 from probes.protocol import Decision, Kind, Protocol
-from probes.sweep import Fitted, Judge, standardisation, train_seeds
+from probes.sweep import Advance, Fitted, Judge, standardisation, train_seeds, unseen
 from probes.validation import Metric, negative_losses, stacked_metric
 from probes.windows import Windows, clip_means, make_examples, per_window
 
@@ -78,6 +78,7 @@ def run_protocol(
     task: ProbeTask,
     seed: int,
     device: str = "cpu",
+    advance: Advance = unseen,
 ) -> Probed:
     """Train, choose and predict.
 
@@ -95,6 +96,8 @@ def run_protocol(
         Of everything random.
     device
         Where to train.
+    advance
+        Told how many probes have been trained, of `Protocol.probes`.
 
     Raises
     ------
@@ -109,7 +112,7 @@ def run_protocol(
     found = []
     for own in shared:
         training = _Training(protocol, train, valid, test, task, own)
-        found += training.estimate() if protocol.estimator else training.train(device)
+        found += training.estimate(advance) if protocol.estimator else training.train(device, advance)
     selection = found[0][1]
     if len(found) > 1:
         selection = {**selection, "repeats": [chosen["value"] for _, chosen in found]}
@@ -159,7 +162,7 @@ class _Training:
             deviation = self._labels.std(axis=0, dtype=np.float64)
             self._scale = np.where(deviation > 0, deviation, 1).astype(np.float32)
 
-    def train(self, device: str) -> list[tuple[NDArray[np.float32], dict[str, Any]]]:
+    def train(self, device: str, advance: Advance) -> list[tuple[NDArray[np.float32], dict[str, Any]]]:
         """Train the sweep with every seed; predictions for the test clips, and what was chosen."""
         protocol = self._protocol
         sweeps = train_seeds(
@@ -172,6 +175,7 @@ class _Training:
             protocol.course,
             self._seeds,
             device,
+            advance,
         )
         return [self._chosen(fitted) for fitted in sweeps]
 
@@ -194,16 +198,16 @@ class _Training:
         }
         return self._predict(probe, decision), selection
 
-    def estimate(self) -> list[tuple[NDArray[np.float32], dict[str, Any]]]:
+    def estimate(self, advance: Advance) -> list[tuple[NDArray[np.float32], dict[str, Any]]]:
         """Fit a scikit-learn estimator for each setting; predictions of the best, and what was chosen, by seed."""
         if self._protocol.standardise[0]:
             mean, factor = (part.numpy() for part in standardisation(self._features))
             self._features, self._valid, self._test = (
                 (part - mean) * factor for part in (self._features, self._valid, self._test)
             )
-        return [self._estimate(seed) for seed in self._seeds]
+        return [self._estimate(seed, advance) for seed in self._seeds]
 
-    def _estimate(self, seed: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    def _estimate(self, seed: int, advance: Advance) -> tuple[NDArray[np.float32], dict[str, Any]]:
         protocol, task = self._protocol, self._task
         assert protocol.estimator is not None
         labels = self._targets(self._labels) if task.kind == "regression" else self._labels
@@ -217,6 +221,7 @@ class _Training:
             values.append(float(value))
             if best is None or value > best[0]:
                 best = (float(value), i, model)
+            advance(1)
         assert best is not None
         value, chosen, model = best
         decision = self._decision(model)

@@ -143,6 +143,11 @@ class Protocol:
             )
         ]
 
+    @property
+    def probes(self) -> int:
+        """How many are trained: every configuration in every repeat."""
+        return self.repeats * (len(self.estimator_settings()) if self.estimator else len(self.members(1)))
+
     def estimator_settings(self) -> list[dict[str, Any]]:
         """All combinations of the estimator's parameters, in the order of the lists."""
         lists = self.parameters or {}

@@ -28,8 +28,15 @@ PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_THRESHOLD = 0.1, 5, 1e-4
 
 #: Outputs before the link function [members, n, C] -> a value for each member [members]; higher is better.
 Judge = Callable[[Tensor], NDArray[np.float64]]
+#: Told how many probes have just been trained.
+Advance = Callable[[int], None]
 #: A seed, and the index of a member.
 Row = tuple[int, int]
+
+
+def unseen(count: int) -> None:
+    """An `Advance` that nobody looks at."""
+    del count
 
 
 @dataclass(frozen=True)
@@ -137,8 +144,14 @@ def train_seeds(
     course: Course,
     seeds: Sequence[int],
     device: str = "cpu",
+    advance: Advance = unseen,
 ) -> list[list[Fitted]]:
     """Train all `members` with each of several `seeds`, all together; otherwise as `train_sweep`.
+
+    Parameters
+    ----------
+    advance
+        Told how many probes have ended, whenever some have, by one thread at a time.
 
     Returns
     -------
@@ -171,6 +184,11 @@ def train_seeds(
         for part in _parts(rows, min(math.ceil(len(rows) / threads), max(1, STACKED // weights[hidden])))
     ]
     fitted: dict[Row, Fitted] = {}
+    one_at_a_time = threading.Lock()
+
+    def ended(count: int) -> None:
+        with one_at_a_time:
+            advance(count)
 
     def train(stack_of: tuple[int, Sequence[Row]], stop: threading.Event) -> None:
         batch, rows = stack_of
@@ -178,7 +196,7 @@ def train_seeds(
         own_members, own_seeds = [members[index] for _, index in rows], [seed for seed, _ in rows]
         with torch.no_grad():
             stack = Stack(own_members, own_seeds, inputs, y, kind, course, generators)
-            tracks = _train(stack, batch, generators, tested, judge, course, len(features), stop)
+            tracks = _train(stack, batch, generators, tested, judge, course, len(features), stop, ended)
         for row, member, track in zip(rows, own_members, tracks, strict=True):
             own = scaling if member.standardise else None
             moved = (own[0].to(place), own[1].to(place)) if own else None
@@ -279,6 +297,7 @@ def _train(
     course: Course,
     examples: int,
     stop: threading.Event,
+    ended: Advance,
 ) -> list[Track]:
     """Train a stack to the end; tracks in the order in which its members were given."""
     alive = list(stack.order)
@@ -306,11 +325,13 @@ def _train(
         bored = {row for row, index in enumerate(alive) if tracks[index].bored(course)}
         if bored:
             _end(stack, tracks, alive, bored, course)
+            ended(len(bored))
             alive = [index for row, index in enumerate(alive) if row not in bored]
             if not alive:
                 break
             stack.keep([row for row in range(len(alive) + len(bored)) if row not in bored])
     _end(stack, tracks, alive, range(len(alive)), course)
+    ended(len(alive))
     return tracks
 
 

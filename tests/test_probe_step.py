@@ -14,6 +14,7 @@ from benchmark.plan import Step
 from benchmark.steps.label import read_labels
 from benchmark.steps.probe import _predict
 from benchmark.store import Artifact
+from probes.sweep import unseen
 
 ENCODERS = """
 encoders:
@@ -123,7 +124,7 @@ def test_a_supervised_encoder_predicts_by_its_own_head(run, tmp_path):
     save_file(head, weights / "head.safetensors")
     step = Step("probe", {"protocol": "end-to-end", "metrics": ["roc_auc"], "seed": 0}, {}, "")
     inputs = {"embeddings": Artifact(folders["embed"], {}), "weights": Artifact(weights, {})}
-    probed, dim = _predict(step, read_labels(folders["label"] / "labels.npz"), inputs)
+    probed, dim = _predict(step, read_labels(folders["label"] / "labels.npz"), inputs, unseen)
     assert dim == 120
     embeddings = open_embeddings(folders["embed"])
     clips = embeddings.clip_ids

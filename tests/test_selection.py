@@ -118,3 +118,20 @@ def test_repeats_have_seeds_of_their_own():
     # Trained beside the others, and the same.
     np.testing.assert_allclose(found.predictions[0], single.predictions[0], atol=1e-5)
     assert found.selection["repeats"][0] == pytest.approx(single.selection["value"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_rate": [1e-7, 1e-2, 1e-1], "hidden": [[], [8]], "repeats": 2},
+        {"examples": "random_window", "repeats": 3},
+        {"train_on": "train+valid", "keep": "last", "patience": None, "repeats": 2},
+        {"estimator": {"kind": "ridge", "parameters": {"alpha": [0.1, 1.0]}}, "repeats": 2},
+    ],
+)
+def test_every_probe_is_counted_once_as_it_is_trained(changes):
+    train, valid, test, _ = tagged_splits()
+    protocol, counted = small(**changes), []
+    run_protocol(protocol, train, valid, test, TAGS, 0, advance=counted.append)
+    assert sum(counted) == protocol.probes
+    assert min(counted) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from benchmark.store import Artifact, digest_of, lineage
 from probes.probing import LabelledClips, Probed, ProbeTask, head_predictions, run_protocol
 from probes.protocol import Protocol
 from probes.subsets import label_subset
+from probes.sweep import Advance, unseen
 from probes.windows import Windows
 from tasks.base import Split, Task
 from tasks.metrics import METRICS, macro, split_name
@@ -46,13 +48,12 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     UserError
         If the protocol does not fit the task or the encoders, or a metric does not fit the task.
     """
-    reporter.say(step.title)
     task = read_labels(inputs["labels"] / LABELS)
     check_metrics(task, step.spec["metrics"])
     with measured() as cost:
         try:
-            with freed_memory_kept():
-                probed, dim = _predict(step, task, inputs)
+            with freed_memory_kept(), _progress(step, task, reporter) as advance:
+                probed, dim = _predict(step, task, inputs, advance)
         except ValueError as error:
             raise UserError(str(error)) from None
         scored = [score(task, predictions, step.spec["metrics"]) for predictions in probed.predictions]
@@ -109,9 +110,19 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     return {name: found.value for name, found in scores.items()}
 
 
-def _predict(step: Step, task: Task, inputs: Mapping[str, Artifact]) -> tuple[Probed, int]:
+def _progress(step: Step, task: Task, reporter: Reporter) -> AbstractContextManager[Advance]:
+    """Progress of a sweep, in probes; of a single probe, seconds of work, only that it is being trained."""
+    protocol = step.spec["protocol"]
+    probes = 1 if protocol == END_TO_END else len(task.divisions) * Protocol.of(protocol).probes
+    if probes > 1:
+        return reporter.progress(step.title, probes, "probes")
+    reporter.say(step.title)
+    return nullcontext(unseen)
+
+
+def _predict(step: Step, task: Task, inputs: Mapping[str, Artifact], advance: Advance) -> tuple[Probed, int]:
     """Predictions for all test clips, each by the fold that does not know it; and the features' size."""
-    found = [_predict_division(step, replace(task, splits=division), inputs) for division in task.divisions]
+    found = [_predict_division(step, replace(task, splits=division), inputs, advance) for division in task.divisions]
     if task.folds is None:
         return found[0]
     place = np.argsort(task.tested_in, kind="stable")
@@ -119,7 +130,7 @@ def _predict(step: Step, task: Task, inputs: Mapping[str, Artifact]) -> tuple[Pr
     return Probed(predictions, {"folds": [probed.selection for probed, _ in found]}), found[0][1]
 
 
-def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact]) -> tuple[Probed, int]:
+def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], advance: Advance) -> tuple[Probed, int]:
     """Train on the training clips, select on the validation clips, predict the test clips; and the features' size."""
     layer = step.spec.get("layer")
     heard = _all(inputs, "embeddings")
@@ -148,6 +159,7 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact]) ->
         _probe_task(task, step.spec["metrics"][0]),
         step.spec["seed"],
         str(device()),
+        advance,
     )
     return Probed(probed.predictions, {"train_clips": len(train), **probed.selection}), dim
 
