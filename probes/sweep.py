@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -324,23 +324,24 @@ def _train(
             stack.rates_changed()
         bored = {row for row, index in enumerate(alive) if tracks[index].bored(course)}
         if bored:
-            _end(stack, tracks, alive, bored, course)
-            ended(len(bored))
+            _end(stack, tracks, alive, bored, course, ended)
             alive = [index for row, index in enumerate(alive) if row not in bored]
             if not alive:
-                break
+                return tracks
             stack.keep([row for row in range(len(alive) + len(bored)) if row not in bored])
-    _end(stack, tracks, alive, range(len(alive)), course)
-    ended(len(alive))
+    _end(stack, tracks, alive, range(len(alive)), course, ended)
     return tracks
 
 
-def _end(stack: Stack, tracks: Sequence[Track], alive: Sequence[int], rows: Iterable[int], course: Course) -> None:
+def _end(
+    stack: Stack, tracks: Sequence[Track], alive: Sequence[int], rows: Collection[int], course: Course, ended: Advance
+) -> None:
     for row in rows:
         track = tracks[alive[row]]
         if not (course.keep_best and track.values):
             track.layers = stack.layers_of(row)
         track.steps = stack.steps
+    ended(len(rows))
 
 
 def _scaled(features: NDArray[np.float32], scaling: tuple[Tensor, Tensor] | None, place: torch.device) -> Tensor:
