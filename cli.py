@@ -81,7 +81,7 @@ def main() -> NoReturn:
     from benchmark.errors import USER_ERRORS
 
     # Threads that spin for long while they wait slow a shared machine, and themselves, down many times over; those that
-    # sleep at once are woken too late for the small steps of a probe. Some ten microseconds serve both.
+    # sleep at once are woken too late for the small steps of a probe. A short spin serves both.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -19,8 +19,9 @@ def freed_memory_kept() -> Iterator[None]:
     """Inside the block, glibc keeps what is freed; at its end it returns everything to the system.
 
     Training, encoding and probing on a CPU allocate and free their activations with every batch. By default each goes
-    back to the system, and comes again page by page, cleared: a fifth to a third of the time. In exchange up to a third
-    more memory is taken. Other C libraries have no such setting and are left as they are.
+    back to the system, and comes again page by page, cleared: a fifth to a third of the time of training and encoding,
+    a twentieth of a sweep's. In exchange up to a third more memory is taken. Other C libraries have no such setting and
+    are left as they are.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):

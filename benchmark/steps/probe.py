@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from benchmark.console import Reporter
+from benchmark.console import Advance, Reporter
 from benchmark.embeddings import open_embeddings
 from benchmark.encoding import device
 from benchmark.environment import measured, versions
@@ -29,7 +29,7 @@ from benchmark.store import Artifact, digest_of, lineage
 from probes.probing import LabelledClips, Probed, ProbeTask, head_predictions, run_protocol
 from probes.protocol import Protocol
 from probes.subsets import label_subset
-from probes.sweep import Advance, unseen
+from probes.sweep import unseen
 from probes.windows import Windows
 from tasks.base import Split, Task
 from tasks.metrics import METRICS, macro, split_name
