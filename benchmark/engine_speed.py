@@ -33,15 +33,15 @@ class _Idle(Engine):
         return {}
 
 
-def measure(records: int, reporter: Reporter) -> dict[str, float]:
+def measure(reporter: Reporter, records: int) -> dict[str, float]:
     """Time the engine and a generated store.
 
     Parameters
     ----------
-    records
-        Score records in the generated store.
     reporter
         Shows progress.
+    records
+        Score records in the generated store.
 
     Returns
     -------

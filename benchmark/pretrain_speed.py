@@ -75,12 +75,14 @@ AUGMENTATIONS = ("polarity", "noise", "gain", "filter", "delay", "pitch", "rever
 
 
 def measure(
-    encoders: Sequence[Named[EncoderEntry]], recipe: RecipeEntry, batch: int | None, rounds: int, reporter: Reporter
+    reporter: Reporter, encoders: Sequence[Named[EncoderEntry]], recipe: RecipeEntry, batch: int | None, rounds: int
 ) -> dict[str, Any]:
     """Time pretraining of encoders on this device.
 
     Parameters
     ----------
+    reporter
+        Shows progress.
     encoders
         What to train.
     recipe
@@ -89,8 +91,6 @@ def measure(
         Pairs a step; by default 96 on a GPU and 8 on a CPU.
     rounds
         Turns of each kind, the medians of which are reported, after one that is not counted.
-    reporter
-        Shows progress.
 
     Returns
     -------

@@ -239,7 +239,7 @@ class Store:
 
 @contextmanager
 def storage_errors(root: Path) -> Iterator[None]:
-    """Turn a full or unwritable disk under `root` into a `UserError`."""
+    """Turn a full or unwritable disk under `root`, and what may not be touched elsewhere, into a `UserError`."""
     try:
         yield
     except UserError:
@@ -251,7 +251,9 @@ def storage_errors(root: Path) -> Iterator[None]:
         if full:
             raise UserError(f"{root}: no space left; free some and run the same command again") from error
         if isinstance(error, OSError) and number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UserError(f"{error.filename or root}: cannot write: {error.strerror}") from error
+            where = Path(error.filename or root)
+            refused = "cannot write" if where.absolute().is_relative_to(root.absolute()) else "no access"
+            raise UserError(f"{where}: {refused}: {error.strerror}") from error
         raise
 
 

@@ -11,7 +11,7 @@ from benchmark.registry import load_registry
 def test_rates_and_shares_belong_together(monkeypatch):
     monkeypatch.setattr(pretrain_speed, "ROUND", 0.05)
     monkeypatch.setattr(pretrain_speed, "CLIP_SECONDS", 1.0)
-    result = pretrain_speed.measure([plain(window=6561)], load_registry().recipe("tune").entry, 4, 2, Silent())
+    result = pretrain_speed.measure(Silent(), [plain(window=6561)], load_registry().recipe("tune").entry, 4, 2)
     (row,) = result["encoders"]
     assert result["ratio"] == row["ratio"] == row["clips_per_second"] / row["bare_clips_per_second"]
     for name, rate in (("bare_range", "bare_clips_per_second"), ("range", "clips_per_second")):
@@ -33,7 +33,7 @@ def test_what_proves_nothing_is_called_so(monkeypatch):
     assert pretrain_speed._unsteadiness([1.0]) > pretrain_speed.STEADY
     monkeypatch.setattr(pretrain_speed, "ROUND", 0.05)
     monkeypatch.setattr(pretrain_speed, "CLIP_SECONDS", 1.0)
-    result = pretrain_speed.measure([plain(window=6561)], load_registry().recipe("tune").entry, 4, 1, Silent())
+    result = pretrain_speed.measure(Silent(), [plain(window=6561)], load_registry().recipe("tune").entry, 4, 1)
     assert result["encoders"][0]["unsteady"]
     assert "UNSTEADY: plain:" in pretrain_speed.table(result)
 

@@ -130,8 +130,13 @@ def test_a_full_disk_is_one_line_whoever_reports_it(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0})())
     with pytest.raises(UserError, match="no space left"), storage_errors(tmp_path):
         raise RuntimeError("PytorchStreamWriter failed writing file")
-    with pytest.raises(UserError, match="cannot write"), storage_errors(tmp_path):
-        raise PermissionError(13, "Permission denied", "/x")
+
+
+def test_only_what_lies_in_the_store_is_said_to_be_unwritable(tmp_path):
+    for path, words in ((tmp_path / "x", "cannot write"), (None, "cannot write"), ("/data/x", "no access")):
+        with pytest.raises(UserError) as error, storage_errors(tmp_path):
+            raise PermissionError(13, "Permission denied", path)
+        assert str(error.value) == f"{path or tmp_path}: {words}: Permission denied"
 
 
 def test_space_is_claimed_before_it_is_mapped(tmp_path):

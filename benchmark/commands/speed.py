@@ -113,7 +113,7 @@ def speed_pretrain(
     recipe = entries.recipe("tune").entry
     if not isinstance(recipe, RecipeEntry):
         raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")
-    result = measure(names, recipe, batch, rounds, Reporter())
+    result = measure(Reporter(), names, recipe, batch, rounds)
     print_document(result if as_json else table(result))
 
 
@@ -129,5 +129,5 @@ def speed_engine(
     from benchmark.console import Reporter
     from benchmark.engine_speed import measure, table
 
-    found = measure(records, Reporter())
+    found = measure(Reporter(), records)
     print_document(found if as_json else table(found))
