@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.plan import UNTRAINED
-from benchmark.records import PREDICTIONS, RECORD, ScoreRecord, read_record
+from benchmark.records import PREDICTIONS, RECORD, ScoreRecord, newest, read_record, run_name
 from benchmark.scoring import BOOTSTRAP_SEED, REPLICATES, in_folds, mean_of_folds
 from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import AreaTest, compare_areas
@@ -152,7 +152,7 @@ def _records(store: Path) -> list[tuple[Path, ScoreRecord]]:
             raise UserError(f"{file}: not a score record of this version: {str(error).splitlines()[0]}") from None
     if not records:
         raise UserError(f"{store}: holds no scores yet; bench run makes them")
-    return records
+    return newest(records, lambda found: run_name(found[1]), lambda found: found[1].finished)
 
 
 def _cells(
@@ -233,7 +233,7 @@ def _compare_cell(
         text
         for text in (
             f"layer {lead.layer}" if lead.layer else "",
-            f"{lead.labels:.0%} of labels" if lead.labels != 1 else "",
+            f"{100 * lead.labels:g}% of labels" if lead.labels != 1 else "",
             lead.deform or "",
         )
         if text

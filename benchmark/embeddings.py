@@ -27,12 +27,15 @@ class Embeddings:
         Clip `c` has the rows ``first[c]`` to ``first[c + 1]``.
     seconds : ndarray of float32, shape [windows]
         Where in its clip each window starts [s].
+    durations : ndarray of float32, shape [clips]
+        Of the clips' audio [s].
     """
 
     rows: NDArray[np.float32]
     clip_ids: tuple[str, ...]
     first: NDArray[np.int64]
     seconds: NDArray[np.float32]
+    durations: NDArray[np.float32]
 
 
 def rows_file(number: int) -> str:
@@ -59,4 +62,5 @@ def open_embeddings(folder: Path, layer: str | None = None) -> Embeddings:
             mode="r",
             shape=(int(index["first"][-1]), int(index["dims"][number])),
         )
-        return Embeddings(rows, tuple(index["clip_ids"].tolist()), index["first"], index["seconds"])
+        clip_ids = tuple(index["clip_ids"].tolist())
+        return Embeddings(rows, clip_ids, index["first"], index["seconds"], index["durations"])

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError
+from benchmark.records import FACTORS, newest
 from benchmark.score_index import score_rows
 
+#: Columns that differ only in runs on something less than, or other than, the representation of the task's own audio.
+_PLAIN = {"layer": "none", "labels": 1.0, "deform": "none"}
 
-def long_table(store: Path, metric: str | None = None) -> list[dict[str, Any]]:
-    """Rows of all score records in a store.
+
+def long_table(store: Path, metric: str | None = None, reporter: Reporter | None = None) -> list[dict[str, Any]]:
+    """Rows of all runs in a store, as they scored last.
 
     Parameters
     ----------
@@ -20,11 +28,13 @@ def long_table(store: Path, metric: str | None = None) -> list[dict[str, Any]]:
         The store's folder.
     metric
         Which metric of each record; by default the one that leads its task.
+    reporter
+        Told how many older scores are left out.
 
     Returns
     -------
     list of dict
-        The columns of `benchmark.score_index.score_rows` but ``leading``.
+        The columns of `benchmark.score_index.score_rows` but ``leading`` and ``finished``.
 
     Raises
     ------
@@ -35,7 +45,47 @@ def long_table(store: Path, metric: str | None = None) -> list[dict[str, Any]]:
     if not chosen:
         wanted = f" with the metric {metric!r}" if metric else ""
         raise UserError(f"{store}: holds no score record{wanted}; `bench run` makes some")
-    return [{name: value for name, value in row.items() if name != "leading"} for row in chosen]
+    last = newest(chosen, itemgetter(*FACTORS, "standin"), itemgetter("finished"))
+    if len(last) < len(chosen):
+        (reporter or Silent()).say(older(len(chosen) - len(last)))
+    return [{name: value for name, value in row.items() if name not in ("leading", "finished")} for row in last]
+
+
+def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) -> list[dict[str, Any]]:
+    """Rows that an analysis may take for scores of the same things.
+
+    Parameters
+    ----------
+    rows
+        As `long_table` returns them.
+    named
+        Text that names columns. Of columns that it does not name, rows on a single layer, on a part of the labels and
+        on deformed audio are left out, if there are others.
+    reporter
+        Told what is left out, and that several protocols count as repeats.
+    """
+    kept = [dict(row) for row in rows]
+    words = set(re.findall(r"\w+", named))
+    for column, plain in _PLAIN.items():
+        own = [row for row in kept if row[column] == plain]
+        if column not in words and 0 < len(own) < len(kept):
+            reporter.say(
+                f"{len(kept) - len(own):,} scores are left out, for their {column} is not {plain}; "
+                f"to have them, name that column, e.g. --factor {column}"
+            )
+            kept = own
+    protocols = sorted({row["protocol"] for row in kept})
+    if len(protocols) > 1 and "protocol" not in words:
+        reporter.say(
+            f"scores by {', '.join(protocols)} count as repeats of one another; "
+            f"--where 'protocol == \"{protocols[0]}\"' keeps to one"
+        )
+    return kept
+
+
+def older(count: int) -> str:
+    """What is said of scores that are not the newest of their run."""
+    return f"{count:,} older scores of runs that were scored again since are left out"
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:

@@ -27,8 +27,8 @@ STEP_VERSIONS = {
     "initialise": 1,
     "pretrain": 2,
     "supervise": 1,
-    "embed": 1,
-    "probe": 3,
+    "embed": 2,
+    "probe": 4,
 }
 #: Cheap steps that show whether a run can be had at all.
 CHECKS = frozenset({"standin", "prepare", "label"})

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 PREDICTIONS = "predictions.npz"
+#: What names a run, beside the kind of data.
+FACTORS = ("encoder", "corpus", "recipe", "task", "protocol", "seed", "layer", "labels", "deform")
+
+Item = TypeVar("Item")
 
 
 class _Model(BaseModel):
@@ -96,6 +101,34 @@ class ScoreRecord(_Model):
 def read_record(folder: Path) -> ScoreRecord:
     """The record in the artifact folder of a probe step."""
     return ScoreRecord.model_validate_json((folder / RECORD).read_bytes())
+
+
+#: What a record's run is called.
+run_name = attrgetter(*FACTORS, "data")
+
+
+def newest(items: Iterable[Item], run: Callable[[Item], Hashable], finished: Callable[[Item], str]) -> list[Item]:
+    """Of the scores of each run only those that were finished last, in the order given.
+
+    A run is scored again under the same name where its encoder, its labels or a number of the registry were mended;
+    what it scored before is no second seed.
+
+    Parameters
+    ----------
+    items
+        Scores, in any form.
+    run
+        What an item's run is called, as `run_name` says of a record.
+    finished
+        When it was finished, as the records write it.
+    """
+    items = list(items)
+    last: dict[Hashable, int] = {}
+    for position, item in enumerate(items):
+        name = run(item)
+        if name not in last or finished(item) >= finished(items[last[name]]):
+            last[name] = position
+    return [items[position] for position in sorted(last.values())]
 
 
 def step_costs(lineage: Mapping[str, Mapping[str, Any]]) -> list[StepCost]:

@@ -22,7 +22,7 @@ from benchmark.deformations import DEFORMATIONS
 from benchmark.errors import UserError
 from benchmark.plan import STEP_VERSIONS, Run
 from benchmark.pretraining.curve_file import read_probe_scores
-from benchmark.records import RECORD, ScoreRecord, read_record
+from benchmark.records import FACTORS, RECORD, ScoreRecord, newest, read_record, run_name
 from benchmark.registry import Registry
 from benchmark.reproduce import commands, split_overrides
 from benchmark.store import refuse_other_format
@@ -30,7 +30,6 @@ from benchmark.studies import Study
 
 SCHEMA_VERSION = 1
 _FAILED = re.compile(r"^\S+ \S+ failed: (?P<cause>.*)$", re.MULTILINE)
-_FACTORS = ("encoder", "corpus", "recipe", "task", "protocol", "seed", "layer", "labels", "deform")
 
 
 def collect(
@@ -84,7 +83,9 @@ def collect(
         for record in pool.map(_read, [folder / key for key in wanted]):
             records.append(record)
             advance(1)
-    runs = [_run(key, record) for key, record in zip(wanted, records, strict=True)]
+    last = newest(zip(wanted, records, strict=True), lambda found: run_name(found[1]), lambda found: found[1].finished)
+    records = [record for _, record in last]
+    runs = [_run(key, record) for key, record in last]
     if planned is None:
         runs.sort(key=lambda run: tuple(str(run[name]) for name in ("task", "encoder", "recipe", "protocol", "corpus")))
     # Keys become paths further on; a stranger's record may name anything.
@@ -99,6 +100,7 @@ def collect(
         "bench": importlib.metadata.version("bench-music"),
         "study": _study(study, planned, there),
         "runs": runs,
+        "older": len(wanted) - len(last),
         "steps": steps,
         "layers": layers,
         "tasks": tasks,
@@ -142,7 +144,7 @@ def _run(key: str, record: ScoreRecord) -> dict[str, Any]:
         metrics[name] = entry
     return {
         "key": key,
-        **{name: getattr(record, name) for name in _FACTORS},
+        **{name: getattr(record, name) for name in FACTORS},
         "recipe_name": recipe,
         "overrides": changes,
         **_length(record),

@@ -152,12 +152,13 @@ def _score(name: str, parts: _Parts, part: str) -> Score:
     replicates = mean_of_folds(parts.replicates[..., scored])
     # On a handful of clips a replicate may hold no label that can be scored at all; the record says how many do.
     replicates = replicates[~np.isnan(replicates)]
-    interval = bias_corrected_interval(replicates, float(mean_of_folds(parts.values[:, scored])))
+    value = float(mean_of_folds(parts.values[:, scored]))
+    interval = bias_corrected_interval(replicates, value)
     names = [other for other, ok in zip(parts.names, scored, strict=True) if ok]
     per_fold = macro(parts.values[:, scored])
     per_label = macro(parts.values[:, scored].T)
     return Score(
-        value=float(mean_of_folds(parts.values[:, scored])),
+        value=value,
         lower=interval.lower,
         upper=interval.upper,
         level=interval.level,

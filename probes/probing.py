@@ -147,8 +147,7 @@ class _Training:
         self._valid, self._valid_first = make_examples(valid.encoders, cut, protocol.segment_seconds, seed + 1)
         self._valid_labels = valid.labels
         self._valid_example_labels = per_window(valid.labels, self._valid_first)
-        self._validates = protocol.train_on == "train"
-        if not self._validates:
+        if not protocol.validates:
             self._features = np.concatenate([self._features, self._valid])
             self._labels = np.concatenate([self._labels, self._valid_example_labels])
         # Whatever is drawn for training, a test clip is judged by all that there is of it.
@@ -168,8 +167,8 @@ class _Training:
         sweeps = train_seeds(
             self._features,
             self._targets(self._labels),
-            self._valid if self._validates else None,
-            self._judge(device) if self._validates else None,
+            self._valid if protocol.validates else None,
+            self._judge(device) if protocol.validates else None,
             self._task.kind,
             protocol.members(self._dim),
             protocol.course,
@@ -182,7 +181,7 @@ class _Training:
     def _chosen(self, fitted: Sequence[Fitted]) -> tuple[NDArray[np.float32], dict[str, Any]]:
         protocol = self._protocol
         values = [probe.kept if protocol.course.keep_best else probe.last for probe in fitted]
-        chosen = _highest(values) if self._validates else 0
+        chosen = _highest(values) if protocol.validates else 0
         probe = fitted[chosen]
         decision = self._decision(probe)
         selection = {
@@ -215,14 +214,18 @@ class _Training:
         best: tuple[float, int, FittedEstimator] | None = None
         values = []
         for i, parameters in enumerate(settings):
+            advance(1)
+            if parameters.get("n_neighbors", 1) > len(self._features):
+                values.append(math.nan)
+                continue
             model = fit_estimator(protocol.estimator, parameters, self._features, labels, task.kind, task.outputs, seed)
             decision = self._decision(model)
             value = self._metric(self._outputs(model, self._valid)[None], decision)[0]
             values.append(float(value))
             if best is None or value > best[0]:
                 best = (float(value), i, model)
-            advance(1)
-        assert best is not None
+        if best is None:
+            raise ValueError(f"{len(self._features)} training examples are fewer than the neighbours of every setting")
         value, chosen, model = best
         decision = self._decision(model)
         selection = {
@@ -241,7 +244,7 @@ class _Training:
         return ((labels.astype(np.float32) - self._shift) / self._scale).astype(np.float32)
 
     def _criterion(self) -> str | None:
-        if not self._validates:
+        if not self._protocol.validates:
             return None
         return self._task.metric_name if self._protocol.stop_on == "metric" else "-loss"
 

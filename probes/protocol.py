@@ -144,6 +144,11 @@ class Protocol:
         ]
 
     @property
+    def validates(self) -> bool:
+        """Whether validation clips choose; otherwise they are trained on."""
+        return self.train_on == "train"
+
+    @property
     def probes(self) -> int:
         """How many are trained: every configuration in every repeat."""
         return self.repeats * (len(self.estimator_settings()) if self.estimator else len(self.members(1)))

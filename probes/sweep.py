@@ -258,7 +258,8 @@ class Track:
         self.values.append(value)
         if course.schedule == "plateau":
             self._fall(-value)
-        better = self.best < 0 or math.isnan(self.values[self.best]) or value > self.values[self.best]
+        best = self.values[self.best] if self.best >= 0 else math.nan
+        better = self.best < 0 or value > best or (math.isnan(best) and not math.isnan(value))
         if better:
             self.best = len(self.values) - 1
         return better

@@ -49,18 +49,34 @@ def stacked_metric(
     Returns
     -------
     ndarray, shape [members]
-        Labels that the examples cannot score are left out of ROC-AUC and average precision.
+        Labels and targets that the examples cannot score are left out of ROC-AUC, average precision and R2; no number
+        for a member whose predictions are none.
+
+    Raises
+    ------
+    ValueError
+        If the examples can score nothing.
     """
     if name in ("roc_auc", "average_precision") and labels.shape[1] == predictions.shape[2]:
         return _ranked(name, labels, predictions)
     if name == "accuracy" and labels.shape[1] == 1:
         return np.asarray((predictions.argmax(axis=2) == labels[:, 0]).mean(axis=1))
     if name == "r2":
-        truth = labels.astype(np.float64)
-        residual = ((truth - predictions) ** 2).sum(axis=1)
-        total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
-        return np.asarray((1 - residual / np.where(total > 0, total, np.nan)).mean(axis=1))
-    return np.array([metric(labels, own) for own in predictions])
+        return _explained(labels.astype(np.float64), predictions)
+    values = np.array([metric(labels, own) for own in predictions])
+    if np.isnan(values).all() and np.isfinite(predictions).all():
+        raise ValueError(f"the validation clips cannot score {name}, by which the protocol chooses")
+    return values
+
+
+def _explained(truth: NDArray[np.float64], predictions: NDArray[np.float32]) -> NDArray[np.float64]:
+    total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+    # What rounding leaves of a target that does not vary is far below this.
+    varies = total > 1e-24 * (truth**2).sum(axis=0)
+    if not varies.any():
+        raise ValueError("not one target has two different values among the validation clips")
+    residual = ((truth - predictions) ** 2).sum(axis=1)
+    return np.asarray((1 - residual[:, varies] / total[varies]).mean(axis=1))
 
 
 def _ranked(name: str, labels: NDArray[np.generic], predictions: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -70,8 +86,9 @@ def _ranked(name: str, labels: NDArray[np.generic], predictions: NDArray[np.floa
     of_label = _area if name == "roc_auc" else _precision
     scores = np.ascontiguousarray(predictions.transpose(2, 0, 1))
     columns = np.flatnonzero(scorable)
-    values = [of_label(scores[column], labels[:, column].astype(bool)) for column in columns]
-    return np.asarray(np.mean(values, axis=0))
+    values = np.mean([of_label(scores[column], labels[:, column].astype(bool)) for column in columns], axis=0)
+    # A sort puts what is no number above all positives and negatives.
+    return np.where(np.isnan(scores.sum(axis=(0, 2))), np.nan, values)
 
 
 def _area(scores: NDArray[np.float32], positive: NDArray[np.bool_]) -> NDArray[np.float64]:

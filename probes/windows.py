@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from probes.protocol import Unit
 
+#: Part of a segment by which times may miss its bounds.
+_ROUNDING = 1e-5
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -26,16 +29,20 @@ class Windows:
         Clip `c` has the rows ``first[c]`` to ``first[c + 1]``.
     seconds : ndarray, shape [windows]
         Where in its clip each window starts [s].
+    durations : ndarray, shape [clips]
+        Of the clips' audio [s], which may end after the last window.
     """
 
     rows: NDArray[np.float32]
     first: NDArray[np.int64]
     seconds: NDArray[np.floating]
+    durations: NDArray[np.floating]
 
     def take(self, clips: NDArray[np.integer]) -> Windows:
         """Windows of the chosen `clips`, in their order."""
         rows, first = take_clips(self.rows, self.first, clips)
-        return Windows(rows, first, take_clips(self.seconds[:, None], self.first, clips)[0][:, 0])
+        seconds = take_clips(self.seconds[:, None], self.first, clips)[0][:, 0]
+        return Windows(rows, first, seconds, self.durations[clips])
 
 
 def make_examples(
@@ -52,8 +59,8 @@ def make_examples(
         over stretches of `segment_seconds`; ``clip_mean``: one mean a clip; ``clip_mean_std``: mean and standard
         deviation side by side.
     segment_seconds
-        Length of a segment [s]. A clip's short last segment is dropped: one with at least two windows fewer than
-        the clip's fullest.
+        Length of a segment [s]. A window belongs to the segment in which it starts. What is left of a clip after its
+        last whole segment is dropped, as in jukemir; a clip shorter than a segment is one.
     seed
         Of ``random_window``.
 
@@ -65,7 +72,8 @@ def make_examples(
     Raises
     ------
     ValueError
-        If several encoders' windows are to be examples and do not start at the same times.
+        If several encoders' windows are to be examples and do not start at the same times, or windows are longer than
+        a segment.
     """
     if unit == "clip_mean":
         means = np.hstack([clip_means(one.rows, one.first) for one in encoders])
@@ -88,21 +96,29 @@ def make_examples(
         chosen = lead.first[:-1] + np.random.default_rng(seed).integers(0, sizes)
         return np.ascontiguousarray(rows[chosen]), np.arange(len(chosen) + 1)
     assert segment_seconds is not None
-    return _segments(rows, lead.first, lead.seconds, segment_seconds)
+    return _segments(rows, lead, segment_seconds)
 
 
 def _segments(
-    rows: NDArray[np.float32], first: NDArray[np.int64], seconds: NDArray[np.floating], length: float
+    rows: NDArray[np.float32], windows: Windows, length: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    clip = np.repeat(np.arange(len(first) - 1), np.diff(first))
-    number = (seconds / length + 1e-6).astype(np.int64)
+    first, seconds = windows.first, windows.seconds
+    clips = len(first) - 1
+    clip = np.repeat(np.arange(clips), np.diff(first))
+    # The last window of a clip and what is left after it are together shorter than two windows.
+    rest = windows.durations - seconds[first[1:] - 1]
+    longest = max(float(np.diff(seconds)[np.diff(clip) == 0].max(initial=0.0)), float(rest.max()) / 2)
+    if longest > length + _ROUNDING:
+        raise ValueError(
+            f"this protocol's examples are segments of {length:g} s, and the encoder takes {longest:.1f} s at a time; "
+            "take a protocol that averages over clips"
+        )
+    number = (seconds / length + _ROUNDING).astype(np.int64)
     starts = np.flatnonzero(np.append(True, (np.diff(clip) != 0) | (np.diff(number) != 0)))
-    sizes = np.diff(np.append(starts, len(rows)))
-    fullest = np.zeros(len(first) - 1, dtype=np.int64)
-    np.maximum.at(fullest, clip[starts], sizes)
-    kept = sizes >= fullest[clip[starts]] - 1
+    whole = np.maximum((windows.durations / length + _ROUNDING).astype(np.int64), 1)
+    kept = number[starts] < whole[clip[starts]]
     means = clip_means(rows, np.append(starts, len(rows)))
-    counts = np.bincount(clip[starts][kept], minlength=len(first) - 1)
+    counts = np.bincount(clip[starts][kept], minlength=clips)
     return means[kept], np.concatenate([[0], np.cumsum(counts)])
 
 

@@ -52,7 +52,7 @@ def tagged_windows():
     rows = np.repeat(centre, sizes, axis=0) + 0.7 * rng.normal(size=(first[-1], 6))
     rows = rows * np.array([1, 3, 0.1, 1, 10, 1]) + np.array([0, 2, 0, -1, 0, 5])
     seconds = np.concatenate([np.arange(size) * 2.5 for size in sizes])
-    return Windows(rows.astype(np.float32), first, seconds), labels
+    return Windows(rows.astype(np.float32), first, seconds, 2.5 * sizes), labels
 
 
 def tagged_splits():
@@ -70,7 +70,8 @@ def tagged_splits():
 def clips_of(features, labels):
     """Clips of one window each."""
     rows = np.asarray(features, dtype=np.float32)
-    return LabelledClips((Windows(rows, np.arange(len(rows) + 1), np.zeros(len(rows))),), np.asarray(labels))
+    windows = Windows(rows, np.arange(len(rows) + 1), np.zeros(len(rows)), np.ones(len(rows)))
+    return LabelledClips((windows,), np.asarray(labels))
 
 
 def class_splits(seed=0, n=240, classes=4, dim=6, noise=0.8):

@@ -75,7 +75,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, arguments, expected):
     assert expected in result.stderr
 
 
-def record(row, data="real"):
+def record(row, data="real", **changes):
     score = {"value": row.score, "lower": 0, "upper": 1, "level": 0.95, "replicates": 10, "floor": 0.5}
     score |= {"n_labels": 1, "n_clips": 9}
     return ScoreRecord.model_validate(
@@ -86,6 +86,7 @@ def record(row, data="real"):
             "n_expected": {"test": 9}, "n_scored": {"test": 9}, "test_clips_lost": {}, "fingerprint": row.task,
             "overlap": {"clips": 0, "recordings": 0, "artists": 0}, "selection": {}, "pretraining": None, "spec": {},
             "weights_sha256": "", "parameters": 1, "dim": 1, "steps": [], "versions": {}, "finished": "",
+            **changes,
         }
     )  # fmt: skip
 
@@ -111,3 +112,45 @@ def test_the_scores_of_a_store_are_analysed(tmp_path):
     mixed = bench("analyze", "--store", tmp_path, "--bootstrap", 0)
     assert mixed.returncode == 2
     assert "stand-in" in mixed.stderr
+
+
+def test_scores_of_other_things_are_not_pooled(tmp_path):
+    table = grid(3, 5, 2, rng=1, step=2.0)
+    variants = [
+        {},
+        {"recipe": "untrained"},
+        {"labels": 0.1},
+        {"deform": "noise=10"},
+        {"layer": "tail_1"},
+        {"protocol": "jukemir"},
+    ]
+    number = 0
+    for change in variants:
+        for row in table.itertuples():
+            worse = row._replace(score=row.score - 0.3 * (bool(change) and row.encoder == table.encoder[0]))
+            folder = tmp_path / "artifacts" / "probe" / f"{number:03}"
+            folder.mkdir(parents=True)
+            (folder / "record.json").write_text(record(worse, **change).model_dump_json())
+            number += 1
+
+    def analyse(*words):
+        result = bench("analyze", "--store", tmp_path, "--bootstrap", 0, "--json", *words)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout), result.stderr
+
+    found, said = analyse()
+    assert found["table"]["rows"] == 3 * len(table)
+    for column in ("layer", "labels", "deform"):
+        assert f"{len(table)} scores are left out, for their {column} is not" in said
+    assert "scores by jukemir, linear count as repeats of one another" in said
+    assert set(found["table"]["levels"]) == {
+        f"{encoder} \u00b7 {recipe}" for encoder in set(table.encoder) for recipe in ("as-given", "untrained")
+    }
+    from analysis.commands import analyze
+
+    plain, said = analyse("--where", "protocol == 'linear' and recipe == 'as-given'", "--factor", "encoder")
+    assert "count as repeats" not in said
+    assert plain["fixed"] == analyze(table, bootstrap=0)["fixed"]
+    found, said = analyse("--factor", "labels")
+    assert set(found["table"]["levels"]) == {"0.1", "1"}
+    assert "their labels" not in said

@@ -188,6 +188,20 @@ def test_a_clear_difference_is_told(store):
     assert "good (tune) scores" in back.text
 
 
+def test_of_a_training_that_was_scored_again_the_newest_score_counts(store):
+    before = compare(store, "good", "worse")[0]
+    rng = np.random.default_rng(0)
+    labels, (_, worse) = simulated(rng, n=300, strengths=(2.0, 0.5))
+    # The same seed, scored before the encoder was mended, and on other clips.
+    write_record(store, "z", "good", labels, worse, finished="2026-01-01T00:00:00+00:00", fingerprint="old")
+    after = compare(store, "good", "worse")[0]
+    assert after == before
+    write_record(store, "0", "good", labels, worse, finished="2999-01-01T00:00:00+00:00")
+    mended = compare(store, "good", "worse")[0]
+    assert mended.seeds == (2, 1)
+    assert mended.difference < before.difference
+
+
 def test_what_the_clips_cannot_tell_is_said(store):
     found = compare(store, "good:untrained", "features")[0]
     assert found.difference == 0

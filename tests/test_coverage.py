@@ -69,6 +69,29 @@ def test_intervals_cover_what_they_say(name):
     assert 0.93 <= covered <= 0.97, covered
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "least", "most"), [(5_329, 0.82, 0.98), (1_000, 0.62, 0.88)])
+def test_average_precision_of_rare_tags_is_covered_less_often(n, least, most):
+    """The bounds are two standard errors of 60 simulations about the shares in docs/probing.md."""
+    rng = np.random.default_rng(0)
+    rates = np.geomspace(0.2, 0.02, 50)
+
+    def draw(size):
+        labels = (rng.random((size, 50)) < rates).astype(np.int8)
+        return labels, (1.5 * labels + rng.normal(size=labels.shape)).astype(np.float32)
+
+    metric = METRICS["average_precision"]
+    truth = macro(metric(*draw(200_000)))
+    draws = list(replicate_counts(np.arange(n), REPLICATES, 0))
+    covered = 0
+    for _ in range(60):
+        labels, scores = draw(n)
+        replicates = np.concatenate([macro(metric(labels, scores, counts)) for counts in draws])
+        interval = bias_corrected_interval(replicates, float(macro(metric(labels, scores))))
+        covered += interval.lower <= truth <= interval.upper
+    assert least <= covered / 60 <= most
+
+
 def test_intervals_of_grouped_clips_cover_what_they_say():
     """Five clips of a song that are mostly right or wrong together: single clips would claim far too much."""
     rng = np.random.default_rng(2)
@@ -122,3 +145,8 @@ def test_bias_is_taken_back():
     np.testing.assert_allclose([interval.lower, interval.upper], [-0.1 - 1.96, -0.1 + 1.96], atol=2e-3)
     same = bias_corrected_interval(np.full(50, 0.7), 0.7)
     assert (same.lower, same.upper) == (0.7, 0.7)
+
+
+def test_an_interval_holds_its_estimate():
+    interval = bias_corrected_interval(0.5 + 0.01 * np.random.default_rng(0).random(100), 0.4)
+    assert interval.lower <= 0.4 <= interval.upper

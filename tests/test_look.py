@@ -39,8 +39,8 @@ def test_the_page_shows_maps_of_what_the_store_holds(tmp_path):
         rows = rng.standard_normal((60, 4)).astype(np.float32)
         rows.tofile(folder / "embeddings.0.float32")
         first = np.arange(0, 61, 2)
-        seconds = np.zeros(60, np.float32)
-        np.savez(folder / "index.npz", layers=np.array([""]), dims=[4], clip_ids=clips, first=first, seconds=seconds)
+        times = {"seconds": np.zeros(60, np.float32), "durations": np.ones(30, np.float32)}
+        np.savez(folder / "index.npz", layers=np.array([""]), dims=[4], clip_ids=clips, first=first, **times)
     document = collect(store, load_registry(), look=True)
     assert document["maps"] == []  # the labels are gone
     label = "c" * 40

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
 from probes.subsets import label_subset
 from probes.validation import stacked_metric
@@ -33,10 +33,11 @@ def test_a_clip_without_windows_is_an_error():
         clip_means(np.zeros((2, 3), np.float32), np.array([0, 2, 2]))
 
 
-def windows(sizes, hop, dim=2, seed=0):
+def windows(sizes, hop, dim=2, seed=0, durations=None):
     first = np.concatenate([[0], np.cumsum(sizes)])
     rows = np.random.default_rng(seed).normal(size=(first[-1], dim)).astype(np.float32)
-    return Windows(rows, first, np.concatenate([np.arange(size) * hop for size in sizes]))
+    seconds = np.concatenate([np.arange(size) * hop for size in sizes])
+    return Windows(rows, first, seconds, hop * np.array(sizes) if durations is None else np.array(durations))
 
 
 def test_examples_by_hand():
@@ -61,6 +62,26 @@ def test_segments_are_means_and_a_short_tail_is_dropped():
     assert first.tolist() == [0, 2, 3]
     for example, rows in zip(features, (slice(0, 10), slice(10, 20), slice(24, 31)), strict=True):
         np.testing.assert_allclose(example, one.rows[rows].mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("duration", "starts"), [(119.9, [0, 30, 60]), (120.0, [0, 30, 60, 90]), (120.03, [0, 30, 60, 90]), (31.0, [0])]
+)
+def test_segments_of_a_clip_are_as_many_as_its_audio_fills(duration, starts):
+    """Windows of 59,049 samples at 22,050 Hz: of 120 s the last segment holds two fewer than the first."""
+    hop = 59_049 / 22_050
+    one = windows([int(duration / hop)], hop, durations=[duration])
+    features, first = make_examples([one], "segments", 30.0, 0)
+    assert first.tolist() == [0, len(starts)]
+    for example, start in zip(features, starts, strict=True):
+        own = (one.seconds >= start) & (one.seconds < start + 30)
+        np.testing.assert_allclose(example, one.rows[own].mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("sizes", "hop"), [([2, 2], 60.0), ([1], 120.0), ([3], 40.01)])
+def test_windows_longer_than_a_segment_are_refused(sizes, hop):
+    with pytest.raises(ValueError, match="segments of 30 s, and the encoder takes"):
+        make_examples([windows(sizes, hop)], "segments", 30.0, 0)
 
 
 def test_encoders_stand_side_by_side():
@@ -149,3 +170,26 @@ def test_labels_that_validation_cannot_score_are_left_out():
     assert stacked_metric("roc_auc", None, labels, scores).tolist() == [1.0]
     with pytest.raises(ValueError, match="not one label"):
         stacked_metric("roc_auc", None, labels[:, 1:], scores[:, :, 1:])
+
+
+def test_targets_that_do_not_vary_in_validation_are_left_out():
+    rng = np.random.default_rng(0)
+    # Rounding leaves a little of the variance of the second target.
+    truth = np.stack([rng.normal(size=9), np.full(9, 0.1)], axis=1)
+    guesses = rng.normal(size=(2, 9, 2)).astype(np.float32)
+    expected = [r2_score(truth[:, 0], guess[:, 0]) for guess in guesses]
+    np.testing.assert_allclose(stacked_metric("r2", None, truth, guesses), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="not one target has two different values"):
+        stacked_metric("r2", None, truth[:, 1:], guesses[:, :, 1:])
+    with pytest.raises(ValueError, match="the validation clips cannot score r2.valence"):
+        stacked_metric("r2.valence", lambda *_: float("nan"), truth, guesses)
+
+
+def test_predictions_that_are_no_numbers_have_no_score():
+    rng = np.random.default_rng(0)
+    labels = (np.arange(40).reshape(10, 4) % 3 == 0).astype(np.uint8)
+    predictions = rng.random((2, 10, 4)).astype(np.float32)
+    predictions[1, 3, 2] = np.nan
+    for name in ("roc_auc", "average_precision", "r2"):
+        found = stacked_metric(name, None, labels, predictions)
+        assert np.isnan(found).tolist() == [False, True]

@@ -44,6 +44,17 @@ protocols:
     max_epochs: 10
     patience: 5
     repeats: 3
+  small-both:
+    source: tests
+    examples: clip_mean
+    standardise: true
+    hidden: []
+    batch: 8
+    learning_rate: 1e-2
+    weight_decay: 0
+    max_epochs: 10
+    keep: last
+    train_on: train+valid
 """
 
 
@@ -106,6 +117,15 @@ def test_fractions_of_labels_joint_encoders_and_repeats(run):
         kept = [i for i, name in enumerate(arrays["label_names"]) if name in record["metrics"]["roc_auc"]["per_label"]]
         aucs = [_auc(arrays["labels"][:, kept], one[:, kept]) for one in arrays["repeats"]]
         assert record["metrics"]["roc_auc"]["value"] == pytest.approx(np.mean(aucs))
+
+
+def test_where_validation_is_trained_on_it_is_divided_too(run):
+    records = [record for record, _ in run("--encoder", "mfcc", "--protocol", "small-both", "--labels", "0.5,1")]
+    half, whole = sorted(records, key=lambda record: record["labels"])
+    valid = whole["n_scored"]["valid"]
+    assert valid >= 4
+    assert whole["selection"]["train_clips"] == 14 + valid
+    assert half["selection"]["train_clips"] == 7 + round(valid / 2)
 
 
 def _auc(labels, scores):

@@ -1,6 +1,7 @@
 """Protocols of the registry: released numbers, examples, decisions, targets, estimators."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_estimators_tell_classes_apart_and_choose_on_validation(name):
 
 def test_scaling_is_fitted_on_training_clips_alone():
     train, valid, test, _ = class_splits()
-    shifted = (Windows(test[0].rows + 100, test[0].first, test[0].seconds),)
+    shifted = (replace(test[0], rows=test[0].rows + 100),)
     plain = run_protocol(protocol("ridge"), train, valid, test, CLASSES, 0)
     moved = run_protocol(protocol("ridge"), train, valid, shifted, CLASSES, 0)
     assert moved.selection == plain.selection
@@ -122,6 +123,18 @@ def test_wrong_kinds_are_refused_in_words():
     bad = small(estimator={"kind": "knn", "parameters": {"neighbours": 3}})
     with pytest.raises(ValueError, match="knn: .*neighbours"):
         run_protocol(bad, train, valid, test, CLASSES, 0)
+
+
+def test_neighbours_that_there_are_not_are_passed_over():
+    train, valid, test = values(30, 0), values(30, 1), values(30, 2)
+    task = probe_task("regression", 2, "r2")
+    some = small(estimator={"kind": "knn", "parameters": {"n_neighbors": [31, 3]}})
+    found = run_protocol(some, train, valid, test.encoders, task, 0)
+    assert found.selection["chosen"]["n_neighbors"] == 3
+    assert found.selection["values"][0] is None
+    none = small(estimator={"kind": "knn", "parameters": {"n_neighbors": [31]}})
+    with pytest.raises(ValueError, match="30 training examples are fewer than the neighbours of every setting"):
+        run_protocol(none, train, valid, test.encoders, task, 0)
 
 
 def test_classes_without_a_training_clip_are_never_predicted():
@@ -159,7 +172,7 @@ def test_the_best_decision_is_chosen_on_validation():
         labels = rng.integers(0, 2, n)
         side = np.where(labels[:, None] == 1, 1.0, -1.0) * np.array([1.0, 1.0, -9.0])
         rows = (side + 0.1 * rng.normal(size=(n, 3))).reshape(-1, 1).astype(np.float32)
-        windows = Windows(rows, np.arange(n + 1) * 3, np.tile(np.arange(3.0), n))
+        windows = Windows(rows, np.arange(n + 1) * 3, np.tile(np.arange(3.0), n), np.full(n, 3.0))
         return LabelledClips((windows,), labels[:, None])
 
     train, valid, test = clips(200), clips(60), clips(60)
@@ -192,7 +205,7 @@ def test_kim_is_near_scikit_learns_network():
 
 
 def test_a_head_trained_end_to_end_predicts_by_its_link():
-    windows = Windows(np.array([[1.0, 0], [0, 2], [1, 1]], np.float32), np.array([0, 2, 3]), np.zeros(3))
+    windows = Windows(np.array([[1.0, 0], [0, 2], [1, 1]], np.float32), np.array([0, 2, 3]), np.zeros(3), np.ones(2))
     weight, bias = np.array([[1.0, -1.0]], np.float32), np.array([0.5], np.float32)
     logits = np.array([1.5, -1.5, 0.5])
     found = head_predictions(weight, bias, windows, "multilabel")

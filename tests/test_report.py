@@ -24,8 +24,8 @@ from analysis.report.curves import (
     training_curves,
     transfer_tables,
 )
-from analysis.report.groups import form_groups
-from analysis.report.leaderboard import leaderboard
+from analysis.report.groups import Value, form_groups
+from analysis.report.leaderboard import _compare, leaderboard
 from analysis.report.over_tasks import REFITS, over_tasks
 from analysis.report.page import script_json, tint
 from benchmark.registry import load_registry
@@ -169,16 +169,39 @@ def test_leaderboard_means_and_ties(tmp_path):
     best = board.rows[0].values["accuracy"]
     assert (best.mean, best.lower, best.upper, best.n) == pytest.approx((0.81, 0.79, 0.83, 2))
     assert best.sd == pytest.approx(np.std([0.80, 0.82], ddof=1))
-    assert best.se == pytest.approx(np.hypot(0.02 / 1.959964, best.sd / np.sqrt(2)))
+    assert (best.clips_se, best.seeds_se) == pytest.approx((0.02 / 1.959964, best.sd / np.sqrt(2)))
     assert ["accuracy" in row.best for row in board.rows] == [True, False, False]
     assert ["accuracy" in row.tied for row in board.rows] == [False, True, False]
     assert board.floors["accuracy"] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(("rows", "seeds"), [(2, 2), (5, 3), (12, 5)])
+def test_equal_encoders_are_rarely_set_apart(rows, seeds):
+    rng = np.random.default_rng(0)
+    apart = 0
+    for _ in range(400):
+        scores = 0.8 + 0.001 * rng.standard_normal((rows, 1)) + 0.01 * rng.standard_normal((rows, seeds))
+        values = [
+            Value(own.mean(), own.mean() - 0.00196, own.mean() + 0.00196, own.std(ddof=1), seeds) for own in scores
+        ]
+        _, tied = _compare(values)
+        apart += len(tied) < rows - 1
+    assert apart / 400 <= 0.07
+
+
+def test_a_lead_far_beyond_seeds_and_clips_is_no_tie():
+    scores = (0.90, 0.80, 0.795)
+    values = [Value(score, score - 0.01, score + 0.01, 0.004, 3) for score in scores]
+    assert _compare(values) == (0, set())
+    assert _compare(values[1:]) == (0, {1})
+    single = [Value(score, score - 0.01, score + 0.01, None, 1) for score in scores]
+    assert _compare(single) == (0, set())
+
+
 def test_fingerprints_and_kinds_of_data_never_share_a_table(tmp_path):
     records = [
         *grid(["a", "b"], ["gtzan"], [0], fingerprint="1" * 64),
-        *grid(["a", "b"], ["gtzan"], [0], fingerprint="2" * 64),
+        *grid(["a", "b"], ["gtzan"], [1], fingerprint="2" * 64),
         *grid(["a", "b"], ["gtzan"], [0], data="stand-in", fingerprint="1" * 64),
     ]
     document = document_of(tmp_path, records)
@@ -277,13 +300,37 @@ def test_layers_without_a_manifest_are_in_natural_order(tmp_path):
     assert not {"leaderboards", "findings", "heatmap"} & set(found.ids)
 
 
-def test_runs_that_differ_in_nothing_shown_are_pointed_out(tmp_path):
+def test_of_a_run_that_was_scored_again_the_newest_score_counts(tmp_path):
     records = [make_record("a", "gtzan", 0, score=0.5), make_record("b", "gtzan", 0, score=0.4)]
-    twin = records[0].model_copy(
-        update={"steps": [step.model_copy(update={"key": "f" * 40}) for step in records[0].steps]}
+    again = make_record("a", "gtzan", 0, score=0.3).model_copy(
+        update={
+            "finished": "2026-01-02T00:00:00+00:00",
+            "steps": [step.model_copy(update={"key": "0" * 40}) for step in records[0].steps],
+        }
     )
-    assert "several runs of a agree in everything" in Page(render(document_of(tmp_path / "x", [*records, twin]))).text
-    assert "several runs of" not in Page(render(document_of(tmp_path / "y", records))).text
+    for position, folder in enumerate(("x", "y")):
+        records.insert(position, again)
+        document = document_of(tmp_path / folder, records)
+        assert [(run["encoder"], run["metrics"]["accuracy"]["value"]) for run in document["runs"]] == [
+            ("a", 0.3),
+            ("b", 0.4),
+        ]
+        assert document["older"] == 1
+        assert "1 older scores of runs that were scored again" in Page(render(document)).text
+        records.remove(again)
+    document = document_of(tmp_path / "z", records)
+    assert document["older"] == 0
+    assert "older scores" not in Page(render(document)).text
+
+
+def test_a_task_under_two_fingerprints_counts_once(tmp_path):
+    records = list(grid(["a", "b", "c"], ["gtzan", "key", "mtt"], [0, 1]))
+    elsewhere = [
+        record for encoder in ("a", "b") for record in grid([encoder], ["key"], [2, 3, 4, 5], fingerprint="f" * 64)
+    ]
+    found = over_tasks(form_groups(document_of(tmp_path, [*records, *elsewhere])["runs"]), False)
+    assert found.analysis["table"]["tasks"] == 3
+    assert found.other_clips == ["key [ffffffff]"]
 
 
 def test_pairs_of_many_levels_are_folded_away_and_none_is_lost(tmp_path):

@@ -237,6 +237,9 @@ def test_a_judge_that_says_nan_never_wins():
     assert track.add(0.3, course)
     assert not track.add(float("nan"), course)
     assert track.best == 1
+    lost = Track()
+    assert [lost.add(float("nan"), course) for _ in range(3)] == [True, False, False]
+    assert lost.bored(course)
 
 
 def test_losses_are_pytorchs():

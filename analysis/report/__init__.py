@@ -10,6 +10,8 @@ Works from a plain document (a dict that JSON can hold) and knows nothing of whe
     null); ``standin``; ``fingerprint`` of the scored clips; ``n_test``, ``n_expected``; ``overlap`` with ``clips``;
     ``parameters``; ``dim``; ``weights`` (hash); ``steps`` (keys); ``metrics``: by name, the leading one first,
     ``value``, ``lower``, ``upper``, ``level``, ``floor``, and ``per_label`` where wanted. More is always better.
+``older``
+    How many scores are not among the runs, for theirs were scored again since.
 ``steps``
     By key ``kind, seconds, peak_memory_bytes, device, peak_gpu_memory_bytes``, and ``windows`` of embed steps.
 ``layers``

@@ -136,11 +136,14 @@ class Value:
     n: int
 
     @property
-    def se(self) -> float:
-        """Standard error that knows of test clips and seeds; the clips are the same for every seed."""
-        clips = (self.upper - self.lower) / (2 * 1.959964)
-        seeds = 0.0 if self.sd is None else self.sd / float(np.sqrt(self.n))
-        return float(np.hypot(clips, seeds))
+    def clips_se(self) -> float:
+        """Standard error over test clips, which are the same for every seed."""
+        return (self.upper - self.lower) / (2 * 1.959964)
+
+    @property
+    def seeds_se(self) -> float:
+        """Standard error over seeds; zero where there is but one, whose luck is not known."""
+        return 0.0 if self.sd is None else self.sd / float(np.sqrt(self.n))
 
 
 def over_seeds(runs: Sequence[Mapping[str, Any]], metric: str) -> Value | None:

@@ -55,6 +55,8 @@ class OverTasks:
         By task, the one whose scores are analysed.
     flat
         Tasks without two different scores, which can be put on no common scale.
+    other_clips
+        Groups of a task that has a group of more representations: no task counts twice.
     left_out
         Representations that have one task of several, which says nothing over tasks.
     analysis
@@ -72,6 +74,7 @@ class OverTasks:
     standin: bool
     protocols: dict[str, str]
     flat: list[str]
+    other_clips: list[str]
     left_out: list[str]
     heat: HeatMap | None
     analysis: dict[str, Any] | None
@@ -83,9 +86,13 @@ class OverTasks:
 
 def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
     """Analyse the groups of one kind of data; ``None`` if there are no plain runs of it."""
-    chosen = [group for group in groups if group.standin == standin and group.main]
-    if not chosen:
+    there = [group for group in groups if group.standin == standin and group.main]
+    if not there:
         return None
+    fullest: dict[str, Group] = {}
+    for group in sorted(there, key=_fullness, reverse=True):
+        fullest.setdefault(group.task, group)
+    chosen = [group for group in there if group is fullest[group.task]]
     tasks_of: dict[str, set[str]] = {}
     for group in chosen:
         for run in group.main:
@@ -110,6 +117,7 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
         standin,
         {group.label: group.protocol for group in chosen if group.label not in flat},
         flat,
+        [group.label for group in there if group is not fullest[group.task]],
         [name for name in tasks_of if name not in kept],
         heat,
         analysis,
@@ -118,6 +126,10 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
         agreement,
         protocol_reason,
     )
+
+
+def _fullness(group: Group) -> tuple[int, int]:
+    return len({run["representation"] for run in group.main}), len(group.main)
 
 
 def _table(rows: Sequence[tuple[Group, Run]], protocol: bool = False) -> pd.DataFrame:

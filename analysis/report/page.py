@@ -112,15 +112,8 @@ def _overview(group: Group, document: Mapping[str, Any]) -> dict[str, Any]:
         "seeds": len({run["seed"] for run in runs}),
         "runs": len(runs),
         "overlap": {name: max(run["overlap"]["clips"] for run in own) for (name,), own in overlapping.items()},
-        "repeated": _repeated(group),
         "unscored": sorted({label for run in runs for label in run["unscored"]}),
     }
-
-
-def _repeated(group: Group) -> list[str]:
-    """Representations of which several runs agree in every factor, so that their specs must differ elsewhere."""
-    cells = gather(group.runs, "representation", "protocol", "layer", "labels", "deform", "seed")
-    return list(dict.fromkeys(str(key[0]) for key, cell in cells.items() if len(cell) > 1))
 
 
 def _figures(

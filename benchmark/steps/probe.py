@@ -104,7 +104,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         },
         steps=[*step_costs(behind), StepCost(kind=step.kind, key=step.key, **cost)],
         versions=versions(),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
     (work / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
     return {name: found.value for name, found in scores.items()}
@@ -148,20 +148,28 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
         head = load_file(inputs["weights"].path / HEAD)
         predictions = head_predictions(head["weight"], head["bias"], test[0], task.kind)
         return Probed(predictions[None], {"by": None, "decision": "mean_probability"}), dim
-    train = split("train")
-    if step.spec.get("labels", 1) != 1:
-        train = train[label_subset(task.labels[train], task.kind, step.spec["labels"], step.spec["seed"])]
+    protocol = Protocol.of(step.spec["protocol"])
+    train, valid = split("train"), split("valid")
+    if (fraction := step.spec.get("labels", 1)) != 1:
+        train = _part(task, train, fraction, step.spec["seed"])
+        if not protocol.validates:
+            valid = _part(task, valid, fraction, step.spec["seed"])
     probed = run_protocol(
-        Protocol.of(step.spec["protocol"]),
+        protocol,
         LabelledClips(windows(heard, train), task.labels[train]),
-        LabelledClips(windows(heard, split("valid")), task.labels[split("valid")]),
+        LabelledClips(windows(heard, valid), task.labels[valid]),
         test,
         _probe_task(task, step.spec["metrics"][0]),
         step.spec["seed"],
         str(device()),
         advance,
     )
-    return Probed(probed.predictions, {"train_clips": len(train), **probed.selection}), dim
+    trained_on = len(train) + (0 if protocol.validates else len(valid))
+    return Probed(probed.predictions, {"train_clips": trained_on, **probed.selection}), dim
+
+
+def _part(task: Task, clips: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
+    return clips[label_subset(task.labels[clips], task.kind, fraction, seed)]
 
 
 def _all(inputs: Mapping[str, Artifact], name: str) -> list[Artifact]:
@@ -176,7 +184,7 @@ def _windows(artifact: Artifact, layer: str | None, clip_ids: Sequence[str]) -> 
     missing = [clip_id for clip_id in clip_ids if clip_id not in position]
     if missing:
         raise UserError(f"{artifact.path}: has no embeddings of {len(missing)} clips of the task, such as {missing[0]}")
-    everything = Windows(embeddings.rows, embeddings.first, embeddings.seconds)
+    everything = Windows(embeddings.rows, embeddings.first, embeddings.seconds, embeddings.durations)
     return everything.take(np.array([position[clip_id] for clip_id in clip_ids]))
 
 
