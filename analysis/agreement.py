@@ -6,8 +6,9 @@ would have other tasks) and scores within each encoder x task x protocol cell ar
 Between two tasks only the scores within cells can be drawn; where every cell has one score, the interval is the large
 sample one of Fieller, Hartley and Pearson (1957, "Tests for rank correlation coefficients", Biometrika 44) instead.
 
-A winner that changes between protocols means little if it also changes between two resamples of one protocol, so that
-share is reported beside it.
+A winner that changes between protocols means little if it also changes between two draws of the scores of one protocol,
+so that share is reported beside it. Both compare winners on the same drawn tasks: which tasks were drawn moves the
+winner too, but it moves that of both protocols.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from analysis import AnalysisError
@@ -125,9 +125,10 @@ def protocol_agreement(
     dict
         ``pairs``: per pair of protocols ``a``, ``b``, ``estimate`` (tau-b), ``se``, ``lower``, ``upper``, ``p`` (of
         independence), ``winner_a``, ``winner_b``, ``winner_changes``, ``change_share`` (resamples in which the two
-        protocols have different winners) and ``noise_share`` (two resamples of one protocol have different winners,
-        mean of the two protocols). ``winners``: per protocol ``winner`` and ``shares``, how often each encoder wins.
-        ``tasks``: those on which every encoder was scored under every protocol; only they are used.
+        protocols have different winners) and ``noise_share`` (two draws of the scores of one protocol have different
+        winners on the same drawn tasks, mean of the two protocols; None where a protocol has one score in every cell,
+        which says nothing about another). ``winners``: per protocol ``winner`` and ``shares``, how often each encoder
+        wins. ``tasks``: those on which every encoder was scored under every protocol; only they are used.
 
     Raises
     ------
@@ -144,16 +145,19 @@ def protocol_agreement(
         )
     means = cells.means()[:, :, full].mean(axis=-1)
     generator = np.random.default_rng(seed)
-    drawn = np.concatenate(
-        [
-            _redraw_tasks(cells.resample(generator, min(_CHUNK, replicates - first))[..., full], generator)
-            for first in range(0, replicates, _CHUNK)
-        ]
-    )
+    parts, changed = [], np.zeros(len(cells.protocols))
+    for first in range(0, replicates, _CHUNK):
+        count = min(_CHUNK, replicates - first)
+        weights = _draw_tasks(int(full.sum()), count, generator)
+        part, other = (
+            np.einsum("rpet,rt->rpe", cells.resample(generator, count)[..., full], weights) for _ in range(2)
+        )
+        parts.append(part)
+        changed += (np.argmax(part, axis=-1) != np.argmax(other, axis=-1)).sum(axis=0)
+    drawn = np.concatenate(parts)
     winners = np.argmax(drawn, axis=-1)
     point = np.argmax(means, axis=-1)
-    # A second order of the same resamples makes independent pairs of them.
-    noise = (winners != np.roll(winners, 1, axis=0)).mean(axis=0)
+    repeated: Bools = np.atleast_1d((cells.counts[..., full] > 1).any(axis=(1, 2)))
     pairs = []
     for i, j in combinations(range(len(cells.protocols)), 2):
         pairs.append(
@@ -167,7 +171,9 @@ def protocol_agreement(
                 "winner_b": cells.encoders[point[j]],
                 "winner_changes": bool(point[i] != point[j]),
                 "change_share": float((winners[:, i] != winners[:, j]).mean()),
-                "noise_share": float(0.5 * (noise[i] + noise[j])),
+                "noise_share": float(0.5 * (changed[i] + changed[j]) / replicates)
+                if repeated[i] and repeated[j]
+                else None,
             }
         )
     shares = [np.bincount(winners[:, i], minlength=len(cells.encoders)) / replicates for i in range(len(means))]
@@ -185,11 +191,9 @@ def protocol_agreement(
     }
 
 
-def _redraw_tasks(means: Floats, generator: np.random.Generator) -> Floats:
-    """Average encoders over tasks drawn with replacement, the same tasks for all protocols of a resample."""
-    count, tasks = means.shape[0], means.shape[-1]
-    weights: NDArray[np.float64] = generator.multinomial(tasks, np.full(tasks, 1.0 / tasks), size=count) / tasks
-    return np.asarray(np.einsum("rpet,rt->rpe", means, weights), dtype=np.float64)
+def _draw_tasks(tasks: int, count: int, generator: np.random.Generator) -> Floats:
+    """Share of every task in a mean over tasks drawn with replacement, shape [count, tasks]."""
+    return np.asarray(generator.multinomial(tasks, np.full(tasks, 1.0 / tasks), size=count) / tasks, dtype=np.float64)
 
 
 def task_agreement(

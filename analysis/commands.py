@@ -36,7 +36,7 @@ def analyze(
     components_where: str | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
-    at: float = 0.0,
+    at: float | None = None,
     natural: bool = False,
     rank: str | None = None,
     protocol: str = "protocol",
@@ -74,10 +74,11 @@ def analyze(
         Refits; 0 for none.
     seed : int
         Of everything that is drawn at random.
-    at : float
-        Value of the covariate at which levels are compared.
+    at : float, optional
+        Value of the covariate at which levels are compared; by default 0, or the covariate's mean over the rows where 0
+        lies outside its values.
     natural : bool
-        Leave scores on their own scale; only where all tasks share one metric.
+        Keep the metric's unit: scores lose only their task's own effect. For tasks that share one metric.
     rank : str, optional
         Column that agreement ranks; by default the factor.
     protocol : str
@@ -176,7 +177,7 @@ def design(
     analysis : path, optional
         An ``analysis.json`` with fitted components; then `difference` is planned for.
     difference : float, optional
-        Difference to detect [standard deviations of a task's scores].
+        Difference to detect [standard deviations of a task's scores; of a natural analysis the metric's unit].
     levels : str or sequence of str
         Two levels to plan for; by default every pair.
     power, alpha : float

@@ -24,7 +24,7 @@ from analysis.crossproducts import Floats, Ints, make_problem
 from analysis.inference import ratio_tests, spread
 from analysis.reml import fit_reml
 from analysis.scores import Scores
-from analysis.tables import labels
+from analysis.tables import labels, numbers
 
 _BUDGET = 10.0
 _MAX_GRID_COLUMNS = 1500
@@ -203,7 +203,8 @@ def grid_components(
     Parameters
     ----------
     scores : Scores
-        Standardised scores have no task component by construction; give natural scores of one metric to see it.
+        Standardised scores have no task component by construction; natural scores are divided as they were in the
+        table, and show it.
     columns : sequence of str
         Factors of the grid; those with one level are passed over.
     replicates : int
@@ -228,7 +229,8 @@ def grid_components(
     if replicates and wanted < replicates:
         made = f"{wanted} replicates" if wanted else "no replicates"
         notes.append(f"The grid's division has {width} random columns, so its intervals come from {made}.")
-    fit, draws = _fit_components(scores.y, terms, wanted, seed)
+    y = numbers(scores.table, scores.score) if scores.natural else scores.y
+    fit, draws = _fit_components(y, terms, wanted, seed)
     variance = np.append(fit["variance"], fit["residual"])
     percent = 100.0 * variance / variance.sum()
     shares = None

@@ -1,27 +1,32 @@
 """All pairwise contrasts between the levels of a factor, and how likely each level is the best.
 
-Contrasts are taken where the covariate is `at` (0 by default, as in Kim et al. 2020, section 5.2: the strategies in
-their simplest case), in standard deviations of a task's scores and in the units of each task's metric. The natural
-value is the average effect carried over to the task's scale, ``contrast * sd_d``: what the difference would be worth
-there if the task were average, not an estimate from that task alone. Holm's adjustment covers all pairs of one kind.
+Contrasts are taken where the covariate is `at` (0 where its values reach that far, as in Kim et al. 2020, section 5.2:
+the strategies in their simplest case; see `covariate_value`), in standard deviations of a task's scores and in the
+units of each task's metric. The natural value is the average effect carried over to the scale of a task that has both
+levels, ``contrast * sd_d``: what the difference would be worth there if the task were average, not an estimate from
+that task alone. Holm's adjustment covers all pairs of one kind.
 
-**The careful reading.** Standardising takes each task's mean away, and with it the mean of the levels' own deviations
-on that task: with E levels a fraction 1/E of their variance over tasks. A contrast keeps all of it, so its standard
-error comes out too small by ``sqrt((E - 1) / E)``, which matters for two or three levels and hardly for ten. The
-``careful`` entry of a contrast undoes this; it decides which levels are called different. The plain entry is the
-model's own, as lme4 gives it.
+**The careful reading.** Scores have lost their task's mean, and with it the mean of the levels' own deviations on that
+task: with E levels a fraction 1/E of their variance over tasks, and of the degrees of freedom that tell it. A contrast
+keeps all of that variance, so its standard error comes out too small by ``sqrt((E - 1) / E)`` and its degrees of
+freedom too many by ``E / (E - 1)``, which matters for two or three levels and hardly for ten. The ``careful`` entry of
+a contrast undoes both; it decides which levels are called different. With one score in every cell it is the t test of a
+two-way analysis of variance. With one task nothing is lost that the levels' own intercepts would not take. The plain
+entry is the model's own, as lme4 gives it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import combinations as pairs
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from analysis import AnalysisError
 from analysis.bootstrap import Bootstrap
-from analysis.crossproducts import Floats
+from analysis.crossproducts import Bools, Floats
 from analysis.inference import CONFIDENCE, combinations, holm
 from analysis.models import FittedModel
 
@@ -31,7 +36,37 @@ ALPHA = 0.05
 _DRAWS = 20_000
 
 
-def level_rows(model: FittedModel, at: float = 0.0) -> tuple[list[str], Floats]:
+def covariate_value(model: FittedModel, at: float | None = None) -> float:
+    """Value of the covariate at which levels are compared.
+
+    Parameters
+    ----------
+    model : FittedModel
+    at : float, optional
+        The value that was asked for.
+
+    Returns
+    -------
+    float
+        `at` if it is given; else 0 if the covariate's values include or straddle 0; else their mean over the rows, for
+        levels are not compared where no score is. 0 without a covariate.
+
+    Raises
+    ------
+    AnalysisError
+        If a value is asked for that is no finite number, or of a model without a covariate.
+    """
+    values = model.layout.covariate
+    if at is None:
+        return 0.0 if values.min() <= 0.0 <= values.max() else float(values.mean())
+    if "covariate" not in model.columns:
+        raise AnalysisError(f"--at {at:g} is a value of the covariate, and there is none: name it with --covariate")
+    if not np.isfinite(at):
+        raise AnalysisError(f"--at {at} is no value of {model.columns['covariate']}: give a finite number")
+    return float(at)
+
+
+def level_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
     """Form the combinations of fixed effects that give each level's expected score where the covariate is `at`.
 
     Returns
@@ -56,29 +91,33 @@ def _slope_rows(model: FittedModel) -> tuple[list[str], Floats]:
     return levels, rows
 
 
-def pairwise_contrasts(model: FittedModel, draws: Bootstrap | None = None, at: float = 0.0) -> list[dict[str, Any]]:
+def pairwise_contrasts(
+    model: FittedModel, draws: Bootstrap | None = None, at: float | None = None
+) -> list[dict[str, Any]]:
     """Compare all pairs of levels, and all pairs of slopes.
 
     Parameters
     ----------
     model : FittedModel
     draws : Bootstrap, optional
-    at : float
-        Value of the covariate at which levels are compared.
+    at : float, optional
+        Value of the covariate at which levels are compared; see `covariate_value`.
 
     Returns
     -------
     list of dict
-        ``kind`` ("level" or "slope"), ``a``, ``b`` and what `analysis.inference.combinations` says of ``a - b``;
-        ``p_holm`` (of the Satterthwaite p, over the pairs of this kind), ``careful`` (``se, lower, upper, p, p_holm``
-        with the module's correction), ``different`` (the careful ``p_holm`` is below 0.05), and ``natural``.
-        For ``ordinal`` one contrast: the largest size against the smallest.
+        ``kind`` ("level" or "slope"), ``a``, ``b``, ``tasks`` (how many have scores of both) and what
+        `analysis.inference.combinations` says of ``a - b``; ``p_holm`` (of the Satterthwaite p, over the pairs of this
+        kind), ``careful`` (``se, df, lower, upper, p, p_holm`` with the module's correction), ``different`` (the
+        careful ``p_holm`` is below 0.05), and ``natural``, of those tasks. For ``ordinal`` one contrast: the largest
+        size against the smallest, over the tasks that have more than one size.
     """
     result: list[dict[str, Any]] = []
+    value = covariate_value(model, at)
     if not model.layout.intercepts:
-        names, rows = _size_rows(model, at)
+        names, rows = _size_rows(model, value)
         return _compare(model, "level", names, rows, draws)
-    names, rows = level_rows(model, at)
+    names, rows = level_rows(model, value)
     result += _compare(model, "level", names, rows, draws)
     names, rows = _slope_rows(model)
     result += _compare(model, "slope", names, rows, draws)
@@ -86,12 +125,28 @@ def pairwise_contrasts(model: FittedModel, draws: Bootstrap | None = None, at: f
 
 
 def _size_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
-    sizes = sorted(float(level) for level in model.layout.levels)
+    levels = sorted(model.layout.levels, key=float)
+    ends = (levels[0], levels[-1])
     rows = np.zeros((2, model.problem.fixed))
-    for i, size in enumerate((sizes[0], sizes[-1])):
-        full = [1.0, size, at, size * at]
+    for i, level in enumerate(ends):
+        full = [1.0, float(level), at, float(level) * at]
         rows[i] = full[: model.problem.fixed]
-    return [f"{model.columns['size']}={size:g}" for size in (sizes[0], sizes[-1])], rows
+    return [f"{model.columns['size']}={level}" for level in ends], rows
+
+
+def _shared_tasks(model: FittedModel) -> dict[tuple[str, str], list[str]]:
+    """Tasks with scores of both levels, by pair of levels; for ``ordinal`` those with several sizes, by no pair."""
+    layout = model.layout
+    seen = np.zeros((len(layout.levels), len(layout.group)), dtype=np.bool_)
+    seen[layout.level_code, layout.group_code] = True
+
+    def named(flags: Bools) -> list[str]:
+        return [task for task, flag in zip(layout.group, flags, strict=True) if flag]
+
+    if not layout.intercepts:
+        return {("", ""): named(seen.sum(axis=0) > 1)}
+    place = {level: i for i, level in enumerate(layout.levels)}
+    return {(b, a): named(seen[place[b]] & seen[place[a]]) for b, a in pairs(layout.levels, 2)}
 
 
 def _compare(
@@ -105,43 +160,48 @@ def _compare(
     adjusted = holm([entry["p"] for entry in entries])
     inflation = 1.0 if kind == "slope" else centring(model)
     careful = [_careful(entry, inflation) for entry in entries]
+    shared = _shared_tasks(model)
     for entry, p_careful in zip(careful, holm([entry["p"] for entry in careful]), strict=True):
         entry["p_holm"] = p_careful
     result = []
     for (i, j), entry, p_holm, cautious in zip(places, entries, adjusted, careful, strict=True):
-        head = {"kind": kind, "a": names[j], "b": names[i]}
+        tasks = shared[(names[i], names[j]) if model.layout.intercepts else ("", "")]
+        head = {"kind": kind, "a": names[j], "b": names[i], "tasks": len(tasks)}
         tail = {"p_holm": p_holm, "careful": cautious, "different": cautious["p_holm"] < ALPHA}
-        result.append({**head, **entry, **tail, "natural": natural_units(model, entry)})
+        result.append({**head, **entry, **tail, "natural": natural_units(model, entry, tasks)})
     return result
 
 
 def centring(model: FittedModel) -> float:
-    """Factor by which standardising makes the standard error of a difference between levels too small.
+    """Factor by which removing task means makes the standard error of a difference between levels too small.
 
     Returns
     -------
     float
-        ``sqrt(E / (E - 1))`` for E levels; 1 for natural scores, which are not centred, and for ``ordinal``.
+        ``sqrt(E / (E - 1))`` for E levels; 1 for one task, whose mean the levels' intercepts would take anyhow, and for
+        ``ordinal``.
     """
     levels = len(model.layout.intercepts)
-    return 1.0 if model.scores.natural or levels < 2 else float(np.sqrt(levels / (levels - 1.0)))
+    return 1.0 if levels < 2 or len(model.layout.group) < 2 else float(np.sqrt(levels / (levels - 1.0)))
 
 
 def _careful(entry: dict[str, Any], inflation: float) -> dict[str, float]:
-    se, df = entry["se"] * inflation, entry["df"]
+    se, df = entry["se"] * inflation, max(1.0, entry["df"] / inflation**2)
     half = float(stats.t.ppf(0.5 + 0.5 * CONFIDENCE, df)) * se
     p = float(2.0 * stats.t.sf(abs(entry["estimate"]) / se, df))
-    return {"se": se, "lower": entry["estimate"] - half, "upper": entry["estimate"] + half, "p": p}
+    return {"se": se, "df": df, "lower": entry["estimate"] - half, "upper": entry["estimate"] + half, "p": p}
 
 
-def natural_units(model: FittedModel, entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Carry a contrast over to the scale of each task.
+def natural_units(model: FittedModel, entry: dict[str, Any], tasks: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Carry a contrast over to the scale of some tasks.
 
     Parameters
     ----------
     model : FittedModel
     entry : dict
         Has ``estimate``, ``lower`` and ``upper`` in standard deviations.
+    tasks : collection of str
+        Those that have scores of both levels: elsewhere the scale was made without one of them.
 
     Returns
     -------
@@ -150,6 +210,8 @@ def natural_units(model: FittedModel, entry: dict[str, Any]) -> dict[str, dict[s
     """
     result = {}
     for task, scale in model.scores.scales.items():
+        if task not in tasks:
+            continue
         unit = 1.0 if model.scores.natural else scale.sd
         values = {key: float(entry[key]) * unit for key in ("estimate", "lower", "upper")}
         result[task] = {"metric": scale.metric, **values}
@@ -157,7 +219,7 @@ def natural_units(model: FittedModel, entry: dict[str, Any]) -> dict[str, dict[s
 
 
 def best_probability(
-    model: FittedModel, draws: Bootstrap | None = None, at: float = 0.0, seed: int = 0
+    model: FittedModel, draws: Bootstrap | None = None, at: float | None = None, seed: int = 0
 ) -> dict[str, float]:
     """Estimate the probability that each level has the highest expected score.
 
@@ -166,8 +228,8 @@ def best_probability(
     model : FittedModel
     draws : Bootstrap, optional
         Its replicates are used; without it, draws from a normal distribution with the fixed effects' covariance.
-    at : float
-        Value of the covariate.
+    at : float, optional
+        Value of the covariate; see `covariate_value`.
     seed : int
         Of the normal draws.
 
@@ -176,7 +238,7 @@ def best_probability(
     dict of str to float
         By level; sums to 1. Empty for ``ordinal``.
     """
-    levels, rows = level_rows(model, at)
+    levels, rows = level_rows(model, covariate_value(model, at))
     if not levels:
         return {}
     if draws is not None:

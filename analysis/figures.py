@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -19,6 +20,8 @@ DOTS_PER_INCH = 130
 """Resolution of saved figures."""
 
 _PALETTE = "colorblind"
+# A name may hold a "$", which is no formula; tick labels are made as late as when a figure is saved.
+_PLAIN_TEXT = mpl.rc_context({"text.parse_math": False})
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
@@ -30,11 +33,13 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
     return figure, list(axes.ravel())
 
 
+@_PLAIN_TEXT
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
+@_PLAIN_TEXT
 def effects(fixed: Mapping[str, Mapping[str, Any]], unit: str = "standard deviations") -> Figure:
     """Fixed effects with 95 % intervals: careful (thick) and, where present, bootstrap (thin); cf. figures 11 and 12.
 
@@ -67,6 +72,7 @@ def effects(fixed: Mapping[str, Mapping[str, Any]], unit: str = "standard deviat
     return figure
 
 
+@_PLAIN_TEXT
 def scores_by_covariate(
     table: pd.DataFrame, lines: Mapping[str, tuple[float, float]], labels: tuple[str, str], most_tasks: int = 12
 ) -> Figure:
@@ -115,8 +121,9 @@ def scores_by_covariate(
     return figure
 
 
+@_PLAIN_TEXT
 def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level") -> Figure:
-    """Matrix of differences, row minus column; those that Holm's adjustment leaves undecided are grey.
+    """Matrix of differences, row minus column, with careful adjusted p values; undecided ones are grey.
 
     Parameters
     ----------
@@ -135,7 +142,7 @@ def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level")
         i, j = place[entry["a"]], place[entry["b"]]
         for row, column, sign in ((i, j, 1.0), (j, i, -1.0)):
             values[row, column] = sign * entry["estimate"]
-            text[row, column] = f"{sign * entry['estimate']:+.2f}\np {_short(entry['p_holm'])}"
+            text[row, column] = f"{sign * entry['estimate']:+.2f}\np {_short(entry['careful']['p_holm'])}"
             undecided[row, column] = not entry["different"]
     size = 1.8 + 0.95 * len(names)
     figure, (axis,) = _figure(size + 1.2, size)
@@ -157,6 +164,7 @@ def _short(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+@_PLAIN_TEXT
 def components(within: Sequence[Mapping[str, Any]], grid: Sequence[Mapping[str, Any]]) -> Figure:
     """Variance components: percent of the sources' total by task (cf. table 6), and shares of the whole grid.
 
@@ -194,6 +202,7 @@ def components(within: Sequence[Mapping[str, Any]], grid: Sequence[Mapping[str, 
     return figure
 
 
+@_PLAIN_TEXT
 def alias(matrix: pd.DataFrame) -> Figure:
     """Absolute correlations between columns of different factors, 0 (apart) to 1 (one effect); cf. figure 7.
 
@@ -216,6 +225,7 @@ def alias(matrix: pd.DataFrame) -> Figure:
     return figure
 
 
+@_PLAIN_TEXT
 def residuals(fitted: NDArray[np.float64], residual: NDArray[np.float64], task: Sequence[str]) -> Figure:
     """Residual diagnostics: against fitted values, against the normal distribution, and by task.
 

@@ -28,7 +28,7 @@ import pandas as pd
 from analysis import AnalysisError
 from analysis.crossproducts import Bools, Floats, Ints
 from analysis.expressions import derive, where
-from analysis.tables import need
+from analysis.tables import need, number_text
 
 MAX_CANDIDATES = 2_000_000
 """Most combinations of levels that are written out."""
@@ -44,7 +44,7 @@ def level_text(value: Any) -> Any:
         number = float(text)
     except ValueError:
         return {"true": "1", "false": "0"}.get(text.lower(), text)
-    return f"{number:g}"
+    return number_text(number)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from analysis import AnalysisError
 from analysis.crossproducts import Floats, Ints, Problem, make_problem
@@ -151,7 +152,7 @@ class FittedModel:
     def formula(self) -> str:
         """The model as one line of text."""
         names, group = self.columns, self.columns["group"]
-        y = names["score"] if self.scores.natural else f"standardised {names['score']}"
+        y = f"{'task-centred' if self.scores.natural else 'standardised'} {names['score']}"
         fixed = " + ".join(self.layout.fixed)
         if self.layout.model.endswith("-fixed"):
             return f"{y} ~ {fixed}"
@@ -204,8 +205,8 @@ def fit_model(
     Raises
     ------
     AnalysisError
-        If the model is unknown, a column it needs is not named, its fixed effects cannot be told apart, or repeated
-        scores never differ.
+        If the model is unknown, a column it needs is not named, its fixed effects cannot be told apart, repeated
+        scores never differ, or there are two levels with one score a cell, which standardising reduces to signs.
     """
     if model not in MODELS:
         raise AnalysisError(f"unknown model {model!r}: choose factor or ordinal")
@@ -228,6 +229,8 @@ def fit_model(
     values = numbers(table, covariate) if covariate else zeros
     sizes = numbers(table, key) if kind == "ordinal" else zeros
     roles = _Roles(group_code, groups, level_code, levels, values, sizes)
+    if not scores.natural:
+        _refuse_signs(scores.y, roles, key)
     fitted, reason = _choose(roles, model, key, covariate) if simplify else (model, "")
     build = _factor_layout if kind == "factor" else _ordinal_layout
     layout = build(roles, fitted, key, covariate, group, reason)
@@ -252,6 +255,21 @@ def fit_model(
     columns |= {"size": size} if kind == "ordinal" and size else {}
     columns |= {"covariate": covariate} if covariate else {}
     return FittedModel(model, scores, layout, problem, solution, columns, _complete(roles))
+
+
+def _refuse_signs(y: Floats, roles: _Roles, key: str) -> None:
+    """Refuse two levels with one score a cell: standardised they are +-0.707 however far apart they were."""
+    cells = _cross_counts(roles.level_code, roles.group_code)
+    if len(roles.levels) != 2 or cells.max() > 1:
+        return
+    wins = [int((y[roles.level_code == level] > 0.0).sum()) for level in (0, 1)]
+    best = int(wins[1] > wins[0])
+    p = float(stats.binomtest(wins[best], sum(wins)).pvalue)
+    raise AnalysisError(
+        f"two levels of {key} with one score a cell are only signs once standardised: {roles.levels[best]} is higher on"
+        f" {wins[best]} of {sum(wins)} tasks (exact two-sided sign test p = {p:.3g}); make more seeds or a third level,"
+        " use --natural where the tasks share a metric, or run bench compare on each task"
+    )
 
 
 def _complete(roles: _Roles) -> bool:

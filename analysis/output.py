@@ -51,9 +51,11 @@ def write_analysis(result: dict[str, Any], parts: Parts, folder: Path, *, figure
         result["files"].append("alias.csv")
     (folder / "summary.txt").write_text("\n".join(entry["text"] for entry in result["summary"]) + "\n", "utf-8")
     result["files"] += ["summary.txt", "analysis.json"]
+    # Before the figures: whatever goes wrong in drawing, the numbers are there.
+    write_json(result, folder / "analysis.json")
     if figures:
         result["files"] += _draw(result, parts, folder)
-    write_json(result, folder / "analysis.json")
+        write_json(result, folder / "analysis.json")
 
 
 def write_json(result: Mapping[str, Any], path: Path) -> None:

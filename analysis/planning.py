@@ -139,7 +139,7 @@ def power_result(
     source : path
         ``analysis.json``.
     difference : float
-        [standard deviations of a task's scores]
+        [standard deviations of a task's scores; of a natural analysis the metric's unit]
     levels : list of str
         Two levels, or none for every pair.
     power, alpha, tasks, repeats
@@ -156,9 +156,11 @@ def power_result(
         fitted = json.loads(Path(source).read_text(encoding="utf-8"))
         planning = spreads_from_json(fitted["planning"])
         present = int(fitted["table"]["tasks"])
+        metrics = [str(scale["metric"]) for scale in fitted["standardisation"].values()]
+        unit = metrics[0] if fitted["model"]["natural"] else "SD"
     except OSError as error:
         raise AnalysisError(f"--analysis {source}: cannot be read ({error.strerror}); name an analysis.json") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise AnalysisError(f"--analysis {source}: is no analysis.json of bench analyze; make one first") from error
     if not planning:
         raise AnalysisError(
@@ -191,11 +193,11 @@ def power_result(
         "power": power,
         "alpha": alpha,
         "pairs": every,
-        "summary": _say(every, difference),
+        "summary": _say(every, difference, unit),
     }
 
 
-def _say(pairs: list[dict[str, Any]], difference: float) -> list[str]:
+def _say(pairs: list[dict[str, Any]], difference: float, unit: str) -> list[str]:
     lines = []
     for pair in pairs:
         need_tasks = pair["tasks_needed"]
@@ -203,7 +205,7 @@ def _say(pairs: list[dict[str, Any]], difference: float) -> list[str]:
         seeds = pair["repeats_needed"]
         same = f"{seeds} scores per cell would do" if seeds else "no number of scores per cell is enough"
         lines.append(
-            f"To tell {pair['a']} from {pair['b']} at a true difference of {difference:g} SD {more} at"
+            f"To tell {pair['a']} from {pair['b']} at a true difference of {difference:g} {unit} {more} at"
             f" {pair['repeats']:.3g} scores per cell; on {pair['tasks']} tasks the power is {pair['power_now']:.0%} and"
             f" {same}."
         )

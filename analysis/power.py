@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from analysis import AnalysisError
-from analysis.contrasts import centring
+from analysis.contrasts import centring, covariate_value
 from analysis.models import FittedModel
 
 MAX_TASKS = 10_000
@@ -31,7 +31,8 @@ class LevelSpread:
     Attributes
     ----------
     between : float
-        Variance of the level's effect over tasks [squared standard deviations of a task's scores].
+        Variance of the level's effect over tasks [squared standard deviations of a task's scores; of a natural analysis
+        squared units of the metric].
     single : float
         What one score per cell adds [the same unit]; n scores add ``single / n``.
     repeats : float
@@ -43,25 +44,31 @@ class LevelSpread:
     repeats: float
 
 
-def level_spreads(model: FittedModel) -> dict[str, LevelSpread]:
+def level_spreads(model: FittedModel, at: float | None = None) -> dict[str, LevelSpread]:
     """Read every level's uncertainty off a fitted ``factor`` model.
 
     Parameters
     ----------
     model : FittedModel
+    at : float, optional
+        Value of the covariate at which levels are compared; see `analysis.contrasts.covariate_value`.
 
     Returns
     -------
     dict of str to LevelSpread
-        Empty for ``ordinal``, which has no levels. With a covariate, `single` counts that an intercept where the
-        covariate is 0 is less certain than a mean: the leverage of the present table is assumed to stay.
+        Empty for ``ordinal``, which has no levels. With a covariate, `between` counts that slopes vary too, and
+        `single` that a level at one value of the covariate is less certain than its mean: the leverage of the present
+        table is assumed to stay.
     """
+    value = covariate_value(model, at)
     layout = model.layout
     variances = dict(zip(layout.random, model.sd**2, strict=True))
     result = {}
     for level, place in layout.intercepts.items():
         common = 0.0 if layout.model == "factor" else float(next(iter(variances.values()), 0.0))
         between = float(variances.get(layout.fixed[place], common))
+        if level in layout.slopes:
+            between += value**2 * float(variances.get(layout.fixed[layout.slopes[level]], 0.0))
         leverages, sizes = [], []
         for d in range(len(layout.group)):
             rows = (layout.group_code == d) & (layout.level_code == layout.levels.index(level))
@@ -71,7 +78,7 @@ def level_spreads(model: FittedModel) -> dict[str, LevelSpread]:
             x = layout.covariate[rows]
             sxx = float(((x - x.mean()) ** 2).sum())
             leverages.append(
-                1.0 / count + (float(x.mean()) ** 2 / sxx if sxx > 0.0 and level in layout.slopes else 0.0)
+                1.0 / count + (float(x.mean() - value) ** 2 / sxx if sxx > 0.0 and level in layout.slopes else 0.0)
             )
             sizes.append(count)
         repeats = float(np.mean(sizes))
@@ -93,7 +100,7 @@ def contrast_power(
     ----------
     a, b : LevelSpread
     difference : float
-        True difference [standard deviations of a task's scores].
+        True difference [the unit of the spreads].
     tasks : int
         At least 2.
     repeats : float
@@ -175,7 +182,7 @@ def repeats_needed(
 def _check(difference: float, power: float) -> None:
     if not difference or not np.isfinite(difference):
         raise AnalysisError(
-            f"a difference of {difference} cannot be planned for: give one in standard deviations, say 0.2"
+            f"a difference of {difference} cannot be planned for: give one in the analysis's unit, say 0.2"
         )
     if not 0.0 < power < 1.0:
         raise AnalysisError(f"a power of {power} is not between 0 and 1: 0.8 is usual")

@@ -4,6 +4,9 @@
 The task's own effect is then zero by construction and the scale is the same everywhere; multiplying a task's scores by
 a positive number or adding one changes nothing. The price: mean and sd are those of whatever was run. Where a strong
 encoder was not run on a task, the task's other scores look better than they would have, so incomplete tables warn.
+
+Scores of one metric can keep its unit. Then ``y = score - mean_d + m`` with m the mean of the tasks' means: only the
+task's own effect is removed, which would else swamp every difference between levels.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ class Scores:
     table : DataFrame
         The rows that have a score.
     y : ndarray, shape [rows]
-        Scores the models see: standardised, or as they were when `natural`.
+        Scores the models see: standardised, or without their task's own effect in their metric's unit when `natural`.
     group : str
         Column of tasks.
     score : str
@@ -46,7 +49,7 @@ class Scores:
     scales : dict of str to Scale
         By task, in order of appearance.
     natural : bool
-        Whether scores were left on their own scale.
+        Whether scores kept their own unit.
     notes : list of str
         What a reader must know: rows left out, incomplete tables, stand-in data.
     """
@@ -84,7 +87,8 @@ def standardise(
     complete_over : sequence of str
         Columns that make a design point; a warning is noted where some task lacks one that another has.
     natural : bool
-        Check and describe, but leave the scores as they are; only for tasks that share one metric.
+        Keep the metric's unit: from every score its task's mean is taken, and the mean of these means added; only for
+        tasks that share one metric.
 
     Raises
     ------
@@ -111,24 +115,26 @@ def standardise(
         mean = float(values.mean())
         metric = str(kept.loc[rows, "metric"].iloc[0]) if "metric" in kept.columns else score
         scales[task] = Scale(mean, sd, int(values.size), metric)
-        y[rows] = values if natural else (values - mean) / sd
+        y[rows] = values - mean if natural else (values - mean) / sd
     if constant:
         raise AnalysisError(
             f"tasks whose scores are all equal cannot be standardised: {', '.join(constant)};"
             f" leave them out with --where '{group} != \"...\"'"
         )
+    if natural:
+        y += np.mean([scale.mean for scale in scales.values()])
     if complete_over:
-        notes += _incomplete_note(kept, group, complete_over)
+        notes += _incomplete_note(kept, group, complete_over, "centred" if natural else "standardised")
     return Scores(kept, y, group, score, scales, natural, notes)
 
 
-def _incomplete_note(table: pd.DataFrame, group: str, by: Sequence[str]) -> list[str]:
+def _incomplete_note(table: pd.DataFrame, group: str, by: Sequence[str], done: str) -> list[str]:
     holes = incomplete_cells(table, group, by)
     if not holes:
         return []
     point, task, found, full = holes[0]
     return [
         f"The table is incomplete: {len(holes)} cells have fewer scores than the fullest {group} (first: {point} has"
-        f" {found} on {task}, {full} elsewhere). Each {group} is standardised over what was run, so an absent strong or"
+        f" {found} on {task}, {full} elsewhere). Each {group} is {done} over what was run, so an absent strong or"
         " weak level shifts the others' scores there."
     ]

@@ -101,6 +101,11 @@ def _unit(writer: Writer) -> str:
     return "" if writer.look("model", "natural") else " SD"
 
 
+def _form(writer: Writer) -> str:
+    """Two places for standard deviations; three digits for a metric, whose differences may be thousandths."""
+    return ".3g" if writer.look("model", "natural") else ".2f"
+
+
 def _table(w: Writer) -> None:
     group = w.look("model", "group")
     rows, tasks = w.number("table", "rows", form="d"), w.number("table", "tasks", form="d")
@@ -116,7 +121,10 @@ def _interval(w: Writer, *path: str | int, sign: int = 1, form: str = ".2f") -> 
 
 
 def _levels(w: Writer) -> None:
-    """One sentence per level: what it exceeds, and what it cannot be told from; every pair is told once."""
+    """One sentence per level: what it exceeds, and what it cannot be told from; every pair is told once.
+
+    The number of tasks is said once where all pairs of a sentence share as many, else of every pair.
+    """
     contrasts = w.look("contrasts")
     found = [i for i, entry in enumerate(contrasts) if entry["kind"] == "level"]
     if not found:
@@ -127,7 +135,8 @@ def _levels(w: Writer) -> None:
     )
     told: set[int] = set()
     for name in order:
-        above, equal = [], []
+        above: list[tuple[int, int, str]] = []
+        equal: list[str] = []
         for i in sorted(found, key=lambda i: -abs(contrasts[i]["estimate"])):
             entry = contrasts[i]
             if i in told or name not in (entry["a"], entry["b"]):
@@ -138,18 +147,37 @@ def _levels(w: Writer) -> None:
             if not entry["different"]:
                 equal.append(other)
                 continue
-            verb_sign = sign if sign * entry["estimate"] >= 0 else -sign
-            size = w.number("contrasts", i, "estimate", sign=verb_sign)
-            interval = _interval(w, "contrasts", i, "careful", sign=verb_sign)
+            above.append((i, sign if sign * entry["estimate"] >= 0 else -sign, other))
+        if not above and not equal:
+            continue
+        at = _at(w)
+        common = len({contrasts[i]["tasks"] for i, _, _ in above}) == 1
+        told_above = []
+        for i, sign, other in above:
+            size = w.number("contrasts", i, "estimate", sign=sign, form=_form(w))
+            interval = _interval(w, "contrasts", i, "careful", sign=sign, form=_form(w))
             p = w.number("contrasts", i, "careful", "p_holm", form="p")
-            above.append(f"{other} by {size}{_unit(w)} {interval} ({p})")
-        tasks = w.number("table", "tasks", form="d") if above else ""
-        parts = [f"{name} exceeds {joined(above)} over {tasks} tasks"] if above else []
+            over = "" if common else _over(w, i)
+            told_above.append(f"{other} by {size}{_unit(w)} {interval} ({p}){over}")
+        parts = []
+        if above:
+            parts.append(f"{name} exceeds {joined(told_above)}{_over(w, above[0][0]) if common else ''}")
         if equal:
-            parts.append(f"the data cannot tell {name} from {joined(equal, 'or')}")
-        if parts:
-            text = "; ".join(parts)
-            w.say(f"{text[0].upper() if not above else text[0]}{text[1:]}.")
+            the = "The" if not above and not at else "the"
+            parts.append(f"{the} data cannot tell {name} from {joined(equal, 'or')}")
+        w.say(f"{f'Where {at}, ' if at else ''}{'; '.join(parts)}.")
+
+
+def _at(w: Writer) -> str:
+    """Where levels are compared, in words; empty without a covariate."""
+    covariate = w.look("model", "covariate")
+    return f"{covariate} is {w.number('model', 'at', form='.4g')}" if covariate else ""
+
+
+def _over(w: Writer, i: int) -> str:
+    """Over how many tasks a contrast was seen, in words."""
+    plural = "" if w.look("contrasts", i, "tasks") == 1 else "s"
+    return f" over {w.number('contrasts', i, 'tasks', form='d')} task{plural}"
 
 
 def _height(contrasts: list[dict[str, Any]], found: list[int], name: str) -> float:
@@ -168,7 +196,8 @@ def _slopes(w: Writer) -> None:
     for name, entry in w.look("fixed").items():
         if entry["kind"] != "slope":
             continue
-        size, interval = w.number("fixed", name, "estimate"), _interval(w, "fixed", name)
+        size = w.number("fixed", name, "estimate", form=_form(w))
+        interval = _interval(w, "fixed", name, form=_form(w))
         word = f"in {entry['level']}" if entry["level"] else f"along {name}"
         (clear if entry["p"] < ALPHA else unclear).append(f"{size}{unit} {interval} {word}")
     step = f"one more unit of {covariate}" if not w.look("model", "size") else "one more unit"
@@ -194,7 +223,11 @@ def _natural(w: Writer) -> None:
         f"{w.number('contrasts', i, 'natural', task, 'estimate', form='.3g', sign=sign)} {value['metric']} on {task}"
         for task, value in entry["natural"].items()
     ]
-    w.say(f"In natural units the average lead of {high} over {low} is worth {joined(parts)}.")
+    if not parts:
+        return
+    at = _at(w)
+    place = f" where {at}" if at else ""
+    w.say(f"In natural units the average lead of {high} over {low}{place} is worth {joined(parts)}.")
 
 
 def _best(w: Writer) -> None:
@@ -202,8 +235,9 @@ def _best(w: Writer) -> None:
     if not best:
         return
     name = max(best, key=lambda level: best[level])
-    share = w.number("best", "probability", name, form=".1%")
-    w.say(f"{name} has the highest expected score in {share} of {w.look('best', 'method')}.")
+    share, at = w.number("best", "probability", name, form=".1%"), _at(w)
+    place = f" where {at}" if at else ""
+    w.say(f"{name} has the highest expected score{place} in {share} of {w.look('best', 'method')}.")
 
 
 def _random(w: Writer) -> None:
@@ -214,7 +248,7 @@ def _random(w: Writer) -> None:
             f"The fit is singular: the variance of {joined(zero)} over tasks {verb} estimated as zero, which is"
             " information about the table and no failure of the fit."
         )
-    size = w.number("residual_sd", "estimate")
+    size = w.number("residual_sd", "estimate", form=_form(w))
     w.say(f"What the model leaves unexplained has a standard deviation of {size}{_unit(w)}.")
 
 
@@ -245,7 +279,11 @@ def _agreement(w: Writer) -> None:
         if pair["estimate"] is None or pair["lower"] is None:
             continue
         tau, interval = w.number(*place, "estimate"), _interval(w, *place)
-        change, noise = w.number(*place, "change_share", form=".0%"), w.number(*place, "noise_share", form=".0%")
+        change = w.number(*place, "change_share", form=".0%")
+        if pair["noise_share"] is None:
+            noise = "how many without a protocol's doing cannot be told from one score a cell"
+        else:
+            noise = f"in {w.number(*place, 'noise_share', form='.0%')} between two draws of the scores of one protocol"
         same = (
             f"the winner changes from {pair['winner_a']} to {pair['winner_b']}"
             if pair["winner_changes"]
@@ -253,7 +291,7 @@ def _agreement(w: Writer) -> None:
         )
         w.say(
             f"Protocols {pair['a']} and {pair['b']} rank with Kendall tau {tau} {interval}; {same}, and winners differ"
-            f" in {change} of resamples (in {noise} between two resamples of one protocol)."
+            f" in {change} of resamples ({noise})."
         )
     tasks = w.look("agreement", "tasks")
     known = [i for i, pair in enumerate(tasks) if pair["estimate"] is not None]
@@ -264,6 +302,10 @@ def _agreement(w: Writer) -> None:
     elif known:
         low = min(known, key=lambda i: tasks[i]["estimate"])
         high = max(known, key=lambda i: tasks[i]["estimate"])
+        if tasks[low]["estimate"] == tasks[high]["estimate"]:
+            tau = w.number("agreement", "tasks", low, "estimate")
+            w.say(f"Rankings agree equally on all pairs of tasks (Kendall tau {tau}).")
+            return
         w.say(
             f"Between tasks, rankings agree least on {tasks[low]['a']} and {tasks[low]['b']} (Kendall tau"
             f" {w.number('agreement', 'tasks', low, 'estimate')}) and most on {tasks[high]['a']} and {tasks[high]['b']}"

@@ -125,7 +125,18 @@ def labels(table: pd.DataFrame, column: str) -> tuple[np.ndarray[Any, np.dtype[n
         order = list(dict.fromkeys(values))
     place = {level: i for i, level in enumerate(order)}
     codes = np.array([place[value] for value in values], dtype=np.int64)
-    return codes, [f"{level:g}" if isinstance(level, float) else str(level) for level in order]
+    return codes, [number_text(level) if isinstance(level, (float, np.floating)) else str(level) for level in order]
+
+
+def number_text(value: float | np.floating[Any]) -> str:
+    """Write a number as the shortest text that no other number has, a whole one without its point.
+
+    Examples
+    --------
+    >>> number_text(1234567.0), number_text(0.1)
+    ('1234567', '0.1')
+    """
+    return str(value).removesuffix(".0")
 
 
 def drop_missing_scores(table: pd.DataFrame, score: str, group: str) -> tuple[pd.DataFrame, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,41 @@ def grid(
         for s in range(seeds)
     ]
     return pd.DataFrame(rows, columns=["encoder", "task", "seed", "score"])
+
+
+def sizes(
+    values: Sequence[float], tasks: int = 7, seeds: int = 3, *, rng: int = 0, spread: float = 0.3
+) -> pd.DataFrame:
+    """Scores along an ordinal size whose slope varies over tasks about 0, which is no effect."""
+    generator = np.random.default_rng(rng)
+    slope = spread * generator.standard_normal(tasks)
+    centre = np.mean(values)
+    rows = [
+        (f"t{d}", value, s, 0.5 + 0.05 * d + 0.02 * (slope[d] * (value - centre) + 0.5 * generator.standard_normal()))
+        for d in range(tasks)
+        for value in values
+        for s in range(seeds)
+    ]
+    return pd.DataFrame(rows, columns=["task", "size", "seed", "score"])
+
+
+def false_alarms(encoders: int, tasks: int, seeds: int, studies: int, spread: float = 0.5) -> dict[str, float]:
+    """Share of studies of equal encoders in which two of them, or any, are called different."""
+    found = []
+    for rng in range(studies):
+        scores = analysis.standardise(grid(encoders, tasks, seeds, rng=rng, step=0.0, spread=spread))
+        contrasts = analysis.pairwise_contrasts(analysis.fit_model(scores, "factor", factor="encoder"))
+        first = contrasts[0]
+        found.append([first["p"] < 0.05, first["careful"]["p"] < 0.05, any(c["different"] for c in contrasts)])
+    return dict(zip(("plain", "careful", "any pair"), np.mean(found, axis=0).tolist(), strict=True))
+
+
+def slope_alarms(values: Sequence[float], studies: int) -> dict[str, float]:
+    """Share of studies of an ordinal size without effect whose slope is called real: as it is, and centred."""
+    found = []
+    for rng in range(studies):
+        table = sizes(values, rng=rng)
+        tables = (table, table.assign(size=table["size"] - np.mean(values)))
+        models = [analysis.fit_model(analysis.standardise(each), "ordinal", size="size") for each in tables]
+        found.append([analysis.fixed_effects(model)["size"]["p"] < 0.05 for model in models])
+    return dict(zip(("as is", "centred"), np.mean(found, axis=0).tolist(), strict=True))

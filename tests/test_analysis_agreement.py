@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from analysis_tables import grid
 from hypothesis import given, settings
@@ -21,8 +22,6 @@ def two_protocols(swap: bool, noise: float = 0.02, rng: int = 0):
     first = table.assign(protocol="p", score=level + noise * generator.standard_normal(len(table)))
     moved = np.select([level == 4, level == 3], [3.0, 4.0], level) if swap else level
     second = table.assign(protocol="q", score=moved + noise * generator.standard_normal(len(table)))
-    import pandas as pd
-
     return pd.concat([first, second], ignore_index=True)
 
 
@@ -56,6 +55,33 @@ def test_equal_protocols_change_winners_no_more_than_noise_does():
     assert 0.2 < pair["noise_share"] < 0.9
     for share in analysis.protocol_agreement(scores, replicates=500)["winners"].values():
         assert sum(share["shares"].values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_the_yardstick_shares_its_tasks_with_what_it_measures(shift):
+    """Two encoders share the tasks evenly, so which tasks are drawn decides: for both protocols alike."""
+    generator = np.random.default_rng(1)
+    rows = [
+        (
+            f"e{e}",
+            f"t{d}",
+            p,
+            s,
+            (-1.0) ** (d + e) + shift * (p == "q") * (-1.0) ** e + 0.05 * generator.standard_normal(),
+        )
+        for p in "pq"
+        for e in range(2)
+        for d in range(6)
+        for s in range(3)
+    ]
+    table = pd.DataFrame(rows, columns=["encoder", "task", "protocol", "seed", "score"])
+    (pair,) = analysis.protocol_agreement(analysis.standardise(table), replicates=2000)["pairs"]
+    if shift:
+        assert pair["noise_share"] < 0.05 < 0.2 < pair["change_share"]
+    else:  # no protocol at all: 18 % against 49 % when either resample of one protocol drew its own tasks
+        assert 0.05 < pair["noise_share"] < pair["change_share"] + 0.03 < 0.25
+    once = analysis.standardise(table[table.seed == 0].reset_index(drop=True))
+    assert analysis.protocol_agreement(once, replicates=50)["pairs"][0]["noise_share"] is None
 
 
 def test_seeded_and_only_complete_tasks_are_used():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -12,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_tables import DERIVE, GOLDEN, SOURCES, golden, grid
+from analysis_tables import DERIVE, GOLDEN, SOURCES, golden, grid, sizes
+from conftest import bench
 
 import analysis
 from analysis.commands import analyze, design, speed_analysis
@@ -40,6 +42,31 @@ def store_table(protocols=("p", "q"), seeds=3):
     return table.assign(corpus="c", recipe="r", metric=metric, standin=False, fingerprint=table.task + "f", n=100)
 
 
+def along(low=10):
+    """Two encoders whose lines cross in the middle of a covariate that is far from 0."""
+    generator = np.random.default_rng(0)
+    rows = [
+        (e, f"t{d}", x, 0.5 + 0.05 * d + 0.002 * sign * (x - low - 5) + 0.003 * generator.standard_normal())
+        for e, sign in (("a", -1), ("b", 1))
+        for d in range(6)
+        for x in range(low, low + 11)
+    ]
+    return pd.DataFrame(rows, columns=["encoder", "task", "x", "score"])
+
+
+def thin(encoders="abc"):
+    """Encoder c ran on two tasks of eight."""
+    generator = np.random.default_rng(1)
+    rows = [
+        (e, f"t{d}", s, 0.5 + 0.05 * d + 0.1 * "abc".index(e) + 0.01 * generator.standard_normal())
+        for e in encoders
+        for d in range(8)
+        for s in range(3)
+        if e != "c" or d < 2
+    ]
+    return pd.DataFrame(rows, columns=["encoder", "task", "seed", "score"])
+
+
 @cache
 def results():
     ordinal = {"model": "ordinal", "group": "dataset", "covariate": "n_star", "size": "r_star", "derive": DERIVE}
@@ -53,10 +80,13 @@ def results():
         "few": analyze(once[once.task.isin(["t0", "t1"])].reset_index(drop=True), bootstrap=0),
         "reversed": analyze(grid(4, 8, 3, step=-0.9), bootstrap=0),
         "hole": analyze(GOLDEN / "small_grid.csv", bootstrap=30, covariate="depth"),
+        "natural": analyze(grid(3, 6, 3), bootstrap=20, natural=True),
+        "far": analyze(along(), bootstrap=0, covariate="x"),
+        "thin": analyze(thin(), bootstrap=0),
     }
 
 
-NAMES = ["study", "ordinal", "store", "plain", "fixed", "few", "reversed", "hole"]
+NAMES = ["study", "ordinal", "store", "plain", "fixed", "few", "reversed", "hole", "natural", "far", "thin"]
 
 
 def value_at(result, path):
@@ -91,15 +121,109 @@ def test_every_number_of_every_sentence_is_that_of_the_json(name):
                 assert text == str(value)
             else:
                 plain = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
-                places = {".2f": 0.005, ".1%": 0.0005, ".0%": 0.005, ".0f": 0.5, ".3g": 0.005 * abs(value)}
+                places = {".2f": 0.005, ".1%": 0.0005, ".0%": 0.005, ".0f": 0.5}
+                places |= {".3g": 0.005 * abs(value), ".4g": 0.0005 * abs(value)}
                 assert abs(plain - number["sign"] * value) <= places[number["form"]] + 1e-12
         # Without names and the numbers just checked, nothing numeric may be left.
         for text in sorted((n["text"] for n in sentence["numbers"]), key=len, reverse=True):
-            rest = rest.replace(text, " ")
+            rest = re.sub(rf"(?<![\w@=]){re.escape(text)}(?!\.?\w)", " ", rest)
         for word in sorted(names, key=len, reverse=True):
             rest = rest.replace(word, " ")
         assert not re.search(r"\d", rest), (sentence["text"], rest)
     assert checked > 5
+
+
+def test_levels_are_compared_where_the_covariate_is():
+    """At 0, ten below the first score, b seemed 4 standard deviations worse than a; where the scores are, they tie."""
+    result = results()["far"]
+    assert result["model"]["at"] == pytest.approx(15.0)
+    assert abs(result["contrasts"][0]["estimate"]) < 0.1 and not result["contrasts"][0]["different"]
+    assert "Where x is 15, the data cannot tell a from b." in [s["text"] for s in result["summary"]]
+    asked = analyze(along(), bootstrap=0, covariate="x", at=0)
+    assert asked["model"]["at"] == 0.0 and asked["contrasts"][0]["estimate"] < -5
+    assert any(s["text"].startswith("Where x is 0, a exceeds b by") for s in asked["summary"])
+    assert analyze(along(-5), bootstrap=0, covariate="x")["model"]["at"] == 0.0
+    assert results()["study"]["model"]["at"] == 0.0 and results()["store"]["model"]["at"] is None
+    for options, match in (({"at": 1.0}, "name it with --covariate"), ({"at": np.nan, "covariate": "x"}, "finite")):
+        with pytest.raises(analysis.AnalysisError, match=match):
+            analyze(along(), bootstrap=0, **options)
+
+
+def test_the_covariate_value_from_the_command_line(tmp_path):
+    along().to_csv(tmp_path / "scores.csv", index=False)
+    done = bench("analyze", tmp_path / "scores.csv", "--covariate", "x", "--at", 20, "--bootstrap", 0, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["model"]["at"] == 20.0 and found["contrasts"][0]["estimate"] > 1
+
+
+def test_a_difference_says_on_how_many_tasks_it_was_seen():
+    result = results()["thin"]
+    pairs = {(c["a"], c["b"]): c for c in result["contrasts"]}
+    assert {pair: c["tasks"] for pair, c in pairs.items()} == {("b", "a"): 8, ("c", "a"): 2, ("c", "b"): 2}
+    assert list(pairs["c", "a"]["natural"]) == ["t0", "t1"] and len(pairs["b", "a"]["natural"]) == 8
+    text = " ".join(s["text"] for s in result["summary"])
+    assert re.search(r"c exceeds a by [^;]*?\) and b by [^;]*?\) over 2 tasks\.", text)
+    assert re.search(r"b exceeds a by [^;]*?\) over 8 tasks\.", text)
+    moved = analyze(thin().assign(score=lambda t: t.score + 0.3 * (t.encoder == "b")), bootstrap=0)
+    text = " ".join(s["text"] for s in moved["summary"])
+    assert re.search(r"b exceeds a by \S+ SD \[\S+ \S+ \(p . \S+\) over 8 tasks and c by \S+ SD .*? over 2 tasks", text)
+
+
+def test_equal_agreement_is_said_once():
+    rows = [(e, t, s, i + 0.01 * s) for i, e in enumerate("abc") for t in ("x", "y", "z") for s in range(3)]
+    result = analyze(pd.DataFrame(rows, columns=["encoder", "task", "seed", "score"]), bootstrap=0)
+    (text,) = [s["text"] for s in result["summary"] if "Kendall" in s["text"]]
+    assert text == "Rankings agree equally on all pairs of tasks (Kendall tau 1.00)."
+
+
+def test_one_score_a_cell_gives_no_yardstick_for_protocols():
+    result = analyze(store_table(seeds=1), bootstrap=0)
+    (pair,) = result["agreement"]["protocols"]["pairs"]
+    assert pair["noise_share"] is None and pair["change_share"] is not None
+    assert any("cannot be told from one score a cell" in s["text"] for s in result["summary"])
+    text = " ".join(s["text"] for s in results()["store"]["summary"])
+    assert re.search(r"winners differ in \d+% of resamples \(in \d+% between two draws of the scores of one", text)
+
+
+def test_an_empty_cell_nobody_asked_for_is_a_note():
+    table = grid(4, 6, 3).assign(corpus="c", recipe=["r", "s"] * 36)
+    table.loc[[3, 7], "recipe"] = None
+    result = analyze(table, bootstrap=0)
+    assert "recipe is empty in 2 of 72 rows, so it has no share in the division of the variance." in result["notes"]
+    terms = {g["term"] for g in result["components"]["grid"]}
+    assert "encoder" in terms and not any("recipe" in term for term in terms)
+    with pytest.raises(analysis.AnalysisError, match="'recipe' is empty in row 4"):
+        analyze(table, factor="recipe", bootstrap=0)
+
+
+@pytest.mark.parametrize(("tasks", "warned"), [(1, False), (2, True), (4, True), (5, False)])
+def test_very_few_tasks_are_warned_of(tasks, warned):
+    notes = analyze(grid(3, tasks, 3), bootstrap=0)["notes"]
+    assert any(note.startswith(f"With {tasks} tasks even the intervals") for note in notes) is warned
+
+
+@pytest.mark.parametrize("model", ["factor", "ordinal"])
+def test_a_note_says_how_to_centre_and_following_it_silences_it(tmp_path, model):
+    table = sizes([10, 11, 12, 13, 14]).assign(encoder=lambda t: "e" + (t["size"] % 2).astype(str))
+    table = table.rename(columns={"size": "n layers"})
+    roles = {"factor": {"factor": "encoder", "covariate": "n layers"}, "ordinal": {"model": model, "size": "n layers"}}
+    (note,) = [n for n in analyze(table, bootstrap=0, **roles[model])["notes"] if "Centre with" in n]
+    assert "n layers (mean 12, standard deviation 1.41)" in note
+    table.to_csv(tmp_path / "t.csv", index=False)
+    words = shlex.split(note.partition("Centre with ")[2].removesuffix("."))
+    assert words[:2] == ["--derive", "n layers_c = `n layers` - 12"]
+    others = ["--factor", "encoder"] if model == "factor" else ["--model", "ordinal"]
+    done = bench("analyze", tmp_path / "t.csv", *others, *words, "--bootstrap", 0, "--json")
+    assert done.returncode == 0, done.stderr
+    assert not any("Centre with" in n for n in json.loads(done.stdout)["notes"])
+
+
+def test_simpler_models_and_near_columns_need_no_centring():
+    notes = analyze(sizes([-2, -1, 0, 1, 3]), model="ordinal", size="size", bootstrap=0)["notes"]
+    assert not any("Centre with" in note for note in notes)
+    notes = analyze(sizes([5, 6, 7], tasks=2), model="ordinal", size="size", bootstrap=0)["notes"]
+    assert not any("Centre with" in note for note in notes)
 
 
 def test_two_tasks_are_compared_once():
@@ -115,7 +239,9 @@ def test_what_sentences_claim_is_what_tests_found(name):
     for entry in pairs:
         high, low = (entry["a"], entry["b"]) if entry["estimate"] >= 0 else (entry["b"], entry["a"])
         size = f"{low} by {abs(entry['estimate']):.2f} SD"
-        starts = re.findall(rf"(?:^|\. ){re.escape(high)} exceeds ([^;]*?) over", text)
+        if name == "natural":
+            size = f"{low} by {abs(entry['estimate']):.3g} ["
+        starts = re.findall(rf"(?:^|\. |, ){re.escape(high)} exceeds ([^;]*?)(?:;|\.(?: |$))", text)
         claimed = any(size in found for found in starts)
         assert claimed is entry["different"] is (entry["careful"]["p_holm"] < 0.05)
     for size, lower, upper in re.findall(r"(-?[\d.]+)(?: SD)? \[(-?[\d.]+), (-?[\d.]+)\]", text):
@@ -132,7 +258,7 @@ def test_differences_are_told_the_right_way_round():
     assert len(found) >= 4 and all(c["estimate"] < 0 for c in found)
     assert any(s["text"].startswith("e0 exceeds e3 by") for s in result["summary"])
     numbers = [n for s in result["summary"] for n in s["numbers"] or [] if n["path"][0] == "contrasts"]
-    assert {n["sign"] for n in numbers if n["form"] != "p"} == {-1}
+    assert {n["sign"] for n in numbers if n["form"] not in ("p", "d")} == {-1}
 
 
 def test_golden_through_the_command():
@@ -216,6 +342,36 @@ def test_files_and_figures(tmp_path, options):
     assert (folder / "summary.txt").read_text().splitlines() == [s["text"] for s in result["summary"]]
 
 
+def test_names_with_a_dollar_are_no_formulas(tmp_path):
+    table = grid(3, 4, 3)
+    table["encoder"] = table.encoder.map({"e0": "a$x$", "e1": "$\\frac{$", "e2": "c$"})
+    result = analyze(table.assign(task=table.task + "$_"), bootstrap=0, components="seed", output=tmp_path)
+    assert sorted(result["files"]) == sorted(path.name for path in tmp_path.iterdir())
+    assert {"effects.png", "pairwise.png", "scores.png"} <= set(result["files"])
+
+
+def test_numbers_are_written_before_figures(tmp_path, monkeypatch):
+    from analysis import figures
+
+    monkeypatch.setattr(figures, "effects", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        analyze(grid(), bootstrap=0, output=tmp_path)
+    written = json.loads((tmp_path / "analysis.json").read_text())
+    assert sorted(written["files"]) == sorted(path.name for path in tmp_path.iterdir())
+    assert {"summary.txt", "contrasts.csv"} <= set(written["files"])
+
+
+def test_the_matrix_prints_the_p_values_that_decide():
+    from analysis.figures import pairwise_matrix
+
+    contrasts = analyze(grid(3, 6, 3, rng=59), bootstrap=0)["contrasts"]
+    for entry in contrasts:
+        assert f"{entry['p_holm']:.3f}" != f"{entry['careful']['p_holm']:.3f}"
+    texts = [text.get_text() for text in pairwise_matrix(contrasts).axes[0].texts]
+    for entry in contrasts:
+        assert f"{entry['estimate']:+.2f}\np {entry['careful']['p_holm']:.3f}" in texts
+
+
 def test_same_seed_same_result():
     first, second = (analyze(GOLDEN / "small_grid.csv", bootstrap=30, seed=5) for _ in range(2))
     assert first == second
@@ -268,6 +424,13 @@ def test_power_from_an_analysis(tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(analysis.AnalysisError, match="is no analysis.json"):
         design(analysis=tmp_path / "other.json", difference=0.5)
+
+
+def test_a_natural_analysis_is_planned_in_its_own_unit(tmp_path):
+    table = grid(3, 6, 3).assign(metric="accuracy", score=lambda t: 100 * t.score)
+    analyze(table, natural=True, bootstrap=0, output=tmp_path, figures=False)
+    told = design(analysis=tmp_path / "analysis.json", difference=3.0, levels="e0,e1")["power"]["summary"][0]
+    assert "at a true difference of 3 accuracy needs" in told and "SD" not in told
 
 
 def test_speed_stays_within_its_limits():

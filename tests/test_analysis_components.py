@@ -99,6 +99,11 @@ def test_grid_of_standardised_scores_has_no_task_component():
     assert set(by) == {"encoder", "task", "seed", "encoder x task", "encoder x seed", "task x seed", "residual"}
 
 
+def test_grid_of_natural_scores_still_has_the_tasks():
+    records, _ = analysis.grid_components(analysis.standardise(grid(4, 6, 3), natural=True), ["encoder", "task"])
+    assert {r["term"]: r["estimate"] for r in records}["task"] > 50
+
+
 def test_grid_says_what_cannot_be_told_apart():
     table = grid(4, 6, 1)
     table["corpus"] = table.encoder.map({"e0": "a", "e1": "b", "e2": "c", "e3": "d"})

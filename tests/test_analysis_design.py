@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import analysis
 from analysis.aliasing import worst_alias
 from analysis.commands import design
+from analysis.contrasts import centring
 from analysis.fractional import Candidates, next_runs, replay
 from analysis.models import fit_model
 from analysis.power import LevelSpread, contrast_power, level_spreads, repeats_needed, tasks_needed
@@ -247,3 +248,17 @@ def test_power_errors(wrong):
         contrast_power(level, level, 0.2, **options)
     with pytest.raises(analysis.AnalysisError, match="cannot be planned for"):
         tasks_needed(level, level, 0.0, 1)
+
+
+@pytest.mark.parametrize("at", [0.0, 3.0])
+def test_planning_counts_what_makes_a_difference_uncertain_where_it_is_taken(at):
+    """On a complete table the planned variance is that of the careful contrast."""
+    model = study_model()
+    spreads = level_spreads(model, at)
+    for entry in analysis.pairwise_contrasts(model, at=at):
+        if entry["kind"] == "level":
+            low, high = spreads[entry["b"]], spreads[entry["a"]]
+            variance = sum((level.between + level.single / level.repeats) / 7 for level in (low, high))
+            own = (low.single / low.repeats + high.single / high.repeats) / 7
+            plain = (variance - own) / centring(model) ** 2 + own
+            assert entry["se"] ** 2 == pytest.approx(plain, rel=1e-4)

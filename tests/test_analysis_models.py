@@ -113,6 +113,26 @@ def test_errors(kind, roles, match):
         fit(grid(), kind, **roles)
 
 
+@pytest.mark.parametrize(("wins", "p"), [(6, "0.125"), (7, "0.0156"), (1, "0.125")])
+def test_two_levels_with_one_score_a_cell_are_only_signs(wins, p):
+    """Won by a ten-thousandth six times and lost by a third once: p was 0.028 for signs that say 0.125."""
+    rows = [
+        (e, f"t{d}", 0.6 + 0.01 * d + (0.0 if e == "a" else -0.0001 - 1e-6 * d if d < wins else 0.3))
+        for e in "ab"
+        for d in range(7)
+    ]
+    table = pd.DataFrame(rows, columns=["encoder", "task", "score"])
+    best, count = ("a", wins) if wins > 3 else ("b", 7 - wins)
+    with pytest.raises(
+        analysis.AnalysisError, match=f"{best} is higher on {count} of 7 tasks.*sign test p = {p}\\)"
+    ) as e:
+        fit(table)
+    assert "\n" not in str(e.value) and "--natural" in str(e.value) and "bench compare" in str(e.value)
+    natural = analysis.fit_model(analysis.standardise(table, natural=True), "factor", factor="encoder")
+    assert natural.layout.model == "factor-fixed"
+    assert fit(pd.concat([table, table.assign(score=table.score + 0.01)])).layout.model == "factor"
+
+
 def test_one_level_is_nothing_to_compare():
     table = grid()
     with pytest.raises(analysis.AnalysisError, match="has one level"):

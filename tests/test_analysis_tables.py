@@ -33,10 +33,17 @@ def test_mean_zero_and_sd_one_within_tasks(seed):
         assert y.std(ddof=1) == pytest.approx(1.0, abs=1e-9)
 
 
-def test_natural_scores_are_left_alone():
-    table = grid()
+def test_natural_scores_lose_their_tasks_effect_and_keep_their_unit():
+    table = grid().sample(frac=0.8, random_state=0).reset_index(drop=True)
     scores = analysis.standardise(table, natural=True)
-    assert scores.y.tolist() == table["score"].tolist()
+    y = table.assign(y=scores.y).groupby("task")["y"]
+    means = table.groupby("task")["score"].mean()
+    assert y.mean().tolist() == pytest.approx([means.mean()] * 6)
+    for task, scale in scores.scales.items():
+        rows = (table.task == task).to_numpy()
+        assert scores.y[rows] - table.score[rows].to_numpy() == pytest.approx(means.mean() - means[task])
+        assert (scale.mean, scale.sd) == pytest.approx((means[task], table.score[rows].std(ddof=1)))
+    table = grid()
     table["metric"] = np.where(table.task == "t0", "auc", "accuracy")
     with pytest.raises(analysis.AnalysisError, match="one metric in all tasks"):
         analysis.standardise(table, natural=True)
@@ -114,6 +121,21 @@ def test_reading_files(tmp_path):
     with pytest.raises(analysis.AnalysisError, match="not readable as CSV"):
         analysis.read_table(tmp_path / "binary.csv")
     assert len(analysis.read_table(GOLDEN / "scores_A.csv")) == 2975
+
+
+def test_an_incomplete_natural_table_says_what_was_removed():
+    holed = grid().drop(index=0).reset_index(drop=True)
+    (note,) = analysis.standardise(holed, complete_over=["encoder"], natural=True).notes
+    assert "Each task is centred over what was run" in note
+
+
+def test_levels_that_are_numbers_keep_all_their_digits():
+    assert labels(pd.DataFrame({"a": [1234568.0, 1234567.0]}), "a")[1] == ["1234567", "1234568"]
+    assert labels(pd.DataFrame({"a": [0.1, 1e-7, 0.1 + 1e-9]}), "a")[1] == ["1e-07", "0.1", "0.100000001"]
+    assert labels(pd.DataFrame({"a": np.array([0.5, 2.0], np.float32)}), "a")[1] == ["0.5", "2"]
+    table = grid(2, 4, 3)
+    table["encoder"] = table.encoder.map({"e0": 1234567.0, "e1": 1234568.0})
+    assert analysis.fit_model(analysis.standardise(table), "factor", factor="encoder").problem.fixed == 2
 
 
 def test_order_of_levels():

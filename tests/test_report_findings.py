@@ -30,7 +30,7 @@ def part_of(encoders: int, tasks: int, seeds: int, spread: float, noise: float, 
         analysis = analyze(pd.DataFrame(rows), factor="encoder", bootstrap=20, seed=0, figures=False)
     except (AnalysisError, np.linalg.LinAlgError):
         return None
-    return OverTasks(False, {}, [], [], None, analysis, "", [], None, "")
+    return OverTasks(False, {}, [], [], [], None, analysis, "", [], None, "")
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -26,6 +26,12 @@ def analyze(
     ] = None,
     covariate: Annotated[str | None, typer.Option(help="Column of numbers with a slope per level.")] = None,
     size: Annotated[str | None, typer.Option(help="Column of numbers that orders the levels, for ordinal.")] = None,
+    at: Annotated[
+        float | None,
+        typer.Option(
+            help="Value of the covariate at which levels are compared.", show_default="0, or its mean if 0 is outside"
+        ),
+    ] = None,
     derive: Annotated[
         list[str] | None, typer.Option(help="Add a column, e.g. 'n = log(runs)'; may be repeated.")
     ] = None,
@@ -46,8 +52,12 @@ def analyze(
     """
     from analysis.commands import analyze as call
 
+    source: Any = table
+    if table is None:
+        named = [group, factor or "", covariate or "", size or "", components, components_where or "", where or ""]
+        source, factor = _scores(store, metric, " ".join([*named, *(derive or [])]), factor)
     result = call(
-        _scores(store, metric) if table is None else table,
+        source,
         output=output,
         model=model,
         score=score,
@@ -55,6 +65,7 @@ def analyze(
         factor=factor,
         covariate=covariate,
         size=size,
+        at=at,
         derive=derive or [],
         where=where,
         components=components,
@@ -119,9 +130,19 @@ def design(
     print_document(result if as_json else "\n".join(sentences(result)))
 
 
-def _scores(store: Path | None, metric: str | None) -> Any:
+def _scores(store: Path | None, metric: str | None, named: str, factor: str | None) -> tuple[Any, str | None]:
+    """Scores of a store that may be pooled, and the factor: representations, where one encoder is several of them."""
     import pandas as pd
 
-    from benchmark.long_table import long_table
+    from analysis.report.groups import name_representations
+    from benchmark.console import Reporter
+    from benchmark.long_table import long_table, poolable
 
-    return pd.DataFrame(long_table(store_folder(store), metric))
+    rows = poolable(long_table(store_folder(store), metric, Reporter()), named, Reporter())
+    ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in rows]
+    names = [row["representation"] for row in name_representations(ways)]
+    table = pd.DataFrame(rows)
+    if names != table["encoder"].tolist():
+        table["representation"] = names
+        factor = factor or "representation"
+    return table, factor

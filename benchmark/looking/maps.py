@@ -133,14 +133,15 @@ def _laid_out(
     features: NDArray[np.float64], classes: NDArray[np.int64], names: list[str], groups: NDArray[np.int64] | None = None
 ) -> dict[str, Any]:
     points, neighbours = lay_out(features, classes, groups)
-    shares = np.bincount(classes) / len(classes)
+    own = np.ones(len(classes)) if groups is None else np.bincount(groups)[groups]
+    alike = (np.bincount(classes)[classes] - own) / (len(classes) - own)
     return {
         "x": np.round(points[:, 0], 2).tolist(),
         "y": np.round(points[:, 1], 2).tolist(),
         "label": classes.tolist(),
         "labels": names,
         "neighbours": neighbours,
-        "chance": float((shares**2).sum()),
+        "chance": float(alike.mean()),
     }
 
 
