@@ -130,7 +130,7 @@ def _bar(title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
             return Text(f"{speed:.3g}/s" if speed else "-/s")
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names may have brackets
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn(unit),

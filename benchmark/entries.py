@@ -14,7 +14,7 @@ from benchmark.pretraining.augmentation.config import AugmentationConfig
 class Entry(BaseModel):
     """Common to all entries: read-only once validated."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _check_class_path(path: str) -> str:

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,13 +171,28 @@ def abandoned(store: Store) -> list[Path]:
     for path in sorted((store.root / "unfinished").glob("*")):
         if path.suffix == ".lock":
             continue
-        lock = FileLock(path.with_name(path.name + ".lock"))
-        try:
-            with lock.acquire(timeout=0):
-                found.append(path)
-        except Timeout:
-            continue
+        with suppress(Timeout), _lock_of(path).acquire(timeout=0):
+            found.append(path)
     return found
+
+
+def _lock_of(work: Path) -> FileLock:
+    """What a process holds while it fills a folder of `unfinished`."""
+    return FileLock(work.with_name(f"{work.name}.lock"), mode=0o666)
+
+
+def stood_in_for(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
+    """Datasets whose genuine files artifacts of `paths` were made from, while `runs` rest on their stand-ins."""
+    steps = [step for run in runs for step in run.probe.lineage()]
+    standins = {str(step.spec["dataset"]) for step in steps if step.kind == "standin"}
+    found: set[str] = set()
+    for path in paths:
+        try:
+            behind = [step["spec"] for step in _manifest(path)["lineage"].values() if step["kind"] == "prepare"]
+            found |= {str(spec["dataset"]) for spec in behind if "files" in spec}
+        except UNREADABLE:
+            continue
+    return sorted(found & standins)
 
 
 def _refuse_links(store: Store) -> None:
@@ -192,15 +208,28 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def remove(store: Store, paths: Sequence[Path]) -> None:
-    """Delete artifacts and leftovers; an artifact vanishes in one rename, so a reader never sees half of it."""
+def remove(store: Store, paths: Sequence[Path]) -> list[Path]:
+    """Delete artifacts and leftovers; an artifact vanishes in one rename, so a reader never sees half of it.
+
+    Returns
+    -------
+    list of Path
+        What is gone; a leftover that a process is at again stays.
+    """
+    gone = []
     for path in paths:
         if path.parent.parent.name == "artifacts":
             store.delete(path.parent.name, path.name)
-        elif path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+            gone.append(path)
+            continue
+        with suppress(Timeout), _lock_of(path).acquire(timeout=0):
+            if path.is_dir() and not path.is_symlink():
+                with suppress(FileNotFoundError):  # what another process is deleting, too
+                    shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            gone.append(path)
+    return gone
 
 
 def copy_missing(source: Store, target: Store, advance: Callable[[int], None]) -> tuple[int, list[str]]:
@@ -231,8 +260,12 @@ def copy_missing(source: Store, target: Store, advance: Callable[[int], None]) -
             refused.append(f"{kind}/{key}: {wrong[0]}")
             continue
         work = target.work_folder("copy", f"{kind}-{key}-{os.getpid()}")
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.copytree(folder, work)
-        target.adopt(kind, key, work)
+        work.parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock_of(work)
+        with lock:
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(folder, work)
+            target.adopt(kind, key, work)
+        Path(lock.lock_file).unlink(missing_ok=True)  # of this process alone, as its folder is
         copied += 1
     return copied, refused

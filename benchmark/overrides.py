@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +14,9 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.registry import read_value
 
 E = TypeVar("E", bound=Entry)
+
+#: Texts that need no quotes among other values.
+_PLAIN = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -32,7 +37,7 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
 
 
 def override(entry: E, changes: Mapping[str, Any]) -> E:
-    """`entry` with some values replaced; setting one of `epochs` and `pairs` drops the other.
+    """`entry` with some values replaced; setting one of `epochs` and `pairs`, its length, drops the other.
 
     Parameters
     ----------
@@ -44,9 +49,11 @@ def override(entry: E, changes: Mapping[str, Any]) -> E:
     Raises
     ------
     UserError
-        If a key is not known or a value is out of its range.
+        If a key is not known, a value is out of its range, or both `epochs` and `pairs` are given.
     """
     document = entry.model_dump()
+    if {"epochs", "pairs"} <= changes.keys():
+        raise UserError("epochs and pairs are both the length of a training: give one of them")
     for key, value in changes.items():
         if key in ("epochs", "pairs") and {"epochs", "pairs"} <= document.keys():
             document["epochs"] = document["pairs"] = None
@@ -67,13 +74,22 @@ def override(entry: E, changes: Mapping[str, Any]) -> E:
 
 def changes_in_words(changes: Mapping[str, Any]) -> str:
     """E.g. ``batch=8, temperature=0.1``, in the order of keys; empty if nothing is changed."""
-    return ", ".join(f"{key}={_in_words(value)}" for key, value in sorted(changes.items()))
+    return ", ".join(f"{key}={in_words(value)}" for key, value in sorted(changes.items()))
 
 
-def _in_words(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """A value of a recipe as short as `read_value` still reads the same from it."""
+    if value is None:
+        return "null"
     if isinstance(value, float):
-        return f"{value:g}"
-    return "[" + ",".join(map(_in_words, value)) + "]" if isinstance(value, tuple) else str(value)
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    if isinstance(value, str):
+        plain = _PLAIN.fullmatch(value) and read_value(value, "") == value
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{json.dumps(key)}:{in_words(inner)}" for key, inner in sorted(value.items())) + "}"
+    return "[" + ",".join(map(in_words, value)) + "]" if isinstance(value, tuple | list) else str(value)
 
 
 def _keys(document: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -44,6 +44,7 @@ class Planner:
         self._reporter = reporter
         self._data = data
         self._sources: dict[str, tuple[dict[str, Any], dict[str, Step], dict[str, Any]]] = {}
+        self._codes: dict[tuple[Path, str, str], str] = {}
 
     def runs(self, request: Request) -> list[Run]:
         """Runs of `request`, each trained encoder followed by its untrained twin of the same seed.
@@ -73,9 +74,13 @@ class Planner:
         known = self._registry.sections["corpora"]
         if name not in known and Path(name).expanduser().is_dir():
             folder = Path(name).expanduser().resolve()
-            dataset = DatasetEntry.model_validate({"class": "tasks.folder:AudioFolder", "root": str(folder)})
-            self._registry.sections["datasets"].setdefault(name, Named(name, dataset, folder, 0))
-            known[name] = Named(name, CorpusEntry(dataset=name), folder, 0)
+            entry = DatasetEntry.model_validate({"class": "tasks.folder:AudioFolder", "root": str(folder)})
+            datasets = self._registry.sections["datasets"]
+            dataset = name
+            while dataset in datasets:  # a folder may be called like a dataset that is something else
+                dataset = f"./{dataset}"
+            datasets[dataset] = Named(dataset, entry, folder, 0)
+            known[name] = Named(name, CorpusEntry(dataset=dataset), folder, 0)
         self._registry.corpus(name)
         return name
 
@@ -98,7 +103,7 @@ class Planner:
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
         entry = named.entry
-        spec = {"class": entry.class_path, "args": entry.args, "code": code_identity(named), "seed": seed}
+        spec = {"class": entry.class_path, "args": entry.args, "code": self._code(named), "seed": seed}
         if entry.files:
             spec["files"] = file_digests(named)
         context: dict[str, Any] = {"encoder": named}
@@ -119,7 +124,7 @@ class Planner:
         """Spec, needs and context that a prepare step takes from where the dataset comes from."""
         if dataset not in self._sources:
             named = self._registry.dataset(dataset)
-            code = code_identity(named)
+            code = self._code(named)
             if self._data is None and named.entry.root is None:
                 spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
                 context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
@@ -133,6 +138,13 @@ class Planner:
                 context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
                 self._sources[dataset] = (spec, {}, context)
         return self._sources[dataset]
+
+    def _code(self, named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
+        """`code_identity`, whose files are read once however many seeds and tasks there are."""
+        place = (named.file, named.entry.class_path, str(named.entry.args.get("module")))
+        if place not in self._codes:
+            self._codes[place] = code_identity(named)
+        return self._codes[place]
 
     @property
     def finished(self) -> Callable[[], list[Artifact]]:
@@ -239,7 +251,7 @@ class _Cell:
             if deform is not None:
                 deformed = _deform(deform, pcm, labelled)
                 needs[f"deformed{suffix}"] = self._embed(named, weights, deformed, layer is not None)
-        extras = [f"layer {layer}"] * (layer is not None) + [f"{labels:.0%} of labels"] * (labels != 1)
+        extras = [f"layer {layer}"] * (layer is not None) + [f"{100 * labels:g}% of labels"] * (labels != 1)
         extras += [f"test audio with {deform}"] * (deform is not None)
         title = (
             f"probe {self._task} on {names['encoder']} ({names['recipe']}), {self._protocol}, seed {self._seed}"
@@ -271,7 +283,7 @@ class _Cell:
         if isinstance(entry, SupervisedEntry):
             if labels != 1:
                 spec["labels"] = labels
-            part = f" with {labels:.0%} of the labels" if labels != 1 else ""
+            part = f" with {100 * labels:g}% of the labels" if labels != 1 else ""
             title = f"train {named.name} end to end on {self._task}{part}, recipe {self._recipe}, seed {self._seed}"
             return Step(
                 "supervise", spec, {"start": start, "pcm": labelled.needs["pcm"], "labels": labelled}, title, context

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -41,12 +42,76 @@ _SINGULAR = {
 }
 
 
+_TAG = "tag:yaml.org,2002:"
+#: What a scalar may be: all that is read has one meaning as JSON, of which keys are made.
+_SCALARS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "null": "null"}
+
+
+class _Unusable(yaml.constructor.ConstructorError):
+    """What is YAML and yet cannot be used: where it stands, under which keys, and why."""
+
+    def __init__(self, keys: tuple[str, ...], problem: str, node: yaml.Node) -> None:
+        super().__init__(None, None, f"{'.'.join(keys)}: {problem}" if keys else problem, node.start_mark)
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Safe loader that also reads ``3e-4`` as a number, as everyone expects; YAML 1.1 wants ``3.0e-4``."""
+    """Safe loader of text, finite numbers, true, false, null, lists, and mappings whose keys are text.
+
+    It also reads ``3e-4`` as a number, as everyone expects; YAML 1.1 wants ``3.0e-4``.
+    """
+
+    def document(self) -> tuple[yaml.Node | None, Any]:
+        """The only document as nodes, which know their lines, and as values."""
+        root = self.get_single_node()
+        if root is None:
+            return None, None
+        self._check(root, (), set(), set())
+        return root, self.construct_document(root)
+
+    def _check(self, node: yaml.Node, keys: tuple[str, ...], above: set[int], whole: set[int]) -> None:
+        """Refuse what cannot be used; each node is looked at once, for it may stand in many places."""
+        if id(node) in above:
+            raise _Unusable(keys, "is a part of itself; write it out", node)
+        if id(node) in whole:
+            return
+        above.add(id(node))
+        kind = node.tag.removeprefix(_TAG)
+        if kind == "timestamp":
+            raise _Unusable(keys, f"{_shown(node)} is a date in YAML; put it in quotes", node)
+        if kind in ("binary", "omap", "pairs", "set"):
+            raise _Unusable(keys, f"!!{kind} is not read here; write text, a number, a list or a mapping", node)
+        if isinstance(node, yaml.MappingNode):
+            self._check_mapping(node, keys, above, whole)
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self._check(item, keys, above, whole)
+        elif kind in _SCALARS:
+            self._check_scalar(node, kind, keys)
+        above.remove(id(node))
+        whole.add(id(node))
+
+    def _check_mapping(self, node: yaml.Node, keys: tuple[str, ...], above: set[int], whole: set[int]) -> None:
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            if key.tag not in (f"{_TAG}str", f"{_TAG}merge"):
+                raise _Unusable(keys, f"the key {_shown(key)} must be text; put it in quotes", key)
+            if key.value in lines and key.value != "<<":
+                first = lines[key.value]
+                raise _Unusable(keys, f"{key.value!r} stands here a second time; first on line {first}", key)
+            lines[key.value] = key.start_mark.line + 1
+            self._check(value, (*keys, key.value), above, whole)
+
+    def _check_scalar(self, node: yaml.Node, kind: str, keys: tuple[str, ...]) -> None:
+        try:
+            value = self.yaml_constructors[node.tag](self, node)
+        except (ValueError, LookupError):
+            raise _Unusable(keys, f"{_shown(node)} is no {_SCALARS[kind]} that can be read", node) from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _Unusable(keys, f"must be a finite number, not {_shown(node)}", node)
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    f"{_TAG}float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
 
@@ -162,11 +227,13 @@ def read_value(text: str, where: str) -> Any:
     Raises
     ------
     UserError
-        If it is no YAML; the message begins with `where`.
+        If it is no YAML, or of a kind that is not read; the message begins with `where`.
     """
     try:
-        return _tuples(yaml.load(text, Loader=_Loader))  # noqa: S506 (the loader is a safe one)
-    except yaml.YAMLError:
+        return _tuples(_Loader(text).document()[1])
+    except _Unusable as error:
+        raise UserError(f"{where}: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError):
         raise UserError(f"{where}: {text!r} is not a value in YAML") from None
 
 
@@ -185,7 +252,8 @@ def read_document(path: Path) -> tuple[Any, Callable[[tuple[Any, ...]], int]]:
     Raises
     ------
     UserError
-        If the file cannot be read, is no YAML, or has a key twice.
+        If the file cannot be read, is no YAML, has a key twice, or a value that is neither text, a finite number,
+        true, false, null, a list nor a mapping from text.
     """
     root, document = _compose(path)
     return _tuples(document), lambda keys: _line(root, keys)
@@ -198,16 +266,16 @@ def _compose(path: Path) -> tuple[yaml.Node | None, Any]:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise UserError(f"{path}: cannot read this file: {reason}") from None
     try:
-        root = yaml.compose(text, Loader=_Loader)
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 (the loader is a safe one)
+        return _Loader(text).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise UserError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
+        kind = "" if isinstance(error, _Unusable) else "not valid YAML: "
+        raise UserError(f"{path}:{line}: {kind}{error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    _refuse_duplicate_keys(path, root)
-    return root, document
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply to be read") from None
 
 
 def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
@@ -223,10 +291,8 @@ def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
         if not isinstance(content, dict):
             raise UserError(f"{path}:{_line(root, (section,))}: {section}: must map names to entries")
         for name, raw in content.items():
-            line = _line(root, (section, name))
-            if not isinstance(name, str):
-                raise UserError(f"{path}:{line}: {section}: the name {name!r} must be text; put it in quotes")
-            found.append((section, Named(name, _validate(path, root, section, name, raw), path, line)))
+            named = Named(name, _validate(path, root, section, name, raw), path, _line(root, (section, name)))
+            found.append((section, named))
     return found
 
 
@@ -283,17 +349,9 @@ def _line(root: yaml.Node | None, path: tuple[Any, ...]) -> int:
     return line
 
 
-def _refuse_duplicate_keys(path: Path, node: yaml.Node | None) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: Mapping[str, int] = {}
-        for key, value in node.value:
-            if key.value in seen and key.value != "<<":
-                line = key.start_mark.line + 1
-                raise UserError(
-                    f"{path}:{line}: {key.value!r} stands here a second time; first on line {seen[key.value]}"
-                )
-            seen = {**seen, key.value: key.start_mark.line + 1}
-            _refuse_duplicate_keys(path, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_duplicate_keys(path, item)
+def _shown(node: yaml.Node) -> str:
+    """A scalar as it stands in the file, shortened."""
+    if not isinstance(node, yaml.ScalarNode):
+        return "[...]" if isinstance(node, yaml.SequenceNode) else "{...}"
+    text = str(node.value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -7,24 +7,34 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmark.overrides import in_words
 from benchmark.plan import AS_GIVEN, END_TO_END, UNTRAINED
 
 _OVERRIDDEN = re.compile(r"(?P<name>[^()]*)\((?P<changes>.*)\)")
+#: One replaced value; a comma within quotes does not end it.
+_CHANGE = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"]|,(?! ))+')
+#: What the planner adds to the name of each encoder that works at another rate.
+_AT_RATE = re.compile(r"\(sample_rate=(\d+)\)(?=\+|$)")
 
 
-def split_overrides(recipe: str) -> tuple[str, dict[str, str]]:
-    """A recipe's name as a run has it, apart: the registry's name, and the numbers replaced.
+def split_overrides(name: str) -> tuple[str, dict[str, str]]:
+    """Name of a recipe, or of encoders, as a run has it, apart: the registry's name, and the numbers replaced.
 
     Examples
     --------
     >>> split_overrides("tune(batch=8, epochs=300)")
     ('tune', {'batch': '8', 'epochs': '300'})
+    >>> split_overrides("mfcc(sample_rate=16000)+chroma(sample_rate=16000)")
+    ('mfcc+chroma', {'sample_rate': '16000'})
     """
-    match = _OVERRIDDEN.fullmatch(recipe)
+    rates = set(_AT_RATE.findall(name))
+    if len(rates) == 1:
+        return _AT_RATE.sub("", name), {"sample_rate": rates.pop()}
+    match = _OVERRIDDEN.fullmatch(name)
     if match is None:
-        return recipe, {}
-    changes = dict(change.partition("=")[::2] for change in match["changes"].split(", "))
-    return match["name"], changes
+        return name, {}
+    changes = (change.strip().partition("=") for change in _CHANGE.findall(match["changes"]))
+    return match["name"], {key: value for key, _, value in changes}
 
 
 def commands(runs: Sequence[Mapping[str, Any]], real_data: bool) -> list[str]:
@@ -91,7 +101,7 @@ def _command(
             words += [option, str(level)]
     for option, value in (
         ("--corpus", corpus), ("--recipe", recipe), ("--protocol", protocol), ("--sample-rate", rate),
-        ("--layer", layer), ("--deform", deform), ("--labels", None if labels == 1 else f"{labels:g}"),
+        ("--layer", layer), ("--deform", deform), ("--labels", None if labels == 1 else in_words(labels)),
     ):  # fmt: skip
         if value is not None:
             words += [option, str(value)]

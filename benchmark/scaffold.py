@@ -154,7 +154,7 @@ def write_encoder(name: str, folder: Path, registry: Path) -> list[Path]:
     Raises
     ------
     UserError
-        If the name cannot be a module's or is taken, or a file would be overwritten.
+        If the name cannot be a module's or is taken, a file would be overwritten, or the folder cannot be written.
     """
     _check_name(name)
     if name in load_registry([registry] if registry.exists() else []).sections["encoders"]:
@@ -169,16 +169,18 @@ def write_encoder(name: str, folder: Path, registry: Path) -> list[Path]:
             raise UserError(f"{file}: already there; choose another name")
     entry = {"class": f"{name}:{cls}", "args": {"widths": [16, 32, 64, 128]}, "description": f"{cls}, from {name}.py"}
     with_entry(registry, "encoders", name, entry)
-    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for file, template in files.items():
             write_atomically(file, template.substitute(words).encode())
             written.append(file)
         add_entry(registry, "encoders", name, entry)
-    except BaseException:
+    except BaseException as error:
         for file in written:
             file.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f"{folder}: cannot write an encoder into it: {error.strerror}") from None
         raise
     return [*written, registry]
 

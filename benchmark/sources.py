@@ -1,16 +1,19 @@
-"""Where a dataset comes from: the user's folder in its published layout, or the stand-in."""
+"""Where code and data come from: the modules that entries name, and datasets in the user's folders or made up."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import json
 import os
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,12 @@ from benchmark.entries import DatasetEntry, EncoderEntry
 from benchmark.errors import UserError
 from benchmark.registry import Named
 from benchmark.store import Store, digest_file, digest_of, write_atomically
+from tasks import DatasetError
 from tasks.base import Dataset
 
-_OWN_PACKAGES = {"analysis", "benchmark", "encoders", "probes", "tasks"}
+_OWN_PACKAGES = frozenset({"analysis", "benchmark", "encoders", "probes", "tasks"})
+#: Folders that hold packages of many people, side by side.
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
@@ -30,62 +36,165 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
     Raises
     ------
     UserError
-        If the module or the class in it cannot be imported: file and line of the entry, and why.
+        If the module or the class in it cannot be imported, another module of its name hides the one beside the
+        entry's file, or a dataset's class is none: file and line of the entry, and why.
     """
+    where = f"{named.file}:{named.line}: {named.name}"
     module_name, _, class_name = named.entry.class_path.partition(":")
-    _look_beside(named.file)
+    for module in _modules(named):
+        _find_module(named, module)
     try:
-        return getattr(importlib.import_module(module_name), class_name)
+        found = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:
         reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
-        raise UserError(
-            f"{named.file}:{named.line}: {named.name}: cannot import {named.entry.class_path}: {reason}"
-        ) from error
+        raise UserError(f"{where}: cannot import {named.entry.class_path}: {reason}") from error
+    if isinstance(named.entry, DatasetEntry) and not (isinstance(found, type) and issubclass(found, Dataset)):
+        raise UserError(f"{where}: {named.entry.class_path} is no subclass of tasks.base.Dataset")
+    return found
 
 
 def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
     """What stands in a key for the code of an entry's class, and of the module that an adapter is to wrap.
 
     Classes of this project are versioned by the formats of the steps that use them. Of anyone else's, the source
-    of the whole package is hashed, so that an edited class is not believed to be the one that was scored.
+    of the whole package is hashed, and of what it imports from beside it, so that an edited class is not believed to
+    be the one that was scored.
 
     Raises
     ------
     UserError
-        If the module cannot be found.
+        If the module cannot be found, or another one of its name hides it.
     """
-    code = _package_identity(named, named.entry.class_path)
+    return " ".join(_package_identity(named, module) for module in _modules(named))
+
+
+def _modules(named: Named[EncoderEntry] | Named[DatasetEntry]) -> list[str]:
+    """The module of an entry's class, and the one that an adapter is to wrap, if it names one."""
+    paths = [named.entry.class_path]
     wrapped = named.entry.args.get("module") if isinstance(named.entry, EncoderEntry) else None
     if isinstance(wrapped, str):
-        code += f" {_package_identity(named, wrapped)}"
-    return code
+        paths.append(wrapped)
+    return [path.partition(":")[0] for path in paths]
 
 
-def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], path: str) -> str:
-    top = path.partition(":")[0].partition(".")[0]
-    if top in _OWN_PACKAGES:
+def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], module: str) -> str:
+    if module.partition(".")[0] in _OWN_PACKAGES:
         return "bench"
-    _look_beside(named.file)
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
+    spec = _find_module(named, module)
     if spec is None:
-        raise UserError(f"{named.file}:{named.line}: {named.name}: there is no module {top!r} for {path}")
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
-    if not folders and spec.origin:
-        files = [Path(spec.origin)]
+        raise UserError(
+            f"{named.file}:{named.line}: {named.name}: there is no module {module.partition('.')[0]!r} for {module}"
+        )
     hashes = hashlib.sha256()
-    for file in files:
+    for file in _source_files(named, spec):
         hashes.update(digest_file(file).encode())
     return hashes.hexdigest()
 
 
-def _look_beside(registry_file: Path) -> None:
-    folder = str(registry_file.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
+def _find_module(named: Named[EncoderEntry] | Named[DatasetEntry], module: str) -> ModuleSpec | None:
+    """Where Python finds the package of a module that an entry names, which may lie beside its file; imports nothing.
+
+    `UserError` if the module lies there and Python has another one of that name.
+    """
+    folder = named.file.parent
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    name = module.partition(".")[0]
+    spec = _spec(name)
+    if name not in _OWN_PACKAGES:
+        _refuse_hidden(named, module, spec, folder)
+    return spec
+
+
+def _source_files(named: Named[EncoderEntry] | Named[DatasetEntry], spec: ModuleSpec) -> list[Path]:
+    """Python files of a package or module, then of the neighbours that it imports, and that these import.
+
+    A neighbour lies in the same folder; those of an installed package are other people's, and not looked at.
+    """
+    own = _files(spec)
+    if not own or _is_installed(own[0]):
+        return own
+    folder = _folders(spec)[0]
+    seen, waiting = {spec.name, *_OWN_PACKAGES}, list(own)
+    neighbours: list[Path] = []
+    while waiting:
+        for name in _imports(waiting.pop()) - seen:
+            seen.add(name)
+            if (folder / name).is_dir() or (folder / f"{name}.py").is_file():
+                found = _spec(name)
+                files = [file for file in _files(found) if file.is_relative_to(folder)]
+                # A script that is called like a module of Python's is not what an import of that name means.
+                if not files and name not in sys.stdlib_module_names:
+                    _refuse_hidden(named, name, found, folder)
+                neighbours += files
+                waiting += files
+    return own + sorted(neighbours)
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+
+
+def _folders(spec: ModuleSpec | None) -> list[Path]:
+    """Folders in which a package, or the file of a module, lies."""
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is not None:
+        return [Path(place).parent for place in spec.submodule_search_locations]
+    return [Path(spec.origin).parent] if spec.origin and Path(spec.origin).is_file() else []
+
+
+def _files(spec: ModuleSpec | None) -> list[Path]:
+    if spec is None:
+        return []
+    if spec.submodule_search_locations:
+        return sorted(file for place in spec.submodule_search_locations for file in Path(place).rglob("*.py"))
+    return [Path(spec.origin)] if spec.origin and Path(spec.origin).is_file() else []
+
+
+def _refuse_hidden(
+    named: Named[EncoderEntry] | Named[DatasetEntry], module: str, spec: ModuleSpec | None, folder: Path
+) -> None:
+    beside = _file_of(module, [folder])
+    found = _file_of(module, _folders(spec))
+    if beside is None or (found is not None and found.samefile(beside)):
+        return
+    place = found or (spec.origin if spec else None) or "another one"
+    raise UserError(
+        f"{named.file}:{named.line}: {named.name}: {beside} is hidden by {place}, which Python finds under the same "
+        "name; rename one of them"
+    )
+
+
+def _file_of(module: str, folders: list[Path]) -> Path | None:
+    parts = module.split(".")
+    for folder in folders:
+        for file in (folder.joinpath(*parts, "__init__.py"), folder.joinpath(*parts[:-1], f"{parts[-1]}.py")):
+            if file.is_file():
+                return file
+    return None
+
+
+def _is_installed(file: Path) -> bool:
+    return bool(_INSTALLED.intersection(file.parts)) or file.is_relative_to(sysconfig.get_path("stdlib"))
+
+
+def _imports(file: Path) -> set[str]:
+    """First parts of the names of the modules that a file imports, wherever in it."""
+    if file.suffix != ".py":
+        return set()
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [
+        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    ]
+    return {name.partition(".")[0] for name in names}
 
 
 def dataset_at(named: Named[DatasetEntry], root: Path) -> Dataset:
@@ -133,10 +242,22 @@ def open_dataset(named: Named[DatasetEntry], data: Path | None) -> Dataset:
 
 
 def fingerprint(dataset: Dataset, store: Store, reporter: Reporter) -> str:
-    """Hash over the content of the dataset's tables and audio files, and their paths below its folder."""
-    files = [*dataset.tables(), *dataset.audio_files()]
+    """Hash over the content of the dataset's tables and of the audio that its clips name, and their paths in it.
+
+    Other files in its folders, such as those that a file manager leaves, determine nothing.
+    """
+    files = [*dataset.tables(), *_audio_of_clips(dataset)]
     digests = DigestCache(store).digests(files, lambda n: reporter.progress(f"hash {dataset.NAME}", n, "files"))
     return digest_of(dict(zip((relative(dataset, f) for f in files), digests, strict=True)))
+
+
+def _audio_of_clips(dataset: Dataset) -> list[Path]:
+    files = list(dataset.audio_files())
+    try:
+        named = {clip.path for clip in dataset.clips()}
+    except DatasetError:
+        return files  # the step that reads the tables says so, and fails alone
+    return [file for file in files if relative(dataset, file) in named]
 
 
 def relative(dataset: Dataset, file: Path) -> str:
@@ -173,19 +294,22 @@ class DigestCache:
         Parameters
         ----------
         files
-            Files that exist.
+            Files that exist; one may be there twice.
         progress
             Given the number of files that must be read, a context manager that yields an `advance` function.
         """
-        states = {str(file.absolute()): _state(file) for file in files}
+        paths = [str(file.absolute()) for file in files]
+        states = {path: _state(Path(path)) for path in paths}
         stale = [path for path, state in states.items() if self._known.get(path, [None])[:-1] != state]
         if stale:
             with progress(len(stale)) as advance, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
                 for path, digest in zip(stale, pool.map(lambda p: digest_file(Path(p)), stale), strict=True):
                     self._known[path] = [*states[path], digest]
                     advance(1)
-            write_atomically(self._file, json.dumps(self._known).encode())
-        return [str(self._known[path][-1]) for path in states]
+            # A store that can only be read serves what it holds; its hashes are found again next time.
+            with suppress(OSError):
+                write_atomically(self._file, json.dumps(self._known).encode())
+        return [str(self._known[path][-1]) for path in paths]
 
 
 def _state(file: Path) -> list[int]:

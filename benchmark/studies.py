@@ -25,7 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.plan import AS_GIVEN, UNTRAINED, Request, Run
+from benchmark.planner import Planner
 from benchmark.registry import read_document
+from benchmark.store import Store
 
 SHIPPED = Path(__file__).parent / "study_files"
 
@@ -52,7 +54,9 @@ class Grid(_Model):
     deform: tuple[str, ...] = Field(
         default=(), description="deformations of the test audio as NAME=STRENGTH, scored beside the audio as it is"
     )
-    sample_rate: int | None = Field(default=None, description="rate that encoders are given audio at [Hz]; their own")
+    sample_rate: tuple[Annotated[int, Field(ge=1000)], ...] = Field(
+        default=(), description="rates that encoders are given audio at [Hz]; their own if empty"
+    )
     settings: tuple[dict[str, Any], ...] = Field(
         default=({},), description="numbers of the recipe replaced, one mapping of keys to values for each level"
     )
@@ -61,11 +65,6 @@ class Grid(_Model):
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | int | float | dict) and not isinstance(value, bool) else value
-
-    @field_validator("sample_rate", mode="before")
-    @classmethod
-    def _plain(cls, value: Any) -> Any:
-        return value[0] if isinstance(value, tuple) else value
 
 
 class Study(_Model):
@@ -99,11 +98,12 @@ class Study(_Model):
                 labels=grid.labels,
                 deforms=(None, *grid.deform),
                 allow_missing=allow_missing,
-                sample_rate=grid.sample_rate,
+                sample_rate=rate,
                 training=training or {},
                 overrides=changes,
             )
             for grid in grids
+            for rate in grid.sample_rate or (None,)
             for changes in grid.settings
         ]
 
@@ -113,9 +113,11 @@ class Study(_Model):
         Raises
         ------
         UserError
-            If nothing is left.
+            If nothing is left, or something to leave out is not among the runs.
         """
         unique = {run.probe.key: run for run in runs}
+        for number, pattern in enumerate(self.exclude, 1):
+            self._check_exclusion(number, pattern, list(unique.values()))
         # An encoder that is never trained, as `random`, is nobody's twin.
         trained = {run.encoder for run in runs if run.recipe not in (UNTRAINED, AS_GIVEN)}
         kept = [
@@ -127,6 +129,28 @@ class Study(_Model):
         if not kept:
             raise UserError(f"study {self.name}: its exclusions leave no run")
         return kept
+
+    def planned(self, planner: Planner, allow_missing: bool) -> list[Run]:
+        """The study's runs, with `allow_missing` as `bench run` was or will be told."""
+        return self.chosen([run for request in self.requests(allow_missing) for run in planner.runs(request)])
+
+    def scored(self, planner: Planner, store: Store) -> list[Run]:
+        """The study's runs as the store has them scored, without missing test clips or with some."""
+        pairs = zip(self.planned(planner, False), self.planned(planner, True), strict=True)
+        return [run if _is_there(store, run) or not _is_there(store, other) else other for run, other in pairs]
+
+    def _check_exclusion(self, number: int, pattern: dict[str, Any], runs: Sequence[Run]) -> None:
+        """Raise `UserError` if a pattern leaves out nothing, which is a slip in it."""
+        where = f"study {self.name}: exclusion {number}"
+        for key, wanted in pattern.items():
+            levels = sorted({getattr(run, key) for run in runs}, key=str)
+            unknown = [level for level in _levels(wanted) if level not in levels]
+            if unknown:
+                raise UserError(
+                    f"{where}: no run has the {key} {unknown[0]!r}; there are: {', '.join(map(repr, levels))}"
+                )
+        if not any(_agrees(run, pattern) for run in runs):
+            raise UserError(f"{where}: no run agrees in all of {', '.join(pattern)}; correct it or leave it out")
 
 
 def load_study(name: str) -> Study:
@@ -193,9 +217,13 @@ def trained_encoders(runs: Sequence[Run]) -> dict[str, Run]:
     return {run.encoder: run for run in runs if run.recipe not in (UNTRAINED, AS_GIVEN)}
 
 
+def _is_there(store: Store, run: Run) -> bool:
+    return store.find(run.probe.kind, run.probe.key) is not None
+
+
 def _agrees(run: Run, pattern: dict[str, Any]) -> bool:
-    for key, wanted in pattern.items():
-        levels = wanted if isinstance(wanted, tuple | list) else (wanted,)
-        if getattr(run, key) not in levels:
-            return False
-    return True
+    return all(getattr(run, key) in _levels(wanted) for key, wanted in pattern.items())
+
+
+def _levels(wanted: Any) -> Sequence[Any]:
+    return wanted if isinstance(wanted, tuple | list) else (wanted,)

@@ -308,7 +308,7 @@ class LabelledFolder(AudioFolder):
             cells = {name: field.strip() for name, field in zip(header, fields, strict=True)}
             where, path, split = f"{self.table}:{line}", cells["path"], cells.get("split", "")
             labelled = bool(split) or "split" not in cells
-            if not path or path.startswith("/") or "\\" in path or {".", ".."} & set(path.split("/")):
+            if "\\" in path or {"", ".", ".."} & set(path.split("/")):
                 raise DatasetError(
                     f"{where}: path must lead to a file below {self.root}, as in album/song.mp3: {path!r}"
                 )

@@ -257,8 +257,22 @@ def test_links_inside_an_archive_become_files(tmp_path):
     assert not any(path.is_symlink() for path in into.rglob("*"))
 
 
+def lzma_zip():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a", NOISE)
+    return out.getvalue()
+
+
 @pytest.mark.parametrize(
-    "content", [ARCHIVE[:-50], ARCHIVE[:400] + b"?" * 50 + ARCHIVE[450:], a_tar(("a", NOISE))[:9000], b"no archive"]
+    "content",
+    [
+        ARCHIVE[:-50],
+        ARCHIVE[:400] + b"?" * 50 + ARCHIVE[450:],
+        a_tar(("a", NOISE))[:9000],
+        b"no archive",
+        lzma_zip()[:40] + b"\xff" * 50 + lzma_zip()[90:],
+    ],
 )
 def test_a_damaged_archive_is_said_to_be_damaged(tmp_path, content):
     archive = tmp_path / "a.bin"
@@ -394,3 +408,10 @@ def test_the_command(tmp_path):
         nowhere = bench("data", "download", "fake", "--registry", overlay)
         assert nowhere.returncode == 2
         assert "--data DIR or BENCH_DATA" in nowhere.stderr
+
+
+def test_a_name_that_no_disk_can_hold_is_refused(tmp_path):
+    (tmp_path / "a.tar").write_bytes(a_tar(("x" * 300, b"x")))
+    (tmp_path / "into").mkdir()
+    with pytest.raises(UserError, match="a.tar: refused, for it holds a name that is too long"):
+        unpack([tmp_path / "a.tar"], "a.tar", tmp_path / "into", lambda _: None)

@@ -194,21 +194,37 @@ def test_a_dataset_that_cannot_be_read_does_not_stop_the_others(mtt, tmp_path):
     overlay.write_text(
         "datasets:\n  other: {class: 'tasks.magnatagatune:MagnaTagATune', root: other}\n"
         "  gone: {class: 'tasks.magnatagatune:MagnaTagATune', root: gone}\n  lost: {class: 'no.such:Class'}\n"
+        "  odd: {class: 'pathlib:Path'}\n"
     )
     other = tmp_path / "other"
     make_mtt(other, {"0": 1, "c": 1, "d": 1})
     table = other / "annotations_final.csv"
     table.write_text(table.read_text().replace('"1"', '"7"'))
-    names = ("other", "gone", "lost", "magnatagatune")
+    names = ("other", "gone", "lost", "odd", "magnatagatune")
     found, _ = status(*names, "--data", data, "--registry", overlay)
     assert {name: found[name]["state"] for name in names} == {
         "other": "unreadable",
         "gone": "not found",
         "lost": "unreadable",
+        "odd": "unreadable",
         "magnatagatune": "complete",
     }
     assert found["other"]["reason"].startswith(f"{table}:3: column 'classical' must be 0 or 1")
     assert "cannot import no.such:Class" in found["lost"]["reason"]
+    assert "pathlib:Path is no subclass of tasks.base.Dataset" in found["odd"]["reason"]
+
+
+def test_next_commands_can_be_typed_and_say_no_more_than_is_needed(tmp_path):
+    make_mtt(tmp_path / "my data" / "magnatagatune", {"0": 1, "c": 1, "d": 1})
+    (tmp_path / "registry.yaml").write_text(
+        "datasets:\n  my own: {class: 'tasks.magnatagatune:MagnaTagATune', root: my data/magnatagatune}\n"
+    )
+    overlay = ("--registry", tmp_path / "registry.yaml")
+    found, _ = status("magnatagatune", "my own", "--data", tmp_path / "my data", *overlay)
+    assert found["magnatagatune"]["next"] == f"bench data prepare magnatagatune --data '{tmp_path}/my data'"
+    assert found["my own"]["next"] == "bench data prepare 'my own'"
+    done = bench("data", "prepare", "my own", "--store", tmp_path / "store", *overlay)
+    assert (done.returncode, "STAND-IN" in done.stderr) == (0, False), done.stderr
 
 
 def test_without_data_the_stand_in_is_named():

@@ -179,6 +179,7 @@ def test_only_files_of_the_table_are_audio_files(tmp_path):
         ("path,split,a\n../a.wav,train,1\n", {}, 2, "path must lead to a file below"),
         ("path,split,a\n/a.wav,train,1\n", {}, 2, "path must lead to a file below"),
         ("path,split,a\nx\\a.wav,train,1\n", {}, 2, "path must lead to a file below"),
+        ("path,split,a\na/x.wav,train,1\na//x.wav,test,1\n", {}, 3, "path must lead to a file below"),
         (THREE.format("bpm", "120", "fast", "130"), {}, 3, "column 'bpm' holds 'fast', no number where others are"),
         (THREE.format("genre", "rock", "pop", "7"), {}, 4, "column 'genre' holds '7', a number where others are text"),
         (THREE.format("genre", "rock", "pop", "7"), {"kind": "regression"}, 2, "column 'genre' must be a number"),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from conftest import bench, bench_json
+from filelock import FileLock
+from test_faults import BENCH
+from test_faults import _obey_permissions as obey_permissions
 
+from benchmark import housekeeping
 from benchmark.errors import UserError
 from benchmark.housekeeping import abandoned, copy_missing, holdings, problems, remove, show, unwanted
 from benchmark.score_index import INDEX, score_rows
@@ -167,8 +172,6 @@ def test_what_is_locked_is_not_abandoned(tmp_path):
     store = Store(tmp_path / "s")
     for key in ("one", "two"):
         store.work_folder("embed", key).mkdir(parents=True)
-    from filelock import FileLock
-
     with FileLock(store.lock_file("embed", "one")):
         assert [path.name for path in abandoned(store)] == ["embed-two"]
 
@@ -238,3 +241,77 @@ def test_records_are_read_once_and_listed_quickly_ever_after(mtt, tmp_path):
     assert seconds < 1.0, seconds
     (store / INDEX).write_text("garbage")
     assert score_rows(store) == rows
+
+
+def test_a_copy_under_way_is_nobodys_leftover(tmp_path, monkeypatch):
+    store, other = Store(tmp_path / "s"), Store(tmp_path / "t")
+    fill(store, "a" * 40)
+    copytree, seen = shutil.copytree, []
+
+    def slowly(source, target):
+        copytree(source, target)
+        seen.extend(abandoned(other))
+        # As a `gc` that listed it before the copy began.
+        seen.extend(remove(other, [target]))
+
+    monkeypatch.setattr(housekeeping.shutil, "copytree", slowly)
+    assert copy_missing(store, other, lambda _: None) == (1, [])
+    assert seen == []
+    assert other.find("embed", "a" * 40) is not None
+    assert list((tmp_path / "t" / "unfinished").iterdir()) == []
+
+
+def test_what_is_taken_up_again_stays(tmp_path):
+    store = Store(tmp_path / "s")
+    work = store.work_folder("embed", "one")
+    work.mkdir(parents=True)
+    assert abandoned(store) == [work]
+    with FileLock(store.lock_file("embed", "one")):
+        assert remove(store, [work]) == []
+    assert work.is_dir()
+    assert remove(store, [work]) == [work]
+    assert not work.exists()
+
+
+def test_scores_of_some_of_the_test_clips_are_kept_and_reported(mtt, tmp_path):
+    data, paths = mtt
+    paths["20"].unlink()
+    store, study = tmp_path / "store", tmp_path / "study.yaml"
+    study.write_text("name: kept\ngrid: {encoder: mfcc, task: mtt}\n")
+    places = ("--data", data, "--store", store)
+    assert bench("run", "--study", study, "--allow-missing", *places).returncode == 0
+    before = {each["key"] for each in bench_json("store", "ls", "--store", store)}
+    assert "deleted 0 folders" in bench("store", "gc", "--keep", study, *places).stdout
+    assert {each["key"] for each in bench_json("store", "ls", "--store", store)} == before
+    report = bench("report", "--study", study, *places, "--format", "json", "--output", "-")
+    assert report.returncode == 0, report.stderr
+    assert json.loads(report.stdout)["study"]["missing"] == []
+
+    # Without --data the study rests on a stand-in, and everything would go.
+    refused = bench("store", "gc", "--keep", study, "--store", store)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert "holds results of the genuine magnatagatune" in refused.stderr
+    assert {each["key"] for each in bench_json("store", "ls", "--store", store)} == before
+
+
+def test_outputs_that_cannot_be_written_are_one_line(tmp_path):
+    Store(tmp_path / "s")
+    for output, message in ((tmp_path, "is a folder"), (tmp_path / "no" / "x", f"there is no folder {tmp_path}/no")):
+        for command in (("store", "export", output), ("report", "--output", output)):
+            result = bench(*command, "--store", tmp_path / "s")
+            assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+            assert message in result.stderr
+
+
+def test_tidying_a_store_that_cannot_be_written_is_one_line(tmp_path):
+    store = Store(tmp_path / "s")
+    store.work_folder("embed", "one").mkdir(parents=True)
+    (tmp_path / "study.yaml").write_text("name: kept\ngrid: {encoder: mfcc, task: mtt}\n")
+    command = [BENCH, "store", "gc", "--keep", tmp_path / "study.yaml", "--store", tmp_path / "s", "--dry-run"]
+    (tmp_path / "s" / "unfinished").chmod(0o555)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, preexec_fn=obey_permissions, check=False)
+    finally:
+        (tmp_path / "s" / "unfinished").chmod(0o755)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert "cannot write: Permission denied" in result.stderr

@@ -182,3 +182,12 @@ def test_chance_has_a_seed(tmp_path):
     one, same, other = (build_encoder(named, seed).bottleneck.conv.weight for seed in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = bench("new", "encoder", "wave_net", "--into", tmp_path / "file")
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert f"{tmp_path}/file: cannot write an encoder into it: " in result.stderr
+    made = bench("new", "encoder", "wave_net", "--into", tmp_path / "my own")
+    assert f"next: cd '{tmp_path}/my own' && python -m pytest" in made.stdout

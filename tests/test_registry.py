@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmark.errors import UserError
 from benchmark.overrides import override
-from benchmark.registry import built_in_registry, load_registry
+from benchmark.registry import built_in_registry, load_registry, read_value
 
 ENTRY = "encoders:\n  mine:\n    class: my_package.my_module:MyEncoder\n    args: {width: 3}\n"
 
@@ -87,7 +87,7 @@ def test_numbers_may_be_written_as_everyone_does(tmp_path):
         ("encodrs: {}\n", "/over.yaml:1: unknown section 'encodrs'. Did you mean 'encoders'?"),
         (
             "encoders:\n  a: {class: 'x:Y'}\n  a: {class: 'x:Z'}\n",
-            "/over.yaml:3: 'a' stands here a second time; first on line 2",
+            "/over.yaml:3: encoders: 'a' stands here a second time; first on line 2",
         ),
         ("encoders:\n  - a\n", "/over.yaml:1: encoders: must map names to entries"),
         ("- a\n", "/over.yaml:1: a registry is a mapping"),
@@ -97,7 +97,7 @@ def test_numbers_may_be_written_as_everyone_does(tmp_path):
             "encoders:\n  a: !!python/object/apply:os.system ['true']\n",
             "not valid YAML: could not determine a constructor",
         ),
-        ("encoders:\n  1: {class: 'x:Y'}\n", "/over.yaml:2: encoders: the name 1 must be text"),
+        ("encoders:\n  1: {class: 'x:Y'}\n", "/over.yaml:2: encoders: the key 1 must be text; put it in quotes"),
         (
             "tasks:\n  t: {dataset: magnatagtune, metrics: [roc_auc], corpus: magnatagatune, protocol: linear}\n",
             "/over.yaml:2: t: unknown dataset 'magnatagtune'. Did you mean 'magnatagatune'?",
@@ -154,6 +154,40 @@ def test_overrides_replace_numbers_and_are_checked():
     assert override(recipe, {"batch": 7}).batch == 7
     with pytest.raises(UserError, match="temperature"):
         override(recipe, {"temperature": -1.0})
+    with pytest.raises(UserError, match="learning_rate: Input should be a finite number, not inf"):
+        override(recipe, {"learning_rate": float("inf")})
+    for changes in ({"pairs": 64, "epochs": 2}, {"epochs": 2, "pairs": 64}):
+        with pytest.raises(UserError, match="epochs and pairs are both the length of a training: give one"):
+            override(recipe, changes)
+
+
+ENTRY_OF = "encoders:\n  e:\n    class: 'encoders.features:MFCC'\n    {}\n"
+UNUSABLE = {
+    "args: {x: 2020-01-01}": "encoders.e.args.x: 2020-01-01 is a date in YAML; put it in quotes",
+    "description: 2020-13-45": "encoders.e.description: 2020-13-45 is a date in YAML; put it in quotes",
+    "args: {x: !!set {a, b}}": "encoders.e.args.x: !!set is not read here; write text, a number, a list or a mapping",
+    "args: {x: !!binary aGVsbG8=}": "encoders.e.args.x: !!binary is not read here",
+    "args: {x: [1, .nan]}": "encoders.e.args.x: must be a finite number, not .nan",
+    "args: {x: -.inf}": "encoders.e.args.x: must be a finite number, not -.inf",
+    "args: {x: 1e400}": "encoders.e.args.x: must be a finite number, not 1e400",
+    "args: {x: {1: 2, b: 3}}": "encoders.e.args.x: the key 1 must be text; put it in quotes",
+    "args: {x: {[a, b]: 3}}": "encoders.e.args.x: the key [...] must be text; put it in quotes",
+    "args: {x: !!int abc}": "encoders.e.args.x: abc is no whole number that can be read",
+    "args: {x: !!bool maybe}": "encoders.e.args.x: maybe is no true or false that can be read",
+    f"args: {{x: {'9' * 5_000}}}": f"encoders.e.args.x: {'9' * 40}… is no whole number that can be read",
+    "args: &a {x: *a}": "encoders.e.args.x: is a part of itself; write it out",
+}
+
+
+@pytest.mark.parametrize("text", UNUSABLE)
+def test_values_that_no_key_can_hold_are_refused_where_they_stand(tmp_path, text):
+    assert complaint(tmp_path, ENTRY_OF.format(text)).startswith(f"/over.yaml:4: {UNUSABLE[text]}")
+    with pytest.raises(UserError, match="^--set x: "):
+        read_value(text.partition(": ")[2], "--set x")
+
+
+def test_a_file_nested_beyond_reading_is_one_line(tmp_path):
+    assert "is nested too deeply" in complaint(tmp_path, f"encoders: {'[' * 3_000}{']' * 3_000}\n")
 
 
 @settings(max_examples=40, deadline=None)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from benchmark.citations import citations, shipped_references
+from benchmark.overrides import changes_in_words, parse_settings
 from benchmark.registry import load_registry
 from benchmark.reproduce import commands, split_overrides
 
@@ -37,6 +40,10 @@ def test_commands_are_the_fewest_full_grids():
         "bench run --encoder s --task mtt --seed 0 --protocol linear --sample-rate 8000 --data DIR",
     ]
     assert split_overrides("tune") == ("tune", {})
+    joined = run("mfcc(sample_rate=16000)+chroma(sample_rate=16000)", "mtt", 0, labels=0.12345678)
+    assert commands([joined], False) == [
+        "bench run --encoder mfcc+chroma --task mtt --seed 0 --protocol linear --sample-rate 16000 --labels 0.12345678"
+    ]
     assert commands([run("x y", "mtt", 0, layer="tail_1", labels=0.1, deform="noise=20")], False) == [
         "bench run --encoder 'x y' --task mtt --seed 0 --protocol linear --layer tail_1 --deform noise=20 --labels 0.1"
     ]
@@ -63,3 +70,27 @@ def test_every_entry_is_cited_for_what_it_is_used_for():
     assert used["tzanetakis2002musical"] == ["dataset gtzan"]
     assert used["kim2020one"] == ["the hierarchical analysis"]
     assert all(entry["bibtex"].startswith("@") and f"{{{entry['key']}," in entry["bibtex"] for entry in found)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.1, "0.1"),
+        (0.1000001, "0.1000001"),
+        (2.0, "2"),
+        (1e-5, "1e-05"),
+        (None, "null"),
+        (True, "True"),
+        ("joint", "joint"),
+        ("null", '"null"'),
+        ("a, b=(c)", '"a, b=(c)"'),
+        ((1, 2.5), "[1,2.5]"),
+        ({"kind": "lars", "trust": 1e-3}, '{"kind":lars,"trust":0.001}'),
+    ],
+)
+def test_what_was_replaced_is_named_so_that_it_can_be_replaced_again(value, words):
+    name = f"tune({changes_in_words({'key': value, 'zoom': 3})})"
+    assert name == f"tune(key={words}, zoom=3)"
+    recipe, changes = split_overrides(name)
+    assert recipe == "tune"
+    assert parse_settings(f"{key}={text}" for key, text in changes.items()) == {"key": value, "zoom": 3}

@@ -127,3 +127,55 @@ def test_without_untrained_twins_what_is_never_trained_stays(tiny_registry, tmp_
         "random (untrained)",
         "tiny (short)",
     ], result.stdout
+
+
+def test_sample_rates_are_a_factor(tmp_path):
+    for rates, expected in (("16000", (16_000,)), ("[16000, 8000]", (16_000, 8_000)), ("[]", ())):
+        (tmp_path / "x.yaml").write_text(f"name: x\ngrid: {{encoder: mfcc, task: mtt, sample_rate: {rates}}}\n")
+        assert load_study(str(tmp_path / "x.yaml")).grid.sample_rate == expected
+        names = [f"mfcc(sample_rate={rate})" for rate in expected] or ["mfcc"]
+        assert [run.encoder for run in planned(tmp_path / "x.yaml", tmp_path)] == names
+    (tmp_path / "x.yaml").write_text("name: x\ngrid: {encoder: mfcc, task: mtt, sample_rate: [16000, 16]}\n")
+    with pytest.raises(UserError, match=r"x.yaml:2: grid.sample_rate.1: .* greater than or equal to 1000"):
+        load_study(str(tmp_path / "x.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("{encoder: mfc}", "exclusion 2: no run has the encoder 'mfc'; there are: 'mfcc', 'random'"),
+        ('{seed: "1"}', "exclusion 2: no run has the seed '1'; there are: 0, 1"),
+        ("{encoder: [mfcc, tiny]}", "exclusion 2: no run has the encoder 'tiny'"),
+        ("{encoder: mfcc, recipe: untrained}", "exclusion 2: no run agrees in all of encoder, recipe"),
+        ("{seed: {a: 1}}", "exclusion 2: no run has the seed {'a': 1}"),
+    ],
+)
+def test_what_leaves_out_nothing_is_a_slip(tmp_path, pattern, message):
+    (tmp_path / "x.yaml").write_text(
+        "name: x\ngrid: {encoder: [mfcc, random], task: mtt, seed: [0, 1]}\n"
+        f"exclude:\n  - {{encoder: random, seed: 0}}\n  - {pattern}\n"
+    )
+    with pytest.raises(UserError) as caught:
+        planned(tmp_path / "x.yaml", tmp_path)
+    assert f"study x: {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\ngrid:\n  encoder: &e [mfcc, *e]\n", "x.yaml:3: grid.encoder: is a part of itself"),
+        (
+            "name: x\ngrid: {encoder: a, task: b, settings: [{epochs: 2020-01-01}]}\n",
+            "x.yaml:2: grid.settings.epochs: 2020-01-01 is a date in YAML; put it in quotes",
+        ),
+        (
+            "name: x\ngrid: {encoder: a, task: b, settings: [{temperature: .inf}]}\n",
+            "x.yaml:2: grid.settings.temperature: must be a finite number, not .inf",
+        ),
+    ],
+)
+def test_values_that_no_key_can_hold_are_refused(tmp_path, text, message):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_study(str(tmp_path / "x.yaml"))
+    assert message in str(caught.value)

@@ -99,6 +99,29 @@ def print_document(document: Any) -> None:
     typer.echo(document if isinstance(document, str) else json.dumps(document, indent=1, ensure_ascii=False))
 
 
+def check_output(file: Path) -> None:
+    """Raise `UserError` if a text cannot be written to `file`, which may be `-`; better known before the work."""
+    from benchmark.errors import UserError
+
+    if str(file) == "-":
+        return
+    if file.is_dir():
+        raise UserError(f"{file}: is a folder; name the file to write")
+    if not file.parent.is_dir():
+        raise UserError(f"{file}: there is no folder {file.parent}; make it, or name another file")
+
+
+def write_output(file: Path, text: str) -> None:
+    """Write a text to `file` at once, or to standard output if that is `-`."""
+    from benchmark.store import storage_errors, write_atomically
+
+    if str(file) == "-":
+        print_document(text.rstrip("\n"))
+        return
+    with storage_errors(file.parent):
+        write_atomically(file, text.encode())
+
+
 @contextmanager
 def interruptible(reporter: Reporter) -> Iterator[None]:
     """End long work on Ctrl-C with a word and exit code 130."""

@@ -75,15 +75,17 @@ def prepare(
 
     reporter = Reporter()
     place = Store(store_folder(store))
-    if data is None:
-        reporter.say("No --data given: using the STAND-IN, synthetic music")
-    rows, lines = [], []
+    rows: list[dict[str, Any]] = []
+    lines: list[str] = []
     with interruptible(reporter), storage_errors(place.root):
         planner = Planner(load_registry(registry or []), place, reporter, data)
         for rate in sample_rate or [22_050]:
-            artifact = Engine(place, reporter).ensure(planner.prepare_step(name, rate))
+            step = planner.prepare_step(name, rate)
+            if "standin" in step.needs and not rows:
+                reporter.say("No --data given: using the STAND-IN, synthetic music")
+            artifact = Engine(place, reporter).ensure(step)
             problems = {problem["path"]: problem["reason"] for problem in read_lines(artifact.path / PROBLEMS)}
-            row: dict[str, Any] = {
+            row = {
                 "dataset": name,
                 "sample_rate": rate,
                 "key": artifact.manifest["key"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -45,12 +46,13 @@ def import_weights(
         "weights": str(weights),
         "registry": str(own),
     }
-    elsewhere = "" if own == Path("registry.yaml") else f" --registry {own}"
+    elsewhere = [] if own == Path("registry.yaml") else ["--registry", str(own)]
+    command = shlex.join(["bench", "run", "--encoder", name, "--task", "mtt", *elsewhere])
     print_document(
         facts
         if as_json
         else f"{name}: {filled.parameter_count():,} parameters of {encoder} in {weights}, entry in {own}\n"
-        f"next: bench run --encoder {name} --task mtt{elsewhere}"
+        f"next: {command}"
     )
 
 
@@ -75,7 +77,7 @@ def new_encoder(
     if as_json:
         print_document([str(file) for file in written])
         return
-    there = "" if into == Path() else f"cd {into} && "
+    there = "" if into == Path() else f"cd {shlex.quote(str(into))} && "
     print_document(
         "\n".join(f"wrote {file}" for file in written)
         + f"\nnext: {there}python -m pytest test_{name}.py && bench run --encoder {name} --task mtt"

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.common import DataOption, RegistryOption, StoreOption, print_document, store_folder
+from benchmark.commands.common import (
+    DataOption,
+    RegistryOption,
+    StoreOption,
+    check_output,
+    store_folder,
+    write_output,
+)
 
 
 class Form(StrEnum):
@@ -48,14 +55,13 @@ def report(
     from benchmark.errors import UserError
     from benchmark.registry import load_registry
     from benchmark.report_data import collect
-    from benchmark.store import storage_errors, write_atomically
+    from benchmark.store import storage_errors
 
     folder = store_folder(store)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such store; `bench run` makes one, --store names another")
     target = output or Path(f"report.{'tex' if form is Form.LATEX else form.value}")
-    if str(target) != "-" and not target.parent.is_dir():
-        raise UserError(f"{target}: there is no folder {target.parent}; make it, or name another file")
+    check_output(target)
     entries = load_registry(registry or [])
     plan = planned = None
     if study is not None:
@@ -65,13 +71,10 @@ def report(
 
         plan = load_study(study)
         with storage_errors(folder):
-            planner = Planner(entries, Store(folder), Reporter(), data)
-            planned = plan.chosen([run for request in plan.requests(False) for run in planner.runs(request)])
+            place = Store(folder)
+            planned = plan.scored(Planner(entries, place, Reporter(), data), place)
     document = collect(folder, entries, plan, planned, study or "", look, Reporter())
     text = render(document, form.value)
-    if str(target) == "-":
-        print_document(text.rstrip("\n"))
-        return
-    with storage_errors(target.parent):
-        write_atomically(target, text.encode())
-    typer.echo(f"{target}: {len(text.encode()) / 1e6:.1f} MB", err=True)
+    write_output(target, text)
+    if str(target) != "-":
+        typer.echo(f"{target}: {len(text.encode()) / 1e6:.1f} MB", err=True)

@@ -12,9 +12,11 @@ from benchmark.commands.common import (
     JsonOption,
     RegistryOption,
     StoreOption,
+    check_output,
     interruptible,
     print_document,
     store_folder,
+    write_output,
 )
 
 app = typer.Typer(help="Look into the store, check it, tidy it, copy it.", rich_markup_mode=None)
@@ -106,7 +108,8 @@ def gc(
     Example: bench store gc --keep study.yaml --dry-run
     """
     from benchmark.console import Reporter
-    from benchmark.housekeeping import abandoned, remove, size_of, unwanted
+    from benchmark.errors import UserError
+    from benchmark.housekeeping import abandoned, remove, size_of, stood_in_for, unwanted
     from benchmark.planner import Planner
     from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
@@ -118,13 +121,19 @@ def gc(
     runs = []
     for name in keep:
         study = load_study(name)
-        runs += study.chosen([run for request in study.requests(False) for run in planner.runs(request)])
-    paths = [*unwanted(place, runs), *abandoned(place)]
-    freed = readable_bytes(sum(size_of(path) for path in paths))
+        # Scores of some and of all test clips are both the study's.
+        runs += [*study.planned(planner, False), *study.planned(planner, True)]
     with storage_errors(place.root):
-        if not dry_run:
-            remove(place, paths)
-    print_document(f"{'would delete' if dry_run else 'deleted'} {len(paths):,} folders, {freed}")
+        paths = [*unwanted(place, runs), *abandoned(place)]
+        if lost := stood_in_for(paths, runs):
+            raise UserError(
+                f"{place.root}: holds results of the genuine {', '.join(lost)}, and without --data a study rests on "
+                "stand-ins; name the folder of the data with --data or BENCH_DATA, or these results would be deleted"
+            )
+        sizes = {path: size_of(path) for path in paths}
+        gone = paths if dry_run else remove(place, paths)
+    freed = readable_bytes(sum(sizes[path] for path in gone))
+    print_document(f"{'would delete' if dry_run else 'deleted'} {len(gone):,} folders, {freed}")
 
 
 @app.command()
@@ -137,15 +146,12 @@ def export(
 
     Example: bench store export scores.csv
     """
+    from benchmark.console import Reporter
     from benchmark.long_table import as_csv, long_table
-    from benchmark.store import storage_errors, write_atomically
 
-    text = as_csv(long_table(store_folder(store), metric))
-    if str(output) == "-":
-        print_document(text.rstrip("\n"))
-        return
-    with storage_errors(output.parent):
-        write_atomically(output, text.encode())
+    check_output(output)
+    text = as_csv(long_table(store_folder(store), metric, Reporter()))
+    write_output(output, text)
 
 
 @app.command()

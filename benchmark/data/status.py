@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -146,7 +147,7 @@ def _status(
             dataset.check()
         except DatasetError as error:
             status.state, status.reason = "not found", str(error)
-            status.next = _how_to_get(named.name, dataset)
+            status.next = _how_to_get(named, dataset)
             return status, None
         tables = _read(registry, named.name, dataset)
         status.leaks = [leak for name, task in tables.tasks.items() for leak in leaks(name, task, _values(tables))]
@@ -161,9 +162,7 @@ def _status(
         return status, None
     whole = not status.missing and not status.broken
     status.state = "complete" if whole else "incomplete"
-    status.next = f"bench data prepare {named.name} --data {dataset.root.parent}"
-    if status.missing:
-        status.next = _how_to_get(named.name, dataset)
+    status.next = _how_to_get(named, dataset) if status.missing else _command("prepare", named, dataset)
     return status, tables
 
 
@@ -171,10 +170,16 @@ def _values(tables: _Read) -> list[Clip]:
     return list(tables.clips.values())
 
 
-def _how_to_get(name: str, dataset: Dataset) -> str:
+def _how_to_get(named: Named[DatasetEntry], dataset: Dataset) -> str:
     if dataset.REMOTES:
-        return f"bench data download {name} --data {dataset.root.parent}"
+        return _command("download", named, dataset)
     return f"{dataset.HOW_TO_GET}, into {dataset.root}"
+
+
+def _command(verb: str, named: Named[DatasetEntry], dataset: Dataset) -> str:
+    """A command on the dataset, ready for a shell; an entry that names its folder needs no data folder."""
+    data = [] if named.entry.root is not None else ["--data", str(dataset.root.parent)]
+    return shlex.join(["bench", "data", verb, named.name, *data])
 
 
 def _read(registry: Registry, name: str, dataset: Dataset) -> _Read:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import lzma
 import shutil
 import stat
 import tarfile
@@ -20,7 +22,10 @@ from benchmark.errors import UserError
 CHUNK = 2**20
 
 #: What a damaged archive makes the readers raise.
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, RuntimeError, OSError),
+)
 
 
 class JoinedFile(io.RawIOBase):
@@ -122,6 +127,8 @@ def unpack(parts: Sequence[Path], name: str, into: Path, advance: Callable[[int]
             place = Path(error.filename).relative_to(into)
             raise UserError(f"{name}: the archive is damaged: {str(place)!r} is a file and a folder in it") from None
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UserError(f"{name}: refused, for it holds a name that is too long for {into}") from None
             # What the disk says is for `storage_errors`; gzip's complaints have no number.
             if error.errno is not None:
                 raise
