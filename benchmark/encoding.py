@@ -42,7 +42,7 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
     encoder_class = load_class(named)
     arguments = keyword_arguments(named)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # it is built on the CPU
             torch.manual_seed(seed)
             encoder = encoder_class(**arguments)
     except Exception as error:

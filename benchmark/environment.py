@@ -7,12 +7,16 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("bench-music", "torch", "torchaudio", "lightning", "numpy", "scikit-learn", "soundfile", "soxr")
+
+#: What other processes have reported to each of the blocks that are being measured.
+_measuring: ContextVar[tuple[list[Mapping[str, Any]], ...]] = ContextVar("measuring", default=())
 
 
 def versions() -> dict[str, str]:
@@ -35,26 +39,53 @@ def node_rank() -> int:
 
 @contextmanager
 def measured() -> Iterator[dict[str, Any]]:
-    """Measure the time and memory of a block; the yielded dict is filled when it has ended."""
+    """Measure the time and memory of a block; the yielded dict is filled when it has ended.
+
+    Memory is that of the process that took most, of this one and of those that `report`; the device is a GPU where one
+    of them has taken memory of it.
+    """
     found: dict[str, Any] = {}
+    reported: list[Mapping[str, Any]] = []
     began = time.monotonic()
     own_peak = _reset_peak_memory()
-    cuda = _cuda()
-    if cuda:
-        cuda.reset_peak_memory_stats()
-    yield found
+    held = _reset_peak_gpu_memory()
+    outer = _measuring.set((*_measuring.get(), reported))
+    try:
+        yield found
+    finally:
+        _measuring.reset(outer)
     found["seconds"] = round(time.monotonic() - began, 3)
-    found["peak_memory_bytes"] = _peak_memory(own_peak)
+    found["peak_memory_bytes"] = max([_peak_memory(own_peak), *(other["peak_memory_bytes"] for other in reported)])
     found["device"] = platform.processor() or platform.machine()
     cuda = _cuda()
-    if cuda and cuda.max_memory_allocated():
+    # Tables that an earlier block has left on the GPU are no sign that this one used it.
+    if cuda and cuda.max_memory_allocated() > held:
         found["peak_gpu_memory_bytes"] = cuda.max_memory_allocated()
         found["device"] = cuda.get_device_name()
+    for other in reported:
+        if other.get("peak_gpu_memory_bytes", 0) > found.get("peak_gpu_memory_bytes", 0):
+            found["peak_gpu_memory_bytes"] = other["peak_gpu_memory_bytes"]
+            found["device"] = other["device"]
+
+
+def report(resources: Mapping[str, Any]) -> None:
+    """Enter what another process has `measured` of its part into the blocks that are being measured here."""
+    for reported in _measuring.get():
+        reported.append(resources)
 
 
 def _cuda() -> Any:
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _reset_peak_gpu_memory() -> int:
+    """Make PyTorch forget the peak so far; the GPU memory that is taken now [bytes]."""
+    cuda = _cuda()
+    if not cuda:
+        return 0
+    cuda.reset_peak_memory_stats()
+    return int(cuda.max_memory_allocated())
 
 
 def _reset_peak_memory() -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from statistics import median
@@ -121,7 +122,8 @@ def _measure_one(
     window = encoder.window or encoder.max_window
     with tempfile.TemporaryDirectory() as folder, measured() as resources:
         pcm = _corpus(Path(folder), encoder.sample_rate, 2 * recipe.batch)
-        bare_step = _bare(encoder, recipe, pcm, window, where)
+        module, bare_step = _bare(encoder, recipe, pcm, window, where)
+        _seconds(bare_step, 1, where)  # starts the device's libraries, which takes longer than a round
         steps = max(1, round(ROUND / _seconds(bare_step, 1, where)))
         chain = AugmentationChain(recipe.augmentation, encoder.sample_rate)
         bare, full, waits = [], [], []
@@ -131,6 +133,7 @@ def _measure_one(
             # Who goes first changes from round to round: a drift of the machine then favours neither.
             for kind in ("bare", "full") if number % 2 else ("full", "bare"):
                 if kind == "bare":
+                    module.to(where)  # the full training has left the encoder, which both share, on the CPU
                     with freed_memory_kept():  # as in the full training
                         turns[kind] = recipe.batch * steps / _seconds(bare_step, steps, where)
                 else:
@@ -195,10 +198,13 @@ def _module(
     return ContrastiveModule(encoder, recipe, Crops(pcm, items, window, where), sampler, seed, steps).to(where)
 
 
-def _bare(encoder: Encoder, recipe: RecipeEntry, pcm: Pcm, window: int, where: torch.device) -> Any:
+def _bare(
+    encoder: Encoder, recipe: RecipeEntry, pcm: Pcm, window: int, where: torch.device
+) -> tuple[ContrastiveModule, Callable[[], None]]:
+    """The bare model, and a function that takes a step with it on a batch of views that stays on the device."""
     module = _module(encoder, recipe, pcm, window, where, 0, 1)
-    crops = module.crops.cut_step(module.sampler, 0, 0)
-    views = to_waveform(crops).unsqueeze(2)
+    with closing(module.crops) as crops:
+        views = to_waveform(crops.cut_step(module.sampler, 0, 0)).unsqueeze(2)
     optimiser = build_optimiser(recipe.optimiser, module.parameters(), recipe.step_size, recipe.weight_decay)
 
     def step() -> None:
@@ -210,7 +216,7 @@ def _bare(encoder: Encoder, recipe: RecipeEntry, pcm: Pcm, window: int, where: t
         optimiser.step()
         optimiser.zero_grad()
 
-    return step
+    return module, step
 
 
 def _full(

@@ -17,10 +17,15 @@ import pytest
 import torch
 from conftest import TINY_REGISTRY, bench_json
 from plain_encoder import Plain
+from safetensors.torch import load_file
+from training_steps import Quiet, inputs, plain, pretrain_step
 
+from benchmark.console import Reporter
 from benchmark.errors import UserError
+from benchmark.pretraining.curve_file import CURVE
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
 from benchmark.pretraining.processes import Place, devices_allowed, together
+from benchmark.steps.pretrain import compute
 from encoders import EncoderError
 
 PAIRS = 6
@@ -65,13 +70,6 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one():
 
 
 def test_a_training_on_two_processes_is_that_of_one(tmp_path, capfd):
-    from safetensors.torch import load_file
-    from training_steps import inputs, plain, pretrain_step
-
-    from benchmark.console import Reporter
-    from benchmark.pretraining.curve_file import CURVE
-    from benchmark.steps.pretrain import compute
-
     encoder = plain()
     weights, curves = [], []
     for devices, chunk in ((1, None), (2, 1)):
@@ -102,12 +100,44 @@ def test_what_a_process_complains_of_is_heard():
 
 
 def test_devices(monkeypatch):
+    reporter = Quiet()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert (devices_allowed(None), devices_allowed(3)) == (1, 3)
+    assert (devices_allowed(None, 16, reporter), devices_allowed(3, 16, reporter)) == (1, 3)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert (devices_allowed(None), devices_allowed(1)) == (2, 1)
+    assert (devices_allowed(None, 16, reporter), devices_allowed(1, 16, reporter)) == (2, 1)
     with pytest.raises(UserError, match="--devices 3: there are 2"):
-        devices_allowed(3)
+        devices_allowed(3, 16, reporter)
+    assert reporter.lines == []
+
+
+@pytest.mark.parametrize(
+    ("gpus", "batch", "nodes", "expected"),
+    [(3, 16, 1, 2), (5, 16, 1, 4), (7, 16, 1, 4), (8, 16, 1, 8), (5, 96, 1, 4), (4, 7, 1, 1), (6, 16, 2, 4)],
+)
+def test_as_many_gpus_as_divide_the_batch(monkeypatch, gpus, batch, nodes, expected):
+    reporter = Quiet()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("NNODES", str(nodes))
+    assert devices_allowed(None, batch, reporter) == expected
+    said = f"  training on {expected} of {gpus} GPUs, the most that a batch of {batch} divides among"
+    assert reporter.lines == ([said] if expected < gpus else [])
+
+
+def test_a_process_may_have_one_pair(tmp_path):
+    """Its measures are those of the whole batch, for alone it has no different items."""
+    encoder, curves = plain(), []
+    for devices in (1, 2):
+        work = tmp_path / f"{devices}"
+        work.mkdir()
+        compute(pretrain_step(encoder, {"devices": devices}, batch=2), inputs(tmp_path, encoder), work, Quiet())
+        curves.append(np.genfromtxt(work / CURVE, delimiter=",", names=True)[:2])
+    for name in ("loss", "positive", "negative", "alignment", "uniformity"):
+        np.testing.assert_allclose(curves[1][name], curves[0][name], rtol=0.02, atol=2e-5, err_msg=name)
+    assert curves[0]["negative"][0] < 1 - 1e-4
+    assert np.abs(curves[0]["uniformity"]).min() > 1e-4
+    step = pretrain_step(encoder, {"devices": 2}, batch=2, negatives="replica")
+    with pytest.raises(UserError, match="pretrain plain: with negatives=replica, a batch of 2 on as many devices"):
+        compute(step, inputs(tmp_path, encoder), tmp_path, Quiet())
 
 
 NODE = """

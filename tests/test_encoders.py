@@ -1,6 +1,7 @@
 """Encoders against independently computed values: published weights, seeded weights; files of weights."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from encoder_weights import chirps, published_state, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmark.encoding import build_encoder
+from benchmark.registry import load_registry
 from encoders import EncoderError
 from encoders.features import Mfcc
 from encoders.published import from_published, published_prefixes
@@ -25,6 +28,16 @@ MODELS = {
     "Tune5Tail": lambda: TUNe(filters=11, tail=9),
     "TunePlus": lambda: TUNe(filters=11, tail=9, plus=True),
 }
+
+
+def test_two_gpus_are_none_of_the_business_of_building_one(monkeypatch):
+    """It is drawn on the CPU, so nobody is warned that several GPUs have generators of their own."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    before = torch.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_encoder(load_registry().encoder("tune_plus_256"), 0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """NT-Xent against values of the published implementation and of an independent evaluation of the formula."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,16 @@ def test_golden_projector():
     z_i, z_j = (projector(torch.tensor(example[h])) for h in ("h_i", "h_j"))
     np.testing.assert_allclose(z_i.detach(), example["z_i"], atol=1e-5)
     assert ntxent(z_i, z_j, 0.5).item() == pytest.approx(example["loss"], abs=1e-6)
+
+
+def test_two_gpus_are_none_of_a_projectors_business(monkeypatch):
+    """It is drawn on the CPU, so nobody is warned that several GPUs have generators of their own."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    before = torch.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_projector(Projector(kind="mlp", dim=4), 8, 0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_clmr_projector_has_its_published_size():

@@ -1,10 +1,13 @@
 """`bench speed pretrain` measures what it says: rates of one batch, and their ratio."""
 
+import time
+
 import pytest
 from training_steps import plain
 
 from benchmark import pretrain_speed
 from benchmark.console import Silent
+from benchmark.pretraining.module import TrainedModule
 from benchmark.registry import load_registry
 
 
@@ -24,6 +27,33 @@ def test_rates_and_shares_belong_together(monkeypatch):
     assert row["peak_memory_bytes"] > 2**20
     lines = pretrain_speed.table(result).splitlines()
     assert any(line.startswith("plain ") and f"{row['ratio']:.0%}" in line for line in lines)
+
+
+def test_the_bare_model_is_brought_back_to_the_device(monkeypatch):
+    """Lightning leaves the encoder, which both kinds of turn share, on the CPU: played by a change of precision."""
+    monkeypatch.setattr(TrainedModule, "cpu", lambda self: self.double())
+    monkeypatch.setattr(TrainedModule, "to", lambda self, where: self.float())
+    monkeypatch.setattr(pretrain_speed, "ROUND", 0.05)
+    monkeypatch.setattr(pretrain_speed, "CLIP_SECONDS", 1.0)
+    result = pretrain_speed.measure(Silent(), [plain(window=6561)], load_registry().recipe("tune").entry, 4, 2)
+    assert result["encoders"][0]["clips_per_second"] > 0
+
+
+def test_a_slow_start_does_not_shorten_the_rounds(monkeypatch):
+    began = []
+
+    def bare(*arguments, bare=pretrain_speed._bare):
+        def step():
+            time.sleep(0.01 if began else 1.0)
+            began.append(1)
+
+        return bare(*arguments)[0], step
+
+    monkeypatch.setattr(pretrain_speed, "_bare", bare)
+    monkeypatch.setattr(pretrain_speed, "ROUND", 0.2)
+    monkeypatch.setattr(pretrain_speed, "CLIP_SECONDS", 1.0)
+    result = pretrain_speed.measure(Silent(), [plain(window=6561)], load_registry().recipe("tune").entry, 4, 1)
+    assert 4 <= result["encoders"][0]["steps_a_round"] <= 20
 
 
 def test_what_proves_nothing_is_called_so(monkeypatch):

@@ -1,5 +1,6 @@
 """What a training step sees: crops, epochs, views; and that a training that is stopped ends as one that is not."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_crops_hold_the_samples_of_their_clips(residence, monkeypatch):
             for view in range(2):
                 at = clips[clip].start + starts[row, view]
                 assert np.array_equal(found[view, row], pcm.samples[at : at + 6_561])
+
+
+def test_a_corpus_in_a_file_is_copied_without_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark.pretraining.crops, "_has_memory_of_its_own", lambda device: True)
+    pcm, clips = corpus()
+    pcm.samples.tofile(tmp_path / "pcm")
+    mapped = replace(pcm, samples=np.memmap(tmp_path / "pcm", np.int16, "r"))
+    torch.set_warn_always(True)  # not only once in a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            crops = Crops(mapped, items_of(clips, "clip", 6_561), 6_561, CPU, "device")
+    finally:
+        torch.set_warn_always(False)
+    assert np.array_equal(crops._resident, pcm.samples)
 
 
 def module(tmp_path, seed=0, **changes):

@@ -1,6 +1,8 @@
 """The loop around a pretraining: stopped and gone on with, made longer, watched, kept at chosen epochs."""
 
 import csv
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -8,21 +10,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_encoder import Plain
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 from training_steps import Quiet, finish, inputs, plain, pretrain_step, recipe
 
 from benchmark.encoding import build_encoder
 from benchmark.entries import RecipeEntry
 from benchmark.errors import UserError
 from benchmark.pcm import open_pcm
+from benchmark.pretraining import crops as crops_module
 from benchmark.pretraining import training
 from benchmark.pretraining.continuation import adopt
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.curve import Curve, rows_end_at
-from benchmark.pretraining.curve_file import CURVE
+from benchmark.pretraining.curve_file import CURVE, read_probe_scores, write_curve
 from benchmark.pretraining.items import items_of
 from benchmark.pretraining.measures import MEASURES, collapse, measure
 from benchmark.pretraining.module import ContrastiveModule
+from benchmark.pretraining.ntxent import similarities
 from benchmark.pretraining.ridge import rate, ridge, validation_probe
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
@@ -136,6 +142,100 @@ def test_chunks_of_a_batch_have_the_gradient_of_the_whole(tmp_path, policy):
     assert max(gradient.abs().max() for gradient in gradients[0]) > 1e-3
 
 
+class Normed(Plain):
+    """With batch norm of one number a window."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(self.dim)
+
+    def represent(self, waveform, layers=()):
+        return self.norm(super().represent(waveform)[0]), {}
+
+
+def test_a_pair_alone_in_a_chunk_is_refused_where_batch_norm_cannot_have_it(tmp_path):
+    taken = inputs(tmp_path, plain())
+    pcm = open_pcm(taken["pcm"].path, taken["pcm"].manifest)
+    items = items_of(pcm.clips, "clip", 2187)
+    for chunk, policy in ((3, "views"), (3, "joint"), (5, "views")):
+        numbers = {"source": "", **recipe(batch=7, chunk=chunk, batch_norm=policy)}
+        sampler = CropSampler([item.samples for item in items], 2187, 7, 0)
+        crops = Crops(pcm, items, 2187, torch.device("cpu"))
+        module = ContrastiveModule(Normed(), RecipeEntry.model_validate(numbers, strict=False), crops, sampler, 0, 10)
+        module.trainer = type("Trainer", (), {"global_step": 0, "global_rank": 0})()
+        module.manual_backward, module.move = (lambda loss: loss.backward()), lambda: None
+        if (chunk, policy) == (3, "views"):
+            with pytest.raises(UserError, match="chunk=3 leaves one of 7 pairs alone, .*; choose another chunk"):
+                module.training_step(None, 0)
+        else:
+            module.training_step(None, 0)
+            assert module.latest.isfinite().all()
+
+
+def test_nothing_of_a_corpus_is_held_on_to_after_its_training(tmp_path, monkeypatch):
+    cut = []
+
+    class Watched(Crops):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            cut.append((weakref.ref(self), weakref.ref(self._resident) if self._resident is not None else None))
+
+    # As a GPU holds the corpus.
+    monkeypatch.setattr(crops_module, "_has_memory_of_its_own", lambda device: True)
+    monkeypatch.setattr("benchmark.steps.pretrain.Crops", Watched)
+    gc.disable()  # Lightning leaves cycles, which are collected at some time or other
+    try:
+        run(tmp_path, "work")
+        (resident,) = [resident for _, resident in cut if resident is not None]
+        assert resident() is None
+        assert all(crops() is None or crops()._pool._shutdown for crops, resident in cut if resident is not None)
+        cut.clear()
+        with pytest.raises(UserError, match="the loss is nan"):
+            run(tmp_path, "failed", learning_rate=1e30, epochs=10)
+        (resident,) = [resident for _, resident in cut if resident is not None]
+        assert resident() is None
+    finally:
+        gc.enable()
+
+
+def test_what_can_be_freed_counts_as_free(monkeypatch):
+    """A corpus of 8 bytes fits 16 of free memory, all of which an earlier training seems to hold."""
+    memory = {"cached": 0, "free": 0}
+
+    class Left:
+        def __init__(self):
+            self.itself = self
+
+    def emptied():
+        memory.update(cached=0, free=memory["free"] + memory["cached"])
+
+    weakref.finalize(Left(), lambda: memory.update(cached=17))
+    assert memory == {"cached": 0, "free": 0}
+    monkeypatch.setattr(torch.cuda, "empty_cache", emptied)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (memory["free"], 100))
+    item = type("Item", (), {"samples": 4})()
+    assert crops_module._fitting([item], torch.device("cuda")) == "device"
+    assert crops_module._fitting([item, item], torch.device("cuda")) == "stream"
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_float32_is_not_tensorfloat32(tmp_path, monkeypatch, precision):
+    def allowed():
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    before, found = allowed(), []
+
+    def step(self, *arguments, step=ContrastiveModule.training_step):
+        found.append(allowed())
+        return step(self, *arguments)
+
+    monkeypatch.setattr(ContrastiveModule, "training_step", step)
+    run(tmp_path, "work", {"precision": precision})
+    assert before[0]  # PyTorch's default, for convolutions
+    assert set(found) == {(False, False) if precision == "32-true" else before}
+    assert allowed() == before
+
+
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
     with pytest.raises(UserError, match="pretrain plain: the loss is nan at step .*; lower --learning-rate"):
         run(tmp_path, "work", learning_rate=1e30, epochs=10)
@@ -170,6 +270,48 @@ def test_measures_of_known_arrangements():
     assert "one representation" in collapse(point)
     assert "one point" in collapse(point | {"spread": 0.3})
     assert collapse(apart) is None
+
+
+class Operations(TorchDispatchMode):
+    """Notes what is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_measures_need_no_answer_from_the_device(n):
+    torch.manual_seed(n)
+    h, z_i, z_j = torch.randn(2 * n, 5), torch.randn(n, 6), torch.randn(n, 6)
+    with Operations() as done:
+        found = dict(zip(MEASURES, measure(h, z_i, z_j), strict=True))
+    assert "mm" in done.names
+    # Each of these has the processor wait until the device has counted what a mask selects, or handed over a number.
+    assert not done.names & {"index", "nonzero", "masked_select", "_local_scalar_dense"}
+    others = similarities(z_i, z_j)[~torch.eye(n, dtype=torch.bool).repeat(2, 2)].double()
+    assert len(others) == 2 * n * (2 * n - 2)
+    assert found["negative"].item() == pytest.approx(others.mean().item(), abs=1e-6)
+    assert found["uniformity"].item() == pytest.approx((4 * others - 4).exp().mean().log().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("epochs", "every"), [(30, 1), (100, 1), (100, 7)])
+def test_every_score_of_a_probe_is_kept(tmp_path, epochs, every):
+    """At 194 steps an epoch most epochs end within a row of the curve."""
+    curve = Curve(("loss",))
+    for step in range(194 * epochs):
+        curve.add(step, torch.tensor([float(step)]))
+    scores = {194 * epoch - 1: epoch / 1000 for epoch in range(every, epochs + 1, every)}
+    write_curve(tmp_path, curve.table(), 194, scores)
+    assert read_probe_scores(tmp_path) == [(epoch, epoch / 1000) for epoch in range(every, epochs + 1, every)]
+    rows = list(csv.DictReader((tmp_path / CURVE).open()))
+    assert [int(row["step"]) for row in rows] == sorted({int(row["step"]) for row in rows})
+    values = [(int(row["step"]) - 1, row["loss"]) for row in rows if row["loss"]]
+    assert values == [(step, f"{row['loss']:.6g}") for step, row in curve.table()]
 
 
 @settings(deadline=None, max_examples=25)

@@ -7,6 +7,7 @@ What is cut depends on the seed and the number of the step alone, so training ca
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -133,9 +134,15 @@ class Crops:
             self._resident = torch.empty(int(lengths.sum()), dtype=torch.int16, device=device)
             filled = 0
             for clip in (clip for item in items for clip in item.clips):
-                samples = torch.from_numpy(np.ascontiguousarray(pcm.waveform(clip)))
+                samples = torch.from_numpy(np.array(pcm.waveform(clip)))  # a copy: the memory map is read-only
                 self._resident[filled : filled + clip.samples] = samples.to(device)
                 filled += clip.samples
+
+    def close(self) -> None:
+        """Give back memory and thread, when no more is to be cut."""
+        self._resident = None
+        self._pending.clear()
+        self._pool.shutdown(cancel_futures=True)
 
     def cut(self, items: NDArray[np.int64], starts: NDArray[np.int64]) -> Tensor:
         """Crops [views, n, window] of int16 on the device, for `items` [n] and `starts` [n, views]."""
@@ -189,5 +196,8 @@ def _fitting(items: Sequence[Item], device: torch.device) -> Residence:
     if device.type != "cuda":
         return "device"
     needed = 2 * sum(item.samples for item in items)
+    # What earlier work of this process has left, and what PyTorch keeps of it for later, is free as well.
+    gc.collect()
+    torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
     return "device" if needed < RESIDENT_SHARE * free else "stream"

@@ -13,7 +13,9 @@ CURVE = "losses.csv"
 def write_curve(
     folder: Path, rows: Sequence[tuple[int, Mapping[str, float]]], steps_per_epoch: int, extra: Mapping[int, float]
 ) -> None:
-    """Write a curve as CSV: step (counted from 1), epoch, the values, and a probe's score at the epochs that have one.
+    """Write a curve as CSV: step (counted from 1), epoch, the values, and a probe's score at the steps that have one.
+
+    A score at a step where no row of the curve ends has a row of its own, without values.
 
     Parameters
     ----------
@@ -30,13 +32,11 @@ def write_curve(
     with (folder / CURVE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["step", "epoch", *columns, *(["probe"] if extra else [])])
-        before = -1
-        for step, values in rows:
-            scores = [score for at, score in extra.items() if before < at <= step]
-            probe = [f"{scores[-1]:.6g}" if scores else ""] if extra else []
-            epoch = (step + 1) / steps_per_epoch
-            writer.writerow([step + 1, f"{epoch:.4f}", *(f"{value:.6g}" for value in values.values()), *probe])
-            before = step
+        curve = dict(rows)
+        for step in sorted(curve.keys() | extra.keys()):
+            values = [f"{curve[step][name]:.6g}" if step in curve else "" for name in columns]
+            probe = [f"{extra[step]:.6g}" if step in extra else ""] if extra else []
+            writer.writerow([step + 1, f"{(step + 1) / steps_per_epoch:.4f}", *values, *probe])
 
 
 def read_probe_scores(folder: Path) -> list[tuple[float, float]]:

@@ -40,6 +40,14 @@ class _Gather(torch.autograd.Function):
         return total[first : first + ctx.rows]
 
 
+def gather_pairs(z_i: Tensor, z_j: Tensor) -> tuple[Tensor, Tensor]:
+    """Projections of both views [N, D] of all processes, in one message: [world * N, D] each; no gradient."""
+    if world_size() == 1:
+        return z_i.detach(), z_j.detach()
+    everyone = gather(torch.cat([z_i, z_j], dim=1).detach())
+    return everyone[:, : z_i.shape[1]], everyone[:, z_i.shape[1] :]
+
+
 def mean_over_processes(values: Tensor) -> Tensor:
     """Mean of a tensor over all processes, in all of them; no gradient."""
     if world_size() == 1:

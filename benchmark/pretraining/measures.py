@@ -31,7 +31,7 @@ def measure(representations: Tensor, z_i: Tensor, z_j: Tensor) -> Tensor:
     representations : Tensor, shape [M, R]
         Of any views of the batch.
     z_i, z_j : Tensor, shape [N, D]
-        Projections of the two views.
+        Projections of the two views; N is at least 2, or there are no different items.
 
     Returns
     -------
@@ -43,13 +43,24 @@ def measure(representations: Tensor, z_i: Tensor, z_j: Tensor) -> Tensor:
     """
     n = len(z_i)
     cosine = similarities(z_i.float(), z_j.float())
-    different = ~torch.eye(n, dtype=torch.bool, device=cosine.device).repeat(2, 2)
     positive = cosine.diagonal(n).mean()
-    others = cosine[different]
+    others = _different_items(cosine)
     uniformity = torch.logsumexp(4 * others - 4, 0) - math.log(len(others))
     directions = F.normalize(representations.float(), dim=1)
     spread = directions.var(dim=0, unbiased=False).sum().sqrt()
     return torch.stack([positive, others.mean(), 2 - 2 * positive, uniformity, spread])
+
+
+def _different_items(cosine: Tensor) -> Tensor:
+    """Similarities [2N (2N - 2)] of views of different items, row by row.
+
+    They are picked out by their places alone: a mask would have the processor wait until the device has counted it.
+    """
+    n = len(cosine) // 2
+    blocks = cosine.view(2, n, 2, n).transpose(1, 2).reshape(4, n * n)
+    # Without its first element, the diagonal of a matrix is the last column of one that is one column wider.
+    off_diagonal = blocks[:, 1:].reshape(4, n - 1, n + 1)[..., :-1]
+    return off_diagonal.reshape(2, 2, n, n - 1).transpose(1, 2).flatten()
 
 
 def collapse(measured: Mapping[str, float]) -> str | None:

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.encoding import to_waveform
+from benchmark.encoding import exact_float32, to_waveform
 from benchmark.entries import Projector, RecipeEntry
+from benchmark.errors import UserError
 from benchmark.pretraining.augmentation.chain import AugmentationChain
 from benchmark.pretraining.augmentation.draws import Draws
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
 from benchmark.pretraining.curve import Curve
-from benchmark.pretraining.gathering import mean_over_processes
+from benchmark.pretraining.gathering import gather_pairs, mean_over_processes
 from benchmark.pretraining.measures import MEASURES, measure
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
 from benchmark.pretraining.optimisation import build_optimiser, half_cosine
@@ -148,7 +149,7 @@ class ContrastiveModule(TrainedModule):
             found = []
             for part, view in enumerate(parts):
                 self.reseed(number, part)
-                found.append(self.embed(view))
+                found.append(self._embed_chunk(view, views.shape[1]))
         h = torch.cat([representations for representations, _ in found])
         z_i, z_j = (torch.cat([z[side] for _, z in found]).requires_grad_() for side in range(VIEWS))
         loss = self._loss(z_i, z_j, self._recipe.temperature)
@@ -161,6 +162,17 @@ class ContrastiveModule(TrainedModule):
             self.manual_backward((part_i * slope_i).sum() + (part_j * slope_j).sum())
         self._note(number, loss, h, z_i, z_j)
 
+    def _embed_chunk(self, views: Tensor, pairs: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        try:
+            return self.embed(views)
+        except ValueError as error:  # batch norm has no variance of a single number
+            if views.shape[1] > 1:
+                raise
+            raise UserError(
+                f"chunk={self._recipe.chunk} leaves one of {pairs} pairs alone, which this encoder cannot be trained "
+                f"on ({error}); choose another chunk"
+            ) from error
+
     def embed(self, views: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Representations [2N, R] and projections [N, D] of both views of a batch [2, N, 1, T]."""
         if self._recipe.batch_norm == "joint":
@@ -172,7 +184,8 @@ class ContrastiveModule(TrainedModule):
         return torch.cat([h_i, h_j]), (self.projector(h_i).float(), self.projector(h_j).float())
 
     def _note(self, number: int, loss: Tensor, h: Tensor, z_i: Tensor, z_j: Tensor) -> None:
-        measured = measure(h.detach(), z_i.detach(), z_j.detach())
+        # Of all processes: one may have a single pair, and no others to compare it with.
+        measured = measure(h.detach(), *gather_pairs(z_i, z_j))
         self.note(number, torch.cat([loss.detach().float()[None], measured]))
 
     def augment(self, crops: Tensor, number: int) -> Tensor:
@@ -193,7 +206,7 @@ class ContrastiveModule(TrainedModule):
     def project(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Projections [N, D] of both views of held-out crops [2, N, T]; the same augmentation at every call."""
         views = self.augment(crops, _EVALUATION)
-        with evaluating(self):
+        with evaluating(self), exact_float32():
             chunks = [[self.projector(self.encoder(part)).float() for part in view.split(8)] for view in views]
         return torch.cat(chunks[0]), torch.cat(chunks[1])
 
@@ -208,7 +221,7 @@ class ContrastiveModule(TrainedModule):
 
 def build_projector(settings: Projector, dim: int, seed: int) -> nn.Module:
     """What maps representations [B, dim] to where the loss compares them; `mlp` is CLMR's: two layers, no biases."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # it is built on the CPU
         torch.manual_seed(mix(seed, 0))
         if settings.kind == "identity":
             return nn.Identity()

@@ -18,7 +18,8 @@ import torch
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
-from benchmark.environment import node_rank
+from benchmark.console import Reporter
+from benchmark.environment import measured, node_rank, report
 from benchmark.errors import USER_ERRORS, UserError
 
 
@@ -53,14 +54,18 @@ class Place:
         return torch.device("cpu")
 
 
-def devices_allowed(wanted: int | None) -> int:
-    """Devices to train on: those that are visible, or as many of them as are wanted.
+def devices_allowed(wanted: int | None, batch: int, reporter: Reporter) -> int:
+    """Devices of this node to train on: those that are visible, or as many of them as are wanted.
 
     Parameters
     ----------
     wanted
-        ``None`` for all GPUs that ``CUDA_VISIBLE_DEVICES`` leaves, or the CPU where there is none. On a machine
-        without a GPU, a number means processes.
+        ``None`` for the GPUs that ``CUDA_VISIBLE_DEVICES`` leaves, as many of them as divide the batch, or the CPU
+        where there is none. On a machine without a GPU, a number means processes.
+    batch
+        Examples a step, which all devices of all nodes share evenly.
+    reporter
+        Told if GPUs are left idle.
 
     Raises
     ------
@@ -69,7 +74,10 @@ def devices_allowed(wanted: int | None) -> int:
     """
     visible = torch.cuda.device_count()
     if wanted is None:
-        return max(visible, 1)
+        fitting = max((count for count in range(1, visible + 1) if batch % (count * nodes()) == 0), default=0)
+        if 0 < fitting < visible:
+            reporter.say(f"  training on {fitting} of {visible} GPUs, the most that a batch of {batch} divides among")
+        return max(fitting, 1)
     if visible and wanted > visible:
         raise UserError(f"--devices {wanted}: there are {visible}; see CUDA_VISIBLE_DEVICES")
     return wanted
@@ -83,7 +91,8 @@ def nodes() -> int:
 def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, *arguments: Any) -> dict[str, Any]:
     """Call ``function(place, *arguments)`` in a process for each device, and return what the first one returns.
 
-    With one device on one node the call happens in this process.
+    With one device on one node the call happens in this process; otherwise the first one's device and memory are
+    reported to `benchmark.environment.measured`.
 
     Parameters
     ----------
@@ -141,7 +150,9 @@ def _outcome(started: Any, results: Any) -> dict[str, Any]:
         raise UserError(found) from None
     if failure is not None:
         raise failure
-    return dict(found)
+    facts, resources = found
+    report(resources)
+    return dict(facts)
 
 
 def _work(
@@ -155,7 +166,8 @@ def _work(
     try:
         # Also the point where the processes of all nodes wait for one another.
         torch.distributed.init_process_group(place.backend, rank=place.rank, world_size=place.world)
-        found = function(place, *arguments)
+        with measured() as resources:
+            found = function(place, *arguments)
     except USER_ERRORS as error:
         results.put(("error", str(error)))
         results.close()
@@ -167,7 +179,7 @@ def _work(
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
     if local_rank == 0:
-        results.put(("result", found))
+        results.put(("result", (found, resources)))
 
 
 def _free_port() -> int:

@@ -129,7 +129,7 @@ class SupervisedModule(TrainedModule):
         seed: int,
     ) -> None:
         super().__init__(encoder, crops, sampler, seed, ())
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # it is built on the CPU
             torch.manual_seed(mix(seed, 0))
             self.head = nn.Linear(encoder.dim, targets.outputs)
         self.dropout = nn.Dropout(recipe.dropout)

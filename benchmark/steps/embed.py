@@ -36,8 +36,9 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     encode = BatchEncoder(encoder)
     dims = _dims(encode, encoder, layers)
 
-    marker = work / PROGRESS
-    done = int(marker.read_text()) if marker.exists() else 0
+    marker, part = work / PROGRESS, work / f"{PROGRESS}.part"
+    # The index is written last: where there is one, all rows are there.
+    done = windows if (work / INDEX).exists() else _rows_done(marker)
     rows = {name: _open_rows(work / rows_file(n), windows, dims[name]) for n, name in enumerate(layers)}
     with freed_memory_kept(), reporter.progress(step.title, windows, "windows", done) as advance:
         for chunk in _chunks(pcm, encoder, first, done, CHUNK if encode.device.type == "cuda" else encode.batch):
@@ -48,9 +49,9 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
                 rows[name][done : done + len(chunk)] = found
                 rows[name].flush()
             done += len(chunk)
-            marker.write_text(str(done))
+            part.write_text(str(done))
+            part.replace(marker)  # so that a kill never leaves half a number
             advance(len(chunk))
-    marker.unlink(missing_ok=True)
     np.savez_compressed(
         work / INDEX,
         layers=np.array(layers, dtype=np.str_),
@@ -58,8 +59,16 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         clip_ids=np.array([clip.id for clip in pcm.clips], dtype=np.str_),
         first=first,
         seconds=np.array([at / encoder.sample_rate for clip in starts for at in clip], dtype=np.float32),
+        durations=np.array([clip.samples / encoder.sample_rate for clip in pcm.clips], dtype=np.float32),
     )
+    marker.unlink(missing_ok=True)
     return {"windows": windows, "dims": dims, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
+
+
+def _rows_done(marker: Path) -> int:
+    """Rows that an interrupted attempt has left; none if its note is empty, as a kill could leave it formerly."""
+    text = marker.read_text() if marker.exists() else ""
+    return int(text) if text.isdecimal() else 0
 
 
 def _dims(encode: BatchEncoder, encoder: Encoder, layers: Sequence[str]) -> dict[str, int]:

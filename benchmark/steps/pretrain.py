@@ -26,7 +26,7 @@ from benchmark.pretraining.curve_file import write_curve
 from benchmark.pretraining.items import Item, items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import retrieval
-from benchmark.pretraining.processes import Place, devices_allowed, together
+from benchmark.pretraining.processes import Place, devices_allowed, nodes, together
 from benchmark.pretraining.ridge import validation_probe
 from benchmark.pretraining.training import Plan, fit
 from benchmark.steps.initialise import WEIGHTS
@@ -45,9 +45,9 @@ ENDS = 8
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
     """Leave `encoder.safetensors`, the training state, the curve, the list of clips and a card in `work`.
 
-    The context of `step` may hold `devices`, how many to train on (all that are visible by default), `precision` as
-    Lightning calls it (bfloat16 where the device has it by default), `residence`, where the corpus is kept,
-    `tensorboard`, a folder for event files, and `finished`, a function that yields finished pretrainings to go on
+    The context of `step` may hold `devices`, how many to train on (all that the batch divides among by default),
+    `precision` as Lightning calls it (bfloat16 where the device has it by default), `residence`, where the corpus is
+    kept, `tensorboard`, a folder for event files, and `finished`, a function that yields finished pretrainings to go on
     from. If its spec has `probe_every`, the encoder is scored on validation clips after every so many epochs; `inputs`
     then holds `labels`, and `labels_pcm` where their clips are not those of `pcm`.
     """
@@ -61,7 +61,12 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
             reporter.say(f"{step.title}: a shorter training of {adopted:,} steps is there; going on from it")
     context = {key: value for key, value in step.context.items() if key != "finished"}
     alone = replace(step, needs={}, context=context)
-    devices = devices_allowed(step.context.get("devices"))
+    devices = devices_allowed(step.context.get("devices"), recipe.batch, reporter)
+    if recipe.negatives == "replica" and recipe.batch == devices * nodes():
+        raise UserError(
+            f"{step.title}: with negatives=replica, a batch of {recipe.batch} on as many devices leaves each pair "
+            "nothing to be told from; choose a larger --batch or fewer --devices"
+        )
     return together(train, devices, recipe.batch, alone, dict(inputs), work, reporter)
 
 

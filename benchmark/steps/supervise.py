@@ -43,7 +43,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     `devices`, `precision` and `tensorboard` as for pretraining.
     """
     recipe = planned(step)
-    devices = devices_allowed(step.context.get("devices"))
+    devices = devices_allowed(step.context.get("devices"), recipe.batch, reporter)
     return together(train, devices, recipe.batch, replace(step, needs={}), dict(inputs), work, reporter)
 
 
