@@ -258,17 +258,26 @@ def fit_model(
 
 
 def _refuse_signs(y: Floats, roles: _Roles, key: str) -> None:
-    """Refuse two levels with one score a cell: standardised they are +-0.707 however far apart they were."""
+    """Refuse two levels with one score a cell: standardised they are +-0.707 however far apart they were.
+
+    Repeats on a single task of several do not make the others more than signs.
+    """
     cells = _cross_counts(roles.level_code, roles.group_code)
-    if len(roles.levels) != 2 or cells.max() > 1:
+    repeated, tasks = int((cells.max(axis=0) > 1).sum()), len(roles.group)
+    if len(roles.levels) != 2 or repeated > 1 or (repeated == 1 and tasks == 1):
         return
-    wins = [int((y[roles.level_code == level] > 0.0).sum()) for level in (0, 1)]
+    sums = np.zeros(cells.shape)
+    np.add.at(sums, (roles.level_code, roles.group_code), y)
+    both = (cells > 0).all(axis=0)
+    means = sums[:, both] / cells[:, both]
+    wins = [int((means[level] > means[1 - level]).sum()) for level in (0, 1)]
     best = int(wins[1] > wins[0])
-    p = float(stats.binomtest(wins[best], sum(wins)).pvalue)
+    p = float(stats.binomtest(wins[best], max(1, sum(wins))).pvalue)
+    where = " on all tasks but one" if repeated else ""
     raise AnalysisError(
-        f"two levels of {key} with one score a cell are only signs once standardised: {roles.levels[best]} is higher on"
-        f" {wins[best]} of {sum(wins)} tasks (exact two-sided sign test p = {p:.3g}); make more seeds or a third level,"
-        " use --natural where the tasks share a metric, or run bench compare on each task"
+        f"two levels of {key} with one score a cell{where} are only signs once standardised: {roles.levels[best]} is"
+        f" higher on {wins[best]} of {sum(wins)} tasks (exact two-sided sign test p = {p:.3g}); make more seeds or a"
+        " third level, use --natural where the tasks share a metric, or run bench compare on each task"
     )
 
 

@@ -186,6 +186,7 @@ def power_result(
                 "tasks_needed": tasks_needed(low, high, difference, fixed_repeats, power, alpha),
                 "tasks_needed_holm": tasks_needed(low, high, difference, fixed_repeats, power, alpha / len(pairs)),
                 "repeats_needed": repeats_needed(low, high, difference, fixed_tasks, power, alpha),
+                "seeds_known": low.single > 0.0 or high.single > 0.0,
             }
         )
     return {
@@ -204,6 +205,8 @@ def _say(pairs: list[dict[str, Any]], difference: float, unit: str) -> list[str]
         more = f"needs {need_tasks} tasks" if need_tasks else "cannot be had with any number of tasks tried"
         seeds = pair["repeats_needed"]
         same = f"{seeds} scores per cell would do" if seeds else "no number of scores per cell is enough"
+        if not pair["seeds_known"]:
+            same = "what more seeds would bring is not known from one score per cell"
         lines.append(
             f"To tell {pair['a']} from {pair['b']} at a true difference of {difference:g} {unit} {more} at"
             f" {pair['repeats']:.3g} scores per cell; on {pair['tasks']} tasks the power is {pair['power_now']:.0%} and"

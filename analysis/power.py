@@ -3,8 +3,9 @@
 Two levels a and b compared over D tasks with n scores per level x task cell differ by an estimate whose variance is
 ``(s_a^2 + w_a / n + s_b^2 + w_b / n) / D``: s^2 is how much a level's effect varies over tasks, w what a single score
 adds (Kim et al. 2020, equations 10-12, give the components). More seeds shrink w only; more tasks shrink all of it.
-The test is Satterthwaite's t with Welch's degrees of freedom, D - 1 for each level, and its power comes from the
-noncentral t distribution.
+The test is the careful reading of a contrast (see `analysis.contrasts`): Satterthwaite's t with Welch's degrees of
+freedom, D - 1 for each level, divided by what removed task means take of them. Its power comes from the noncentral t
+distribution.
 """
 
 from __future__ import annotations
@@ -34,14 +35,18 @@ class LevelSpread:
         Variance of the level's effect over tasks [squared standard deviations of a task's scores; of a natural analysis
         squared units of the metric].
     single : float
-        What one score per cell adds [the same unit]; n scores add ``single / n``.
+        What one score per cell adds [the same unit]; n scores add ``single / n``. Zero where every cell of several
+        tasks has one score: what of it varies over tasks and what over seeds cannot be told, and all is in `between`.
     repeats : float
         Scores per cell in the table it was fitted on.
+    centring : float
+        ``E / (E - 1)`` for E levels whose scores have lost their task's mean, by which degrees of freedom are divided.
     """
 
     between: float
     single: float
     repeats: float
+    centring: float = 1.0
 
 
 def level_spreads(model: FittedModel, at: float | None = None) -> dict[str, LevelSpread]:
@@ -63,6 +68,8 @@ def level_spreads(model: FittedModel, at: float | None = None) -> dict[str, Leve
     value = covariate_value(model, at)
     layout = model.layout
     variances = dict(zip(layout.random, model.sd**2, strict=True))
+    cells = np.unique(np.stack([layout.level_code, layout.group_code]), axis=1, return_counts=True)[1]
+    single_scores = len(layout.group) > 1 and int(cells.max()) == 1
     result = {}
     for level, place in layout.intercepts.items():
         common = 0.0 if layout.model == "factor" else float(next(iter(variances.values()), 0.0))
@@ -83,11 +90,13 @@ def level_spreads(model: FittedModel, at: float | None = None) -> dict[str, Leve
             sizes.append(count)
         repeats = float(np.mean(sizes))
         single = model.residual_sd**2 * float(np.mean(leverages)) * repeats
-        # Standardising hides 1/E of the variance over tasks (see `analysis.contrasts`); planning must not rely on that.
-        hidden = centring(model) ** 2
-        if layout.model.endswith("-fixed"):
-            single *= hidden
-        result[level] = LevelSpread(between * hidden, single, repeats)
+        # Removing task means hides 1/E of what makes levels vary over tasks, seeds included (see `analysis.contrasts`);
+        # planning must not rely on that. What a seed adds within a cell is seen whole.
+        taken = centring(model) ** 2
+        between = taken * between + (taken - 1.0) * single / repeats
+        if single_scores:
+            between, single = between + single / repeats, 0.0
+        result[level] = LevelSpread(between, single, repeats, taken)
     return result
 
 
@@ -119,7 +128,7 @@ def contrast_power(
     variance = float(parts.sum())
     if variance <= 0.0:
         return 1.0 if difference else alpha
-    df = variance**2 / float((parts**2).sum() / (tasks - 1))
+    df = max(1.0, variance**2 / float((parts**2).sum() / (tasks - 1)) / max(a.centring, b.centring))
     shift = abs(difference) / np.sqrt(variance)
     limit = float(stats.t.ppf(1.0 - 0.5 * alpha, df))
     if shift > 35.0:
@@ -171,9 +180,12 @@ def repeats_needed(
     Returns
     -------
     int or None
-        None if no number is enough, because the levels' effects vary too much over so few tasks.
+        None if no number is enough, because the levels' effects vary too much over so few tasks, or if nothing is known
+        of seeds.
     """
     _check(difference, power)
+    if not a.single and not b.single:
+        return None
     if contrast_power(a, b, difference, tasks, 1, alpha) >= power:
         return 1
     return _first(lambda repeats: contrast_power(a, b, difference, tasks, repeats, alpha) >= power)
@@ -190,7 +202,5 @@ def _check(difference: float, power: float) -> None:
 
 def spreads_from_json(planning: Mapping[str, Mapping[str, float]]) -> dict[str, LevelSpread]:
     """Rebuild levels from the ``planning`` entry of an analysis."""
-    return {
-        name: LevelSpread(float(entry["between"]), float(entry["single"]), float(entry["repeats"]))
-        for name, entry in planning.items()
-    }
+    fields = ("between", "single", "repeats", "centring")
+    return {name: LevelSpread(*(float(entry[field]) for field in fields)) for name, entry in planning.items()}

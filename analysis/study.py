@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -124,10 +124,7 @@ def analysis_result(
         },
         "components": {"within_task": within, "grid": grid},
         "agreement": _agreement(scores, rank or factor or size, protocol, bootstrap, seed),
-        "planning": {
-            level: {"between": spread.between, "single": spread.single, "repeats": spread.repeats}
-            for level, spread in level_spreads(fitted, at).items()
-        },
+        "planning": {level: asdict(spread) for level, spread in level_spreads(fitted, at).items()},
         "bootstrap": None
         if draws is None
         else {

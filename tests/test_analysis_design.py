@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 import analysis
 from analysis.aliasing import worst_alias
 from analysis.commands import design
-from analysis.contrasts import centring
 from analysis.fractional import Candidates, next_runs, replay
 from analysis.models import fit_model
 from analysis.power import LevelSpread, contrast_power, level_spreads, repeats_needed, tasks_needed
-from analysis.scores import Scores
+from analysis.scores import Scores, standardise
 
 FACTORS = ["strategy=" + ",".join(MULTI), *(f"{source}=0,1" for source in SOURCES)]
 DERIVED = ["n_sources=" + "+".join(SOURCES)]
@@ -236,8 +235,10 @@ def test_spreads_reproduce_the_standard_errors_they_come_from():
     for level, spread in spreads.items():
         place = model.layout.intercepts[level]
         within = spread.single / spread.repeats
-        between = spread.between * 5 / 6  # as fitted: planning adds what standardising hides
-        assert np.sqrt((between + within) / 7) == pytest.approx(np.sqrt(model.covariance[place, place]), rel=1e-9)
+        # As fitted: planning adds what standardising hides.
+        assert np.sqrt((spread.between + within) * 5 / 6 / 7) == pytest.approx(
+            np.sqrt(model.covariance[place, place]), rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("wrong", [{"tasks": 1}, {"repeats": 0.5}, {"alpha": 0.0}])
@@ -259,6 +260,35 @@ def test_planning_counts_what_makes_a_difference_uncertain_where_it_is_taken(at)
         if entry["kind"] == "level":
             low, high = spreads[entry["b"]], spreads[entry["a"]]
             variance = sum((level.between + level.single / level.repeats) / 7 for level in (low, high))
-            own = (low.single / low.repeats + high.single / high.repeats) / 7
-            plain = (variance - own) / centring(model) ** 2 + own
-            assert entry["se"] ** 2 == pytest.approx(plain, rel=1e-4)
+            assert entry["careful"]["se"] ** 2 == pytest.approx(variance, rel=1e-4)
+
+
+@pytest.mark.parametrize(("levels", "tasks", "difference"), [(2, 8, 0.7), (2, 5, 0.9), (5, 6, 0.8)])
+def test_the_power_that_is_planned_is_that_of_the_careful_test(levels, tasks, difference):
+    generator = np.random.default_rng(1)
+
+    def studied(tasks):
+        table = grid(levels, tasks, 3)
+        level, task = table.encoder.str[1:].astype(int).to_numpy(), table.task.str[1:].astype(int).to_numpy()
+        departures = 0.3 * generator.standard_normal((levels, tasks))
+        noise = 0.5 * generator.standard_normal(len(table))
+        table["score"] = difference * (level == 1) + departures[level, task] + noise
+        return fit_model(standardise(table, natural=True), "factor", factor="encoder")
+
+    known = level_spreads(studied(150))
+    planned = contrast_power(known["e0"], known["e1"], difference, tasks, 3)
+    found = 0
+    for _ in range(200):
+        entry = next(one for one in analysis.pairwise_contrasts(studied(tasks)) if {one["a"], one["b"]} == {"e0", "e1"})
+        found += entry["careful"]["p"] < 0.05
+    assert found / 200 == pytest.approx(planned, abs=0.1)
+    assert 0.3 < planned < 0.95
+
+
+def test_one_score_a_cell_says_nothing_of_seeds():
+    model = fit_model(standardise(grid(4, 6, 1, rng=2, step=0.5), natural=True), "factor", factor="encoder")
+    spreads = level_spreads(model)
+    assert {spread.single for spread in spreads.values()} == {0.0}
+    careful = analysis.pairwise_contrasts(model)[0]["careful"]["se"]
+    assert 2 * spreads["e0"].between / 6 == pytest.approx(careful**2, rel=1e-6)
+    assert repeats_needed(spreads["e0"], spreads["e1"], 0.1, tasks=6) is None

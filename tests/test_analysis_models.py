@@ -128,6 +128,10 @@ def test_two_levels_with_one_score_a_cell_are_only_signs(wins, p):
     ) as e:
         fit(table)
     assert "\n" not in str(e.value) and "--natural" in str(e.value) and "bench compare" in str(e.value)
+    # A second score on one task does not make more of the other six.
+    again = pd.concat([table, table[table.task == "t0"].assign(score=lambda own: own.score + 0.01)])
+    with pytest.raises(analysis.AnalysisError, match=f"one score a cell on all tasks but one.* of 7 tasks.*= {p}\\)"):
+        fit(again)
     natural = analysis.fit_model(analysis.standardise(table, natural=True), "factor", factor="encoder")
     assert natural.layout.model == "factor-fixed"
     assert fit(pd.concat([table, table.assign(score=table.score + 0.01)])).layout.model == "factor"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from report_store import fill, make_record
 
 from analysis.report import render
@@ -25,6 +26,14 @@ def test_maps_place_clips_of_a_class_together_and_count_neighbours():
     assert own < apart / 2
     _, chance = lay_out(rng.standard_normal((300, 8)), np.repeat([0, 1, 2], 100))
     assert abs(chance - 1 / 3) < 0.12
+
+
+@pytest.mark.parametrize("features", [np.ones((30, 8)), np.arange(30.0)[:, None]])
+def test_features_that_hardly_vary_are_laid_out(features):
+    points, share = lay_out(features, np.arange(30) % 2)
+    assert points.shape == (30, 2)
+    assert np.isfinite(points).all()
+    assert 0 <= share <= 1
 
 
 def test_the_page_shows_maps_of_what_the_store_holds(tmp_path):

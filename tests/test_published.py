@@ -200,6 +200,17 @@ def test_ours_is_the_nearest_run_of_the_same_task_encoder_and_corpus(tmp_path):
     assert found["2", "billboard", None, "tune-linear"].ours is None
 
 
+def test_a_part_of_the_clips_and_a_length_that_is_not_told_are_differences(tmp_path):
+    some = make_record("tune_plus", "gtzan", 0, protocol="jukemir", recipe="tune(epochs=1)", epochs=1)
+    some = some.model_copy(update={"n_scored": {**some.n_scored, "test": 29}})
+    (group,) = groups_of(tmp_path, [some])
+    found = [c for c in compare(group, NUMBERS) if c.published.table == "S2" and c.ours is not None]
+    assert found
+    for comparison in found:
+        assert "1 epochs, theirs not told" in comparison.differs
+        assert "29 of 300 test clips" in comparison.differs
+
+
 def test_settings_must_be_those_of_the_paper(tmp_path):
     off = ", ".join(
         f"augmentation.{name}.probability=0"

@@ -189,6 +189,17 @@ def test_equal_encoders_are_rarely_set_apart(rows, seeds):
     assert apart / 400 <= 0.07
 
 
+def test_many_rows_are_marked_in_a_moment():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0.8, 0.05, (200, 1)) + 0.01 * rng.standard_normal((200, 3))
+    values = [Value(own.mean(), own.mean() - 0.01, own.mean() + 0.01, own.std(ddof=1), 3) for own in scores]
+    began = time.process_time()
+    best, tied = _compare(values)
+    assert time.process_time() - began < 1.5
+    assert best == int(scores.mean(axis=1).argmax())
+    assert 0 < len(tied) < 100
+
+
 def test_a_lead_far_beyond_seeds_and_clips_is_no_tie():
     scores = (0.90, 0.80, 0.795)
     values = [Value(score, score - 0.01, score + 0.01, 0.004, 3) for score in scores]
@@ -331,6 +342,15 @@ def test_a_task_under_two_fingerprints_counts_once(tmp_path):
     found = over_tasks(form_groups(document_of(tmp_path, [*records, *elsewhere])["runs"]), False)
     assert found.analysis["table"]["tasks"] == 3
     assert found.other_clips == ["key [ffffffff]"]
+
+
+def test_prices_are_of_the_clips_that_the_findings_took(tmp_path):
+    records = list(grid(["a", "b"], ["gtzan"], [0, 1], fingerprint="a" * 64))
+    records += grid(["c", "d", "e"], ["gtzan"], [0, 1], fingerprint="b" * 64)
+    document = document_of(tmp_path, records)
+    groups = form_groups(document["runs"])
+    priced, _ = prices(groups, over_tasks(groups, False).heat, document["steps"])
+    assert {price.representation for price in priced} == {"c", "d", "e"}
 
 
 def test_pairs_of_many_levels_are_folded_away_and_none_is_lost(tmp_path):

@@ -72,8 +72,10 @@ def prices(
         counts = dict(zip(heat.representations, heat.counts, strict=True))
         title = "mean standardised score"
     else:
-        lead = groups[0].lead
-        cells = gather(groups[0].main, "representation")
+        # Of several groups the one that the statistics over tasks took.
+        only = next((group for group in groups if heat is not None and group.label in heat.tasks), groups[0])
+        lead = only.lead
+        cells = gather(only.main, "representation")
         scores = {name: value.mean for (name,), cell in cells.items() if (value := over_seeds(cell, lead)) is not None}
         counts = dict.fromkeys(scores, 1)
         title = lead

@@ -122,11 +122,12 @@ def _p(a: Value | None, b: Value | None, rows: int) -> float:
     unsure = sum(value.seeds_se**4 / (value.n - 1) for value in (a, b) if value.n > 1)
     freedom = min(_SURELY_NORMAL, variance**2 / unsure) if unsure else np.inf
     range_ = float(difference * np.sqrt(2.0 / variance))
-    # The range of two is the smallest there is: most pairs need no more, and it is quick.
+    # The range lies between that of one pair and the sum of all pairs (Bonferroni), which are quick: most need no more.
     pair = float(2.0 * stats.t.sf(range_ / np.sqrt(2.0), freedom))
     if pair >= ALPHA or rows == 2:
         return pair
-    return float(stats.studentized_range.sf(range_, rows, freedom))
+    every = pair * rows * (rows - 1) / 2
+    return every if every < ALPHA else float(stats.studentized_range.sf(range_, rows, freedom))
 
 
 def as_records(boards: list[Leaderboard]) -> list[dict[str, Any]]:

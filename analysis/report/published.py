@@ -146,6 +146,11 @@ def _differences(run: Run, number: Published) -> list[str]:
     if number.epochs and run["epochs"] != number.epochs:
         ours = f"{run['epochs']:,} epochs" if run["epochs"] else f"{run['pairs'] or 0:,} pairs"
         found.append(f"{ours} instead of {number.epochs:,} epochs")
+    if number.epochs is None and (run["epochs"] or run["pairs"]):
+        ours = f"{run['epochs']:,} epochs" if run["epochs"] else f"{run['pairs']:,} pairs"
+        found.append(f"{ours}, theirs not told")
+    if run["n_test"] != run["n_expected"]:
+        found.append(f"{run['n_test']:,} of {run['n_expected']:,} test clips")
     if number.protocol and run["protocol"] != number.protocol:
         found.append(f"protocol {run['protocol']} instead of {number.protocol}")
     return found

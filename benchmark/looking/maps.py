@@ -199,5 +199,7 @@ def lay_out(
     distances[own[:, None] == own[None, :]] = np.inf
     nearest = distances.argmin(axis=1)
     perplexity = min(_PERPLEXITY, (len(scaled) - 1) / 3.0)
-    points = TSNE(perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(scaled)
+    # Principal components are two at least, and of something that varies.
+    start = "pca" if (spread > 0).sum() >= 2 else "random"
+    points = TSNE(perplexity=perplexity, init=start, random_state=_SEED).fit_transform(scaled)
     return np.asarray(points, dtype=np.float64), float((classes[nearest] == classes).mean())
