@@ -236,9 +236,8 @@ def test_spreads_reproduce_the_standard_errors_they_come_from():
         place = model.layout.intercepts[level]
         within = spread.single / spread.repeats
         # As fitted: planning adds what standardising hides.
-        assert np.sqrt((spread.between + within) * 5 / 6 / 7) == pytest.approx(
-            np.sqrt(model.covariance[place, place]), rel=1e-9
-        )
+        fitted = (spread.between + within) * 5 / 6
+        assert np.sqrt(fitted / 7) == pytest.approx(np.sqrt(model.covariance[place, place]), rel=1e-9)
 
 
 @pytest.mark.parametrize("wrong", [{"tasks": 1}, {"repeats": 0.5}, {"alpha": 0.0}])
