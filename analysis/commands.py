@@ -57,7 +57,8 @@ def analyze(
     score, group : str
         Columns of scores and of tasks.
     factor : str, optional
-        Column whose levels are compared; ``encoder`` if the table has it.
+        Column whose levels are compared; by default ``representation`` if the table has it and it is not the same as
+        ``encoder``, else ``encoder``.
     covariate : str, optional
         Column of numbers with slopes.
     size : str, optional

@@ -30,6 +30,8 @@ from analysis.tables import GRID_COLUMNS, need, number_text, numbers, read_table
 SCHEMA_VERSION = 1
 FEW_TASKS = 20
 """Below this many tasks a note warns that Wald and bootstrap intervals are too short."""
+_CONDITIONS = ("corpus", "recipe", "protocol", "layer", "labels", "deform")
+"""Columns of a long table that say how a score came about; seeds are repeats, these are not."""
 VERY_FEW_TASKS = 5
 """Below this many tasks a note warns that the other intervals are too short as well."""
 FAR_FROM_ZERO = 0.5
@@ -80,8 +82,8 @@ def analysis_result(
         data = derive_columns(data, derive)
     if where:
         data = keep_where(data, where)
-    if factor is None and model.startswith("factor") and "encoder" in data.columns:
-        factor = "encoder"
+    if factor is None and model.startswith("factor"):
+        factor = _usual_factor(data)
     points = [name for name in (factor or size, covariate) if name]
     need(data, [score, group, *points, *sources, *([rank] if rank else [])])
     scores = standardise(data, score, group, points, natural=natural)
@@ -99,6 +101,8 @@ def analysis_result(
             chosen = scores.keep(mask)
         within, more = task_components(chosen, sources, bootstrap, seed)
         notes += more
+    if factor:
+        notes += _pooled(scores.table, factor, group, [name for name in (covariate, size, *sources) if name])
     columns, more = _grid_columns(scores.table, [name for name in (factor or size, group) if name])
     notes += more
     grid, more = grid_components(scores, columns, bootstrap, seed)
@@ -139,6 +143,32 @@ def analysis_result(
     }
     result["summary"] = sentences(result)
     return result, Parts(fitted, _alias(scores, factor, size, covariate, sources))
+
+
+def _usual_factor(table: pd.DataFrame) -> str | None:
+    """What is compared if nobody says: representations, where an encoder is several of them; else encoders."""
+    if "representation" not in table.columns or "encoder" not in table.columns:
+        return "encoder" if "encoder" in table.columns else None
+    return "encoder" if (table["representation"] == table["encoder"]).all() else "representation"
+
+
+def _pooled(table: pd.DataFrame, factor: str, group: str, used: Sequence[str]) -> list[str]:
+    """Say which columns differ within a cell, whose scores then count as repeats of one another."""
+    several = [
+        name
+        for name in _CONDITIONS
+        if name in table.columns
+        and name not in (factor, group, *used)
+        and table[[factor, group, name]].drop_duplicates().duplicated([factor, group]).any()
+    ]
+    if not several:
+        return []
+    example = table[several[0]].iloc[0]
+    shown = f'"{example}"' if isinstance(example, str) else f"{example}"
+    return [
+        f"Scores of one {factor} on one {group} that differ in {joined(several)} count as repeats of it: keep to one of"
+        f" them, e.g. --where '{several[0]} == {shown}', or name another --factor."
+    ]
 
 
 def _grid_columns(table: pd.DataFrame, asked: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -152,7 +152,7 @@ def _records(store: Path) -> list[tuple[Path, ScoreRecord]]:
             raise UserError(f"{file}: not a score record of this version: {str(error).splitlines()[0]}") from None
     if not records:
         raise UserError(f"{store}: holds no scores yet; bench run makes them")
-    return newest(records, lambda found: run_name(found[1]), lambda found: found[1].finished)
+    return newest(records, lambda found: run_name(found[1]), lambda found: found[0])
 
 
 def _cells(

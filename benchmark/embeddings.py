@@ -27,15 +27,15 @@ class Embeddings:
         Clip `c` has the rows ``first[c]`` to ``first[c + 1]``.
     seconds : ndarray of float32, shape [windows]
         Where in its clip each window starts [s].
-    durations : ndarray of float32, shape [clips]
-        Of the clips' audio [s].
+    durations : ndarray of float32, shape [clips], optional
+        Of the clips' audio [s]; ``None`` in artifacts that were made before they were kept.
     """
 
     rows: NDArray[np.float32]
     clip_ids: tuple[str, ...]
     first: NDArray[np.int64]
     seconds: NDArray[np.float32]
-    durations: NDArray[np.float32]
+    durations: NDArray[np.float32] | None
 
 
 def rows_file(number: int) -> str:
@@ -63,4 +63,4 @@ def open_embeddings(folder: Path, layer: str | None = None) -> Embeddings:
             shape=(int(index["first"][-1]), int(index["dims"][number])),
         )
         clip_ids = tuple(index["clip_ids"].tolist())
-        return Embeddings(rows, clip_ids, index["first"], index["seconds"], index["durations"])
+        return Embeddings(rows, clip_ids, index["first"], index["seconds"], index.get("durations"))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmark.audio import MIN_SECONDS, Undecodable, decode_blocks, decoded_length
 from benchmark.console import Reporter
 from benchmark.embeddings import REPRESENTATION
-from benchmark.encoding import BatchEncoder, window_ends, window_starts
+from benchmark.encoding import BatchEncoder, window_spans
 from benchmark.errors import UserError, unknown_name
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.store import storage_errors
@@ -122,7 +122,7 @@ def encode_files(
     encode = BatchEncoder(encoder)
     # Windows of any length are long: one at a time fills a device well enough, and keeps memory small.
     size = encode.batch if encoder.window is not None else 1
-    total = sum(len(window_starts(_span(file, encoder), encoder)) for file in files)
+    total = sum(len(window_spans(_span(file, encoder), encoder)) for file in files)
     clips: list[NDArray[np.int64]] = []
     seconds: list[NDArray[np.float64]] = []
     with (
@@ -193,7 +193,7 @@ def stream_windows(
     source = iter(blocks)
     held = np.empty(0, np.int16)
     position = 0
-    for start, end in zip(window_starts(samples, encoder), window_ends(samples, encoder), strict=True):
+    for start, end in window_spans(samples, encoder):
         parts = [held[start - position :]]
         missing = end - start - len(parts[0])
         while missing > 0:

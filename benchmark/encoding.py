@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -71,31 +72,35 @@ def bfloat16_pays(where: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def window_starts(samples: int, encoder: Encoder) -> list[int]:
-    """Where the windows of a clip begin [samples].
+def window_spans(samples: int, encoder: Encoder, segment_seconds: float | None = None) -> list[tuple[int, int]]:
+    """Where the windows of a clip begin and end [samples].
 
     Windows stand side by side and a last part that does not fill one is dropped, as in CLMR and TUNe; a clip
     shorter than one window gives one, filled up with silence. An encoder of any length takes the clip whole, in
-    equal parts no longer than its `max_window`.
+    equal parts no longer than its `max_window`; or, where segments are what is wanted, every whole segment of the clip
+    in such parts, or the clip if it is shorter than one.
     """
     if encoder.window is not None:
-        return list(range(0, max(samples - encoder.window, 0) + 1, encoder.window))
-    parts = -(-samples // encoder.max_window)
-    return [samples * part // parts for part in range(parts)]
+        return [
+            (start, start + encoder.window) for start in range(0, max(samples - encoder.window, 0) + 1, encoder.window)
+        ]
+    if not samples:
+        return []
+    whole = samples if segment_seconds is None else min(samples, round(segment_seconds * encoder.sample_rate))
+    parts = -(-whole // encoder.max_window)
+    bounds = [whole * part // parts for part in range(parts + 1)]
+    return [
+        (first + start, first + end)
+        for first in range(0, samples - whole + 1, whole)
+        for start, end in pairwise(bounds)
+    ]
 
 
-def window_ends(samples: int, encoder: Encoder) -> list[int]:
-    """Where the windows of a clip end [samples]; see `window_starts`."""
-    starts = window_starts(samples, encoder)
-    if encoder.window is not None:
-        return [start + encoder.window for start in starts]
-    return [*starts[1:], samples]
-
-
-def cut_windows(pcm: NDArray[np.int16], encoder: Encoder) -> list[NDArray[np.int16]]:
+def cut_windows(
+    pcm: NDArray[np.int16], encoder: Encoder, segment_seconds: float | None = None
+) -> list[NDArray[np.int16]]:
     """The windows of one clip, the last filled up with zeros if the clip is shorter than a window."""
-    spans = zip(window_starts(len(pcm), encoder), window_ends(len(pcm), encoder), strict=True)
-    return [_filled(pcm[start:end], end - start) for start, end in spans]
+    return [_filled(pcm[start:end], end - start) for start, end in window_spans(len(pcm), encoder, segment_seconds)]
 
 
 def _filled(part: NDArray[np.int16], length: int) -> NDArray[np.int16]:

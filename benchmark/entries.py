@@ -57,6 +57,12 @@ class EncoderEntry(Entry):
     )
     description: str = Field(default="", description="a line for `bench list`")
 
+    @model_validator(mode="after")
+    def _weights_have_no_seed(self) -> EncoderEntry:
+        if self.seeded and (self.weights is not None or self.learns):
+            raise ValueError("seeded is for encoders that no recipe trains and that have no weights: pretrain: false")
+        return self
+
     @property
     def learns(self) -> bool:
         """Whether a recipe is to train this encoder."""

@@ -10,6 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from analysis.report.groups import name_representations
 from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError
 from benchmark.records import FACTORS, newest
@@ -20,7 +21,7 @@ _PLAIN = {"layer": "none", "labels": 1.0, "deform": "none"}
 
 
 def long_table(store: Path, metric: str | None = None, reporter: Reporter | None = None) -> list[dict[str, Any]]:
-    """Rows of all runs in a store, as they scored last.
+    """Rows of all runs in a store, by the scores that were made or asked for last.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     Returns
     -------
     list of dict
-        The columns of `benchmark.score_index.score_rows` but ``leading`` and ``finished``.
+        The columns of `benchmark.score_index.score_rows` but ``leading``, and ``representation``: the encoder, with
+        what its pretraining differs in where there are several ways.
 
     Raises
     ------
@@ -45,10 +47,16 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     if not chosen:
         wanted = f" with the metric {metric!r}" if metric else ""
         raise UserError(f"{store}: holds no score record{wanted}; `bench run` makes some")
-    last = newest(chosen, itemgetter(*FACTORS, "standin"), itemgetter("finished"))
+    probes = store / "artifacts" / "probe"
+    last = newest(chosen, itemgetter(*FACTORS, "standin"), lambda row: probes / row["key"])
     if len(last) < len(chosen):
         (reporter or Silent()).say(older(len(chosen) - len(last)))
-    return [{name: value for name, value in row.items() if name not in ("leading", "finished")} for row in last]
+    ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in last]
+    return [
+        {column: value for column, value in row.items() if column != "leading"}
+        | {"representation": way["representation"]}
+        for row, way in zip(last, name_representations(ways), strict=True)
+    ]
 
 
 def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) -> list[dict[str, Any]]:
@@ -62,7 +70,7 @@ def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) 
         Text that names columns. Of columns that it does not name, rows on a single layer, on a part of the labels and
         on deformed audio are left out, if there are others.
     reporter
-        Told what is left out, and that several protocols count as repeats.
+        Told what is left out.
     """
     kept = [dict(row) for row in rows]
     words = set(re.findall(r"\w+", named))
@@ -74,12 +82,6 @@ def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) 
                 f"to have them, name that column, e.g. --factor {column}"
             )
             kept = own
-    protocols = sorted({row["protocol"] for row in kept})
-    if len(protocols) > 1 and "protocol" not in words:
-        reporter.say(
-            f"scores by {', '.join(protocols)} count as repeats of one another; "
-            f"--where 'protocol == \"{protocols[0]}\"' keeps to one"
-        )
     return kept
 
 

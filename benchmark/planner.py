@@ -81,6 +81,8 @@ class Planner:
                 dataset = f"./{dataset}"
             datasets[dataset] = Named(dataset, entry, folder, 0)
             known[name] = Named(name, CorpusEntry(dataset=dataset), folder, 0)
+        if name not in known and ("/" in name or name.startswith("~")):
+            raise UserError(f"--corpus {name}: there is no such folder")
         self._registry.corpus(name)
         return name
 
@@ -261,10 +263,15 @@ class _Cell:
 
     def _embed(self, named: Named[EncoderEntry], weights: Step, pcm: Step, layers: bool) -> Step:
         dataset = self._registry.task(self._task).entry.dataset
+        spec: dict[str, Any] = {"layers": ALL_LAYERS if layers else None}
+        protocol = None if self._supervised else self._registry.protocol(self._protocol).entry
+        if protocol is not None and protocol.examples == "segments":
+            # Encoders of any length take a segment at a time, not the clip.
+            spec["segment_seconds"] = protocol.segment_seconds
         what = f"{dataset}, {pcm.spec['deform']}" if pcm.kind == "deform" else dataset
         return Step(
             "embed",
-            {"layers": ALL_LAYERS if layers else None},
+            spec,
             {"weights": weights, "pcm": pcm},
             f"embed {what} with {named.name} ({self._names['recipe']})" + (", all layers" if layers else ""),
             {"encoder": named},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -107,11 +109,12 @@ def read_record(folder: Path) -> ScoreRecord:
 run_name = attrgetter(*FACTORS, "data")
 
 
-def newest(items: Iterable[Item], run: Callable[[Item], Hashable], finished: Callable[[Item], str]) -> list[Item]:
-    """Of the scores of each run only those that were finished last, in the order given.
+def newest(items: Iterable[Item], run: Callable[[Item], Hashable], folder: Callable[[Item], Path]) -> list[Item]:
+    """Of the scores of each run only those that were made or asked for last, in the order given.
 
-    A run is scored again under the same name where its encoder, its labels or a number of the registry were mended;
-    what it scored before is no second seed.
+    A run is scored again under the same name where its encoder, its labels or a number of the registry were changed;
+    what it scored before is no second seed. Where the change is undone, the older scores count again as soon as
+    `bench run` shows them.
 
     Parameters
     ----------
@@ -119,16 +122,21 @@ def newest(items: Iterable[Item], run: Callable[[Item], Hashable], finished: Cal
         Scores, in any form.
     run
         What an item's run is called, as `run_name` says of a record.
-    finished
-        When it was finished, as the records write it.
+    folder
+        The folder of an item's artifact, whose time tells; see `mark_used`.
     """
     items = list(items)
-    last: dict[Hashable, int] = {}
+    last: dict[Hashable, tuple[int, int]] = {}
     for position, item in enumerate(items):
-        name = run(item)
-        if name not in last or finished(item) >= finished(items[last[name]]):
-            last[name] = position
-    return [items[position] for position in sorted(last.values())]
+        used = folder(item).stat().st_mtime_ns
+        last[run(item)] = max(last.get(run(item), (0, 0)), (used, position))
+    return [items[position] for position in sorted(position for _, position in last.values())]
+
+
+def mark_used(folder: Path) -> None:
+    """Note that the scores in an artifact's folder are those that are wanted now; a store may be read-only."""
+    with suppress(OSError):
+        os.utime(folder)
 
 
 def step_costs(lineage: Mapping[str, Mapping[str, Any]]) -> list[StepCost]:

@@ -83,7 +83,7 @@ def collect(
         for record in pool.map(_read, [folder / key for key in wanted]):
             records.append(record)
             advance(1)
-    last = newest(zip(wanted, records, strict=True), lambda found: run_name(found[1]), lambda found: found[1].finished)
+    last = newest(zip(wanted, records, strict=True), lambda found: run_name(found[1]), lambda found: folder / found[0])
     records = [record for _, record in last]
     runs = [_run(key, record) for key, record in last]
     if planned is None:

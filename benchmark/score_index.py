@@ -21,10 +21,10 @@ from benchmark.store import write_atomically
 
 INDEX = "scores.jsonl"
 #: Raised when a row gets another column.
-ROW_VERSION = 4
+ROW_VERSION = 3
 COLUMNS = (
     "key", "encoder", "corpus", "recipe", "protocol", "task", "metric", "seed", "layer", "labels", "deform",
-    "score", "lower", "upper", "floor", "fingerprint", "standin", "n", "leading", "finished",
+    "score", "lower", "upper", "floor", "fingerprint", "standin", "n", "leading",
 )  # fmt: skip
 
 #: Time of change [ns], size and inode of a record's file. No single one will do: clocks jump, copies keep times.
@@ -58,7 +58,6 @@ class _Record(BaseModel):
     metrics: dict[str, _Score]
     n_scored: dict[str, int]
     fingerprint: str
-    finished: str
 
 
 def score_rows(store: Path) -> list[dict[str, Any]]:
@@ -67,7 +66,7 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `COLUMNS`; ``leading`` says whether the metric leads its task, ``finished`` when the run was finished.
+        `COLUMNS`; ``leading`` says whether the metric leads its task.
 
     Raises
     ------
@@ -125,7 +124,6 @@ def _rows(file: str) -> list[list[Any]]:
             record.data == "stand-in",
             record.n_scored["test"],
             number == 0,
-            record.finished,
         ]
         for number, (name, score) in enumerate(record.metrics.items())
     ]

@@ -123,8 +123,10 @@ def _source_files(named: Named[EncoderEntry] | Named[DatasetEntry], spec: Module
             if (folder / name).is_dir() or (folder / f"{name}.py").is_file():
                 found = _spec(name)
                 files = [file for file in _files(found) if file.is_relative_to(folder)]
-                # A script that is called like a module of Python's is not what an import of that name means.
-                if not files and name not in sys.stdlib_module_names:
+                # A script that is called like an installed module is not what an import of that name means.
+                elsewhere = _files(found)
+                installed = name in sys.stdlib_module_names or (bool(elsewhere) and _is_installed(elsewhere[0]))
+                if not files and not installed:
                     _refuse_hidden(named, name, found, folder)
                 neighbours += files
                 waiting += files
@@ -254,10 +256,10 @@ def fingerprint(dataset: Dataset, store: Store, reporter: Reporter) -> str:
 def _audio_of_clips(dataset: Dataset) -> list[Path]:
     files = list(dataset.audio_files())
     try:
-        named = {clip.path for clip in dataset.clips()}
+        named = {os.path.normpath(dataset.root / clip.path) for clip in dataset.clips()}
     except DatasetError:
         return files  # the step that reads the tables says so, and fails alone
-    return [file for file in files if relative(dataset, file) in named]
+    return [file for file in files if os.path.normpath(file) in named]
 
 
 def relative(dataset: Dataset, file: Path) -> str:

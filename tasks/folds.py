@@ -16,7 +16,7 @@ from tasks.base import SPLITS, Clip, Dataset, Kind, Task
 
 #: One seed for all runs: the folds are part of the task, and scores on other folds are scores of another task.
 FOLD_SEED = 0
-#: Strata that values are cut into.
+#: Strata that values are cut into, where there are clips enough for one of each in every part.
 TENTHS = 10
 
 
@@ -61,7 +61,7 @@ def divide(task: Task, dataset: Dataset, folds: int | None) -> Task:
             f"{dataset.root}: {len(task.clip_ids)} clips in {groups} groups, by artist, album, recording and group, "
             f"cannot be divided into {folds} folds"
         )
-    part = _parts(strata(task.labels, task.kind), of_clip, folds, dataset.root)
+    part = _parts(strata(task.labels, task.kind, folds), of_clip, folds, dataset.root)
     names = np.full((folds, len(part)), "train", dtype="<U5")
     for fold in range(folds):
         names[fold, part == fold] = "test"
@@ -69,7 +69,7 @@ def divide(task: Task, dataset: Dataset, folds: int | None) -> Task:
     return replace(task, splits=np.full(len(part), "test"), folds=names)
 
 
-def strata(labels: NDArray[Any], kind: Kind) -> NDArray[np.int64]:
+def strata(labels: NDArray[Any], kind: Kind, folds: int) -> NDArray[np.int64]:
     """What the parts are to hold alike [clips]: the class, the tenth of the first target, or the rarest tag.
 
     Parameters
@@ -78,12 +78,15 @@ def strata(labels: NDArray[Any], kind: Kind) -> NDArray[np.int64]:
         As in `tasks.base.Task`.
     kind
         How labels are read.
+    folds
+        Values are cut into fewer strata than `TENTHS` where one would have fewer clips than this.
     """
     if kind == "multiclass":
         return np.asarray(labels[:, 0], dtype=np.int64)
     if kind == "regression":
         ranks = np.argsort(np.argsort(labels[:, 0], kind="stable"), kind="stable")
-        return np.asarray(ranks * TENTHS // len(ranks), dtype=np.int64)
+        count = max(1, min(TENTHS, len(ranks) // folds))
+        return np.asarray(ranks * count // len(ranks), dtype=np.int64)
     counts = labels.sum(axis=0, dtype=np.int64)
     order = np.argsort(counts, kind="stable")
     held = labels[:, order].astype(bool)

@@ -142,15 +142,27 @@ def test_scores_of_other_things_are_not_pooled(tmp_path):
     assert found["table"]["rows"] == 3 * len(table)
     for column in ("layer", "labels", "deform"):
         assert f"{len(table)} scores are left out, for their {column} is not" in said
-    assert "scores by jukemir, linear count as repeats of one another" in said
+    pooled = "Scores of one {} on one task that differ in {} count as repeats of it"
+    assert any(note.startswith(pooled.format("representation", "protocol")) for note in found["notes"])
     assert set(found["table"]["levels"]) == {
         f"{encoder} \u00b7 {recipe}" for encoder in set(table.encoder) for recipe in ("as-given", "untrained")
     }
     from analysis.commands import analyze
 
     plain, said = analyse("--where", "protocol == 'linear' and recipe == 'as-given'", "--factor", "encoder")
-    assert "count as repeats" not in said
+    assert not any("count as repeats" in note for note in plain["notes"])
     assert plain["fixed"] == analyze(table, bootstrap=0)["fixed"]
+    # What is left out is judged among what --where keeps.
+    found, said = analyse("--where", "deform == 'noise=10'", "--factor", "encoder")
+    assert found["table"]["rows"] == len(table)
+    assert "are left out" not in said
     found, said = analyse("--factor", "labels")
     assert set(found["table"]["levels"]) == {"0.1", "1"}
     assert "their labels" not in said
+    # The same from the table as a file.
+    assert bench("store", "export", tmp_path / "scores.csv", "--store", tmp_path).returncode == 0
+    words = ("--where", "labels == 1 and deform == 'none' and layer == 'none'", "--bootstrap", 0, "--json")
+    table = json.loads(bench("analyze", tmp_path / "scores.csv", *words).stdout)
+    assert table["fixed"] == analyse()[0]["fixed"]
+    table = json.loads(bench("analyze", tmp_path / "scores.csv", "--factor", "encoder", *words).stdout)
+    assert any(note.startswith(pooled.format("encoder", "recipe and protocol")) for note in table["notes"])

@@ -1,6 +1,7 @@
 """Which encoder is better, as far as the test clips can tell."""
 
 import json
+import os
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from benchmark.compare import compare
-from benchmark.records import PREDICTIONS, RECORD, Overlap, ScoreRecord
+from benchmark.records import PREDICTIONS, RECORD, Overlap, ScoreRecord, mark_used
 from benchmark.scoring import score
 from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import areas_and_influences, compare_areas
@@ -193,13 +194,17 @@ def test_of_a_training_that_was_scored_again_the_newest_score_counts(store):
     rng = np.random.default_rng(0)
     labels, (_, worse) = simulated(rng, n=300, strengths=(2.0, 0.5))
     # The same seed, scored before the encoder was mended, and on other clips.
-    write_record(store, "z", "good", labels, worse, finished="2026-01-01T00:00:00+00:00", fingerprint="old")
+    write_record(store, "z", "good", labels, worse, fingerprint="old")
+    os.utime(store / "artifacts" / "probe" / "z", (1, 1))
     after = compare(store, "good", "worse")[0]
     assert after == before
-    write_record(store, "0", "good", labels, worse, finished="2999-01-01T00:00:00+00:00")
+    write_record(store, "0", "good", labels, worse)
     mended = compare(store, "good", "worse")[0]
     assert mended.seeds == (2, 1)
     assert mended.difference < before.difference
+    # The change is undone, and `bench run` shows the first scores again.
+    mark_used(store / "artifacts" / "probe" / "a")
+    assert compare(store, "good", "worse")[0] == before
 
 
 def test_what_the_clips_cannot_tell_is_said(store):

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from training_steps import Quiet, inputs, plain
 
 from benchmark.embeddings import open_embeddings
+from benchmark.encoding import window_spans
 from benchmark.plan import Step
 from benchmark.steps import embed
 from benchmark.steps.initialise import WEIGHTS
@@ -77,3 +80,20 @@ def test_a_kill_after_the_last_batch_loses_nothing(tmp_path, whole, monkeypatch,
     assert said == f"encode: from {windows}"
     np.testing.assert_array_equal(open_embeddings(work).rows, whole)
     assert not (work / embed.PROGRESS).exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "longest", "segment", "expected"),
+    [
+        (120.03, 60, None, [(0, 40.01), (40.01, 80.02), (80.02, 120.03)]),
+        (120.03, 60, 30, [(0, 30), (30, 60), (60, 90), (90, 120)]),
+        (119.9, 60, 30, [(0, 30), (30, 60), (60, 90)]),
+        (12.0, 60, 30, [(0, 12)]),
+        (61.0, 20, 30, [(0, 15), (15, 30), (30, 45), (45, 60)]),
+    ],
+)
+def test_encoders_of_any_length_take_clips_whole_or_segments(seconds, longest, segment, expected):
+    encoder = SimpleNamespace(window=None, max_window=longest * 1000, sample_rate=1000)
+    spans = window_spans(round(seconds * 1000), encoder, segment)
+    assert [(start / 1000, end / 1000) for start, end in spans] == expected
+    assert window_spans(0, encoder, segment) == []

@@ -98,6 +98,10 @@ def test_parts_hold_the_same_labels():
     tested = [values[part == "test", 0] for part in divide(*plain(values, "regression"), 5).folds]
     assert all(((np.quantile(values[:, 0], 0.4) >= own).sum()) == pytest.approx(8, abs=1) for own in tested)
 
+    few = rng.normal(size=(13, 1))
+    sizes = [(part == "test").sum() for part in divide(*plain(few, "regression"), 5).folds]
+    assert (sum(sizes), min(sizes)) == (13, 2)
+
     tags = (rng.random((200, 6)) < [0.5, 0.4, 0.3, 0.2, 0.1, 0.05]).astype(np.uint8)
     rare = [tags[part == "test", 5].sum() for part in divide(*plain(tags, "multilabel"), 5).folds]
     assert max(rare) - min(rare) <= 1
@@ -105,7 +109,7 @@ def test_parts_hold_the_same_labels():
 
 def test_a_clip_stands_for_its_rarest_tag():
     tags = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 1], [1, 0, 0]])
-    assert strata(tags, "multilabel").tolist() == [1, 0, -1, 2, 0]
+    assert strata(tags, "multilabel", 5).tolist() == [1, 0, -1, 2, 0]
 
 
 def test_what_cannot_be_divided_is_said():

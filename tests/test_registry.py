@@ -84,6 +84,10 @@ def test_numbers_may_be_written_as_everyone_does(tmp_path):
             "encoders:\n  a:\n    class: nonsense\n",
             "/over.yaml:3: encoders.a.class: must look like package.module:Name",
         ),
+        (
+            "encoders:\n  a: {class: 'x:Y', weights: w.pt, seeded: true}\n",
+            "/over.yaml:2: encoders.a: seeded is for encoders that no recipe trains and that have no weights",
+        ),
         ("encodrs: {}\n", "/over.yaml:1: unknown section 'encodrs'. Did you mean 'encoders'?"),
         (
             "encoders:\n  a: {class: 'x:Y'}\n  a: {class: 'x:Z'}\n",

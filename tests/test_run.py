@@ -282,7 +282,7 @@ def test_a_folder_of_audio_is_a_corpus(mtt, tiny_registry, tmp_path):
     tested, _ = bench_json("run", *arguments, "--corpus", data / "magnatagatune" / "f")
     assert tested["overlap"]["clips"] == 4  # the same audio as four of the test clips
     result = bench("run", *arguments, "--corpus", tmp_path / "nowhere")
-    assert (result.returncode, "unknown corpus" in result.stderr) == (2, True)
+    assert (result.returncode, "nowhere: there is no such folder" in result.stderr) == (2, True)
 
 
 def test_layers_labels_deformations_and_joint_encoders(mtt, tiny_registry, tmp_path):

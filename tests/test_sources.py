@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from dataclasses import replace
 
 import pytest
 from conftest import bench
@@ -86,7 +87,8 @@ def test_what_a_module_imports_from_beside_it_counts_and_its_neighbours_do_not(t
     named = entry(tmp_path, "own_code:Late", source, own_helper="from own_deeper.part import x\n", own_other="")
     (tmp_path / "own_deeper").mkdir()
     (tmp_path / "own_deeper" / "part.py").write_text("x = 1\n")
-    (tmp_path / "json.py").write_text("a script\n")
+    for script in ("json", "torch"):
+        (tmp_path / f"{script}.py").write_text("a script\n")
     seen = [code_identity(named)]
     (tmp_path / "own_other.py").write_text("y = 1\n")
     (tmp_path / "test_own_code.py").write_text("import own_code, own_other\n")
@@ -133,6 +135,10 @@ def test_files_that_no_clip_names_are_no_part_of_a_dataset(mtt, tmp_path):
     (data / "magnatagatune" / "0" / ".DS_Store").write_bytes(b"icons")
     (data / "magnatagatune" / "0" / "notes.txt").write_text("mine")
     assert fingerprint(MagnaTagATune(data / "magnatagatune"), store, Silent()) == before
+    oddly = MagnaTagATune(data / "magnatagatune")
+    clips = [replace(clip, path=f"./{clip.path}") for clip in oddly.clips()]
+    oddly.clips = lambda: clips
+    assert fingerprint(oddly, store, Silent()) == before
     paths["1"].write_bytes(paths["2"].read_bytes())
     assert fingerprint(MagnaTagATune(data / "magnatagatune"), store, Silent()) != before
 

@@ -262,10 +262,12 @@ def _show(
     runs: Sequence[Run], engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool, is_study: bool
 ) -> None:
     """Print the scores that there are, and end with exit code 1, or 2, if some are missing."""
-    from benchmark.records import read_record
+    from benchmark.records import mark_used, read_record
     from benchmark.tables import score_tables
 
     artifacts = [artifact for run in runs if (artifact := engine.current(run.probe)) is not None]
+    for artifact in artifacts:
+        mark_used(artifact.path)
     records = [read_record(artifact.path) for artifact in artifacts]
     print_document([record.model_dump(mode="json") for record in records] if as_json else score_tables(records))
     if not as_json and len(artifacts) <= LISTED:

@@ -22,7 +22,8 @@ def analyze(
     score: Annotated[str, typer.Option(help="Column of scores.")] = "score",
     group: Annotated[str, typer.Option(help="Column of tasks.")] = "task",
     factor: Annotated[
-        str | None, typer.Option(help="Column whose levels are compared.", show_default="encoder, if there")
+        str | None,
+        typer.Option(help="Column whose levels are compared.", show_default="representation or encoder, if there"),
     ] = None,
     covariate: Annotated[str | None, typer.Option(help="Column of numbers with a slope per level.")] = None,
     size: Annotated[str | None, typer.Option(help="Column of numbers that orders the levels, for ordinal.")] = None,
@@ -52,12 +53,9 @@ def analyze(
     """
     from analysis.commands import analyze as call
 
-    source: Any = table
-    if table is None:
-        named = [group, factor or "", covariate or "", size or "", components, components_where or "", where or ""]
-        source, factor = _scores(store, metric, " ".join([*named, *(derive or [])]), factor)
+    named = " ".join([group, factor or "", covariate or "", size or "", components, components_where or ""])
     result = call(
-        source,
+        _scores(store, metric, named, derive or [], where) if table is None else table,
         output=output,
         model=model,
         score=score,
@@ -130,19 +128,19 @@ def design(
     print_document(result if as_json else "\n".join(sentences(result)))
 
 
-def _scores(store: Path | None, metric: str | None, named: str, factor: str | None) -> tuple[Any, str | None]:
-    """Scores of a store that may be pooled, and the factor: representations, where one encoder is several of them."""
+def _scores(store: Path | None, metric: str | None, named: str, derive: list[str], where: str | None) -> Any:
+    """Scores of a store that one analysis may pool, of those that `where` keeps."""
     import pandas as pd
 
-    from analysis.report.groups import name_representations
+    from analysis.expressions import derive as add_columns
+    from analysis.expressions import where as keep_rows
     from benchmark.console import Reporter
     from benchmark.long_table import long_table, poolable
 
-    rows = poolable(long_table(store_folder(store), metric, Reporter()), named, Reporter())
-    ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in rows]
-    names = [row["representation"] for row in name_representations(ways)]
-    table = pd.DataFrame(rows)
-    if names != table["encoder"].tolist():
-        table["representation"] = names
-        factor = factor or "representation"
-    return table, factor
+    reporter = Reporter()
+    rows = long_table(store_folder(store), metric, reporter)
+    if where:
+        numbered = add_columns(pd.DataFrame(rows).reset_index(names="_row"), derive)
+        rows = [rows[number] for number in keep_rows(numbered, where)["_row"]]
+    told = " ".join([named, *derive, where or ""])
+    return pd.DataFrame(poolable(rows, told, reporter))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.console import Reporter
 from benchmark.embeddings import INDEX, REPRESENTATION, rows_file
-from benchmark.encoding import BatchEncoder, build_encoder, cut_windows, window_starts
+from benchmark.encoding import BatchEncoder, build_encoder, cut_windows, window_spans
 from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.pcm import Pcm, PcmClip, open_pcm
@@ -30,7 +30,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     encoder = build_encoder(step.context["encoder"], 0, inputs["weights"] / WEIGHTS)
     layers = encoder.layers() if step.spec["layers"] == ALL_LAYERS else (REPRESENTATION,)
-    starts = [window_starts(clip.samples, encoder) for clip in pcm.clips]
+    segment = step.spec.get("segment_seconds")
+    starts = [[start for start, _ in window_spans(clip.samples, encoder, segment)] for clip in pcm.clips]
     first = np.concatenate([[0], np.cumsum([len(s) for s in starts])]).astype(np.int64)
     windows = int(first[-1])
     encode = BatchEncoder(encoder)
@@ -41,7 +42,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     done = windows if (work / INDEX).exists() else _rows_done(marker)
     rows = {name: _open_rows(work / rows_file(n), windows, dims[name]) for n, name in enumerate(layers)}
     with freed_memory_kept(), reporter.progress(step.title, windows, "windows", done) as advance:
-        for chunk in _chunks(pcm, encoder, first, done, CHUNK if encode.device.type == "cuda" else encode.batch):
+        size = CHUNK if encode.device.type == "cuda" else encode.batch
+        for chunk in _chunks(pcm, encoder, segment, first, done, size):
             for name, found in encode.layers(chunk, layers).items():
                 if not np.isfinite(found).all():
                     clip = pcm.clips[int(np.searchsorted(first, done, side="right")) - 1]
@@ -85,12 +87,12 @@ def _open_rows(path: Path, windows: int, dim: int) -> np.memmap[Any, np.dtype[np
 
 
 def _chunks(
-    pcm: Pcm, encoder: Encoder, first: NDArray[np.int64], done: int, size: int
+    pcm: Pcm, encoder: Encoder, segment: float | None, first: NDArray[np.int64], done: int, size: int
 ) -> Iterator[list[NDArray[np.int16]]]:
     """Windows from row `done` on, in lists of `size` windows of one length."""
     chunk: list[NDArray[np.int16]] = []
     for clip, row in _clips_from(pcm.clips, first, done):
-        for window in cut_windows(pcm.waveform(clip), encoder)[max(done - row, 0) :]:
+        for window in cut_windows(pcm.waveform(clip), encoder, segment)[max(done - row, 0) :]:
             if chunk and (len(chunk) == size or len(window) != len(chunk[0])):
                 yield chunk
                 chunk = []

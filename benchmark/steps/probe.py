@@ -104,7 +104,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         },
         steps=[*step_costs(behind), StepCost(kind=step.kind, key=step.key, **cost)],
         versions=versions(),
-        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     (work / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
     return {name: found.value for name, found in scores.items()}
@@ -184,6 +184,7 @@ def _windows(artifact: Artifact, layer: str | None, clip_ids: Sequence[str]) -> 
     missing = [clip_id for clip_id in clip_ids if clip_id not in position]
     if missing:
         raise UserError(f"{artifact.path}: has no embeddings of {len(missing)} clips of the task, such as {missing[0]}")
+    assert embeddings.durations is not None  # what a probe step needs was made by this version
     everything = Windows(embeddings.rows, embeddings.first, embeddings.seconds, embeddings.durations)
     return everything.take(np.array([position[clip_id] for clip_id in clip_ids]))
 
