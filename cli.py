@@ -91,3 +91,7 @@ def main() -> NoReturn:
         print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

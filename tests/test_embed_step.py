@@ -1,7 +1,6 @@
 """Encoding that was killed goes on where it was, wherever that happened."""
 
 from pathlib import Path
-
 from types import SimpleNamespace
 
 import numpy as np
