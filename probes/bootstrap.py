@@ -11,6 +11,8 @@ from scipy.stats import norm
 
 #: Bounds the memory of one block of replicates [counts].
 BLOCK = 2_000_000
+#: So many values at an end of a bootstrap's are too few to say where a bound lies.
+SPARSE = 5
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,19 @@ def percentile_interval(values: NDArray[np.float64], level: float = 0.95) -> Int
 def bias_corrected_interval(values: NDArray[np.float64], estimate: float, level: float = 0.95) -> Interval:
     """Interval of bootstrap `values` [replicates], moved by how far their median lies from `estimate` (Efron 1981).
 
-    For skewed scores such as R2 on few clips, whose percentile interval holds the truth too seldom. It always holds
-    the estimate, which lies beyond nearly all values where the score itself is biased, such as average precision on a
-    handful of positives.
+    For skewed scores such as R2 on few clips, whose percentile interval holds the truth too seldom. Where a bound would
+    lie among the last few values or beyond them all, because the score itself is biased (average precision on few
+    positives), it is that of a normal distribution with the values' mean and deviation. The estimate always lies in
+    the interval.
     """
     share = (values < estimate).mean() + 0.5 * (values == estimate).mean()
-    shift = norm.ppf(np.clip(share, 1 / len(values), 1 - 1 / len(values)))
     tail = (1 - level) / 2
-    lower, upper = np.quantile(values, norm.cdf(2 * shift + norm.ppf([tail, 1 - tail])))
+    wanted = norm.ppf([tail, 1 - tail])
+    places = norm.cdf(2 * norm.ppf(share) + wanted)
+    few = min(SPARSE / len(values), tail / 2)
+    if few < places[0] and places[1] < 1 - few:
+        lower, upper = np.quantile(values, places)
+    else:
+        # With z0 = (estimate - mean) / deviation, mean + (2 z0 + z) deviation.
+        lower, upper = 2 * estimate - values.mean() + wanted * values.std()
     return Interval(min(float(lower), estimate), max(float(upper), estimate), level)

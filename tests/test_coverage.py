@@ -70,8 +70,8 @@ def test_intervals_cover_what_they_say(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "least", "most"), [(5_329, 0.82, 0.98), (1_000, 0.62, 0.88)])
-def test_average_precision_of_rare_tags_is_covered_less_often(n, least, most):
+@pytest.mark.parametrize(("n", "least", "most"), [(5_329, 0.9, 1.0), (1_000, 0.81, 0.97), (250, 0.77, 0.95)])
+def test_average_precision_of_rare_tags_is_covered_nearly_as_often(n, least, most):
     """The bounds are two standard errors of 60 simulations about the shares in docs/probing.md."""
     rng = np.random.default_rng(0)
     rates = np.geomspace(0.2, 0.02, 50)
@@ -87,6 +87,7 @@ def test_average_precision_of_rare_tags_is_covered_less_often(n, least, most):
     for _ in range(60):
         labels, scores = draw(n)
         replicates = np.concatenate([macro(metric(labels, scores, counts)) for counts in draws])
+        replicates = replicates[~np.isnan(replicates)]
         interval = bias_corrected_interval(replicates, float(macro(metric(labels, scores))))
         covered += interval.lower <= truth <= interval.upper
     assert least <= covered / 60 <= most
@@ -147,6 +148,11 @@ def test_bias_is_taken_back():
     assert (same.lower, same.upper) == (0.7, 0.7)
 
 
-def test_an_interval_holds_its_estimate():
-    interval = bias_corrected_interval(0.5 + 0.01 * np.random.default_rng(0).random(100), 0.4)
-    assert interval.lower <= 0.4 <= interval.upper
+def test_a_bound_beyond_all_values_is_that_of_a_normal_distribution():
+    values = 0.5 + 0.01 * np.random.default_rng(0).standard_normal(1000)
+    interval = bias_corrected_interval(values, 0.49)
+    assert interval.lower == pytest.approx(0.48 - 0.0196, abs=2e-3)
+    assert interval.upper == pytest.approx(0.48 + 0.0196, abs=2e-3)
+    # As far away as this, the estimate is a bound.
+    far = bias_corrected_interval(values, 0.4)
+    assert (far.lower, far.upper) == (pytest.approx(0.3 - 0.0196, abs=2e-3), 0.4)
