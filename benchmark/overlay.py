@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from benchmark.errors import UserError
-from benchmark.registry import Registry, built_in_registry
+from benchmark.registry import EXPONENTS, Registry, built_in_registry
 from benchmark.store import write_atomically
 
 
@@ -108,11 +108,18 @@ def _block(name: str, entry: Mapping[str, Any], indent: str) -> list[str]:
     return [f"{indent}{_flow(name)}:", *(f"{indent}  {key}: {_flow(value)}" for key, value in entry.items())]
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts in quotes what a registry would read as a number."""
+
+
+_Dumper.add_implicit_resolver(*EXPONENTS)
+
+
 def _flow(value: Any) -> str:
     """A value in YAML, on one line; letters beyond ASCII as they are, unless YAML would read them as line ends."""
     for plain in (True, False):
-        text = yaml.safe_dump(
-            value, default_flow_style=True, width=float("inf"), sort_keys=False, allow_unicode=plain
+        text = yaml.dump(
+            value, Dumper=_Dumper, default_flow_style=True, width=float("inf"), sort_keys=False, allow_unicode=plain
         ).removesuffix("...\n")
         if "\n" not in text.strip("\n") and yaml.safe_load(text) == value:
             break

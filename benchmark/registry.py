@@ -110,9 +110,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             raise _Unusable(keys, f"must be a finite number, not {_shown(node)}", node)
 
 
-_Loader.add_implicit_resolver(
-    f"{_TAG}float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+#: Tag, pattern and first characters of the numbers that are read beside those of YAML 1.1.
+EXPONENTS = (f"{_TAG}float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+_Loader.add_implicit_resolver(*EXPONENTS)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 from conftest import bench, bench_json
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmark.console import Reporter
@@ -100,6 +100,7 @@ values = st.recursive(
 
 
 @settings(max_examples=80, deadline=None)
+@example(name="0", args={"a": "0E0", "b": 1e-5, "c": "1e5"})
 @given(name=st.text(min_size=1, max_size=12), args=st.dictionaries(st.text("abc", min_size=1), values, max_size=3))
 def test_any_name_and_arguments_come_back(tmp_path_factory, name, args):
     file = tmp_path_factory.mktemp("any") / "registry.yaml"
