@@ -50,7 +50,8 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     probes = store / "artifacts" / "probe"
     last = newest(chosen, itemgetter(*FACTORS, "standin"), lambda row: probes / row["key"])
     if len(last) < len(chosen):
-        (reporter or Silent()).say(older(len(chosen) - len(last)))
+        left = len(chosen) - len(last)
+        (reporter or Silent()).say(f"{left:,} older scores of runs that were scored again since are left out")
     ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in last]
     return [
         {column: value for column, value in row.items() if column != "leading"}
@@ -83,11 +84,6 @@ def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) 
             )
             kept = own
     return kept
-
-
-def older(count: int) -> str:
-    """What is said of scores that are not the newest of their run."""
-    return f"{count:,} older scores of runs that were scored again since are left out"
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
