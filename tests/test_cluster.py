@@ -16,8 +16,9 @@ import psutil
 import pytest
 from conftest import TINY_REGISTRY, bench, bench_json
 
-from benchmark.cluster import local_cluster, slurm_cluster
+from benchmark.clusters import local_cluster
 from benchmark.errors import UserError
+from benchmark.slurm import slurm_cluster
 
 GRID = ["--encoder", "tiny", "--encoder", "mfcc", "--task", "mtt", "--task", "mtt-tagged", "--recipe", "short"]
 BIN = Path(sys.executable).parent
