@@ -55,9 +55,8 @@ def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Cli
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "protocol": "tls://"}}
     processes: list[subprocess.Popen[bytes]] = []
     with (
-        tempfile.TemporaryDirectory(prefix="bench-workers-") as scratch,
-        _settings(),
-        keys_of_a_run(Path(scratch)) as keys,
+        _settings() as scratch,
+        keys_of_a_run(scratch) as keys,
         SpecCluster(scheduler=scheduler, silence_logs="CRITICAL") as cluster,
         Client(cluster) as client,
         (logs / f"workers-{socket.gethostname()}-{os.getpid()}.log").open("ab") as log,
@@ -70,7 +69,7 @@ def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Cli
                 environment = {**shared, "CUDA_VISIBLE_DEVICES": gpus[number] if own_gpu else ""}
                 command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
                 command += ["--host", "127.0.0.1", *WORKER_OPTIONS, "--nworkers", "1", "--nthreads", "1"]
-                command += ["--memory-limit", "0", "--local-directory", scratch, "--death-timeout", "60"]
+                command += ["--memory-limit", "0", "--local-directory", str(scratch), "--death-timeout", "60"]
                 command += ["--name", f"worker {number + 1}", "--preload", "benchmark.worker_imports"]
                 command += ["--resources", "GPU=1"] if own_gpu else []
                 processes.append(
@@ -136,20 +135,28 @@ def remote_cluster(where: str, config: Path | None, folder: Path) -> Iterator[Cl
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
+def _settings() -> Iterator[Path]:
+    """Dask's settings for as long as the block lasts, and a folder for it that no other user can write to.
+
+    Dask imports what lies in its folder, by itself one of a well-known name in `/tmp`, before all that is installed.
+    """
     import dask
 
-    with dask.config.set(
-        {
-            "distributed.scheduler.worker-ttl": _PATIENCE,
-            # A step is minutes of work: none is to wait behind another while a worker is free.
-            "distributed.scheduler.worker-saturation": 1.0,
-            "distributed.admin.tick.interval": TICK,
-            "distributed.admin.tick.limit": "1h",
-            "distributed.comm.timeouts.connect": "60s",
-        }
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-workers-") as scratch,
+        dask.config.set(
+            {
+                "temporary-directory": scratch,
+                "distributed.scheduler.worker-ttl": _PATIENCE,
+                # A step is minutes of work: none is to wait behind another while a worker is free.
+                "distributed.scheduler.worker-saturation": 1.0,
+                "distributed.admin.tick.interval": TICK,
+                "distributed.admin.tick.limit": "1h",
+                "distributed.comm.timeouts.connect": "60s",
+            }
+        ),
     ):
-        yield
+        yield Path(scratch)
 
 
 def _visible_gpus() -> list[str]:

@@ -18,6 +18,12 @@ from benchmark.dask_nodes import WORKER_OPTIONS, WORKER_SETTINGS, Scheduler
 from benchmark.errors import UserError
 from benchmark.tls import keys_of_a_run
 
+#: Lines of a job's script: Dask imports what lies in its folder, by itself one of a well-known name in `/tmp`.
+_OWN_FOLDER = (
+    "DASK_TEMPORARY_DIRECTORY=$(mktemp -d) || exit 1",
+    "export DASK_TEMPORARY_DIRECTORY",
+    "trap 'rm -rf \"$DASK_TEMPORARY_DIRECTORY\"' EXIT",
+)
 #: What `protocol` may be: the jobs always speak TLS.
 _TLS = (None, "tls", "tls://")
 
@@ -89,7 +95,7 @@ def _one_step_a_job(options: Mapping[str, Any], keys: Mapping[str, str]) -> dict
         "processes": 1,
         "cores": 1,
         "job_cpu": options.get("job_cpu", cores),
-        "job_script_prologue": [*setting_up, *options.get("job_script_prologue", [])],
+        "job_script_prologue": [*setting_up, *_OWN_FOLDER, *options.get("job_script_prologue", [])],
         "worker_extra_args": ["--memory-limit 0", *WORKER_OPTIONS, *options.get("worker_extra_args", [])],
         "protocol": "tls://",
         "scheduler_options": _scheduler_options(options),
@@ -119,11 +125,11 @@ def _private_folder(parent: Path) -> Iterator[Path]:
     """A folder that only this user can read, and that `bench store gc` clears away should this process be killed."""
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent.absolute() / f"keys-{uuid.uuid4().hex[:12]}"
-    lock = FileLock(f"{folder}.lock", mode=0o666)
-    with lock:
-        folder.mkdir(mode=0o700)
-        try:
+    lock = Path(f"{folder}.lock")
+    try:
+        with FileLock(lock, mode=0o666):
+            folder.mkdir(mode=0o700)
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.unlink(missing_ok=True)
