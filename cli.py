@@ -84,6 +84,8 @@ def main() -> NoReturn:
     # sleep at once are woken too late for the small steps of a probe. A short spin serves both.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    # Processes that are started from here are not to import files of the working directory in place of packages.
+    os.environ["PYTHONSAFEPATH"] = "1"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()

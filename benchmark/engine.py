@@ -1,4 +1,4 @@
-"""Computes the steps of a plan that the store does not hold yet, in this process; see `benchmark.cluster` for more."""
+"""Computes the steps of a plan that the store does not hold yet, in this process; for more: `benchmark.submission`."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Means:
     jobs
         Worker processes on this machine; 1 for none but this one.
     cluster
-        ``tcp://HOST:PORT`` of a Dask scheduler, or ``slurm``; ``None`` for this machine.
+        ``tls://HOST:PORT`` of a Dask scheduler, or ``slurm``; ``None`` for this machine.
     config
         Configuration of a Slurm cluster.
     """
@@ -72,7 +72,7 @@ def carry_out(
     watcher = Watcher(store, command)
     if means.jobs == 1 and means.cluster is None:
         return _here(runs, engine, watcher, reporter)
-    from benchmark.cluster import compute_on
+    from benchmark.submission import compute_on
 
     if means.cluster == "slurm":
         reporter.say("waiting for the first job of the queue")
@@ -130,10 +130,10 @@ def _client(means: Means, store: Store, kinds: Collection[str]) -> Iterator[Clie
         import distributed  # noqa: F401
     except ImportError:
         raise UserError("--jobs and --cluster need Dask: pip install 'bench-music[cluster]'") from None
-    from benchmark.cluster import local_cluster, remote_cluster
+    from benchmark.clusters import local_cluster, remote_cluster
 
     with (
-        remote_cluster(means.cluster, means.config)
+        remote_cluster(means.cluster, means.config, store.root / "unfinished")
         if means.cluster
         else local_cluster(means.jobs, store.root / "logs", kinds) as client
     ):

@@ -2,7 +2,7 @@
 
 ``torch`` and Lightning take seconds of a processor to import. A worker that waits for its first step would spend them
 after the labels and the corpus are ready, when all workers are wanted; this is a preload module of Dask's
-(``dask worker --preload``), for the workers that `benchmark.cluster.local_cluster` starts.
+(``dask worker --preload``), for the workers that `benchmark.clusters.local_cluster` starts.
 """
 
 from __future__ import annotations

@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 import warm_command
+from loopback_only import refuse_others
 
 from tasks.magnatagatune import TOP_TAGS
 from tasks.standin.columns import TAG_COLUMNS
+
+refuse_others()
 
 #: Encoder small enough that a whole run takes seconds: windows of 0.3 s at 22,050 Hz.
 TINY_REGISTRY = """

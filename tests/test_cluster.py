@@ -15,9 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import TINY_REGISTRY, bench, bench_json
+from distributed import Security
+from fake_slurm import Queue
+from listening import Lookout
 
-from benchmark.cluster import local_cluster, slurm_cluster
+from benchmark.clusters import local_cluster
 from benchmark.errors import UserError
+from benchmark.slurm import slurm_cluster
 
 GRID = ["--encoder", "tiny", "--encoder", "mfcc", "--task", "mtt", "--task", "mtt-tagged", "--recipe", "short"]
 BIN = Path(sys.executable).parent
@@ -34,11 +38,11 @@ def slow_registry(tmp_path: Path) -> Path:
 class Started:
     """A `bench run` under way; what it prints goes to files, for a full pipe would stop it."""
 
-    def __init__(self, folder: Path, *arguments: object) -> None:
+    def __init__(self, folder: Path, *arguments: object, environment: dict[str, str] | None = None) -> None:
         self._out, self._err = folder / "out.txt", folder / "err.txt"
         with self._out.open("w") as out, self._err.open("w") as err:
             command = [str(BIN / "bench"), "run", *map(str, arguments)]
-            self.process = subprocess.Popen(command, stdout=out, stderr=err)
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
 
     @property
     def out(self) -> str:
@@ -137,11 +141,25 @@ def test_what_fails_takes_nothing_else_with_it_and_is_tried_again(mtt, tiny_regi
     assert [record["encoder"] for record in repaired] == ["broken", "mfcc"]
 
 
+def certificates(folder: Path) -> dict[str, str]:
+    """Environment with which Dask's own programs, and `bench`, speak TLS, as docs/slurm.md has it."""
+    made = Security.temporary()
+    (folder / "cert.pem").write_text(made.tls_ca_file)
+    (folder / "key.pem").write_text(made.tls_client_key)
+    tls = "DASK_DISTRIBUTED__COMM__TLS__"
+    environment = {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True", f"{tls}CA_FILE": str(folder / "cert.pem")}
+    for role in ("CLIENT", "SCHEDULER", "WORKER"):
+        environment[f"{tls}{role}__CERT"] = str(folder / "cert.pem")
+        environment[f"{tls}{role}__KEY"] = str(folder / "key.pem")
+    return environment
+
+
 def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt, slow_registry, tmp_path):
     data, _ = mtt
     slow_registry.write_text(slow_registry.read_text().replace("pairs: 200", "pairs: 800"))
     address = tmp_path / "scheduler.json"
-    environment = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
+    environment = {**os.environ, **certificates(tmp_path)}
+    environment |= {"DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
     scheduler = subprocess.Popen(
         [
             BIN / "dask",
@@ -151,6 +169,8 @@ def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt,
             "--port",
             "0",
             "--no-dashboard",
+            "--dashboard-address",
+            "127.0.0.1:0",
             "--host",
             "127.0.0.1",
         ],
@@ -158,8 +178,8 @@ def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt,
         stderr=subprocess.DEVNULL,
     )
     worker = subprocess.Popen(
-        [BIN / "dask", "worker", "--scheduler-file", address, "--nworkers", "1", "--nthreads", "1", "--no-dashboard",
-         "--local-directory", tmp_path / "dask"],
+        [BIN / "dask", "worker", "--scheduler-file", address, "--nworkers", "1", "--nthreads", "1",
+         "--worker-class", "benchmark.dask_nodes.Worker", "--no-dashboard", "--local-directory", tmp_path / "dask"],
         env=environment,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -170,7 +190,8 @@ def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt,
         where = json.loads(address.read_text())["address"]
         arguments = ["--encoder", "tiny", "--task", "mtt", "--recipe", "short", "--data", data]
         arguments += ["--registry", slow_registry, "--store", store]
-        started = Started(tmp_path, *arguments, "--cluster", where)
+        assert where.startswith("tls://127.0.0.1:")
+        started = Started(tmp_path, *arguments, "--cluster", where, environment=environment)
         while not list(store.glob("unfinished/pretrain-*/last.ckpt")):
             assert started.process.poll() is None, started.err
             time.sleep(0.05)
@@ -202,11 +223,15 @@ def test_slurm_jobs_are_written_from_the_configuration(tmp_path):
     config = tmp_path / "slurm.yaml"
     config.write_text(
         "jobs: 3\nqueue: gpu\ncores: 4\nmemory: 32GB\nwalltime: '08:00:00'\njob_extra_directives: ['--gres=gpu:1']\n"
-        "worker_extra_args: ['--resources GPU=1']\n"
+        "worker_extra_args: ['--resources GPU=1']\ninterface: lo\n"
     )
-    cluster, count = slurm_cluster(config)
-    with cluster:
+    with slurm_cluster(config, tmp_path / "shared") as (cluster, count):
         script = cluster.job_script()
+        (keys,) = (tmp_path / "shared").glob("keys-*[!k]")
+        assert (keys.stat().st_mode & 0o777, (keys / "key.pem").stat().st_mode & 0o777) == (0o700, 0o600)
+        assert cluster.scheduler_address.startswith("tls://127.0.0.1:")
+        assert f"export DASK_DISTRIBUTED__COMM__TLS__WORKER__KEY={keys / 'key.pem'}\n" in script
+    assert list((tmp_path / "shared").iterdir()) == []
     assert count == 3
     for line in ("#SBATCH -p gpu", "#SBATCH --mem=30G", "#SBATCH -t 08:00:00", "#SBATCH --gres=gpu:1"):
         assert line in script
@@ -215,37 +240,29 @@ def test_slurm_jobs_are_written_from_the_configuration(tmp_path):
     assert "--resources GPU=1" in script
     assert "#SBATCH --cpus-per-task=4" in script
     assert "export BENCH_THREADS=4" in script
+    assert "--worker-class benchmark.dask_nodes.Worker --no-dashboard" in script
+    assert "export PYTHONSAFEPATH=1" in script
+    assert "--protocol tls://" in script
     assert "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False" in script
     for text, message in (
         ("queue: gpu\n", "`jobs`"),
         ("jobs: 1\ncores: 1\nmemory: 1GB\nqeue: x\n", "qeue"),
         ("jobs: 1\ncores: 8\nprocesses: 2\nmemory: 1GB\n", "ask for more jobs"),
+        ("jobs: 1\ncores: 8\nmemory: 1GB\nprotocol: tcp://\n", "leave out security and protocol"),
+        ("jobs: 1\ncores: 8\nmemory: 1GB\nsecurity: false\n", "leave out security and protocol"),
+        ("jobs: 1\ncores: 8\nmemory: 1GB\nscheduler_options: {protocol: tcp}\n", "leave out security and protocol"),
+        ("jobs: 1\ncores: 8\nmemory: 1GB\ninterface: none7\n", "'none7' is not a valid network interface"),
     ):
         config.write_text(text)
-        with pytest.raises(UserError, match=message):
-            slurm_cluster(config)
-    with pytest.raises(UserError, match="--config FILE"):
-        slurm_cluster(None)
-
-
-QUEUE = """#!/bin/sh
-# Slurm's sbatch: runs the script, the last argument, as a session of its own whose number is the job's.
-for script in "$@"; do :; done
-cp "$script" "{folder}/$$.sh"
-setsid sh "{folder}/$$.sh" > "{folder}/$$.log" 2>&1 &
-echo $! >> "{folder}/jobs"
-echo "Submitted batch job $!"
-"""
+        with pytest.raises(UserError, match=message), slurm_cluster(config, tmp_path / "shared"):
+            pass
+    with pytest.raises(UserError, match="--config FILE"), slurm_cluster(None, tmp_path / "shared"):
+        pass
+    assert list((tmp_path / "shared").iterdir()) == []
 
 
 def test_jobs_of_a_queue_that_end_are_asked_for_again(mtt, slow_registry, tmp_path, monkeypatch):
-    queue = tmp_path / "queue"
-    queue.mkdir()
-    (queue / "sbatch").write_text(QUEUE.format(folder=queue))
-    (queue / "scancel").write_text('#!/bin/sh\nfor job in "$@"; do kill -- "-$job"; done\n')
-    for program in ("sbatch", "scancel"):
-        (queue / program).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{queue}:{os.environ['PATH']}")
+    queue = Queue(tmp_path / "queue", monkeypatch)
     config = tmp_path / "slurm.yaml"
     config.write_text("jobs: 1\ncores: 1\nmemory: 1GB\ninterface: lo\nworker_extra_args: [--resources GPU=1]\n")
     store = tmp_path / "store"
@@ -263,17 +280,18 @@ def test_jobs_of_a_queue_that_end_are_asked_for_again(mtt, slow_registry, tmp_pa
     ]
     started = Started(tmp_path, *arguments, "--cluster", "slurm", "--config", config, "--store", store, "--json")
     deadline = time.monotonic() + 200
-    while started.process.poll() is None:
-        assert time.monotonic() < deadline, started.err
-        time.sleep(0.5)
-        first = (queue / "jobs").read_text().split()[:1] if (queue / "jobs").exists() else []
-        if len(first) == 1 and list(store.glob("unfinished/pretrain-*/last.ckpt")):
-            try:
-                os.killpg(int(first[0]), signal.SIGKILL)  # as at the end of its walltime
-            except ProcessLookupError:
-                continue
+    with Lookout(lambda: [started.process.pid, *queue.jobs()]) as lookout:
+        while started.process.poll() is None:
+            assert time.monotonic() < deadline, started.err
+            time.sleep(0.5)
+            if queue.jobs() and list(store.glob("unfinished/pretrain-*/last.ckpt")):
+                with suppress(ProcessLookupError):
+                    os.killpg(queue.jobs()[0], signal.SIGKILL)  # as at the end of its walltime
     assert started.process.returncode == 0, started.err
-    assert len((queue / "jobs").read_text().split()) > 1
+    assert len(queue.jobs()) > 1
     assert {record["recipe"] for record in json.loads(started.out)} == {"short", "untrained"}
-    for job in (queue / "jobs").read_text().split():  # none is left behind
-        assert not psutil.pid_exists(int(job)) or psutil.Process(int(job)).status() == psutil.STATUS_ZOMBIE
+    for job in queue.jobs():  # none is left behind
+        assert not psutil.pid_exists(job) or psutil.Process(job).status() == psutil.STATUS_ZOMBIE
+    lookout.check(at_least=5)  # the scheduler, and two times a worker and what watches over it
+    assert all("BEGIN CERTIFICATE" in script and "PRIVATE KEY" not in script for script in queue.scripts())
+    assert list(store.glob("unfinished/keys-*")) == []

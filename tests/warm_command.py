@@ -105,6 +105,9 @@ def _serve() -> None:
 if __name__ == "__main__":
     from importlib import import_module
 
+    from loopback_only import refuse_others
+
+    refuse_others()
     sys.path[0] = str(Path(sys.executable).parent)  # as for the installed command, not this folder
     for module in _PRELOADED:
         import_module(module)

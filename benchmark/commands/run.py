@@ -132,7 +132,7 @@ def run(
         typer.Option(help="Worker processes on this machine.", show_default="one a GPU, else none", min=1),
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(help="Dask scheduler to compute on, or `slurm`.", metavar="tcp://HOST:PORT")
+        str | None, typer.Option(help="Dask scheduler to compute on, or `slurm`.", metavar="tls://HOST:PORT")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Options of dask-jobqueue for --cluster slurm, as YAML.", metavar="FILE")

@@ -1,6 +1,6 @@
 """Several processes that train one model together, a device each: on this machine, or on several nodes.
 
-One process of this program runs on every node; it starts a process for each device of its node, and they find one
+One process of this program runs on every node; it starts a process for each device of its node. Several nodes find one
 another as PyTorch's own launchers have it: ``MASTER_ADDR``, ``MASTER_PORT``, ``NNODES`` and ``NODE_RANK`` in the
 environment, none of which is needed on a single node.
 """
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import queue
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from benchmark.console import Reporter
 from benchmark.environment import measured, node_rank, report
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.pretraining.rendezvous import join, nodes, rendezvous
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,6 @@ def devices_allowed(wanted: int | None, batch: int, reporter: Reporter) -> int:
     return wanted
 
 
-def nodes() -> int:
-    """Number of nodes that the environment speaks of."""
-    return int(os.environ.get("NNODES", "1"))
-
-
 def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, *arguments: Any) -> dict[str, Any]:
     """Call ``function(place, *arguments)`` in a process for each device, and return what the first one returns.
 
@@ -117,18 +113,14 @@ def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, 
         return function(Place(), *arguments)
     context = get_context("spawn")
     results: Any = context.Queue()
-    environment = {
-        "MASTER_ADDR": os.environ.get("MASTER_ADDR", "127.0.0.1"),
-        "MASTER_PORT": os.environ.get("MASTER_PORT") or str(_free_port()),
-        "WORLD_SIZE": str(world),
-        "NODE_RANK": str(node_rank()),
-    }
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     places = [Place(node_rank() * devices + local, world, local, devices, nodes(), backend) for local in range(devices)]
-    started = start_processes(
-        _work, (places, environment, results, function, arguments), devices, join=False, start_method="spawn"
-    )
-    return _outcome(started, results)
+    with rendezvous() as (file, over):
+        environment = {"WORLD_SIZE": str(world), "NODE_RANK": str(node_rank()), **over}
+        started = start_processes(
+            _work, (places, environment, file, results, function, arguments), devices, join=False, start_method="spawn"
+        )
+        return _outcome(started, results)
 
 
 def _outcome(started: Any, results: Any) -> dict[str, Any]:
@@ -156,7 +148,13 @@ def _outcome(started: Any, results: Any) -> dict[str, Any]:
 
 
 def _work(
-    local_rank: int, places: list[Place], environment: dict[str, str], results: Any, function: Any, arguments: Any
+    local_rank: int,
+    places: list[Place],
+    environment: dict[str, str],
+    file: Path | None,
+    results: Any,
+    function: Any,
+    arguments: Any,
 ) -> None:
     place = places[local_rank]
     os.environ.update(environment, RANK=str(place.rank), LOCAL_RANK=str(local_rank))
@@ -164,8 +162,7 @@ def _work(
     if place.backend == "nccl":
         torch.cuda.set_device(local_rank)
     try:
-        # Also the point where the processes of all nodes wait for one another.
-        torch.distributed.init_process_group(place.backend, rank=place.rank, world_size=place.world)
+        join(place.backend, place.rank, place.world, file)
         with measured() as resources:
             found = function(place, *arguments)
     except USER_ERRORS as error:
@@ -180,9 +177,3 @@ def _work(
             torch.distributed.destroy_process_group()
     if local_rank == 0:
         results.put(("result", (found, resources)))
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])

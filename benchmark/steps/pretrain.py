@@ -26,7 +26,8 @@ from benchmark.pretraining.curve_file import write_curve
 from benchmark.pretraining.items import Item, items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import retrieval
-from benchmark.pretraining.processes import Place, devices_allowed, nodes, together
+from benchmark.pretraining.processes import Place, devices_allowed, together
+from benchmark.pretraining.rendezvous import nodes, warn_of_network
 from benchmark.pretraining.ridge import validation_probe
 from benchmark.pretraining.training import Plan, fit
 from benchmark.steps.initialise import WEIGHTS
@@ -67,6 +68,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
             f"{step.title}: with negatives=replica, a batch of {recipe.batch} on as many devices leaves each pair "
             "nothing to be told from; choose a larger --batch or fewer --devices"
         )
+    warn_of_network(reporter)
     return together(train, devices, recipe.batch, alone, dict(inputs), work, reporter)
 
 

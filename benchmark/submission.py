@@ -1,4 +1,6 @@
-"""The same plan on many processes: Dask schedules the steps, the store on a shared file system carries the artifacts.
+"""The steps of a plan handed out to the workers of a cluster, and what became of them.
+
+Dask schedules the steps, the store on a shared file system carries the artifacts; `benchmark.clusters` has the workers.
 
 A step becomes one task of Dask's that needs the tasks of the steps before it. A worker computes it as `Engine` does
 in one process, so two workers, two users or two clusters at the same step wait for one another at its lock, and
@@ -7,30 +9,20 @@ whoever comes second finds the artifact. Where workers offer a ``GPU`` resource,
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from benchmark.console import LogReporter
-from benchmark.engine import Engine, workers
-from benchmark.errors import USER_ERRORS, UserError
+from benchmark.engine import Engine
+from benchmark.errors import USER_ERRORS
 from benchmark.plan import CHECKS, Run, Step, unique_steps
 from benchmark.progress import Loss, Progress
 from benchmark.store import Store
-from benchmark.worker_imports import KINDS
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -39,18 +31,6 @@ if TYPE_CHECKING:
 GPU_KINDS = frozenset({"pretrain", "supervise", "embed", "probe"})
 #: How often a step is handed out again after Dask has given it up, which it does when several workers died at it.
 RETRIES = 5
-#: How often an event loop looks whether it is late; as often as Dask does by itself, every process would wake up fifty
-#: times a second beside the steps.
-_TICK = "1s"
-#: Environment of a worker: steps may start processes of their own, and a profiler that looks at a step a hundred times
-#: a second costs it some per cent.
-_WORKER_SETTINGS = {
-    "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
-    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
-    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": _TICK,
-}
-#: A worker that does not report for this long is taken for lost [s].
-_PATIENCE = "120s"
 
 
 def compute_on(
@@ -273,174 +253,3 @@ def _share_processors() -> None:
         import torch
 
         torch.set_num_threads(int(threads))
-
-
-@contextmanager
-def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Client]:
-    """`jobs` worker processes on this machine, one step each at a time; the first ones hold a GPU each.
-
-    Each is watched by a process that starts it again should it die, and that ends itself should this one.
-
-    Parameters
-    ----------
-    jobs
-        Number of processes.
-    logs
-        Folder for what the processes print.
-    kinds
-        Of the steps to come, whose modules the processes import as they start.
-    """
-    from distributed import Client, LocalCluster
-
-    gpus = _visible_gpus()
-    threads = str(max(1, workers() // jobs))
-    logs.mkdir(parents=True, exist_ok=True)
-    processes = []
-    with (
-        _settings(),
-        LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1", silence_logs="CRITICAL") as cluster,
-        Client(cluster) as client,
-        tempfile.TemporaryDirectory(prefix="bench-workers-") as scratch,
-        (logs / f"workers-{socket.gethostname()}-{os.getpid()}.log").open("ab") as log,
-    ):
-        try:
-            for number in range(jobs):
-                own_gpu = number < len(gpus)
-                environment = {
-                    **os.environ,
-                    "OMP_NUM_THREADS": threads,
-                    "MKL_NUM_THREADS": threads,
-                    "BENCH_THREADS": threads,
-                    KINDS: ",".join(kinds),
-                    "CUDA_VISIBLE_DEVICES": gpus[number] if own_gpu else "",
-                    **_WORKER_SETTINGS,
-                    "DASK_LOGGING__DISTRIBUTED": "critical",
-                }
-                command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
-                command += ["--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
-                command += ["--local-directory", scratch, "--death-timeout", "60", "--name", f"worker {number + 1}"]
-                command += ["--preload", "benchmark.worker_imports"]
-                command += ["--resources", "GPU=1"] if own_gpu else []
-                processes.append(
-                    subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
-                )
-            client.wait_for_workers(jobs, timeout=_PATIENCE)
-            yield client
-        finally:
-            for process in processes:
-                # The whole group: the watching process, the worker, and what its step has started.
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
-@contextmanager
-def remote_cluster(where: str, config: Path | None) -> Iterator[Client]:
-    """A cluster that runs already (``tcp://HOST:PORT``), or jobs of a Slurm queue (``slurm``, with a configuration).
-
-    Raises
-    ------
-    UserError
-        If it cannot be reached or the configuration is wrong.
-    """
-    with _settings():
-        if where == "slurm":
-            with _slurm(config) as client:
-                yield client
-            return
-        from distributed import Client
-
-        # That a scheduler is lost is said once, in our own words.
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-        try:
-            client = Client(where, timeout="15s")
-        except (OSError, ValueError, TimeoutError) as error:
-            raise UserError(f"--cluster {where}: cannot reach a Dask scheduler there: {error}") from None
-        with client:
-            yield client
-
-
-@contextmanager
-def _slurm(config: Path | None) -> Iterator[Client]:
-    from distributed import Client
-
-    cluster, count = slurm_cluster(config)
-    with cluster, Client(cluster) as client:
-        # Jobs that end, for their walltime is over or their node was lost, are asked for again.
-        cluster.adapt(minimum_jobs=count, maximum_jobs=count)
-        client.wait_for_workers(1)
-        yield client
-
-
-def slurm_cluster(config: Path | None) -> tuple[Any, int]:
-    """A `dask_jobqueue.SLURMCluster` as `config` describes it, and how many jobs to ask for.
-
-    Raises
-    ------
-    UserError
-        If dask-jobqueue is not installed, or the file cannot be read or holds a wrong key.
-    """
-    try:
-        from dask_jobqueue import SLURMCluster
-    except ImportError:
-        raise UserError("--cluster slurm needs dask-jobqueue: pip install 'bench-music[cluster]'") from None
-    if config is None:
-        raise UserError("--cluster slurm needs --config FILE: a YAML file with queue, cores, memory, walltime and jobs")
-    try:
-        options = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{config}: cannot read this configuration: {' '.join(str(error).split())}") from None
-    if not isinstance(options, dict) or not isinstance(options.get("jobs"), int):
-        raise UserError(f"{config}: must be a mapping with `jobs`, a number, beside the options of dask-jobqueue")
-    count = options.pop("jobs")
-    if options.get("processes", 1) != 1:
-        raise UserError(f"{config}: processes: a job is one worker here; ask for more jobs instead")
-    try:
-        return SLURMCluster(**_one_step_a_job(options)), count
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{config}: {' '.join(str(error).split())}") from None
-
-
-def _one_step_a_job(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of dask-jobqueue, with which a job's cores and memory serve one step after another.
-
-    By themselves they would start several workers a job, or several steps side by side, and end a worker for the
-    pages of a corpus that it maps.
-    """
-    cores = options.get("cores", 1)
-    settings = {**_WORKER_SETTINGS, "BENCH_THREADS": cores}
-    setting_up = [f"export {name}={value}" for name, value in settings.items()]
-    return {
-        **options,
-        "processes": 1,
-        "cores": 1,
-        "job_cpu": options.get("job_cpu", cores),
-        "job_script_prologue": [*setting_up, *options.get("job_script_prologue", [])],
-        "worker_extra_args": ["--memory-limit 0", *options.get("worker_extra_args", [])],
-    }
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    import dask
-
-    with dask.config.set(
-        {
-            "distributed.scheduler.worker-ttl": _PATIENCE,
-            # A step is minutes of work: none is to wait behind another while a worker is free.
-            "distributed.scheduler.worker-saturation": 1.0,
-            "distributed.admin.tick.interval": _TICK,
-            "distributed.admin.tick.limit": "1h",
-            "distributed.comm.timeouts.connect": "60s",
-        }
-    ):
-        yield
-
-
-def _visible_gpus() -> list[str]:
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [gpu for gpu in named.split(",") if gpu]
-    import torch
-
-    return [str(number) for number in range(torch.cuda.device_count())]
