@@ -22,8 +22,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from benchmark.console import LogReporter
 from benchmark.engine import Engine, workers
 from benchmark.errors import USER_ERRORS, UserError
@@ -31,6 +29,7 @@ from benchmark.plan import CHECKS, Run, Step, unique_steps
 from benchmark.progress import Loss, Progress
 from benchmark.store import Store
 from benchmark.worker_imports import KINDS
+from benchmark.yaml_dialect import read_document
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -386,10 +385,7 @@ def slurm_cluster(config: Path | None) -> tuple[Any, int]:
         raise UserError("--cluster slurm needs dask-jobqueue: pip install 'bench-music[cluster]'") from None
     if config is None:
         raise UserError("--cluster slurm needs --config FILE: a YAML file with queue, cores, memory, walltime and jobs")
-    try:
-        options = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{config}: cannot read this configuration: {' '.join(str(error).split())}") from None
+    options = read_document(config).value
     if not isinstance(options, dict) or not isinstance(options.get("jobs"), int):
         raise UserError(f"{config}: must be a mapping with `jobs`, a number, beside the options of dask-jobqueue")
     count = options.pop("jobs")
