@@ -119,7 +119,7 @@ def verify(
     """
     from dataclasses import asdict
 
-    from benchmark.console import Reporter
+    from benchmark.console import Reporter, printable
     from benchmark.data.verify import verify as call
     from benchmark.errors import UserError
     from benchmark.registry import load_registry
@@ -131,8 +131,8 @@ def verify(
     reporter = Reporter()
     with interruptible(reporter):
         verdict = call(dataset, reporter)
-    lines = [f"{path}: {what}" for path, what in verdict.differing.items()]
-    lines += [f"{path}: missing" for path in verdict.missing]
+    lines = [printable(f"{path}: {what}") for path, what in verdict.differing.items()]
+    lines += [printable(f"{path}: missing") for path in verdict.missing]
     lines.append(
         f"{name}: {verdict.matching:,} files are as published, {len(verdict.differing):,} differ, "
         f"{len(verdict.missing):,} are missing; of {verdict.unpublished:,} no checksum is published"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from benchmark.commands.common import (
     RegistryOption,
     StoreOption,
     check_output,
+    print_document,
     store_folder,
     write_output,
 )
@@ -75,6 +77,9 @@ def report(
             planned = plan.scored(Planner(entries, place, Reporter(), data), place)
     document = collect(folder, entries, plan, planned, study or "", look, Reporter())
     text = render(document, form.value)
+    if str(target) == "-" and form is Form.JSON:
+        print_document(json.loads(text))
+        return
     write_output(target, text)
     if str(target) != "-":
-        typer.echo(f"{target}: {len(text.encode()) / 1e6:.1f} MB", err=True)
+        Reporter().say(f"{target}: {len(text.encode()) / 1e6:.1f} MB")

@@ -72,7 +72,7 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
     Example: bench store verify
     """
-    from benchmark.console import Reporter
+    from benchmark.console import Reporter, printable
     from benchmark.housekeeping import folders, problems
     from benchmark.store import Store
 
@@ -88,7 +88,7 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
         print_document({"artifacts": len(every), "problems": wrong})
     else:
         for place, complaints in wrong.items():
-            print_document(f"{place}: {'; '.join(complaints)}")
+            print_document(printable(f"{place}: {'; '.join(complaints)}"))
         advice = "; delete these folders, and what is needed of them is computed again" if wrong else ""
         print_document(f"{len(every) - len(wrong):,} of {len(every):,} artifacts are whole{advice}")
     if wrong:
