@@ -83,9 +83,11 @@ def main() -> NoReturn:
     """Run the command line; exit 2 with one line for what the user can put right."""
     from benchmark.console import complain
     from benchmark.errors import USER_ERRORS
+    from benchmark.folder_settings import ignore_folder_settings
 
     # Threads that spin for long while they wait slow a shared machine, and themselves, down many times over; those that
     # sleep at once are woken too late for the small steps of a probe. A short spin serves both.
+    ignore_folder_settings()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

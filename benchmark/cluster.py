@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.console import LogReporter
 from benchmark.engine import Engine, workers
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.plain_files import append_to, make_folder
 from benchmark.plan import CHECKS, Run, Step, unique_steps
 from benchmark.progress import Loss, Progress
 from benchmark.store import Store
@@ -41,9 +42,10 @@ RETRIES = 5
 #: How often an event loop looks whether it is late; as often as Dask does by itself, every process would wake up fifty
 #: times a second beside the steps.
 _TICK = "1s"
-#: Environment of a worker: steps may start processes of their own, and a profiler that looks at a step a hundred times
-#: a second costs it some per cent.
+#: Environment of a worker: steps may start processes of their own, a profiler that looks at a step a hundred times a
+#: second costs it some per cent, and what lies in the folder that it is started in is no library.
 _WORKER_SETTINGS = {
+    "PYTHONSAFEPATH": "1",
     "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": _TICK,
@@ -293,14 +295,14 @@ def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Cli
 
     gpus = _visible_gpus()
     threads = str(max(1, workers() // jobs))
-    logs.mkdir(parents=True, exist_ok=True)
+    make_folder(logs)
     processes = []
     with (
         _settings(),
         LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1", silence_logs="CRITICAL") as cluster,
         Client(cluster) as client,
         tempfile.TemporaryDirectory(prefix="bench-workers-") as scratch,
-        (logs / f"workers-{socket.gethostname()}-{os.getpid()}.log").open("ab") as log,
+        append_to(logs / f"workers-{socket.gethostname()}-{os.getpid()}.log") as log,
     ):
         try:
             for number in range(jobs):

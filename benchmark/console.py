@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmark.plain_files import append_to, make_folder
+
 #: Seconds between progress lines where standard error is no terminal.
 LINE_EVERY = 10.0
 
@@ -97,12 +99,12 @@ class LogReporter(Reporter):
     def __init__(self, file: Path) -> None:
         self.live = False
         self._file = file
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
 
     def say(self, text: str) -> None:
         """One line, or several of a traceback; people look at logs in a terminal too."""
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {printable_lines(text)}\n")
+        with append_to(self._file) as file:
+            file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {printable_lines(text)}\n".encode())
 
 
 class _Logged(LogReporter):

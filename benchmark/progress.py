@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.console import LINE_EVERY, Reporter, clock, printable
+from benchmark.plain_files import make_folder, read_plain
 from benchmark.store import Store, write_atomically
 
 #: Seconds between two notes for other shells.
@@ -101,7 +103,7 @@ class Watcher:
         """Until the block ends, keep the note fresh and show a live `table` on a terminal, or `lines` now and then."""
         table = table and self._reporter.live
         self._lines = lines and not table
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._file.parent)
         thread = threading.Thread(target=self._keep_noting, daemon=True)
         thread.start()
         try:
@@ -160,15 +162,21 @@ class Watcher:
 
 
 def notes(store: Store) -> list[dict[str, Any]]:
-    """What every `bench run` on a store is at; each has ``alive``, false if it has not been heard of for a minute."""
+    """What every `bench run` on a store is at; each has ``alive``, false if it has not been heard of for a minute.
+
+    Raises
+    ------
+    UserError
+        If something in its folder is a link or no file.
+    """
     files = sorted((store.root / "running").glob("*.json"))
     now = _now_there(store) if files else 0.0
     found = []
     for file in files:
         try:
-            document = {**json.loads(file.read_bytes())}
+            document = {**json.loads(read_plain(file))}
             age = now - file.stat().st_mtime
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             continue
         if not document.keys() >= _FIELDS:
             continue
@@ -179,11 +187,8 @@ def notes(store: Store) -> list[dict[str, Any]]:
 
 def _now_there(store: Store) -> float:
     """The time by the clock of the store's file system, for machines disagree; by this machine's if it is read-only."""
-    probe = store.root / "running" / f".clock-{socket.gethostname()}-{os.getpid()}"
     try:
-        probe.touch()
-        now = probe.stat().st_mtime
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=store.root / "running") as probe:
+            return os.fstat(probe.fileno()).st_mtime
     except OSError:
         return time.time()
-    return now

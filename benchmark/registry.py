@@ -1,8 +1,9 @@
 """`registry.yaml` and its overlays: what is plugged in, checked, and where each entry came from.
 
-Later files win: the built-in registry, the ``registry.yaml`` inside each package that an entry point of the group
-``bench.registry`` names, ``registry.yaml`` in the working directory, then ``--registry``. Reading a registry
-imports nothing that it names.
+The built-in registry is read first, then the ``registry.yaml`` inside each package that an entry point of the group
+``bench.registry`` names, and ``registry.yaml`` in the working directory. These are found unasked and only add: an entry
+that would replace another is left out. What ``--registry`` names comes last and wins. Reading a registry imports
+nothing that it names.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.yaml_dialect import Document, read_document, tuples
 
 E = TypeVar("E", bound=entries.Entry)
+
+#: Entries left out that are named.
+LISTED = 5
 
 SECTIONS: dict[str, type[entries.Entry]] = {
     "encoders": entries.EncoderEntry,
@@ -55,6 +59,10 @@ class Registry:
     """All entries by section and name."""
 
     sections: dict[str, dict[str, Named[entries.Entry]]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+    #: Entries that would have replaced others unasked.
+    left_out: dict[str, dict[str, Named[entries.Entry]]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+    #: The working directory's ``registry.yaml``, where no ``--registry`` names it.
+    unasked: Path | None = None
 
     def encoder(self, name: str) -> Named[entries.EncoderEntry]:
         """Look up an encoder; `UserError` with the nearest name if there is none."""
@@ -81,13 +89,48 @@ class Registry:
         return cast("Named[entries.ProtocolEntry]", self._find("protocols", name))
 
     def _find(self, section: str, name: str) -> Named[entries.Entry]:
+        if name in self.left_out[section]:
+            named = self.left_out[section][name]
+            raise UserError(
+                f"{named.file}:{named.line}: {section}.{name}: would replace {self._replaced(section, name)}, which a "
+                f"registry does only where it is named; rename it, or pass --registry {self._to_name(named.file)}"
+            )
         try:
             return self.sections[section][name]
         except KeyError:
             raise unknown_name(_SINGULAR[section], name, self.sections[section]) from None
 
-    def add_file(self, path: Path) -> None:
-        """Lay the entries of a registry file over those already here.
+    def _replaced(self, section: str, name: str) -> str:
+        there = self.sections[section][name]
+        return "the built-in one" if there.file == built_in_registry() else f"that of {there.file}:{there.line}"
+
+    def _to_name(self, file: Path) -> str:
+        return "." if file == self.unasked else str(file)
+
+    def said_of_left_out(self) -> str:
+        """One line on the entries that are left out; empty if none is."""
+        left = [(section, named) for section, names in self.left_out.items() for named in names.values()]
+        if not left:
+            return ""
+        listed = ", ".join(f"{named.file}:{named.line} {section}.{named.name}" for section, named in left[:LISTED])
+        listed += f" and {len(left) - LISTED} more" if len(left) > LISTED else ""
+        ways = " or ".join(dict.fromkeys(f"--registry {self._to_name(named.file)}" for _, named in left))
+        return f"left out, for a registry that is not named replaces nothing: {listed}; rename them, or pass {ways}"
+
+    def asked(self) -> Registry:
+        """These entries without those of a registry that only lies in the working directory."""
+        kept = {
+            section: {name: named for name, named in names.items() if named.file != self.unasked}
+            for section, names in self.sections.items()
+        }
+        return Registry(kept)
+
+    def not_asked(self, section: str) -> list[str]:
+        """Names in a section that only such a registry has."""
+        return [name for name, named in self.sections[section].items() if named.file == self.unasked]
+
+    def add_file(self, path: Path, *, replacing: bool = True) -> None:
+        """Lay the entries of a registry file over those already here, or only add those of new names.
 
         Raises
         ------
@@ -95,7 +138,13 @@ class Registry:
             If the file cannot be read, is no YAML, or an entry does not validate: file, line, key and reason.
         """
         for section, named in _read(path):
+            there = self.sections[section].get(named.name)
+            if there is not None and not replacing:
+                if there.entry != named.entry:
+                    self.left_out[section][named.name] = named
+                continue
             self.sections[section][named.name] = named
+            self.left_out[section].pop(named.name, None)
 
     def check_references(self) -> None:
         """Raise `UserError` if an entry names a dataset, corpus or protocol that no file defines."""
@@ -108,10 +157,9 @@ class Registry:
             self._check_reference(corpus, "datasets", cast(entries.CorpusEntry, corpus.entry).dataset)
 
     def _check_reference(self, named: Named[entries.Entry], section: str, target: str) -> None:
-        try:
-            self._find(section, target)
-        except UserError as error:
-            raise UserError(f"{named.file}:{named.line}: {named.name}: {error}") from None
+        if target not in self.sections[section]:
+            error = unknown_name(_SINGULAR[section], target, self.sections[section])
+            raise UserError(f"{named.file}:{named.line}: {named.name}: {error}")
 
 
 def built_in_registry() -> Path:
@@ -125,7 +173,7 @@ def load_registry(overlays: Iterable[Path] = ()) -> Registry:
     Parameters
     ----------
     overlays
-        Files, or folders that hold a ``registry.yaml``; later ones win.
+        Files, or folders that hold a ``registry.yaml``, that the user has named; later ones win.
 
     Raises
     ------
@@ -135,13 +183,15 @@ def load_registry(overlays: Iterable[Path] = ()) -> Registry:
     registry = Registry()
     built_in = built_in_registry()
     registry.add_file(built_in)
+    named = [(overlay / "registry.yaml" if overlay.is_dir() else overlay).resolve() for overlay in overlays]
     for point in importlib.metadata.entry_points(group="bench.registry"):
-        registry.add_file(_packaged_registry(point))
+        registry.add_file(_packaged_registry(point), replacing=False)
     local = Path("registry.yaml")
-    if local.is_file() and not local.samefile(built_in):
-        registry.add_file(local.resolve())
-    for overlay in overlays:
-        registry.add_file((overlay / "registry.yaml" if overlay.is_dir() else overlay).resolve())
+    if local.is_file() and not local.samefile(built_in) and local.resolve() not in named:
+        registry.unasked = local.resolve()
+        registry.add_file(registry.unasked, replacing=False)
+    for file in named:
+        registry.add_file(file)
     registry.check_references()
     return registry
 

@@ -162,11 +162,13 @@ def load_study(name: str) -> Study:
         If there is none, or the file is wrong: file, line, key and reason.
     """
     path = Path(name)
-    if not path.is_file():
-        shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
-        if name not in shipped:
-            raise unknown_name("study file", name, shipped)
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
+    if name in shipped:
+        if path.is_file():
+            raise UserError(f"{name} ships with bench and is a file here too; name the file ./{name}, or rename it")
         path = shipped[name]
+    elif not path.is_file():
+        raise unknown_name("study file", name, shipped)
     read = read_document(path)
     document = tuples(read.value)
     if not isinstance(document, dict):

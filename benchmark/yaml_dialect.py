@@ -36,8 +36,7 @@ _NUMBERS = frozenset({"int", "float"})
 class _Unusable(yaml.constructor.ConstructorError):
     """What is YAML and yet cannot be used: where it stands, under which keys, and why."""
 
-    def __init__(self, keys: tuple[str, ...], problem: str, place: yaml.Node | yaml.Event | yaml.Mark) -> None:
-        mark = getattr(place, "start_mark", place)
+    def __init__(self, keys: tuple[str, ...], problem: str, mark: Any) -> None:
         super().__init__(None, None, f"{'.'.join(keys)}: {problem}" if keys else problem, mark)
 
 
@@ -58,15 +57,17 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     def _check(self, node: yaml.Node, keys: tuple[str, ...], above: set[int], whole: set[int]) -> None:
         """Refuse what cannot be used; each node is looked at once, for it may stand in many places."""
         if id(node) in above:
-            raise _Unusable(keys, "is a part of itself; write it out", node)
+            raise _Unusable(keys, "is a part of itself; write it out", node.start_mark)
         if id(node) in whole:
             return
         above.add(id(node))
         kind = node.tag.removeprefix(_TAG)
         if kind == "timestamp":
-            raise _Unusable(keys, f"{_shown(node)} is a date in YAML; put it in quotes", node)
+            raise _Unusable(keys, f"{_shown(node)} is a date in YAML; put it in quotes", node.start_mark)
         if kind in ("binary", "omap", "pairs", "set"):
-            raise _Unusable(keys, f"!!{kind} is not read here; write text, a number, a list or a mapping", node)
+            raise _Unusable(
+                keys, f"!!{kind} is not read here; write text, a number, a list or a mapping", node.start_mark
+            )
         if isinstance(node, yaml.MappingNode):
             self._check_mapping(node, keys, above, whole)
         elif isinstance(node, yaml.SequenceNode):
@@ -81,10 +82,10 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         lines: dict[str, int] = {}
         for key, value in node.value:
             if key.tag not in (f"{_TAG}str", f"{_TAG}merge"):
-                raise _Unusable(keys, f"the key {_shown(key)} must be text; put it in quotes", key)
+                raise _Unusable(keys, f"the key {_shown(key)} must be text; put it in quotes", key.start_mark)
             if key.value in lines and key.value != "<<":
                 first = lines[key.value]
-                raise _Unusable(keys, f"{key.value!r} stands here a second time; first on line {first}", key)
+                raise _Unusable(keys, f"{key.value!r} stands here a second time; first on line {first}", key.start_mark)
             lines[key.value] = key.start_mark.line + 1
             self._check(value, (*keys, key.value), above, whole)
 
@@ -94,9 +95,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
                 raise ValueError
             value = self.yaml_constructors[node.tag](self, node)
         except (ValueError, LookupError):
-            raise _Unusable(keys, f"{_shown(node)} is no {_SCALARS[kind]} that can be read", node) from None
+            raise _Unusable(keys, f"{_shown(node)} is no {_SCALARS[kind]} that can be read", node.start_mark) from None
         if isinstance(value, float) and not math.isfinite(value):
-            raise _Unusable(keys, f"must be a finite number, not {_shown(node)}", node)
+            raise _Unusable(keys, f"must be a finite number, not {_shown(node)}", node.start_mark)
 
 
 #: Tag, pattern and first characters of the numbers that are read beside those of YAML 1.1.
@@ -225,7 +226,7 @@ def _check_bounds(text: str) -> None:
                 known[anchor] = found
         elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
             if isinstance(event, yaml.AliasEvent):
-                found = known.get(event.anchor, _Extent(1, 0, 1))  # one that is still open is refused later
+                found = known.get(str(event.anchor), _Extent(1, 0, 1))  # one that is still open is refused later
             else:
                 found = _Extent(1, len(event.value), 1)
                 if event.anchor is not None:
@@ -235,9 +236,9 @@ def _check_bounds(text: str) -> None:
         else:
             continue
         if len(starts) + found.levels > DEEPEST:
-            raise _Unusable((), TOO_DEEP, event)
+            raise _Unusable((), TOO_DEEP, event.start_mark)
         if nodes > MOST_NODES or letters > LARGEST:
-            raise _Unusable((), "says more than is read of a file, with all that its aliases repeat", event)
+            raise _Unusable((), "says more than is read of a file, with all that its aliases repeat", event.start_mark)
 
 
 def _events(text: str) -> Iterator[yaml.Event]:

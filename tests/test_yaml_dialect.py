@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from pathlib import Path
 
 import pytest
 from conftest import bench
@@ -13,13 +14,15 @@ from benchmark.registry import load_registry
 from benchmark.yaml_dialect import DEEPEST, LARGEST, read_document, read_value
 
 LISTS = ["&a0 [x,x,x,x,x,x,x,x,x]", *(f"&a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 8))]
+MAPPINGS = ["&a0 x", *(f"&a{i} {{{', '.join(f'k{j}: *a{i - 1}' for j in range(9))}}}" for i in range(1, 8))]
 MERGES = ["&a0 {k: v}", *(f"&a{i} {{<<: [{','.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 8))]
 REPEATED = "says more than is read of a file, with all that its aliases repeat"
 DEEP = "is nested too deeply to be read"
+GRID = ["run", "--encoder", "mfcc", "--encoder", "chroma", "--task", "gtzan"]
 #: Value of a key, and why it is not read.
 BOMBS = {
     "lists of lists": (f"[{', '.join(LISTS)}]", REPEATED),
-    "mappings of mappings": (f"[{', '.join(f'&a{i} ' + '{' + ', '.join(f'k{j}: *a{i - 1}' for j in range(9)) + '}' if i else '&a0 x' for i in range(8))}]", REPEATED),
+    "mappings of mappings": (f"[{', '.join(MAPPINGS)}]", REPEATED),
     "merges of merges": (f"[{', '.join(MERGES)}]", REPEATED),
     "one long text again and again": (f"[&a '{'x' * 100_000}', {', '.join(['*a'] * 500)}]", REPEATED),
     "many values": (f"[{'1,' * 300_000}]", REPEATED),
@@ -41,7 +44,7 @@ BOMBS = {
 def little_memory():
     """A bomb that goes off hits this bound instead of the machine."""
     before = resource.getrlimit(resource.RLIMIT_AS)
-    held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + 2**30, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
@@ -77,8 +80,7 @@ def test_every_file_that_a_command_reads_is_read_so(tmp_path, kind, name):
         "registry": ["list", "--registry", file],
         "in the working directory": ["list"],
         "study": ["run", "--study", file, "--store", tmp_path / "s"],
-        "slurm": ["run", "--encoder", "mfcc", "--encoder", "chroma", "--task", "gtzan", "--store", tmp_path / "s"]
-        + ["--cluster", "slurm", "--config", file],
+        "slurm": [*GRID, "--store", tmp_path / "s", "--cluster", "slurm", "--config", file],
     }[kind]
     result = bench(*command, cwd=tmp_path, timeout=60)
     assert result.returncode == 2

@@ -55,6 +55,7 @@ def report(
     from analysis.report import render
     from benchmark.console import Reporter
     from benchmark.errors import UserError
+    from benchmark.origins import announce, in_use
     from benchmark.registry import load_registry
     from benchmark.report_data import collect
     from benchmark.store import storage_errors
@@ -66,12 +67,15 @@ def report(
     check_output(target)
     entries = load_registry(registry or [])
     plan = planned = None
-    if study is not None:
+    if study is None:
+        announce(entries, [], Reporter())
+    else:
         from benchmark.planner import Planner
         from benchmark.store import Store
         from benchmark.studies import load_study
 
         plan = load_study(study)
+        announce(entries, in_use(entries, plan.requests(False)), Reporter())
         with storage_errors(folder):
             place = Store(folder)
             planned = plan.scored(Planner(entries, place, Reporter(), data), place)
