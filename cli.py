@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
+import traceback
 from typing import Annotated, NoReturn
 
 import typer
@@ -24,6 +26,7 @@ from benchmark.commands import (
     status,
     store,
 )
+from benchmark.commands.common import print_document
 
 app = typer.Typer(
     name="bench",
@@ -52,9 +55,9 @@ def _bench(
     if version:
         from importlib.metadata import version as installed
 
-        typer.echo(installed("bench-music"))
+        print_document(installed("bench-music"))
     elif context.invoked_subcommand is None:
-        typer.echo(FIRST_WORDS)
+        print_document(FIRST_WORDS)
 
 
 app.command()(run.run)
@@ -78,21 +81,32 @@ app.add_typer(speed.app, name="speed")
 
 def main() -> NoReturn:
     """Run the command line; exit 2 with one line for what the user can put right."""
+    from benchmark.console import complain
     from benchmark.errors import USER_ERRORS
+    from benchmark.folder_settings import ignore_folder_settings
 
     # Threads that spin for long while they wait slow a shared machine, and themselves, down many times over; those that
     # sleep at once are woken too late for the small steps of a probe. A short spin serves both.
+    ignore_folder_settings()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     # Processes that are started from here are not to import files of the working directory in place of packages.
     os.environ["PYTHONSAFEPATH"] = "1"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except USER_ERRORS as error:
-        print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+        complain(f"bench: {' '.join(str(error).split())}")
         sys.exit(2)
-    sys.exit(0)
+    except Exception as error:
+        # Typer's own errors quote the command line, and a traceback whatever a module from elsewhere raised.
+        told = io.StringIO()
+        if hasattr(error, "show"):
+            error.show(file=told)
+        else:
+            told.write("Aborted!" if isinstance(error, typer.Abort) else traceback.format_exc())
+        complain(told.getvalue().rstrip("\n"))
+        sys.exit(getattr(error, "exit_code", 1))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,11 @@ def _folder(output: str | Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AnalysisError(f"-o {folder}: cannot be made a folder ({error.strerror}); name another") from error
+    for path in folder.iterdir():
+        if path.is_symlink():
+            raise AnalysisError(
+                f"{path}: is a link, and none is written through; remove it or name another -o"
+            )
     return folder
 
 

@@ -162,7 +162,7 @@ def time_lme4(model: FittedModel, replicates: int, sample: int = 20) -> dict[str
         table["y"], table["g"] = model.scores.y, model.problem.group
         table.to_csv(data, index=False, float_format="%.17g")
         script.write_text(_R_SCRIPT, encoding="utf-8")
-        command = [program, str(script), str(data), str(sample)]
+        command = [program, "--vanilla", str(script), str(data), str(sample)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own script
     if done.returncode != 0:
         return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from benchmark.dask_nodes import TICK, WORKER_OPTIONS, WORKER_SETTINGS, Scheduler
 from benchmark.engine import workers
 from benchmark.errors import UserError
+from benchmark.plain_files import append_to, make_folder
 from benchmark.slurm import slurm_cluster
 from benchmark.tls import check_address, keys_of_a_run
 from benchmark.worker_imports import KINDS
@@ -51,7 +52,7 @@ def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Cli
     """
     from distributed import Client, SpecCluster
 
-    logs.mkdir(parents=True, exist_ok=True)
+    make_folder(logs)
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "protocol": "tls://"}}
     processes: list[subprocess.Popen[bytes]] = []
     with (
@@ -59,7 +60,7 @@ def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Cli
         keys_of_a_run(scratch) as keys,
         SpecCluster(scheduler=scheduler, silence_logs="CRITICAL") as cluster,
         Client(cluster) as client,
-        (logs / f"workers-{socket.gethostname()}-{os.getpid()}.log").open("ab") as log,
+        append_to(logs / f"workers-{socket.gethostname()}-{os.getpid()}.log") as log,
     ):
         shared = {**os.environ, **_environment(jobs, kinds), **keys}
         gpus = _visible_gpus()

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from benchmark.errors import UserError, unknown_name
+from benchmark.plain_files import check_artifact
 from benchmark.plan import UNTRAINED
 from benchmark.records import PREDICTIONS, RECORD, ScoreRecord, newest, read_record, run_name
 from benchmark.scoring import BOOTSTRAP_SEED, REPLICATES, in_folds, mean_of_folds
+from benchmark.store import check_layout
 from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import AreaTest, compare_areas
 from tasks.metrics import METRICS, split_name
@@ -145,7 +147,9 @@ def compare(
 
 def _records(store: Path) -> list[tuple[Path, ScoreRecord]]:
     records = []
+    check_layout(store)
     for file in sorted(store.glob(f"artifacts/probe/*/{RECORD}")):
+        check_artifact(file.parent)
         try:
             records.append((file.parent, read_record(file.parent)))
         except (OSError, ValidationError) as error:

@@ -1,13 +1,22 @@
-"""What a person sees while work is under way: progress with rate and time left, and remarks. All on standard error."""
+"""All that is written to a terminal: progress and remarks on standard error, results on standard output.
+
+What is written may quote anybody: file names, entries of a registry, records of a stranger's store. A terminal obeys
+control characters in them, so nothing is written here before these are escapes, and nothing is written elsewhere.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from benchmark.plain_files import append_to, make_folder
 
 #: Seconds between progress lines where standard error is no terminal.
 LINE_EVERY = 10.0
@@ -23,7 +32,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
     def logged(self, file: Path) -> Reporter:
         """A reporter that writes what is said into `file` too."""
@@ -90,12 +99,12 @@ class LogReporter(Reporter):
     def __init__(self, file: Path) -> None:
         self.live = False
         self._file = file
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
 
     def say(self, text: str) -> None:
-        """One line."""
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
+        """One line, or several of a traceback; people look at logs in a terminal too."""
+        with append_to(self._file) as file:
+            file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {printable_lines(text)}\n".encode())
 
 
 class _Logged(LogReporter):
@@ -140,7 +149,7 @@ def _bar(title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), speed_estimate_period=60) as bars:
-        task = bars.add_task(title, total=total, completed=done)
+        task = bars.add_task(printable(title), total=total, completed=done)
         yield lambda n: bars.advance(task, n)
 
 
@@ -153,6 +162,35 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
+def show(text: str) -> None:
+    """Lines of text on standard output."""
+    print(printable_lines(text), flush=True)  # noqa: T201
+
+
+def show_json(document: Any) -> None:
+    """A JSON document on standard output; letters of every alphabet as they are, what a terminal would obey escaped."""
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    print(_UNPRINTABLE.sub(lambda found: _json_escapes(found[0]), text), flush=True)  # noqa: T201
+
+
+def complain(text: str) -> None:
+    """Lines of text on standard error: what a usage error or a traceback says."""
+    print(printable_lines(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
 def printable(text: str) -> str:
     """`text` on one line, without what a terminal would obey: control characters are written as escapes."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """`text` with its line ends, each line as `printable` has it."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+#: Beyond ASCII and line ends: what may be a control character.
+_UNPRINTABLE = re.compile(r"[^\n -~]+")
+
+
+def _json_escapes(text: str) -> str:
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

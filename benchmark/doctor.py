@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.plain_files import PlantedError, read_plain
+from benchmark.store import check_layout
+
 #: With less free than this where the store lies [bytes], a run of a few encoders may not fit.
 LITTLE_DISK = 10 * 2**30
 
@@ -93,8 +96,13 @@ def _disk(store: Path) -> Finding:
 def _store(store: Path) -> Finding:
     if not store.exists():
         return Finding("store", True, f"{store}, not made yet")
-    marker = store / "format"
-    held = marker.read_text().strip() if marker.is_file() else ""
+    try:
+        check_layout(store)
+        held = read_plain(store / "format").decode(errors="replace").strip()
+    except FileNotFoundError:
+        held = ""
+    except PlantedError as error:
+        return Finding("store", False, str(error), "or name another store with --store")
     if not held and any(store.iterdir()):
         return Finding("store", False, f"{store} is no store", "name an empty or new folder with --store")
     writable = os.access(store, os.W_OK)

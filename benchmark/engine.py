@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from benchmark.console import LogReporter, Reporter
 from benchmark.environment import measured, node_rank, versions
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.plain_files import lock, make_folder
 from benchmark.plan import Run, Step
 from benchmark.store import Artifact, Store, lineage, storage_errors
 
@@ -176,8 +177,7 @@ class Engine:
 
     def _join(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         """Take part in a training that the first node has locked, and wait for the artifact that it leaves."""
-        work = self._store.work_folder(step.kind, step.key)
-        work.mkdir(parents=True, exist_ok=True)
+        work = self._store.open_work_folder(step.kind, step.key)
         self.run_step(step, inputs, work, self._reporter)
         for _ in range(JOINED_SECONDS):
             found = self._store.find(step.kind, step.key)
@@ -190,17 +190,17 @@ class Engine:
     @contextmanager
     def _locked(self, step: Step) -> Iterator[None]:
         file = self._store.lock_file(step.kind, step.key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file, mode=0o666)
+        make_folder(file.parent)
+        held = lock(file)
         try:
-            lock.acquire(timeout=0)
+            held.acquire(timeout=0)
         except Timeout:
             self._reporter.say(f"{step.title}: another process is at it; waiting")
-            lock.acquire()
+            held.acquire()
         try:
             yield
         finally:
-            lock.release()
+            held.release()
 
     def failure(self, step: Step) -> Failure | None:
         """Why `step`, or a step that it rests on, could not be computed; ``None`` if it was not tried."""
@@ -215,13 +215,12 @@ class Engine:
             reporter.say(f"failed: {cause}")
             if not expected:
                 reporter.say("".join(traceback.format_exception(error)))
-        except OSError:  # a full disk, perhaps the very cause
+        except (OSError, UserError):  # a full disk or a log that is none, perhaps the very cause
             pass
         return Failure(step, cause, error, log)
 
     def _compute(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
-        work = self._store.work_folder(step.kind, step.key)
-        work.mkdir(parents=True, exist_ok=True)
+        work = self._store.open_work_folder(step.kind, step.key)
         reporter = self._reporter.logged(self._store.log_file(step.kind, step.key))
         with measured() as resources:
             facts = self.run_step(step, inputs, work, reporter)

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from benchmark.console import printable
 from benchmark.errors import UserError
+from benchmark.plain_files import check_artifact, lock, make_folder, odd_ones, read_within
 from benchmark.plan import STEP_VERSIONS, Run
 from benchmark.store import UNREADABLE, Store, digest_file, digest_of, stays_inside
 
@@ -48,11 +49,12 @@ class Holding:
 
 
 def folders(store: Store) -> Iterator[Path]:
-    """Folders of all artifacts, by kind and key."""
+    """Folders of all artifacts, and links in their places, by kind and key."""
     for kind in STEP_VERSIONS:
         place = store.root / "artifacts" / kind
         if place.is_dir():
-            names = sorted(entry.name for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False))
+            entries = os.scandir(place)
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) or entry.is_symlink())
             yield from (place / name for name in names)
 
 
@@ -83,7 +85,7 @@ def _holding(folder: Path) -> Holding | None:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    found = json.loads((folder / "manifest.json").read_bytes())
+    found = json.loads(read_within(folder, "manifest.json"))
     if not isinstance(found, dict):
         raise TypeError("not a mapping")
     return found
@@ -117,10 +119,10 @@ def problems(folder: Path) -> list[str]:
     folder
         The artifact's.
     """
-    links = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink())
-    if links:
-        return [f"{name!r} is a link; artifacts hold none" for name in links]
     try:
+        odd = sorted((path.relative_to(folder.parent).as_posix(), what) for path, what in odd_ones(folder))
+        if odd:
+            return [f"{name.removeprefix(f'{folder.name}/')!r} is {what}; artifacts hold none" for name, what in odd]
         manifest = _manifest(folder)
         if manifest["key"] != folder.name or manifest["kind"] != folder.parent.name:
             return [f"is the artifact {manifest['kind']}/{manifest['key']}, moved"]
@@ -178,7 +180,7 @@ def abandoned(store: Store) -> list[Path]:
 
 def _lock_of(work: Path) -> FileLock:
     """What a process holds while it fills a folder of `unfinished`."""
-    return FileLock(work.with_name(f"{work.name}.lock"), mode=0o666)
+    return lock(work.with_name(f"{work.name}.lock"))
 
 
 def stood_in_for(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
@@ -205,7 +207,7 @@ def _refuse_links(store: Store) -> None:
 
 def size_of(folder: Path) -> int:
     """Size of all files below a folder [bytes]."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def remove(store: Store, paths: Sequence[Path]) -> list[Path]:
@@ -260,12 +262,13 @@ def copy_missing(source: Store, target: Store, advance: Callable[[int], None]) -
             refused.append(f"{kind}/{key}: {wrong[0]}")
             continue
         work = target.work_folder("copy", f"{kind}-{key}-{os.getpid()}")
-        work.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock_of(work)
-        with lock:
+        make_folder(work.parent)
+        held = _lock_of(work)
+        with held:
             shutil.rmtree(work, ignore_errors=True)
-            shutil.copytree(folder, work)
+            shutil.copytree(folder, work, symlinks=True)
+            check_artifact(work)  # a link that came in since is no more followed than one that was there
             target.adopt(kind, key, work)
-        Path(lock.lock_file).unlink(missing_ok=True)  # of this process alone, as its folder is
+        Path(held.lock_file).unlink(missing_ok=True)  # of this process alone, as its folder is
         copied += 1
     return copied, refused

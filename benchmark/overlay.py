@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from benchmark.errors import UserError
-from benchmark.registry import EXPONENTS, Registry, built_in_registry
+from benchmark.registry import Registry, built_in_registry
 from benchmark.store import write_atomically
+from benchmark.yaml_dialect import EXPONENTS
 
 
 def with_entry(file: Path, section: str, name: str, entry: Mapping[str, Any]) -> bytes:

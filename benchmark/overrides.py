@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from benchmark.entries import Entry
 from benchmark.errors import UserError, unknown_name
-from benchmark.registry import read_value
+from benchmark.yaml_dialect import read_value
 
 E = TypeVar("E", bound=Entry)
 

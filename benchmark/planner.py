@@ -83,7 +83,8 @@ class Planner:
             known[name] = Named(name, CorpusEntry(dataset=dataset), folder, 0)
         if name not in known and ("/" in name or name.startswith("~")):
             raise UserError(f"--corpus {name}: there is no such folder")
-        self._registry.corpus(name)
+        if name not in known:
+            self._registry.corpus(name)
         return name
 
     def prepare_step(self, dataset: str, sample_rate: int) -> Step:

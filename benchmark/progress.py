@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.console import LINE_EVERY, clock
+from benchmark.console import LINE_EVERY, Reporter, clock, printable
+from benchmark.plain_files import make_folder, read_plain
 from benchmark.store import Store, write_atomically
 
 #: Seconds between two notes for other shells.
@@ -83,6 +84,7 @@ class Watcher:
         self.progress = Progress(0, 0)
         self._file = store.root / "running" / f"{socket.gethostname()}-{os.getpid()}.json"
         self._command = command
+        self._reporter = Reporter()
         self._started = time.time()
         self._stop = threading.Event()
         self._last_line = 0.0
@@ -94,14 +96,14 @@ class Watcher:
         now = time.monotonic()
         if self._lines and now - self._last_line >= LINE_EVERY:
             self._last_line = now
-            print(progress.words(), file=sys.stderr, flush=True)  # noqa: T201
+            self._reporter.say(progress.words())
 
     @contextmanager
     def watching(self, table: bool = True, lines: bool = True) -> Iterator[None]:
         """Until the block ends, keep the note fresh and show a live `table` on a terminal, or `lines` now and then."""
-        table = table and sys.stderr.isatty()
+        table = table and self._reporter.live
         self._lines = lines and not table
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._file.parent)
         thread = threading.Thread(target=self._keep_noting, daemon=True)
         thread.start()
         try:
@@ -139,6 +141,7 @@ class Watcher:
         from rich.console import Console
         from rich.live import Live
         from rich.table import Table
+        from rich.text import Text
 
         since: dict[tuple[str, str], float] = {}
 
@@ -149,7 +152,9 @@ class Watcher:
             rows.add_column("step")
             now = time.monotonic()
             for worker, title in sorted(self.progress.running.items()):
-                rows.add_row(worker, clock(now - since.setdefault((worker, title), now)), title)
+                waited = clock(now - since.setdefault((worker, title), now))
+                # As Text, for a name may look like the markup of a table.
+                rows.add_row(Text(printable(worker)), waited, Text(printable(title)))
             return rows
 
         with Live(get_renderable=table, console=Console(stderr=True), refresh_per_second=2, transient=True):
@@ -157,15 +162,21 @@ class Watcher:
 
 
 def notes(store: Store) -> list[dict[str, Any]]:
-    """What every `bench run` on a store is at; each has ``alive``, false if it has not been heard of for a minute."""
+    """What every `bench run` on a store is at; each has ``alive``, false if it has not been heard of for a minute.
+
+    Raises
+    ------
+    UserError
+        If something in its folder is a link or no file.
+    """
     files = sorted((store.root / "running").glob("*.json"))
     now = _now_there(store) if files else 0.0
     found = []
     for file in files:
         try:
-            document = {**json.loads(file.read_bytes())}
+            document = {**json.loads(read_plain(file))}
             age = now - file.stat().st_mtime
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             continue
         if not document.keys() >= _FIELDS:
             continue
@@ -176,11 +187,8 @@ def notes(store: Store) -> list[dict[str, Any]]:
 
 def _now_there(store: Store) -> float:
     """The time by the clock of the store's file system, for machines disagree; by this machine's if it is read-only."""
-    probe = store.root / "running" / f".clock-{socket.gethostname()}-{os.getpid()}"
     try:
-        probe.touch()
-        now = probe.stat().st_mtime
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=store.root / "running") as probe:
+            return os.fstat(probe.fileno()).st_mtime
     except OSError:
         return time.time()
-    return now

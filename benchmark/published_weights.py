@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from benchmark.console import Reporter, Silent
 from benchmark.encoding import build_encoder
 from benchmark.entries import EncoderEntry
 from benchmark.errors import UserError
+from benchmark.origins import announce
 from benchmark.overlay import add_entry, with_entry
 from benchmark.registry import Named, load_registry
 from benchmark.store import digest_file
@@ -16,7 +18,9 @@ from encoders.base import Encoder
 from encoders.weights import load_weights, save_weights
 
 
-def import_weights(file: Path, encoder: str, name: str, own: Path) -> tuple[Encoder, Path]:
+def import_weights(
+    file: Path, encoder: str, name: str, own: Path, reporter: Reporter | None = None, *, named: bool = True
+) -> tuple[Encoder, Path]:
     """Check published weights against an encoder and add them to a registry as an encoder of their own.
 
     Parameters
@@ -29,6 +33,10 @@ def import_weights(file: Path, encoder: str, name: str, own: Path) -> tuple[Enco
         Name of the new encoder, and of its file of weights beside `own`.
     own
         The user's registry file, made or added to.
+    reporter
+        Told where the architecture comes from, if it is not built in.
+    named
+        Whether the user has named `own`, whose entries may then replace others.
 
     Returns
     -------
@@ -40,8 +48,9 @@ def import_weights(file: Path, encoder: str, name: str, own: Path) -> tuple[Enco
     UserError, EncoderError
         If the weights do not fit or cannot be read safely, or the name is taken; nothing is written then.
     """
-    registry = load_registry([own] if own.exists() else [])
-    named = registry.encoder(encoder)
+    registry = load_registry([own] if named and own.exists() else [])
+    architecture = registry.encoder(encoder)
+    announce(registry, [architecture], reporter or Silent())
     if name in registry.sections["encoders"]:
         raise UserError(f"--as {name}: there is an encoder of that name; choose another one")
     if not name or Path(name).name != name or name.startswith("."):
@@ -49,13 +58,14 @@ def import_weights(file: Path, encoder: str, name: str, own: Path) -> tuple[Enco
     weights = own.parent / f"{name}.safetensors"
     if weights.exists():
         raise UserError(f"{weights}: already there; choose another name with --as")
-    entry = _entry(named, weights, file, own)
+    entry = _entry(architecture, weights, file, own)
     with_entry(own, "encoders", name, entry)
-    filled = build_encoder(named, 0)
+    filled = build_encoder(architecture, 0)
     load_weights(filled, file)
     own.parent.mkdir(parents=True, exist_ok=True)
-    about = {"encoder": named.name, "source": file.name, "source_sha256": digest_file(file)}
+    about = {"encoder": architecture.name, "source": file.name, "source_sha256": digest_file(file)}
     part = weights.with_name(f".{weights.name}.part")
+    part.unlink(missing_ok=True)  # what lies there may be a link
     try:
         save_weights(filled, part, about)
         part.replace(weights)

@@ -15,6 +15,7 @@ from benchmark.console import Reporter
 from benchmark.encoding import build_encoder, device
 from benchmark.engine import workers
 from benchmark.entries import EncoderEntry
+from benchmark.plain_files import read_plain
 from benchmark.registry import Named
 from benchmark.resources import device_name, measure, view_samples
 from benchmark.store import Store, digest_of, write_atomically
@@ -40,9 +41,10 @@ class Rates:
         self._reporter = reporter
         self._device = device_name(device())
         try:
-            self._known: dict[str, Any] = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):
-            self._known = {}
+            known = json.loads(read_plain(self._file))
+        except (OSError, ValueError, RecursionError):
+            known = {}
+        self._known: dict[str, Any] = known if isinstance(known, dict) else {}
 
     def encode(self, named: Named[EncoderEntry]) -> float:
         """Samples encoded a second."""

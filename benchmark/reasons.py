@@ -28,8 +28,8 @@ def by_kind(reasons: Mapping[str, str]) -> dict[str, dict[str, str]]:
 def summary(reasons: Mapping[str, str]) -> Iterator[str]:
     """Lines with every kind, its number of files, and the first few of them."""
     for kind, files in by_kind(reasons).items():
-        yield f"{len(files):,} {kind}:" if kind else f"{len(files):,}:"
+        yield printable(f"{len(files):,} {kind}:") if kind else f"{len(files):,}:"
         for path in list(files)[:NAMED]:
-            yield f"  {printable(path)}" + (f": {files[path]}" if files[path] else "")
+            yield printable(f"  {path}" + (f": {files[path]}" if files[path] else ""))
         if len(files) > NAMED:
             yield f"  and {len(files) - NAMED:,} more"

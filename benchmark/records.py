@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark.plain_files import read_within
+
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 PREDICTIONS = "predictions.npz"
@@ -102,7 +104,7 @@ class ScoreRecord(_Model):
 
 def read_record(folder: Path) -> ScoreRecord:
     """The record in the artifact folder of a probe step."""
-    return ScoreRecord.model_validate_json((folder / RECORD).read_bytes())
+    return ScoreRecord.model_validate_json(read_within(folder, RECORD))
 
 
 #: What a record's run is called.

@@ -1,28 +1,30 @@
 """`registry.yaml` and its overlays: what is plugged in, checked, and where each entry came from.
 
-Later files win: the built-in registry, the ``registry.yaml`` inside each package that an entry point of the group
-``bench.registry`` names, ``registry.yaml`` in the working directory, then ``--registry``. Reading a registry
-imports nothing that it names.
+The built-in registry is read first, then the ``registry.yaml`` inside each package that an entry point of the group
+``bench.registry`` names, and ``registry.yaml`` in the working directory. These are found unasked and only add: an entry
+that would replace another is left out. What ``--registry`` names comes last and wins. Reading a registry imports
+nothing that it names.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import math
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-import yaml
 from pydantic import ValidationError
 
 from benchmark import entries
 from benchmark.errors import UserError, unknown_name
+from benchmark.yaml_dialect import Document, read_document, tuples
 
 E = TypeVar("E", bound=entries.Entry)
+
+#: Entries left out that are named.
+LISTED = 5
 
 SECTIONS: dict[str, type[entries.Entry]] = {
     "encoders": entries.EncoderEntry,
@@ -42,79 +44,6 @@ _SINGULAR = {
 }
 
 
-_TAG = "tag:yaml.org,2002:"
-#: What a scalar may be: all that is read has one meaning as JSON, of which keys are made.
-_SCALARS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "null": "null"}
-
-
-class _Unusable(yaml.constructor.ConstructorError):
-    """What is YAML and yet cannot be used: where it stands, under which keys, and why."""
-
-    def __init__(self, keys: tuple[str, ...], problem: str, node: yaml.Node) -> None:
-        super().__init__(None, None, f"{'.'.join(keys)}: {problem}" if keys else problem, node.start_mark)
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Safe loader of text, finite numbers, true, false, null, lists, and mappings whose keys are text.
-
-    It also reads ``3e-4`` as a number, as everyone expects; YAML 1.1 wants ``3.0e-4``.
-    """
-
-    def document(self) -> tuple[yaml.Node | None, Any]:
-        """The only document as nodes, which know their lines, and as values."""
-        root = self.get_single_node()
-        if root is None:
-            return None, None
-        self._check(root, (), set(), set())
-        return root, self.construct_document(root)
-
-    def _check(self, node: yaml.Node, keys: tuple[str, ...], above: set[int], whole: set[int]) -> None:
-        """Refuse what cannot be used; each node is looked at once, for it may stand in many places."""
-        if id(node) in above:
-            raise _Unusable(keys, "is a part of itself; write it out", node)
-        if id(node) in whole:
-            return
-        above.add(id(node))
-        kind = node.tag.removeprefix(_TAG)
-        if kind == "timestamp":
-            raise _Unusable(keys, f"{_shown(node)} is a date in YAML; put it in quotes", node)
-        if kind in ("binary", "omap", "pairs", "set"):
-            raise _Unusable(keys, f"!!{kind} is not read here; write text, a number, a list or a mapping", node)
-        if isinstance(node, yaml.MappingNode):
-            self._check_mapping(node, keys, above, whole)
-        elif isinstance(node, yaml.SequenceNode):
-            for item in node.value:
-                self._check(item, keys, above, whole)
-        elif kind in _SCALARS:
-            self._check_scalar(node, kind, keys)
-        above.remove(id(node))
-        whole.add(id(node))
-
-    def _check_mapping(self, node: yaml.Node, keys: tuple[str, ...], above: set[int], whole: set[int]) -> None:
-        lines: dict[str, int] = {}
-        for key, value in node.value:
-            if key.tag not in (f"{_TAG}str", f"{_TAG}merge"):
-                raise _Unusable(keys, f"the key {_shown(key)} must be text; put it in quotes", key)
-            if key.value in lines and key.value != "<<":
-                first = lines[key.value]
-                raise _Unusable(keys, f"{key.value!r} stands here a second time; first on line {first}", key)
-            lines[key.value] = key.start_mark.line + 1
-            self._check(value, (*keys, key.value), above, whole)
-
-    def _check_scalar(self, node: yaml.Node, kind: str, keys: tuple[str, ...]) -> None:
-        try:
-            value = self.yaml_constructors[node.tag](self, node)
-        except (ValueError, LookupError):
-            raise _Unusable(keys, f"{_shown(node)} is no {_SCALARS[kind]} that can be read", node) from None
-        if isinstance(value, float) and not math.isfinite(value):
-            raise _Unusable(keys, f"must be a finite number, not {_shown(node)}", node)
-
-
-#: Tag, pattern and first characters of the numbers that are read beside those of YAML 1.1.
-EXPONENTS = (f"{_TAG}float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
-_Loader.add_implicit_resolver(*EXPONENTS)
-
-
 @dataclass(frozen=True)
 class Named(Generic[E]):
     """An entry with its name, the file it stands in and its line there."""
@@ -130,6 +59,10 @@ class Registry:
     """All entries by section and name."""
 
     sections: dict[str, dict[str, Named[entries.Entry]]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+    #: Entries that would have replaced others unasked.
+    left_out: dict[str, dict[str, Named[entries.Entry]]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+    #: The working directory's ``registry.yaml``, where no ``--registry`` names it.
+    unasked: Path | None = None
 
     def encoder(self, name: str) -> Named[entries.EncoderEntry]:
         """Look up an encoder; `UserError` with the nearest name if there is none."""
@@ -156,13 +89,48 @@ class Registry:
         return cast("Named[entries.ProtocolEntry]", self._find("protocols", name))
 
     def _find(self, section: str, name: str) -> Named[entries.Entry]:
+        if name in self.left_out[section]:
+            named = self.left_out[section][name]
+            raise UserError(
+                f"{named.file}:{named.line}: {section}.{name}: would replace {self._replaced(section, name)}, which a "
+                f"registry does only where it is named; rename it, or pass --registry {self._to_name(named.file)}"
+            )
         try:
             return self.sections[section][name]
         except KeyError:
             raise unknown_name(_SINGULAR[section], name, self.sections[section]) from None
 
-    def add_file(self, path: Path) -> None:
-        """Lay the entries of a registry file over those already here.
+    def _replaced(self, section: str, name: str) -> str:
+        there = self.sections[section][name]
+        return "the built-in one" if there.file == built_in_registry() else f"that of {there.file}:{there.line}"
+
+    def _to_name(self, file: Path) -> str:
+        return "." if file == self.unasked else str(file)
+
+    def said_of_left_out(self) -> str:
+        """One line on the entries that are left out; empty if none is."""
+        left = [(section, named) for section, names in self.left_out.items() for named in names.values()]
+        if not left:
+            return ""
+        listed = ", ".join(f"{named.file}:{named.line} {section}.{named.name}" for section, named in left[:LISTED])
+        listed += f" and {len(left) - LISTED} more" if len(left) > LISTED else ""
+        ways = " or ".join(dict.fromkeys(f"--registry {self._to_name(named.file)}" for _, named in left))
+        return f"left out, for a registry that is not named replaces nothing: {listed}; rename them, or pass {ways}"
+
+    def asked(self) -> Registry:
+        """These entries without those of a registry that only lies in the working directory."""
+        kept = {
+            section: {name: named for name, named in names.items() if named.file != self.unasked}
+            for section, names in self.sections.items()
+        }
+        return Registry(kept)
+
+    def not_asked(self, section: str) -> list[str]:
+        """Names in a section that only such a registry has."""
+        return [name for name, named in self.sections[section].items() if named.file == self.unasked]
+
+    def add_file(self, path: Path, *, replacing: bool = True) -> None:
+        """Lay the entries of a registry file over those already here, or only add those of new names.
 
         Raises
         ------
@@ -170,7 +138,13 @@ class Registry:
             If the file cannot be read, is no YAML, or an entry does not validate: file, line, key and reason.
         """
         for section, named in _read(path):
+            there = self.sections[section].get(named.name)
+            if there is not None and not replacing:
+                if there.entry != named.entry:
+                    self.left_out[section][named.name] = named
+                continue
             self.sections[section][named.name] = named
+            self.left_out[section].pop(named.name, None)
 
     def check_references(self) -> None:
         """Raise `UserError` if an entry names a dataset, corpus or protocol that no file defines."""
@@ -183,10 +157,9 @@ class Registry:
             self._check_reference(corpus, "datasets", cast(entries.CorpusEntry, corpus.entry).dataset)
 
     def _check_reference(self, named: Named[entries.Entry], section: str, target: str) -> None:
-        try:
-            self._find(section, target)
-        except UserError as error:
-            raise UserError(f"{named.file}:{named.line}: {named.name}: {error}") from None
+        if target not in self.sections[section]:
+            error = unknown_name(_SINGULAR[section], target, self.sections[section])
+            raise UserError(f"{named.file}:{named.line}: {named.name}: {error}")
 
 
 def built_in_registry() -> Path:
@@ -200,7 +173,7 @@ def load_registry(overlays: Iterable[Path] = ()) -> Registry:
     Parameters
     ----------
     overlays
-        Files, or folders that hold a ``registry.yaml``; later ones win.
+        Files, or folders that hold a ``registry.yaml``, that the user has named; later ones win.
 
     Raises
     ------
@@ -210,31 +183,17 @@ def load_registry(overlays: Iterable[Path] = ()) -> Registry:
     registry = Registry()
     built_in = built_in_registry()
     registry.add_file(built_in)
+    named = [(overlay / "registry.yaml" if overlay.is_dir() else overlay).resolve() for overlay in overlays]
     for point in importlib.metadata.entry_points(group="bench.registry"):
-        registry.add_file(_packaged_registry(point))
+        registry.add_file(_packaged_registry(point), replacing=False)
     local = Path("registry.yaml")
-    if local.is_file() and not local.samefile(built_in):
-        registry.add_file(local.resolve())
-    for overlay in overlays:
-        registry.add_file((overlay / "registry.yaml" if overlay.is_dir() else overlay).resolve())
+    if local.is_file() and not local.samefile(built_in) and local.resolve() not in named:
+        registry.unasked = local.resolve()
+        registry.add_file(registry.unasked, replacing=False)
+    for file in named:
+        registry.add_file(file)
     registry.check_references()
     return registry
-
-
-def read_value(text: str, where: str) -> Any:
-    """One value in YAML, numbers and lists as in a registry.
-
-    Raises
-    ------
-    UserError
-        If it is no YAML, or of a kind that is not read; the message begins with `where`.
-    """
-    try:
-        return _tuples(_Loader(text).document()[1])
-    except _Unusable as error:
-        raise UserError(f"{where}: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError):
-        raise UserError(f"{where}: {text!r} is not a value in YAML") from None
 
 
 def _packaged_registry(point: importlib.metadata.EntryPoint) -> Path:
@@ -246,80 +205,40 @@ def _packaged_registry(point: importlib.metadata.EntryPoint) -> Path:
     raise UserError(f"{package}: its entry point {point.name!r} names {point.value!r}, which holds no registry.yaml")
 
 
-def read_document(path: Path) -> tuple[Any, Callable[[tuple[Any, ...]], int]]:
-    """A YAML file in the dialect of registries, and a function that finds the line of a path of keys in it.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be read, is no YAML, has a key twice, or a value that is neither text, a finite number,
-        true, false, null, a list nor a mapping from text.
-    """
-    root, document = _compose(path)
-    return _tuples(document), lambda keys: _line(root, keys)
-
-
-def _compose(path: Path) -> tuple[yaml.Node | None, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise UserError(f"{path}: cannot read this file: {reason}") from None
-    try:
-        return _Loader(text).document()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        kind = "" if isinstance(error, _Unusable) else "not valid YAML: "
-        raise UserError(f"{path}:{line}: {kind}{error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise UserError(f"{path}: is nested too deeply to be read") from None
-
-
 def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
-    root, document = _compose(path)
-    if root is None:
+    read = read_document(path)
+    document = read.value
+    if read.root is None:
         return []
     if not isinstance(document, dict):
         raise UserError(f"{path}:1: a registry is a mapping with the keys {', '.join(SECTIONS)}")
     found = []
     for section, content in document.items():
         if section not in SECTIONS:
-            raise UserError(f"{path}:{_line(root, (section,))}: {unknown_name('section', str(section), SECTIONS)}")
+            raise UserError(f"{path}:{read.line((section,))}: {unknown_name('section', str(section), SECTIONS)}")
         if not isinstance(content, dict):
-            raise UserError(f"{path}:{_line(root, (section,))}: {section}: must map names to entries")
+            raise UserError(f"{path}:{read.line((section,))}: {section}: must map names to entries")
         for name, raw in content.items():
-            named = Named(name, _validate(path, root, section, name, raw), path, _line(root, (section, name)))
+            named = Named(name, _validate(path, read, section, name, raw), path, read.line((section, name)))
             found.append((section, named))
     return found
 
 
-def _validate(path: Path, root: yaml.Node, section: str, name: str, raw: Any) -> entries.Entry:
+def _validate(path: Path, read: Document, section: str, name: str, raw: Any) -> entries.Entry:
     model = entries.recipe_class(raw) if section == "recipes" and isinstance(raw, dict) else SECTIONS[section]
     try:
         # Lists in YAML stand for tuples; numbers and text are not converted into one another.
-        return model.model_validate(_tuples(raw) if isinstance(raw, dict) else raw)
+        return model.model_validate(tuples(raw) if isinstance(raw, dict) else raw)
     except ValidationError as error:
         # A misspelt key also leaves the right one missing: name the misspelling.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         location = tuple(first["loc"])
-        line = _line(root, (section, name, *location))
+        line = read.line((section, name, *location))
         message = first["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in (section, name, *location))
         if first["type"] == "extra_forbidden":
             message = str(unknown_name("key", str(location[-1]), _keys(model, location[:-1])))
         raise UserError(f"{path}:{line}: {where}: {message}") from None
-
-
-def _tuples(value: Any, key: str = "") -> Any:
-    if isinstance(value, dict):
-        # The arguments of a class are the user's own: they stay as written.
-        return {k: v if k == "args" else _tuples(v, k) for k, v in value.items()}
-    if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
-    return value
 
 
 def _keys(model: type[Any], location: tuple[Any, ...]) -> list[str]:
@@ -329,29 +248,3 @@ def _keys(model: type[Any], location: tuple[Any, ...]) -> list[str]:
             return []
         model = found.annotation
     return [info.alias or key for key, info in model.model_fields.items()]
-
-
-def _line(root: yaml.Node | None, path: tuple[Any, ...]) -> int:
-    """Line, from 1, of the deepest part of `path` that stands in the file."""
-    node, line = root, 1
-    for part in path:
-        child = None
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    child, line = value, key.start_mark.line + 1
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            child = node.value[part]
-            line = child.start_mark.line + 1
-        if child is None:
-            break
-        node = child
-    return line
-
-
-def _shown(node: yaml.Node) -> str:
-    """A scalar as it stands in the file, shortened."""
-    if not isinstance(node, yaml.ScalarNode):
-        return "[...]" if isinstance(node, yaml.SequenceNode) else "{...}"
-    text = str(node.value)
-    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -20,12 +20,13 @@ from benchmark.citations import citations
 from benchmark.console import Reporter, Silent
 from benchmark.deformations import DEFORMATIONS
 from benchmark.errors import UserError
+from benchmark.plain_files import read_plain, read_within
 from benchmark.plan import STEP_VERSIONS, Run
 from benchmark.pretraining.curve_file import read_probe_scores
 from benchmark.records import FACTORS, RECORD, ScoreRecord, newest, read_record, run_name
 from benchmark.registry import Registry
 from benchmark.reproduce import commands, split_overrides
-from benchmark.store import refuse_other_format
+from benchmark.store import UNREADABLE, check_layout, refuse_other_format
 from benchmark.studies import Study
 
 SCHEMA_VERSION = 1
@@ -68,9 +69,10 @@ def collect(
     UserError
         If there is no score to report, a record cannot be read, or the store is of another format.
     """
+    check_layout(store)
     marker = store / "format"
-    if marker.is_file():
-        refuse_other_format(store, marker.read_text(errors="replace").strip())
+    if marker.exists():
+        refuse_other_format(store, read_plain(marker).decode(errors="replace").strip())
     folder = store / "artifacts" / "probe"
     there = {entry.name for entry in os.scandir(folder) if entry.is_dir()} if folder.is_dir() else set()
     wanted = sorted(there) if planned is None else [run.probe.key for run in planned if run.probe.key in there]
@@ -179,9 +181,9 @@ def _embeddings(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str,
     for key, step in steps.items():
         if step["kind"] == "embed":
             try:
-                facts[key] = json.loads((store / "artifacts" / "embed" / key / "manifest.json").read_bytes())["facts"]
+                facts[key] = json.loads(read_within(store / "artifacts" / "embed" / key, "manifest.json"))["facts"]
                 step["windows"] = int(facts[key]["windows"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except UNREADABLE:
                 continue  # deleted or damaged: its cost is still in the records
     for run in runs:
         if run["layer"] is not None:
@@ -283,7 +285,7 @@ def _failures(store: Path, planned: Sequence[Run] | None) -> list[dict[str, str]
             continue
         if planned is not None and (kind, key) not in titles:
             continue
-        causes = _FAILED.findall(log.read_text(encoding="utf-8", errors="replace"))
+        causes = _FAILED.findall(read_plain(log).decode(errors="replace"))
         if causes:
             title = titles.get((kind, key), f"{kind} {key[:12]}")
             found.append({"title": title, "cause": causes[-1].replace(str(store), "STORE"), "log": f"logs/{log.name}"})

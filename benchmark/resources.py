@@ -88,7 +88,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Unbuilt:
-    """An encoder that cannot be built, and why."""
+    """An encoder that cannot be built, or that nobody asked for, and why."""
 
     encoder: str
     error: str
@@ -122,7 +122,7 @@ def measure_all(
             except USER_ERRORS as error:
                 if strict:
                     raise
-                rows.append(Unbuilt(named.name, " ".join(str(error).split())))
+                rows.append(Unbuilt(named.name, f"cannot be built: {' '.join(str(error).split())}"))
             advance(1)
     return rows
 
@@ -282,7 +282,7 @@ def _free_memory() -> int:
 def resources_table(rows: Sequence[Resources | Unbuilt]) -> str:
     """Table for people, with the units of the TUNe paper's Table S3."""
     built = [row for row in rows if isinstance(row, Resources)]
-    parts = [f"{row.encoder}: cannot be built: {row.error}" for row in rows if isinstance(row, Unbuilt)]
+    parts = [f"{row.encoder}: {row.error}" for row in rows if isinstance(row, Unbuilt)]
     if built:
         notes = (
             f"Windows per second in float32 on {built[0].device}; in brackets the batch, the fastest of those tried.\n"

@@ -7,19 +7,23 @@ read. The file may be deleted at any time, and a store that cannot be written to
 
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.errors import UserError
+from benchmark.plain_files import PlantedError, read_plain
 from benchmark.records import RECORD
-from benchmark.store import write_atomically
+from benchmark.store import check_layout, write_atomically
 
 INDEX = "scores.jsonl"
+LARGEST_INDEX = 2**30
+"""More than rows of a million records take [bytes]."""
 #: Raised when a row gets another column.
 ROW_VERSION = 3
 COLUMNS = (
@@ -74,7 +78,8 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
         If a record cannot be read.
     """
     folder = store / "artifacts" / "probe"
-    there = sorted(entry.name for entry in os.scandir(folder)) if folder.is_dir() else []
+    check_layout(store)
+    there = sorted(_names(folder)) if folder.is_dir() else []
     known = _read(store / INDEX)
     current: dict[str, _Known] = {}
     for key in there:
@@ -87,9 +92,16 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
     return [dict(zip(COLUMNS, (key, *row), strict=True)) for key, (_, rows) in current.items() for row in rows]
 
 
+def _names(folder: Path) -> Iterator[str]:
+    for entry in os.scandir(folder):
+        if entry.is_symlink():
+            raise PlantedError(folder / entry.name, "is a link")
+        yield entry.name
+
+
 def _identity(file: str) -> _Identity:
     try:
-        found = os.stat(file)  # noqa: PTH116 - making a Path takes longer than asking
+        found = os.lstat(file)  # making a Path takes longer than asking
     except OSError:
         return []
     return [found.st_mtime_ns, found.st_size, found.st_ino]
@@ -97,8 +109,7 @@ def _identity(file: str) -> _Identity:
 
 def _rows(file: str) -> list[list[Any]]:
     try:
-        with open(file, "rb") as opened:  # noqa: PTH123 - as above
-            record = _Record.model_validate_json(opened.read())
+        record = _Record.model_validate_json(read_plain(Path(file)))
     except (OSError, ValidationError) as error:
         raise UserError(
             f"{file}: not a score record of this version: {str(error).splitlines()[0]}; "
@@ -133,14 +144,14 @@ def _read(file: Path) -> dict[str, _Known]:
     """What is known by key, as far as the file can be understood."""
     known: dict[str, _Known] = {}
     try:
-        with file.open(encoding="utf-8") as lines:
+        with io.StringIO(read_plain(file, LARGEST_INDEX).decode()) as lines:
             if json.loads(next(lines, "null")) != {"version": ROW_VERSION}:
                 return {}
             for line in lines:
                 key, identity, rows = json.loads(line)
                 if all(len(row) == len(COLUMNS) - 1 for row in rows):
                     known[key] = (identity, rows)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return known
     return known
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock
 
 from benchmark.dask_nodes import WORKER_OPTIONS, WORKER_SETTINGS, Scheduler
 from benchmark.errors import UserError
 from benchmark.tls import keys_of_a_run
+from benchmark.yaml_dialect import read_document
 
 #: Lines of a job's script: Dask imports what lies in its folder, by itself one of a well-known name in `/tmp`.
 _OWN_FOLDER = (
@@ -67,10 +67,7 @@ def slurm_cluster(config: Path | None, folder: Path) -> Iterator[tuple[Any, int]
 def _read(config: Path | None) -> dict[str, Any]:
     if config is None:
         raise UserError("--cluster slurm needs --config FILE: a YAML file with queue, cores, memory, walltime and jobs")
-    try:
-        options = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{config}: cannot read this configuration: {' '.join(str(error).split())}") from None
+    options = read_document(config).value
     if not isinstance(options, dict) or not isinstance(options.get("jobs"), int):
         raise UserError(f"{config}: must be a mapping with `jobs`, a number, beside the options of dask-jobqueue")
     if options.get("processes", 1) != 1:

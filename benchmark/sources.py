@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -17,9 +15,11 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from benchmark.beside import files_of, find, make_findable
 from benchmark.console import Reporter
 from benchmark.entries import DatasetEntry, EncoderEntry
 from benchmark.errors import UserError
+from benchmark.plain_files import read_plain
 from benchmark.registry import Named
 from benchmark.store import Store, digest_file, digest_of, write_atomically
 from tasks import DatasetError
@@ -94,16 +94,37 @@ def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], module: 
 def _find_module(named: Named[EncoderEntry] | Named[DatasetEntry], module: str) -> ModuleSpec | None:
     """Where Python finds the package of a module that an entry names, which may lie beside its file; imports nothing.
 
-    `UserError` if the module lies there and Python has another one of that name.
+    `UserError` if the module, or one that it imports from beside it, lies there and Python has another of that name.
     """
     folder = named.file.parent
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
     name = module.partition(".")[0]
-    spec = _spec(name)
-    if name not in _OWN_PACKAGES:
-        _refuse_hidden(named, module, spec, folder)
+    if name in _OWN_PACKAGES:
+        return find(name)
+    found = make_findable(name, folder)
+    next(found, None)
+    spec = find(name)
+    _refuse_hidden(named, module, spec, folder)
+    if not _is_installed(spec):
+        for neighbour in found:
+            if neighbour not in _OWN_PACKAGES:
+                _refuse_hidden_neighbour(named, neighbour, folder)
     return spec
+
+
+def modules_from_outside(named: Named[EncoderEntry] | Named[DatasetEntry]) -> dict[str, str]:
+    """File of each module that is imported for an entry and is not bench's own; imports nothing.
+
+    Raises
+    ------
+    UserError
+        If another module of its name hides one.
+    """
+    found = {}
+    for module in _modules(named):
+        if module.partition(".")[0] not in _OWN_PACKAGES:
+            spec = _find_module(named, module)
+            found[module] = str(_file_of(module, _folders(spec)) or (spec.origin if spec else None) or "not found")
+    return found
 
 
 def _source_files(named: Named[EncoderEntry] | Named[DatasetEntry], spec: ModuleSpec) -> list[Path]:
@@ -111,33 +132,23 @@ def _source_files(named: Named[EncoderEntry] | Named[DatasetEntry], spec: Module
 
     A neighbour lies in the same folder; those of an installed package are other people's, and not looked at.
     """
-    own = _files(spec)
-    if not own or _is_installed(own[0]):
+    own = files_of(spec)
+    if not own or _is_installed(spec):
         return own
     folder = _folders(spec)[0]
-    seen, waiting = {spec.name, *_OWN_PACKAGES}, list(own)
     neighbours: list[Path] = []
-    while waiting:
-        for name in _imports(waiting.pop()) - seen:
-            seen.add(name)
-            if (folder / name).is_dir() or (folder / f"{name}.py").is_file():
-                found = _spec(name)
-                files = [file for file in _files(found) if file.is_relative_to(folder)]
-                # A script that is called like an installed module is not what an import of that name means.
-                elsewhere = _files(found)
-                installed = name in sys.stdlib_module_names or (bool(elsewhere) and _is_installed(elsewhere[0]))
-                if not files and not installed:
-                    _refuse_hidden(named, name, found, folder)
-                neighbours += files
-                waiting += files
+    for name in make_findable(spec.name, folder):
+        if name != spec.name and name not in _OWN_PACKAGES:
+            _refuse_hidden_neighbour(named, name, folder)
+            neighbours += [file for file in files_of(find(name)) if file.is_relative_to(folder)]
     return own + sorted(neighbours)
 
 
-def _spec(name: str) -> ModuleSpec | None:
-    try:
-        return importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
+def _refuse_hidden_neighbour(named: Named[EncoderEntry] | Named[DatasetEntry], name: str, folder: Path) -> None:
+    """As `_refuse_hidden`; a script that is called like an installed module is not what an import of that means."""
+    spec = find(name)
+    if name not in sys.stdlib_module_names and not _is_installed(spec):
+        _refuse_hidden(named, name, spec, folder)
 
 
 def _folders(spec: ModuleSpec | None) -> list[Path]:
@@ -147,14 +158,6 @@ def _folders(spec: ModuleSpec | None) -> list[Path]:
     if spec.submodule_search_locations is not None:
         return [Path(place).parent for place in spec.submodule_search_locations]
     return [Path(spec.origin).parent] if spec.origin and Path(spec.origin).is_file() else []
-
-
-def _files(spec: ModuleSpec | None) -> list[Path]:
-    if spec is None:
-        return []
-    if spec.submodule_search_locations:
-        return sorted(file for place in spec.submodule_search_locations for file in Path(place).rglob("*.py"))
-    return [Path(spec.origin)] if spec.origin and Path(spec.origin).is_file() else []
 
 
 def _refuse_hidden(
@@ -180,23 +183,11 @@ def _file_of(module: str, folders: list[Path]) -> Path | None:
     return None
 
 
-def _is_installed(file: Path) -> bool:
-    return bool(_INSTALLED.intersection(file.parts)) or file.is_relative_to(sysconfig.get_path("stdlib"))
-
-
-def _imports(file: Path) -> set[str]:
-    """First parts of the names of the modules that a file imports, wherever in it."""
-    if file.suffix != ".py":
-        return set()
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, RecursionError):
-        return set()
-    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    names += [
-        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level
-    ]
-    return {name.partition(".")[0] for name in names}
+def _is_installed(spec: ModuleSpec | None) -> bool:
+    files = files_of(spec)
+    return bool(files) and (
+        bool(_INSTALLED.intersection(files[0].parts)) or files[0].is_relative_to(sysconfig.get_path("stdlib"))
+    )
 
 
 def dataset_at(named: Named[DatasetEntry], root: Path) -> Dataset:
@@ -286,9 +277,10 @@ class DigestCache:
     def __init__(self, store: Store) -> None:
         self._file = store.root / "digests.json"
         try:
-            self._known: dict[str, list[Any]] = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):
-            self._known = {}
+            known = json.loads(read_plain(self._file))
+        except (OSError, ValueError, RecursionError):
+            known = {}
+        self._known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
 
     def digests(self, files: Iterable[Path], progress: Callable[[int], Any]) -> list[str]:
         """Hash of every file, in order.

@@ -33,6 +33,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.plain_files import (
+    PlantedError,
+    check_artifact,
+    check_folder,
+    check_work,
+    make_folder,
+    odd_ones,
+    read_plain,
+    read_within,
+)
 
 FORMAT = 1
 #: Files up to this size whose time of change is not that of the manifest (copied, or tampered with) are hashed when
@@ -45,7 +55,7 @@ os.umask(_UMASK)
 #: With less than this left [bytes], a failure to write is put down to a full disk.
 NEARLY_FULL = 2**20
 #: What reading a manifest that is damaged, or made to do damage, can raise.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+UNREADABLE = (PlantedError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def digest_of(value: Any) -> str:
@@ -98,6 +108,16 @@ def refuse_other_format(root: Path, found: str) -> None:
         raise UserError(f"{root}: is a store of format {found}; this version of bench reads {FORMAT}")
 
 
+def check_layout(root: Path) -> None:
+    """Raise `PlantedError` if a folder of a store is a link to another place, or no folder."""
+    for name in ("unfinished", "logs", "running", "artifacts"):
+        check_folder(root / name)
+    artifacts = root / "artifacts"
+    if artifacts.is_dir():
+        for kind in [entry.name for entry in os.scandir(artifacts) if entry.is_symlink()]:
+            check_folder(artifacts / kind)
+
+
 class Store:
     """Artifacts in a folder that any number of processes and users may share.
 
@@ -109,13 +129,14 @@ class Store:
     Raises
     ------
     UserError
-        If it cannot be made or written, or holds a store of another format.
+        If it cannot be made or written, holds a store of another format, or a link lies where a folder of it should.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
             root.mkdir(parents=True, exist_ok=True)
+            check_layout(root)
             self._check_format()
         except OSError as error:
             raise UserError(f"{root}: cannot use this folder as the store: {error.strerror}") from None
@@ -123,7 +144,7 @@ class Store:
     def _check_format(self) -> None:
         marker = self.root / "format"
         try:
-            found = marker.read_text().strip()
+            found = read_plain(marker).decode(errors="replace").strip()
         except FileNotFoundError:
             strangers = [p.name for p in self.root.iterdir() if not p.name.startswith(".")]
             if set(strangers) - CONTENT:
@@ -142,6 +163,19 @@ class Store:
         """Where a step keeps what it has so far."""
         return self.root / "unfinished" / f"{kind}-{key}"
 
+    def open_work_folder(self, kind: str, key: str) -> Path:
+        """Folder of a step, made if it is not there.
+
+        Raises
+        ------
+        PlantedError
+            If what lies there cannot be gone on from: links, devices, or the files of another user.
+        """
+        make_folder(self.root / "unfinished")
+        work = make_folder(self.work_folder(kind, key))
+        check_work(work, self.root)
+        return work
+
     def lock_file(self, kind: str, key: str) -> Path:
         """File that a process locks while it computes a step."""
         return self.root / "unfinished" / f"{kind}-{key}.lock"
@@ -154,7 +188,8 @@ class Store:
         """The artifact if it is there and whole, else ``None``."""
         folder = self.folder(kind, key)
         try:
-            manifest = json.loads((folder / "manifest.json").read_bytes())
+            check_artifact(folder)
+            manifest = json.loads(read_plain(folder / "manifest.json"))
             files = manifest["files"]
             whole = all(stays_inside(name) and self._file_is_whole(folder / name, files[name]) for name in files)
         except UNREADABLE:
@@ -165,7 +200,9 @@ class Store:
         """Why `find` does not believe an artifact whose folder is there, as far as can be told without hashing."""
         folder = self.folder(kind, key)
         try:
-            files = json.loads((folder / "manifest.json").read_bytes())["files"]
+            for path, what in odd_ones(folder):
+                return f"{path.relative_to(folder.parent)} is {what}"
+            files = json.loads(read_within(folder, "manifest.json"))["files"]
             for name, facts in files.items():
                 found = (folder / name).stat().st_size if stays_inside(name) else -1
                 if found != facts["bytes"]:
@@ -202,6 +239,7 @@ class Store:
             What to record beside the files' sizes and hashes.
         """
         work, folder = self.work_folder(kind, key), self.folder(kind, key)
+        check_artifact(work)
         files = {
             path.relative_to(work).as_posix(): {
                 "bytes": path.stat().st_size,
@@ -222,16 +260,17 @@ class Store:
     def adopt(self, kind: str, key: str, work: Path) -> None:
         """Turn a folder of this store that holds a whole artifact, manifest and all, into that artifact."""
         folder = self.folder(kind, key)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent.parent)
+        make_folder(folder.parent)
         self.delete(kind, key)
         work.rename(folder)
         _sync(folder.parent)
 
     def delete(self, kind: str, key: str) -> None:
-        """Remove an artifact. It vanishes in one rename, so a reader never sees half of it."""
+        """Remove an artifact, or a link in its place. It vanishes in one rename, so a reader never sees half of it."""
         folder = self.folder(kind, key)
-        if folder.exists():
-            (self.root / "unfinished").mkdir(exist_ok=True)
+        if os.path.lexists(folder):
+            make_folder(self.root / "unfinished")
             grave = Path(tempfile.mkdtemp(prefix="deleted-", dir=self.root / "unfinished"))
             folder.rename(grave / key)
             shutil.rmtree(grave, ignore_errors=True)

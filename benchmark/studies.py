@@ -26,8 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from benchmark.errors import UserError, unknown_name
 from benchmark.plan import AS_GIVEN, UNTRAINED, Request, Run
 from benchmark.planner import Planner
-from benchmark.registry import read_document
 from benchmark.store import Store
+from benchmark.yaml_dialect import read_document, tuples
 
 SHIPPED = Path(__file__).parent / "study_files"
 
@@ -162,12 +162,15 @@ def load_study(name: str) -> Study:
         If there is none, or the file is wrong: file, line, key and reason.
     """
     path = Path(name)
-    if not path.is_file():
-        shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
-        if name not in shipped:
-            raise unknown_name("study file", name, shipped)
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
+    if name in shipped:
+        if path.is_file():
+            raise UserError(f"{name} ships with bench and is a file here too; name the file ./{name}, or rename it")
         path = shipped[name]
-    document, line_of = read_document(path)
+    elif not path.is_file():
+        raise unknown_name("study file", name, shipped)
+    read = read_document(path)
+    document = tuples(read.value)
     if not isinstance(document, dict):
         raise UserError(f"{path}:1: a study is a mapping with the keys {', '.join(Study.model_fields)}")
     try:
@@ -179,14 +182,14 @@ def load_study(name: str) -> Study:
         if first["type"] == "extra_forbidden":
             model = Study if len(where) == 1 else Grid
             message = str(unknown_name("key", str(where[-1]), model.model_fields))
-        raise UserError(f"{path}:{line_of(where)}: {'.'.join(map(str, where))}: {message}") from None
+        raise UserError(f"{path}:{read.line(where)}: {'.'.join(map(str, where))}: {message}") from None
     if study.grid is None and not study.include:
         raise UserError(f"{path}:1: says neither grid nor include, so there is nothing to run")
     for number, pattern in enumerate(study.exclude):
         for key in pattern:
             if key not in Run.__dataclass_fields__ or key == "probe":
                 factors = [field for field in Run.__dataclass_fields__ if field != "probe"]
-                raise UserError(f"{path}:{line_of(('exclude', number, key))}: {unknown_name('factor', key, factors)}")
+                raise UserError(f"{path}:{read.line(('exclude', number, key))}: {unknown_name('factor', key, factors)}")
     return study
 
 

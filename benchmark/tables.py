@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from benchmark.console import printable
+
 if TYPE_CHECKING:
     from benchmark.records import Score, ScoreRecord
     from benchmark.sizes import PlannedStep
@@ -15,7 +17,8 @@ _EXTRAS = ("layer", "labels", "deform")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text, as wide as their widest cell."""
+    """Columns of text, as wide as their widest cell; each cell on one line, control characters as escapes."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -37,7 +40,7 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     labels = lead.n_labels + len(first.unscored_labels)
     data = "the STAND-IN: synthetic audio, not comparable with published scores"
     title = (
-        f"{first.task} on {data if first.data == 'stand-in' else 'real data'}\n"
+        f"{printable(first.task)} on {data if first.data == 'stand-in' else 'real data'}\n"
         f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, "
         + (f"{lead.n_labels} of {labels} labels, macro average, " if labels > 1 else "")
         + f"{lead.level:.0%} bootstrap intervals over test clips"
@@ -60,7 +63,7 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         ["constant", "", "", "", *("" for _ in extras), *(f"{first.metrics[metric].floor:.3f}" for metric in metrics)]
     )
     notes = [
-        f"{record.encoder} ({record.recipe}) was pretrained on {record.overlap.clips} of the test clips"
+        printable(f"{record.encoder} ({record.recipe}) was pretrained on {record.overlap.clips} of the test clips")
         for record in records
         if record.overlap.clips
     ]

@@ -12,6 +12,8 @@ import os
 import threading
 from typing import Any
 
+from benchmark.folder_settings import ignore_folder_settings
+
 #: Environment variable with the kinds of steps to come, separated by commas.
 KINDS = "BENCH_STEP_KINDS"
 
@@ -19,6 +21,7 @@ KINDS = "BENCH_STEP_KINDS"
 def dask_setup(worker: Any) -> None:
     """Called by Dask as a worker starts: the imports go on beside it, in a thread that ends with it."""
     del worker
+    ignore_folder_settings()
     threading.Thread(target=_import, args=(os.environ.get(KINDS, ""),), daemon=True).start()
 
 

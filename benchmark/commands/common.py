@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +62,7 @@ def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str
     """Completes names of a section of the registry, and says what each is; imports no heavy library."""
 
     def complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+        from benchmark.console import printable
         from benchmark.errors import USER_ERRORS
         from benchmark.registry import load_registry
 
@@ -70,10 +70,12 @@ def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str
             entries = load_registry(context.params.get("registry") or []).sections[section]
         except USER_ERRORS:
             return []  # the command itself will say what is wrong
-        chosen = {name: named.entry for name, named in entries.items() if name.startswith(incomplete)}
+        chosen = {
+            name: named.entry for name, named in entries.items() if name.startswith(incomplete) and name.isprintable()
+        }
         # What does not fit on a line of 80 letters would be broken, and each part taken for a name.
         return [
-            (name, shorten(getattr(entry, "description", ""), max(1, 76 - len(name)), placeholder="…"))
+            (name, shorten(printable(getattr(entry, "description", "")), max(1, 76 - len(name)), placeholder="…"))
             for name, entry in chosen.items()
         ]
 
@@ -96,7 +98,12 @@ def store_folder(given: Path | None) -> Path:
 
 def print_document(document: Any) -> None:
     """A text as it is, anything else as JSON, on standard output."""
-    typer.echo(document if isinstance(document, str) else json.dumps(document, indent=1, ensure_ascii=False))
+    from benchmark.console import show, show_json
+
+    if isinstance(document, str):
+        show(document)
+    else:
+        show_json(document)
 
 
 def check_output(file: Path) -> None:

@@ -37,15 +37,20 @@ def status(
     Example: bench data status --data DIR
     """
     from benchmark.console import Reporter
-    from benchmark.data.status import as_document, statuses
+    from benchmark.data.status import as_document, not_looked_at, statuses
     from benchmark.data.status_text import as_text
+    from benchmark.origins import announce
     from benchmark.registry import load_registry
 
     entries = load_registry(registry or [])
-    names = name or list(entries.sections["datasets"])
     reporter = Reporter()
+    asked = entries if name else entries.asked()
+    names = name or list(asked.sections["datasets"])
+    announce(entries, [asked.dataset(each) for each in names], reporter)
     with interruptible(reporter):
-        found, overlaps = statuses(entries, names, data, store_folder(store), reporter)
+        found, overlaps = statuses(asked, names, data, store_folder(store), reporter)
+    if not name:
+        found += [not_looked_at(entries.dataset(each)) for each in entries.not_asked("datasets")]
     print_document(as_document(found, overlaps, data) if as_json else as_text(found, overlaps, data))
 
 
@@ -67,6 +72,7 @@ def prepare(
     """
     from benchmark.console import Reporter
     from benchmark.engine import Engine
+    from benchmark.origins import announce
     from benchmark.pcm import PROBLEMS, read_lines
     from benchmark.planner import Planner
     from benchmark.reasons import by_kind, summary
@@ -78,7 +84,9 @@ def prepare(
     rows: list[dict[str, Any]] = []
     lines: list[str] = []
     with interruptible(reporter), storage_errors(place.root):
-        planner = Planner(load_registry(registry or []), place, reporter, data)
+        entries = load_registry(registry or [])
+        announce(entries, [entries.dataset(name)], reporter)
+        planner = Planner(entries, place, reporter, data)
         for rate in sample_rate or [22_050]:
             step = planner.prepare_step(name, rate)
             if "standin" in step.needs and not rows:
@@ -119,20 +127,23 @@ def verify(
     """
     from dataclasses import asdict
 
-    from benchmark.console import Reporter
+    from benchmark.console import Reporter, printable
     from benchmark.data.verify import verify as call
     from benchmark.errors import UserError
+    from benchmark.origins import announce
     from benchmark.registry import load_registry
     from benchmark.sources import dataset_in
 
-    dataset = dataset_in(load_registry(registry or []).dataset(name), data)
+    entries = load_registry(registry or [])
+    reporter = Reporter()
+    announce(entries, [entries.dataset(name)], reporter)
+    dataset = dataset_in(entries.dataset(name), data)
     if dataset is None:
         raise UserError("there is nothing to verify without --data DIR or BENCH_DATA")
-    reporter = Reporter()
     with interruptible(reporter):
         verdict = call(dataset, reporter)
-    lines = [f"{path}: {what}" for path, what in verdict.differing.items()]
-    lines += [f"{path}: missing" for path in verdict.missing]
+    lines = [printable(f"{path}: {what}") for path, what in verdict.differing.items()]
+    lines += [printable(f"{path}: missing") for path in verdict.missing]
     lines.append(
         f"{name}: {verdict.matching:,} files are as published, {len(verdict.differing):,} differ, "
         f"{len(verdict.missing):,} are missing; of {verdict.unpublished:,} no checksum is published"
@@ -155,11 +166,13 @@ def download(
     from benchmark.console import Reporter
     from benchmark.data.download import download as call
     from benchmark.errors import UserError
+    from benchmark.origins import announce
     from benchmark.registry import load_registry
     from benchmark.sources import dataset_in
 
     entries = load_registry(registry or [])
     reporter = Reporter()
+    announce(entries, [entries.dataset(one) for one in name], reporter)
     datasets = [dataset_in(entries.dataset(one), data) for one in name]
     with interruptible(reporter):
         for dataset in datasets:
@@ -181,8 +194,11 @@ def standin(
     """
     from benchmark.console import Reporter
     from benchmark.data.standin import write_standin
+    from benchmark.origins import announce
     from benchmark.registry import load_registry
 
     reporter = Reporter()
+    entries = load_registry(registry or [])
+    announce(entries, [entries.dataset(name)], reporter)
     with interruptible(reporter):
-        write_standin(load_registry(registry or []).dataset(name), folder, seed, reporter)
+        write_standin(entries.dataset(name), folder, seed, reporter)

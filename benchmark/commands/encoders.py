@@ -23,11 +23,14 @@ def check(
     """
     from benchmark.console import Reporter
     from benchmark.fitness import Fitness, fitness_table
+    from benchmark.origins import announce
     from benchmark.planner import weights_file
     from benchmark.registry import load_registry
 
-    named = load_registry(registry or []).encoder(encoder)
+    entries = load_registry(registry or [])
+    named = entries.encoder(encoder)
     reporter = Reporter()
+    announce(entries, [named], reporter)
     with interruptible(reporter):
         rows = Fitness(named, weights_file(named) if named.entry.weights else None).run(reporter)
     print_document([vars(row) for row in rows] if as_json else fitness_table(rows))
@@ -53,14 +56,23 @@ def resources(
     Example: bench resources --encoder tune_plus --encoder sample_cnn
     """
     from benchmark.console import Reporter
+    from benchmark.origins import announce
     from benchmark.registry import load_registry
-    from benchmark.resources import measure_all, resources_table
+    from benchmark.resources import Unbuilt, measure_all, resources_table
 
     entries = load_registry(registry or [])
-    named = [entries.encoder(name) for name in encoder or entries.sections["encoders"]]
+    if encoder:
+        named = [entries.encoder(name) for name in encoder]
+    else:
+        asked = entries.asked()
+        named = [asked.encoder(name) for name in asked.sections["encoders"]]
     reporter = Reporter()
+    announce(entries, named, reporter)
     with interruptible(reporter):
-        rows = measure_all(named, reporter, strict=encoder is not None)
+        rows = measure_all(named, reporter, strict=bool(encoder))
+    if not encoder:
+        why = "not looked at, for only the working directory's registry.yaml has it; name it with --encoder"
+        rows += [Unbuilt(name, why) for name in entries.not_asked("encoders")]
     print_document([vars(row) for row in rows] if as_json else resources_table(rows))
 
 
@@ -91,18 +103,21 @@ def encode(
     from benchmark.encode_files import check_layer, check_output, encode_files, open_files
     from benchmark.encoding import build_encoder
     from benchmark.errors import UserError
+    from benchmark.origins import announce
     from benchmark.planner import weights_file
     from benchmark.registry import load_registry
 
     if timeline and layer is not None:
         raise UserError("give either --layer or --timeline: only the representation is known in time")
     check_output(output)
-    named = load_registry(registry or []).encoder(encoder)
+    entries = load_registry(registry or [])
+    named = entries.encoder(encoder)
+    reporter = Reporter()
+    announce(entries, [named], reporter)
     if weights is None and named.entry.weights is not None:
         weights = weights_file(named)
     built = build_encoder(named, seed, weights)
     check_layer(built, encoder, layer)
-    reporter = Reporter()
     if weights is None and named.entry.learns:
         reporter.say(
             f"{encoder} is UNTRAINED: random weights of seed {seed}. `bench run --encoder {encoder} --task mtt` trains "

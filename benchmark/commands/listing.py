@@ -13,9 +13,13 @@ def list_entries(registry: RegistryOption = None, as_json: JsonOption = False) -
 
     Example: bench list
     """
+    from benchmark.console import Reporter
     from benchmark.registry import load_registry
     from benchmark.tables import aligned
 
+    registered = load_registry(registry or [])
+    if left_out := registered.said_of_left_out():
+        Reporter().say(left_out)
     rows = [
         {
             "section": section,
@@ -24,7 +28,7 @@ def list_entries(registry: RegistryOption = None, as_json: JsonOption = False) -
             "file": str(named.file),
             "line": named.line,
         }
-        for section, entries in load_registry(registry or []).sections.items()
+        for section, entries in registered.sections.items()
         for named in entries.values()
     ]
     if as_json:

@@ -93,6 +93,7 @@ def look(
     from benchmark.engine import Engine
     from benchmark.errors import UserError
     from benchmark.looking.shown import find
+    from benchmark.origins import announce, in_use
     from benchmark.plan import Request
     from benchmark.planner import Planner
     from benchmark.registry import load_registry
@@ -132,6 +133,7 @@ def look(
         ),
     )
     reporter = Reporter()
+    announce(entries, in_use(entries, [request]), reporter)
     place = Store(folder)
     with storage_errors(folder):
         engine = Engine(place, reporter)
@@ -149,7 +151,7 @@ def look(
         )
     with storage_errors(output.parent):
         write_atomically(output, text)
-    typer.echo(f"{output}: {len(text) / 1e6:.1f} MB" + (", with audio" if audio else ""), err=True)
+    reporter.say(f"{output}: {len(text) / 1e6:.1f} MB" + (", with audio" if audio else ""))
 
 
 def _command(words: list[str], tasks: list[str], options: dict[str, Any], *flags: str) -> str:

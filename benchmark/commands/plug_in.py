@@ -34,10 +34,11 @@ def import_weights(
 
     Example: bench import clmr.ckpt --encoder sample_cnn --as clmr
     """
+    from benchmark.console import Reporter
     from benchmark.published_weights import import_weights as call
 
     own = registry or Path("registry.yaml")
-    filled, weights = call(file, encoder, name, own)
+    filled, weights = call(file, encoder, name, own, Reporter(), named=registry is not None)
     facts = {
         "encoder": name,
         "architecture": encoder,

@@ -40,6 +40,7 @@ def compare(
     """
     from benchmark.compare import compare as call
     from benchmark.compare import documents
+    from benchmark.console import printable
 
     found = call(store_folder(store), first, second, task or [], recipe, corpus)
-    print_document(documents(found) if as_json else "\n".join(one.text for one in found))
+    print_document(documents(found) if as_json else "\n".join(printable(one.text) for one in found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from benchmark.commands.common import (
     RegistryOption,
     StoreOption,
     check_output,
+    print_document,
     store_folder,
     write_output,
 )
@@ -53,6 +55,7 @@ def report(
     from analysis.report import render
     from benchmark.console import Reporter
     from benchmark.errors import UserError
+    from benchmark.origins import announce, in_use
     from benchmark.registry import load_registry
     from benchmark.report_data import collect
     from benchmark.store import storage_errors
@@ -64,17 +67,23 @@ def report(
     check_output(target)
     entries = load_registry(registry or [])
     plan = planned = None
-    if study is not None:
+    if study is None:
+        announce(entries, [], Reporter())
+    else:
         from benchmark.planner import Planner
         from benchmark.store import Store
         from benchmark.studies import load_study
 
         plan = load_study(study)
+        announce(entries, in_use(entries, plan.requests(False)), Reporter())
         with storage_errors(folder):
             place = Store(folder)
             planned = plan.scored(Planner(entries, place, Reporter(), data), place)
     document = collect(folder, entries, plan, planned, study or "", look, Reporter())
     text = render(document, form.value)
+    if str(target) == "-" and form is Form.JSON:
+        print_document(json.loads(text))
+        return
     write_output(target, text)
     if str(target) != "-":
-        typer.echo(f"{target}: {len(text.encode()) / 1e6:.1f} MB", err=True)
+        Reporter().say(f"{target}: {len(text.encode()) / 1e6:.1f} MB")

@@ -147,6 +147,7 @@ def run(
     from benchmark.console import Reporter
     from benchmark.engine import Engine
     from benchmark.errors import UserError
+    from benchmark.origins import announce, in_use
     from benchmark.plan import Request
     from benchmark.planner import Planner
     from benchmark.registry import load_registry
@@ -210,6 +211,7 @@ def run(
             "e.g. bench run --encoder tune_plus --task mtt"
         )
     entries = load_registry(registry or [])
+    announce(entries, in_use(entries, requests), reporter)
     place = Store(store_folder(store))
     with storage_errors(place.root):
         planner = Planner(entries, place, reporter, data)

@@ -59,12 +59,16 @@ def speed_forward(
 
     Example: bench speed forward --encoder tune_plus
     """
+    from benchmark.console import Reporter
     from benchmark.encoding import build_encoder
     from benchmark.forward_speed import ENCODERS, LIMIT, forward_ratio, forward_table
+    from benchmark.origins import announce
     from benchmark.registry import load_registry
 
     entries = load_registry(registry or [])
-    rows = [forward_ratio(name, build_encoder(entries.encoder(name), 0)) for name in encoder or ENCODERS]
+    named = [entries.encoder(name) for name in encoder or ENCODERS]
+    announce(entries, named, Reporter())
+    rows = [forward_ratio(each.name, build_encoder(each, 0)) for each in named]
     result = {"ratio": max(row["ratio"] for row in rows), "limit": LIMIT, "encoders": rows}
     print_document(result if as_json else forward_table(rows))
 
@@ -105,11 +109,13 @@ def speed_pretrain(
     from benchmark.console import Reporter
     from benchmark.entries import RecipeEntry
     from benchmark.errors import UserError
+    from benchmark.origins import announce
     from benchmark.pretrain_speed import measure, table
     from benchmark.registry import load_registry
 
     entries = load_registry(registry or [])
     names = [entries.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
+    announce(entries, [*names, entries.recipe("tune")], Reporter())
     recipe = entries.recipe("tune").entry
     if not isinstance(recipe, RecipeEntry):
         raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")

@@ -52,6 +52,7 @@ def analyze(
     Example: bench analyze scores.csv --factor encoder -o analysis
     """
     from analysis.commands import analyze as call
+    from benchmark.console import printable
 
     named = " ".join([group, factor or "", covariate or "", size or "", components, components_where or ""])
     result = call(
@@ -72,7 +73,7 @@ def analyze(
         seed=seed,
         natural=natural,
     )
-    print_document(result if as_json else "\n".join(sentence["text"] for sentence in result["summary"]))
+    print_document(result if as_json else "\n".join(printable(sentence["text"]) for sentence in result["summary"]))
 
 
 def design(
@@ -105,6 +106,7 @@ def design(
     """
     from analysis.commands import design as call
     from analysis.planning import sentences
+    from benchmark.console import printable
 
     result = call(
         factor or [],
@@ -125,7 +127,7 @@ def design(
         tasks=tasks,
         repeats=repeats,
     )
-    print_document(result if as_json else "\n".join(sentences(result)))
+    print_document(result if as_json else "\n".join(map(printable, sentences(result))))
 
 
 def _scores(store: Path | None, metric: str | None, named: str, derive: list[str], where: str | None) -> Any:

@@ -10,6 +10,7 @@ def status(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
     Example: bench status
     """
+    from benchmark.console import printable
     from benchmark.progress import notes
     from benchmark.store import Store
 
@@ -21,6 +22,6 @@ def status(store: StoreOption = None, as_json: JsonOption = False) -> None:
         print_document("Nothing is running on this store.")
     for note in found:
         state = "" if note["alive"] else " - NOT HEARD OF for a while; it has probably died"
-        print_document(f"{note['command']}\n  on {note['host']}, process {note['pid']}{state}\n  {note['words']}")
-        for worker, title in sorted(note["running"].items()):
-            print_document(f"    {worker}: {title}")
+        lines = [f"  on {note['host']}, process {note['pid']}{state}", f"  {note['words']}"]
+        lines += [f"    {worker}: {title}" for worker, title in sorted(note["running"].items())]
+        print_document("\n".join(printable(line) for line in (str(note["command"]), *lines)))

@@ -72,7 +72,7 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
     Example: bench store verify
     """
-    from benchmark.console import Reporter
+    from benchmark.console import Reporter, printable
     from benchmark.housekeeping import folders, problems
     from benchmark.store import Store
 
@@ -88,7 +88,7 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
         print_document({"artifacts": len(every), "problems": wrong})
     else:
         for place, complaints in wrong.items():
-            print_document(f"{place}: {'; '.join(complaints)}")
+            print_document(printable(f"{place}: {'; '.join(complaints)}"))
         advice = "; delete these folders, and what is needed of them is computed again" if wrong else ""
         print_document(f"{len(every) - len(wrong):,} of {len(every):,} artifacts are whole{advice}")
     if wrong:
@@ -110,6 +110,7 @@ def gc(
     from benchmark.console import Reporter
     from benchmark.errors import UserError
     from benchmark.housekeeping import abandoned, remove, size_of, stood_in_for, unwanted
+    from benchmark.origins import announce, in_use
     from benchmark.planner import Planner
     from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
@@ -117,10 +118,13 @@ def gc(
     from benchmark.tables import readable_bytes
 
     place = Store(store_folder(store))
-    planner = Planner(load_registry(registry or []), place, Reporter(), data)
+    entries = load_registry(registry or [])
+    studies = [load_study(name) for name in keep]
+    requests = [request for study in studies for request in study.requests(False)]
+    announce(entries, in_use(entries, requests), Reporter())
+    planner = Planner(entries, place, Reporter(), data)
     runs = []
-    for name in keep:
-        study = load_study(name)
+    for study in studies:
         # Scores of some and of all test clips are both the study's.
         runs += [*study.planned(planner, False), *study.planned(planner, True)]
     with storage_errors(place.root):

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from benchmark.console import Reporter
 from benchmark.data.fetch import Fetcher, Unavailable, counted_in_megabytes
 from benchmark.data.unpack import safe_path, unpack
 from benchmark.data.verify import checksum
 from benchmark.errors import UserError
+from benchmark.plain_files import check_folder, lock, make_folder, read_plain, write_anew
 from benchmark.store import storage_errors, write_atomically
 from tasks import DatasetError
 from tasks.base import Dataset, Remote
@@ -57,14 +58,16 @@ def download(dataset: Dataset, reporter: Reporter) -> None:
     reporter.say(f"{dataset.NAME}: licence: {dataset.LICENCE}")
     staging = dataset.root.parent / STAGING / dataset.root.name
     with storage_errors(dataset.root.parent):
-        staging.mkdir(parents=True, exist_ok=True)
+        make_folder(staging.parent)
+        make_folder(staging)
         dataset.root.mkdir(parents=True, exist_ok=True)
         try:
-            held = FileLock(staging / "lock").acquire(timeout=0)
+            held = lock(staging / "lock").acquire(timeout=0)
         except Timeout:
             raise UserError(f"{dataset.root}: another process is downloading into it") from None
         with held:
             for left in staging.glob(f"{UNPACKING}*"):  # by an attempt that was killed
+                check_folder(left)
                 shutil.rmtree(left)
             outcome = _Download(dataset, staging, reporter).all()
     _report(dataset, outcome, reporter)
@@ -120,7 +123,7 @@ class _Download:
         if unit[0].archive:
             outcome.kept += self._unpack(unit, parts)
         else:
-            _place(parts[0], self._dataset.root / unit[0].to)
+            _place(parts[0], self._dataset.root, unit[0].to)
         outcome.fetched.append(unit[0].joined or unit[0].name)
 
     def _fetch(self, remote: Remote) -> Path:
@@ -141,7 +144,7 @@ class _Download:
             for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
                 target = self._dataset.root / unit[0].to / file.relative_to(folder)
                 if not target.exists():
-                    _place(file, target)
+                    _place(file, self._dataset.root, target.relative_to(self._dataset.root))
                 elif target.stat().st_size != file.stat().st_size:
                     kept.append(target.relative_to(self._dataset.root).as_posix())
         known = _read_unpacked(self._staging)
@@ -188,8 +191,8 @@ def _units(remotes: Sequence[Remote]) -> list[list[Remote]]:
 
 def _read_unpacked(staging: Path) -> dict[str, list[str]]:
     try:
-        known: dict[str, list[str]] = json.loads((staging / UNPACKED).read_bytes())
-    except (OSError, ValueError):
+        known: dict[str, list[str]] = json.loads(read_plain(staging / UNPACKED))
+    except (OSError, ValueError, RecursionError):
         return {}
     return known
 
@@ -202,8 +205,11 @@ def _all_clips_there(dataset: Dataset) -> bool:
         return False
 
 
-def _place(file: Path, target: Path) -> None:
-    """Move a whole file to its place; there is never half of it there."""
+def _place(file: Path, root: Path, place: str | Path) -> None:
+    """Move a whole file to its place below `root`, through no link; there is never half of it there."""
+    target = root / place
+    for folder in target.parents[: len(Path(place).parts) - 1]:
+        check_folder(folder)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         file.replace(target)
@@ -213,7 +219,8 @@ def _place(file: Path, target: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         beside = target.with_name(f".{target.name}.part")
-        shutil.copyfile(file, beside)
+        with file.open("rb") as content, write_anew(beside) as copy:
+            shutil.copyfileobj(content, copy)
         beside.replace(target)
 
 

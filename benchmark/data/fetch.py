@@ -13,6 +13,7 @@ import pooch
 import requests
 
 from benchmark.console import Advance, Reporter, Silent
+from benchmark.plain_files import append_to, check_file, write_anew
 from tasks.base import Remote
 
 #: Bytes that are lost at most when a connection breaks off.
@@ -94,6 +95,7 @@ class Fetcher:
         if not url.startswith(("http://", "https://")):
             return "is no address of the web"
         partial = self._folder / f".{remote.name}.part"
+        check_file(self._folder / remote.name)
         # Without a checksum nothing would tell that two halves belong together.
         if not remote.checksum:
             partial.unlink(missing_ok=True)
@@ -157,7 +159,7 @@ class _Resumed:
             self.resumed = self.resumed or (go_on and have > 0)
             if not go_on:
                 have, total = 0, int(answer.headers.get("Content-Length", 0))
-            with self._partial.open("ab" if go_on else "wb") as file, self._progress(total, have) as advance:
+            with (append_to if go_on else write_anew)(self._partial) as file, self._progress(total, have) as advance:
                 for chunk in answer.iter_content(CHUNK):
                     file.write(chunk)
                     advance(len(chunk))

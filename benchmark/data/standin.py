@@ -24,7 +24,7 @@ def write_standin(named: Named[DatasetEntry], folder: Path, seed: int, reporter:
     UserError
         If the folder is not empty, or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise UserError(f"{folder}: is there already and is no empty folder; name another one")
     dataset = load_class(named)
     clips, _ = dataset.standin_extent()

@@ -15,9 +15,10 @@ from benchmark.data.leaks import Leak, Overlap, leaks, members, overlap
 from benchmark.entries import DatasetEntry
 from benchmark.errors import USER_ERRORS
 from benchmark.pcm import PROBLEMS, read_lines
+from benchmark.plain_files import check_artifact
 from benchmark.registry import Named, Registry
 from benchmark.sources import dataset_in, fingerprint, load_class, relative
-from benchmark.store import Store
+from benchmark.store import UNREADABLE, Store
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Task
 from tasks.folds import divide
@@ -62,7 +63,8 @@ class Status:
         As its distributor states it.
     state
         ``"complete"``, ``"incomplete"`` (clips are missing or unexpectedly broken), ``"not found"`` (its layout is
-        not there), ``"unreadable"`` (a table cannot be parsed) or ``"stand-in"`` (no data folder is given).
+        not there), ``"unreadable"`` (a table cannot be parsed), ``"stand-in"`` (no data folder is given) or
+        ``"not looked at"`` (its class would be imported, and nobody has named it).
     reason
         Why it is not found or unreadable.
     next
@@ -131,6 +133,12 @@ def statuses(
         if tables is not None:
             read[name] = tables
     return found, list(_overlaps(registry, read))
+
+
+def not_looked_at(named: Named[DatasetEntry]) -> Status:
+    """What is said of a dataset that only the working directory's registry has, where it is not named."""
+    command = shlex.join(["bench", "data", "status", named.name])
+    return Status(named.name, None, "", "not looked at", f"only {named.file}:{named.line} has it", command)
 
 
 def _status(
@@ -232,12 +240,13 @@ def _prepared(name: str, dataset: Dataset, store: Path) -> list[Prepared]:
     found = []
     for file in sorted((store / "artifacts" / "prepare").glob("*/manifest.json")):
         try:
+            check_artifact(file.parent)
             manifest: dict[str, Any] = json.loads(file.read_bytes())
             if manifest["spec"].get("dataset") != name or manifest["spec"].get("files") != files:
                 continue
             problems = {row["path"]: str(row["reason"]) for row in read_lines(file.parent / PROBLEMS)}
             rate, clips, finished = manifest["spec"]["sample_rate"], manifest["facts"]["clips"], manifest["finished"]
-        except (OSError, ValueError, KeyError):
+        except UNREADABLE:
             continue  # half deleted, or of another version
         found.append(Prepared(int(rate), str(finished), int(clips), problems, str(file.parent / PROBLEMS)))
     return sorted(found, key=lambda prepared: prepared.sample_rate)

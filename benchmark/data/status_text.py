@@ -66,12 +66,12 @@ def _section(status: Status) -> str:
         lines += _unknown_groups(status.leaks)
     if status.next:
         lines.append(f"next: {status.next}")
-    return "\n  ".join(lines)
+    return "\n  ".join(map(printable, lines))
 
 
 def _some(what: str, paths: Sequence[str]) -> list[str]:
     more = [f"  and {len(paths) - NAMED:,} more"] if len(paths) > NAMED else []
-    return _titled(f"{len(paths):,} {what}:", [*(f"  {printable(path)}" for path in paths[:NAMED]), *more])
+    return _titled(f"{len(paths):,} {what}:", [*(f"  {path}" for path in paths[:NAMED]), *more])
 
 
 def _by_kind(what: str, reasons: Mapping[str, str]) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.console import Reporter
 from benchmark.embeddings import Embeddings, open_embeddings
+from benchmark.plain_files import PlantedError, check_artifact
 from benchmark.steps.label import LABELS, read_labels
 from tasks.base import Task
 
@@ -80,11 +81,14 @@ def _kind(run: Mapping[str, Any], steps: Mapping[str, Any], kind: str) -> list[s
 
 
 def _map(store: Path, run: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any] | None:
-    labels = _kind(run, steps, "label")
+    labels, embedded = _kind(run, steps, "label"), _kind(run, steps, "embed")
     try:
-        task = read_labels(store / "artifacts" / "label" / labels[0] / LABELS)
-        embeddings = open_embeddings(store / "artifacts" / "embed" / _kind(run, steps, "embed")[0])
-    except (OSError, IndexError, KeyError, ValueError):
+        folders = [store / "artifacts" / "label" / labels[0], store / "artifacts" / "embed" / embedded[0]]
+        for folder in folders:
+            check_artifact(folder)
+        task = read_labels(folders[0] / LABELS)
+        embeddings = open_embeddings(folders[1])
+    except (PlantedError, OSError, IndexError, KeyError, ValueError):
         return None  # deleted since, or not whole
     return clip_map(task, embeddings)
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmark.plain_files import PlantedError, read_within
+
 CURVE = "losses.csv"
 
 
@@ -42,9 +44,9 @@ def write_curve(
 def read_probe_scores(folder: Path) -> list[tuple[float, float]]:
     """Epochs and scores of the validation probes of a training; none if it had none, or the file cannot be read."""
     try:
-        text = (folder / CURVE).read_text(encoding="utf-8")
+        text = read_within(folder, CURVE).decode()
         rows = [row for row in csv.DictReader(text.splitlines()) if row.get("probe")]
         points = [(float(row["epoch"]), float(row["probe"])) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (PlantedError, OSError, ValueError, KeyError, TypeError):
         return []
     return points if all(math.isfinite(value) for point in points for value in point) else []

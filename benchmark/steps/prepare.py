@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.audio import Undecodable, decode, silence_decoders
-from benchmark.console import Reporter, printable
+from benchmark.console import Reporter
 from benchmark.engine import workers
 from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, write_lines
 from benchmark.plan import Step
@@ -190,7 +190,7 @@ def _report(problems: Sequence[Problem], reporter: Reporter) -> None:
     fate = {problem.path: "used" if problem.used else "left out" for problem in surprising}
     for kind, files in by_kind({problem.path: problem.reason for problem in surprising}).items():
         for path, rest in list(files.items())[:NAMED]:
-            reporter.say(f"  {printable(path)}: {kind}{rest and f': {rest}'}; {fate[path]}")
+            reporter.say(f"  {path}: {kind}{rest and f': {rest}'}; {fate[path]}")
         if len(files) > NAMED:
             reporter.say(f"  and {len(files) - NAMED:,} more: {kind}")
     missing = sum(problem.reason == "missing" for problem in problems)

@@ -61,6 +61,10 @@ class HuggingFaceEncoder(FrameEncoder):
         trust_remote_code: bool = False,
         max_seconds: float = MAX_SECONDS,
     ) -> None:
+        if isinstance(model, str) and not Path(model).is_absolute() and Path(model).exists():
+            raise EncoderError(
+                f"{model}: is a folder here that would hide the model of that name; name it under files, or rename it"
+            )
         library = _transformers()
         common = {"revision": revision, "local_files_only": not download, "trust_remote_code": trust_remote_code}
         try:

@@ -1,0 +1,99 @@
+"""Where the entries that a command uses come from, and what is imported for them: said before anything is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.console import Reporter
+from benchmark.entries import DatasetEntry, EncoderEntry, RecipeEntry
+from benchmark.plan import AS_GIVEN, UNTRAINED, Request
+from benchmark.planner import JOINT
+from benchmark.registry import Named, Registry, built_in_registry
+from benchmark.sources import modules_from_outside
+
+
+def announce(registry: Registry, used: Iterable[Named[Any]], reporter: Reporter) -> None:
+    """Say which entries in use are not built in, what is imported for them, and which entries are left out.
+
+    Parameters
+    ----------
+    registry
+        All entries.
+    used
+        Those that the command uses.
+    reporter
+        Told one line of each kind, if there is anything to say.
+
+    Raises
+    ------
+    UserError
+        If another module hides one that an entry names.
+    """
+    entries = list({id(named.entry): named for named in used}.values())
+    # A folder of audio that the user names a corpus stands in no file.
+    foreign = [named for named in entries if named.file != built_in_registry() and named.line]
+    modules: dict[str, str] = {}
+    for named in entries:
+        if isinstance(named.entry, EncoderEntry | DatasetEntry):
+            modules |= modules_from_outside(named)
+    if foreign:
+        listed = ", ".join(f"{_kind(named)} {named.name} ({_place(named)})" for named in foreign)
+        reporter.say(f"not built in: {listed}")
+    if modules:
+        listed = ", ".join(f"{module} from {_shown(file)}" for module, file in modules.items())
+        reporter.say(f"imported from outside bench: {listed}")
+    if left_out := registry.said_of_left_out():
+        reporter.say(left_out)
+
+
+def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[Any]]:
+    """Entries that runs of `requests` rest on.
+
+    Raises
+    ------
+    UserError
+        If there is none of a name, or it is one of an entry that was left out.
+    """
+    for request in requests:
+        encoders = [named for name in request.encoders for named in _encoders(registry, name)]
+        yield from encoders
+        learns = any(named.entry.learns for named in encoders)
+        recipes = [registry.recipe(name) for name in request.recipes if learns and name not in (UNTRAINED, AS_GIVEN)]
+        yield from recipes
+        pretrains = any(isinstance(named.entry, RecipeEntry) for named in recipes)
+        for name in request.tasks:
+            task = registry.task(name)
+            yield task
+            yield registry.dataset(task.entry.dataset)
+            yield from (registry.protocol(protocol) for protocol in request.protocols or (task.entry.protocol,))
+            if pretrains:
+                yield from _corpora(registry, request.corpora or (task.entry.corpus,))
+
+
+def _encoders(registry: Registry, name: str) -> list[Named[EncoderEntry]]:
+    names = [name] if name in registry.sections["encoders"] else name.split(JOINT)
+    return [registry.encoder(part) for part in names]
+
+
+def _corpora(registry: Registry, names: Iterable[str]) -> Iterator[Named[Any]]:
+    for name in names:
+        if name in registry.sections["corpora"]:  # or it is a folder of audio
+            corpus = registry.corpus(name)
+            yield corpus
+            yield registry.dataset(corpus.entry.dataset)
+
+
+def _kind(named: Named[Any]) -> str:
+    return type(named.entry).__name__.removesuffix("Entry").lower().replace("supervised", "recipe")
+
+
+def _place(named: Named[Any]) -> str:
+    return f"{_shown(str(named.file))}:{named.line}"
+
+
+def _shown(file: str) -> str:
+    """A path, from the working directory if it lies there."""
+    return os.path.relpath(file) if Path(file).is_absolute() and Path(file).is_relative_to(Path.cwd()) else file
