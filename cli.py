@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
+from typer.main import get_command
 
 from benchmark.commands import (
     data,
@@ -24,14 +27,11 @@ from benchmark.commands import (
     status,
     store,
 )
+from benchmark.commands.app import App, UsageError, in_one_line
+from benchmark.commands.common import print_document
+from benchmark.console import Level, choose_level, chosen_level, printable, writing_to
 
-app = typer.Typer(
-    name="bench",
-    help="Pretrain, freeze, probe and compare music representations.",
-    add_completion=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = App(name="bench", help="Pretrain, freeze, probe and compare music representations.", add_completion=True)
 
 FIRST_WORDS = """\
 bench compares music representations. To begin with:
@@ -52,9 +52,9 @@ def _bench(
     if version:
         from importlib.metadata import version as installed
 
-        typer.echo(installed("bench-music"))
+        print_document(installed("bench-music"))
     elif context.invoked_subcommand is None:
-        typer.echo(FIRST_WORDS)
+        print_document(FIRST_WORDS)
 
 
 app.command()(run.run)
@@ -78,19 +78,43 @@ app.add_typer(speed.app, name="speed")
 
 def main() -> NoReturn:
     """Run the command line; exit 2 with one line for what the user can put right."""
-    from benchmark.errors import USER_ERRORS
-
     # Threads that spin for long while they wait slow a shared machine, and themselves, down many times over; those that
     # sleep at once are woken too late for the small steps of a probe. A short spin serves both.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if "_BENCH_COMPLETE" in os.environ:  # a shell asks what could come next
+        app(prog_name="bench")
+    sys.exit(_exit_code(sys.argv[1:]))
+
+
+def _exit_code(words: list[str]) -> int:
+    from benchmark.errors import USER_ERRORS
+
+    choose_level(Level.NORMAL)
     try:
-        app()
+        with get_command(app).make_context("bench", words) as context:
+            context.command.invoke(context)
+        with writing_to(sys.stdout, "standard output"):
+            sys.stdout.flush()
+    except typer.Exit as end:
+        return end.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("stopped", 130)
     except USER_ERRORS as error:
-        print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
-    sys.exit(0)
+        return _complain(str(error))
+    except UsageError as error:
+        return _complain(in_one_line(error))
+    return 0
+
+
+def _complain(what: str, code: int = 2) -> int:
+    """Say in one line what is wrong, and return the exit code."""
+    with suppress(OSError):
+        if chosen_level() == Level.VERBOSE:
+            traceback.print_exc()
+        print(f"bench: {printable(' '.join(what.split()))}", file=sys.stderr, flush=True)  # noqa: T201
+    return code
 
 
 if __name__ == "__main__":

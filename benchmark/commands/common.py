@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,7 +97,10 @@ def store_folder(given: Path | None) -> Path:
 
 def print_document(document: Any) -> None:
     """A text as it is, anything else as JSON, on standard output."""
-    typer.echo(document if isinstance(document, str) else json.dumps(document, indent=1, ensure_ascii=False))
+    from benchmark.console import writing_to
+
+    with writing_to(sys.stdout, "standard output"):
+        typer.echo(document if isinstance(document, str) else json.dumps(document, indent=1, ensure_ascii=False))
 
 
 def check_output(file: Path) -> None:
@@ -128,5 +132,5 @@ def interruptible(reporter: Reporter) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        reporter.say("bench: stopped; the same command goes on from here")
+        reporter.warn("bench: stopped; the same command goes on from here")
         raise typer.Exit(130) from None

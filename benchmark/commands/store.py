@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from benchmark.commands.app import App, need_command
 from benchmark.commands.common import (
     DataOption,
     JsonOption,
@@ -19,9 +20,14 @@ from benchmark.commands.common import (
     write_output,
 )
 
-app = typer.Typer(help="Look into the store, check it, tidy it, copy it.", rich_markup_mode=None)
+app = App(help="Look into the store, check it, tidy it, copy it.")
 
 OtherStore = Annotated[Path, typer.Argument(help="The other store's folder.", metavar="DIR")]
+
+
+@app.callback(invoke_without_command=True)
+def _store(context: typer.Context) -> None:
+    need_command(context)
 
 
 @app.command()
