@@ -51,7 +51,7 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     last = newest(chosen, itemgetter(*FACTORS, "standin"), lambda row: probes / row["key"])
     if len(last) < len(chosen):
         left = len(chosen) - len(last)
-        (reporter or Silent()).say(f"{left:,} older scores of runs that were scored again since are left out")
+        (reporter or Silent()).warn(f"{left:,} older scores of runs that were scored again since are left out")
     ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in last]
     return [
         {column: value for column, value in row.items() if column != "leading"}
@@ -78,7 +78,7 @@ def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) 
     for column, plain in _PLAIN.items():
         own = [row for row in kept if row[column] == plain]
         if column not in words and 0 < len(own) < len(kept):
-            reporter.say(
+            reporter.warn(
                 f"{len(kept) - len(own):,} scores are left out, for their {column} is not {plain}; "
                 f"to have them, name that column, e.g. --factor {column}"
             )

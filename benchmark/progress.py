@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.console import LINE_EVERY, clock
+from benchmark.console import LINE_EVERY, Reporter, clock
 from benchmark.store import Store, write_atomically
 
 #: Seconds between two notes for other shells.
@@ -79,8 +78,9 @@ class Loss:
 class Watcher:
     """Shows a `Progress` as a live table on a terminal, as plain lines elsewhere, and notes it in the store."""
 
-    def __init__(self, store: Store, command: str) -> None:
+    def __init__(self, store: Store, command: str, reporter: Reporter) -> None:
         self.progress = Progress(0, 0)
+        self._reporter = reporter
         self._file = store.root / "running" / f"{socket.gethostname()}-{os.getpid()}.json"
         self._command = command
         self._started = time.time()
@@ -94,12 +94,12 @@ class Watcher:
         now = time.monotonic()
         if self._lines and now - self._last_line >= LINE_EVERY:
             self._last_line = now
-            print(progress.words(), file=sys.stderr, flush=True)  # noqa: T201
+            self._reporter.say(progress.words())
 
     @contextmanager
     def watching(self, table: bool = True, lines: bool = True) -> Iterator[None]:
         """Until the block ends, keep the note fresh and show a live `table` on a terminal, or `lines` now and then."""
-        table = table and sys.stderr.isatty()
+        table = table and self._reporter.live
         self._lines = lines and not table
         self._file.parent.mkdir(parents=True, exist_ok=True)
         thread = threading.Thread(target=self._keep_noting, daemon=True)

@@ -20,6 +20,7 @@ import yaml
 from pydantic import ValidationError
 
 from benchmark import entries
+from benchmark.console import Reporter
 from benchmark.errors import UserError, unknown_name
 
 E = TypeVar("E", bound=entries.Entry)
@@ -169,6 +170,7 @@ class Registry:
         UserError
             If the file cannot be read, is no YAML, or an entry does not validate: file, line, key and reason.
         """
+        Reporter().detail(f"registry: {path}")
         for section, named in _read(path):
             self.sections[section][named.name] = named
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from benchmark.console import Level, choose_level, chosen_level, printable, writing_to
+from benchmark.console import Level, Reporter, choose_level, chosen_level, printable, writing_to
 
 #: What typer raises for a wrong command line, be it click's or, in later versions, its own.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -116,6 +116,11 @@ def _choose(quiet: bool, verbose: bool) -> None:
     chosen = {chosen_level(), *[Level.QUIET] * quiet, *[Level.VERBOSE] * verbose}
     if {Level.QUIET, Level.VERBOSE} <= chosen:
         raise UserError("give either --quiet or --verbose: one says less, the other more")
+    if verbose and chosen_level() != Level.VERBOSE:
+        from benchmark.environment import versions
+
+        choose_level(Level.VERBOSE)
+        Reporter().detail(", ".join(f"{name} {version}" for name, version in versions().items()))
     choose_level(Level.QUIET if Level.QUIET in chosen else max(chosen))
 
 

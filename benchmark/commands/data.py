@@ -88,7 +88,7 @@ def prepare(
         for rate in sample_rate or [22_050]:
             step = planner.prepare_step(name, rate)
             if "standin" in step.needs and not rows:
-                reporter.say("No --data given: using the STAND-IN, synthetic music")
+                reporter.warn("No --data given: using the STAND-IN, synthetic music")
             artifact = Engine(place, reporter).ensure(step)
             problems = {problem["path"]: problem["reason"] for problem in read_lines(artifact.path / PROBLEMS)}
             row = {

@@ -104,7 +104,7 @@ def encode(
     check_layer(built, encoder, layer)
     reporter = Reporter()
     if weights is None and named.entry.learns:
-        reporter.say(
+        reporter.warn(
             f"{encoder} is UNTRAINED: random weights of seed {seed}. `bench run --encoder {encoder} --task mtt` trains "
             "it and leaves STORE/artifacts/pretrain/KEY/encoder.safetensors; give such a file as --weights"
         )

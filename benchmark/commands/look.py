@@ -149,7 +149,7 @@ def look(
         )
     with storage_errors(output.parent):
         write_atomically(output, text)
-    typer.echo(f"{output}: {len(text) / 1e6:.1f} MB" + (", with audio" if audio else ""), err=True)
+    reporter.say(f"{output}: {len(text) / 1e6:.1f} MB" + (", with audio" if audio else ""))
 
 
 def _command(words: list[str], tasks: list[str], options: dict[str, Any], *flags: str) -> str:

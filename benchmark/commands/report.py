@@ -57,6 +57,7 @@ def report(
     from benchmark.report_data import collect
     from benchmark.store import storage_errors
 
+    reporter = Reporter()
     folder = store_folder(store)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such store; `bench run` makes one, --store names another")
@@ -72,9 +73,9 @@ def report(
         plan = load_study(study)
         with storage_errors(folder):
             place = Store(folder)
-            planned = plan.scored(Planner(entries, place, Reporter(), data), place)
-    document = collect(folder, entries, plan, planned, study or "", look, Reporter())
+            planned = plan.scored(Planner(entries, place, reporter, data), place)
+    document = collect(folder, entries, plan, planned, study or "", look, reporter)
     text = render(document, form.value)
     write_output(target, text)
     if str(target) != "-":
-        typer.echo(f"{target}: {len(text.encode()) / 1e6:.1f} MB", err=True)
+        reporter.say(f"{target}: {len(text.encode()) / 1e6:.1f} MB")

@@ -197,7 +197,7 @@ def _copy(source: Path, target: Path) -> None:
     ):
         copied, refused = copy_missing(origin, goal, advance)
     for line in refused:
-        reporter.say(f"not copied, {line}")
+        reporter.warn(f"not copied, {line}")
     print_document(f"{copied:,} artifacts copied, {count - copied - len(refused):,} were there already")
     if refused:
         raise typer.Exit(1)
