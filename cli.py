@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -82,6 +83,9 @@ def main() -> NoReturn:
     # sleep at once are woken too late for the small steps of a probe. A short spin serves both.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    # Where the shell has closed one of them, Python has none, and nothing is to be read there.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if "_BENCH_COMPLETE" in os.environ:  # a shell asks what could come next
         app(prog_name="bench")

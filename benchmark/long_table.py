@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis.report.groups import name_representations
 from benchmark.console import Reporter, Silent
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown_name
 from benchmark.records import FACTORS, newest
 from benchmark.score_index import score_rows
 
@@ -43,10 +43,12 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     UserError
         If the folder holds no record with that metric, or one cannot be read.
     """
-    chosen = [row for row in score_rows(store) if (row["leading"] if metric is None else row["metric"] == metric)]
+    every = score_rows(store)
+    if not every:
+        raise UserError(f"{store}: holds no score record; `bench run` makes some")
+    chosen = [row for row in every if (row["leading"] if metric is None else row["metric"] == metric)]
     if not chosen:
-        wanted = f" with the metric {metric!r}" if metric else ""
-        raise UserError(f"{store}: holds no score record{wanted}; `bench run` makes some")
+        raise unknown_name(f"metric in {store}", str(metric), {row["metric"] for row in every})
     probes = store / "artifacts" / "probe"
     last = newest(chosen, itemgetter(*FACTORS, "standin"), lambda row: probes / row["key"])
     if len(last) < len(chosen):

@@ -160,7 +160,7 @@ class Registry:
         try:
             return self.sections[section][name]
         except KeyError:
-            raise unknown_name(_SINGULAR[section], name, self.sections[section]) from None
+            raise unknown_name(_SINGULAR[section], name, self.sections[section], f"bench list {section}") from None
 
     def add_file(self, path: Path) -> None:
         """Lay the entries of a registry file over those already here.

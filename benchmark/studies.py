@@ -164,8 +164,10 @@ def load_study(name: str) -> Study:
     path = Path(name)
     if not path.is_file():
         shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
+        if name not in shipped and (path.suffix or len(path.parts) > 1):
+            raise UserError(f"{path}: there is no such study file; `bench list studies` lists those that ship")
         if name not in shipped:
-            raise unknown_name("study file", name, shipped)
+            raise unknown_name("study", name, shipped, "bench list studies")
         path = shipped[name]
     document, line_of = read_document(path)
     if not isinstance(document, dict):

@@ -40,10 +40,14 @@ def ls(
 
     Example: bench store ls --kind pretrain
     """
+    from benchmark.errors import unknown_name
     from benchmark.housekeeping import holdings
+    from benchmark.plan import STEP_VERSIONS
     from benchmark.store import Store
     from benchmark.tables import aligned, readable_bytes
 
+    if kind is not None and kind not in STEP_VERSIONS:
+        raise unknown_name("kind of artifact", kind, STEP_VERSIONS, "bench store ls")
     found = [each for each in holdings(Store(store_folder(store))) if kind in (None, each.kind)]
     if as_json:
         print_document([vars(each) for each in found])
@@ -178,7 +182,7 @@ def pull(other: OtherStore, store: StoreOption = None) -> None:
     if not other.is_dir():
         from benchmark.errors import UserError
 
-        raise UserError(f"{other}: there is no such store")
+        raise UserError(f"{other}: there is no such store; name the folder that another `bench --store` had")
     _copy(other, store_folder(store))
 
 
