@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer.main import get_command
 
 from benchmark.commands import (
     data,
@@ -26,15 +28,11 @@ from benchmark.commands import (
     status,
     store,
 )
+from benchmark.commands.app import App, UsageError, in_one_line
 from benchmark.commands.common import print_document
+from benchmark.console import Level, choose_level, chosen_level, complain, writing_to
 
-app = typer.Typer(
-    name="bench",
-    help="Pretrain, freeze, probe and compare music representations.",
-    add_completion=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = App(name="bench", help="Pretrain, freeze, probe and compare music representations.", add_completion=True)
 
 FIRST_WORDS = """\
 bench compares music representations. To begin with:
@@ -81,8 +79,6 @@ app.add_typer(speed.app, name="speed")
 
 def main() -> NoReturn:
     """Run the command line; exit 2 with one line for what the user can put right."""
-    from benchmark.console import complain
-    from benchmark.errors import USER_ERRORS
     from benchmark.folder_settings import ignore_folder_settings
 
     # Threads that spin for long while they wait slow a shared machine, and themselves, down many times over; those that
@@ -90,23 +86,46 @@ def main() -> NoReturn:
     ignore_folder_settings()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    # Processes that are started from here are not to import files of the working directory in place of packages.
-    os.environ["PYTHONSAFEPATH"] = "1"
+    # Where the shell has closed one of them, Python has none, and nothing is to be read there.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if "_BENCH_COMPLETE" in os.environ:  # a shell asks what could come next
+        app(prog_name="bench")
+    sys.exit(_exit_code(sys.argv[1:]))
+
+
+def _exit_code(words: list[str]) -> int:
+    from benchmark.errors import USER_ERRORS
+
+    choose_level(Level.NORMAL)
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        with get_command(app).make_context("bench", words) as context:
+            context.command.invoke(context)
+        with writing_to(sys.stdout, "standard output"):
+            sys.stdout.flush()
+    except typer.Exit as end:
+        return end.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("stopped", 130)
     except USER_ERRORS as error:
-        complain(f"bench: {' '.join(str(error).split())}")
-        sys.exit(2)
-    except Exception as error:
-        # Typer's own errors quote the command line, and a traceback whatever a module from elsewhere raised.
-        told = io.StringIO()
-        if hasattr(error, "show"):
-            error.show(file=told)
-        else:
-            told.write("Aborted!" if isinstance(error, typer.Abort) else traceback.format_exc())
-        complain(told.getvalue().rstrip("\n"))
-        sys.exit(getattr(error, "exit_code", 1))
+        return _complain(str(error))
+    except UsageError as error:
+        return _complain(in_one_line(error))
+    except Exception:
+        # A traceback quotes whatever a module from elsewhere raised.
+        complain(traceback.format_exc().rstrip("\n"))
+        return 1
+    return 0
+
+
+def _complain(what: str, code: int = 2) -> int:
+    """Say in one line what is wrong, and return the exit code."""
+    with suppress(OSError):
+        if chosen_level() == Level.VERBOSE:
+            complain(traceback.format_exc().rstrip("\n"))
+        complain(f"bench: {' '.join(what.split())}")
+    return code
 
 
 if __name__ == "__main__":

@@ -103,8 +103,10 @@ class _Interpreter:
 
     def column(self, name: str) -> NDArray[Any]:
         if name not in self.table.columns:
-            known = ", ".join(map(str, self.table.columns))
-            raise AnalysisError(f"expression {self.text!r}: the table has no column {name!r}; it has {known}")
+            from analysis.tables import columns_instead
+
+            instead = columns_instead(name, [str(column) for column in self.table.columns])
+            raise AnalysisError(f"expression {self.text!r}: the table has no column {name!r}.{instead}")
         values = self.table[name].to_numpy()
         if values.dtype.kind in "biuf":
             return values.astype(np.float64) if values.dtype.kind != "b" else values

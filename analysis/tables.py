@@ -20,6 +20,9 @@ from analysis import AnalysisError
 GRID_COLUMNS = ("encoder", "corpus", "recipe", "protocol", "task", "seed")
 """Columns that place a run in the grid of a long table."""
 
+#: Names listed at most where none is near.
+LISTED = 20
+
 _TRUE = frozenset({"true", "1", "1.0", "yes"})
 _FALSE = frozenset({"false", "0", "0.0", "no", "", "nan", "none"})
 _LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "loss", "error", "eer", "wer", "deer", "nll"})
@@ -72,9 +75,16 @@ def need(table: pd.DataFrame, columns: Iterable[str]) -> None:
     known = [str(column) for column in table.columns]
     for column in columns:
         if column not in table.columns:
-            near = get_close_matches(column, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise AnalysisError(f"the table has no column {column!r}{hint} (it has {', '.join(known)})")
+            raise AnalysisError(f"the table has no column {column!r}.{columns_instead(column, known)}")
+
+
+def columns_instead(name: str, known: Sequence[str]) -> str:
+    """The sentence after a column that is not there, with a space before it: the nearest, or those that are."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    return f" There are: {', '.join(known[:LISTED])}{more}."
 
 
 def numbers(table: pd.DataFrame, column: str) -> np.ndarray[Any, np.dtype[np.float64]]:

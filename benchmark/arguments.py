@@ -47,7 +47,7 @@ def _resolved(named: Named[EncoderEntry], name: str) -> Path:
         )
     path = (named.file.parent / Path(given).expanduser()).resolve()
     if not path.exists():
-        raise UserError(f"{_where(named)}: files.{name}: there is no {path}")
+        raise UserError(f"{_where(named)}: files.{name}: there is no {path}; correct the path")
     return path
 
 

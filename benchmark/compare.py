@@ -166,8 +166,11 @@ def _cells(
     known = dict.fromkeys(record.encoder for _, record in records)
     encoder, _, own_recipe = (name, "", "") if name in known else name.partition(SEPARATOR)
     if encoder not in known:
-        raise unknown_name("encoder with scores", encoder, list(known))
+        raise unknown_name("encoder with scores", encoder, list(known), "bench store ls --kind probe")
     own = [(path, record) for path, record in records if record.encoder == encoder]
+    for task in tasks:
+        if task not in (scored := {record.task for _, record in own}):
+            raise unknown_name(f"task with scores of {encoder}", task, scored, "bench store ls --kind probe")
     if tasks:
         own = [(path, record) for path, record in own if record.task in tasks]
     wanted = own_recipe or recipe
@@ -182,7 +185,11 @@ def _cells(
     if corpus:
         own = [(path, record) for path, record in own if record.corpus in (corpus, None)]
     if not own:
-        raise UserError(f"{name}: the store has no scores of it{' for these tasks' if tasks else ''} with that recipe")
+        recipes = sorted({record.recipe for _, record in records if record.encoder == encoder})
+        raise UserError(
+            f"{name}: the store has no scores of it{' for these tasks' if tasks else ''} with that recipe or corpus; "
+            f"it was scored by: {', '.join(recipes)}"
+        )
     cells: dict[tuple[str, ...], list[tuple[Path, ScoreRecord]]] = {}
     for path, record in own:
         key = (record.task, record.protocol, record.layer or "", f"{record.labels:g}", record.deform or "", record.data)

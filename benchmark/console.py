@@ -7,14 +7,16 @@ control characters in them, so nothing is written here before these are escapes,
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from benchmark.plain_files import append_to, make_folder
 
@@ -24,15 +26,56 @@ LINE_EVERY = 10.0
 Advance = Callable[[int], None]
 
 
+class Level(IntEnum):
+    """How much is said: warnings alone, remarks and progress too, or how it was done as well."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+#: What the user chose for this process.
+_chosen = Level.NORMAL
+
+
+def choose_level(level: Level) -> None:
+    """Let every reporter that is made from now on say as much as this."""
+    global _chosen
+    _chosen = level
+
+
+def chosen_level() -> Level:
+    """How much the user wants to be told."""
+    return _chosen
+
+
 class Reporter:
     """Writes progress bars to a terminal, and plain lines now and then to anything else."""
 
     def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
+        self.level = chosen_level()
+        self.live = self.level > Level.QUIET and sys.stderr.isatty()
 
     def say(self, text: str) -> None:
-        """One line."""
-        print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+        """One line, unless the user wants warnings alone."""
+        if self.level > Level.QUIET:
+            self._write(text)
+
+    def warn(self, text: str) -> None:
+        """One line without which the result would be misunderstood; said at every level."""
+        if self.level > Level.QUIET:
+            self.say(text)
+        else:
+            self._write(text)
+
+    def detail(self, text: str) -> None:
+        """One line for those who want to know how it was done."""
+        if self.level == Level.VERBOSE:
+            self.say(text)
+
+    def _write(self, text: str) -> None:
+        with writing_to(sys.stderr, "standard error"):
+            print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
     def logged(self, file: Path) -> Reporter:
         """A reporter that writes what is said into `file` too."""
@@ -87,6 +130,7 @@ class Silent(Reporter):
     """Shows nothing, for calls from other code."""
 
     def __init__(self) -> None:
+        self.level = Level.NORMAL
         self.live = False
 
     def say(self, text: str) -> None:
@@ -97,6 +141,7 @@ class LogReporter(Reporter):
     """Writes into a file alone, with the time, for steps that run where nobody watches."""
 
     def __init__(self, file: Path) -> None:
+        self.level = Level.NORMAL
         self.live = False
         self._file = file
         make_folder(file.parent)
@@ -110,11 +155,16 @@ class LogReporter(Reporter):
 class _Logged(LogReporter):
     def __init__(self, shown: Reporter, file: Path) -> None:
         super().__init__(file)
+        self.level = shown.level
         self.live = shown.live
         self._shown = shown
 
     def say(self, text: str) -> None:
         self._shown.say(text)
+        super().say(text)
+
+    def warn(self, text: str) -> None:
+        self._shown.warn(text)
         super().say(text)
 
 
@@ -153,6 +203,31 @@ def _bar(title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         yield lambda n: bars.advance(task, n)
 
 
+@contextmanager
+def writing_to(stream: TextIO, name: str) -> Iterator[None]:
+    """What is written to a stream that nobody reads any more ends the process, quietly, as it ends other programs.
+
+    Raises
+    ------
+    SystemExit
+        With the code of a program that SIGPIPE ended, if the reader has gone.
+    UserError
+        If nothing can be written for another reason, such as a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python flushes it at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(141) from None
+        from benchmark.errors import UserError
+
+        raise UserError(f"cannot write to {name}: {error.strerror}") from None
+
+
 def clock(seconds: float) -> str:
     """Hours, minutes and seconds; in words if it cannot be told."""
     if seconds == float("inf"):
@@ -164,13 +239,18 @@ def clock(seconds: float) -> str:
 
 def show(text: str) -> None:
     """Lines of text on standard output."""
-    print(printable_lines(text), flush=True)  # noqa: T201
+    _write_out(printable_lines(text))
 
 
 def show_json(document: Any) -> None:
     """A JSON document on standard output; letters of every alphabet as they are, what a terminal would obey escaped."""
     text = json.dumps(document, indent=1, ensure_ascii=False)
-    print(_UNPRINTABLE.sub(lambda found: _json_escapes(found[0]), text), flush=True)  # noqa: T201
+    _write_out(_UNPRINTABLE.sub(lambda found: _json_escapes(found[0]), text))
+
+
+def _write_out(text: str) -> None:
+    with writing_to(sys.stdout, "standard output"):
+        print(text, flush=True)  # noqa: T201
 
 
 def complain(text: str) -> None:

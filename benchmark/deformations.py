@@ -130,7 +130,7 @@ def parse_deformation(text: str) -> tuple[str, float]:
     """
     name, equals, number = text.partition("=")
     if name not in DEFORMATIONS:
-        raise unknown_name("deformation", name, DEFORMATIONS)
+        raise unknown_name("deformation", name, DEFORMATIONS, "bench run --help")
     kind = DEFORMATIONS[name]
     try:
         strength = float(number)

@@ -75,7 +75,8 @@ def open_files(paths: Sequence[Path], encoder: Encoder, reporter: Reporter) -> l
             try:
                 files.append(AudioFile(path, decoded_length(path, encoder.sample_rate)))
             except Undecodable as error:
-                raise UserError(f"{path}: {error}") from None
+                reason = error if path.exists() else "there is no such file; name files of audio"
+                raise UserError(f"{path}: {reason}") from None
             advance(1)
     return files
 
@@ -163,7 +164,7 @@ def check_output(output: Path) -> None:
     if output.is_dir():
         raise UserError(f"{output}: is a folder; name the npz file to write")
     if not output.parent.is_dir():
-        raise UserError(f"{output}: there is no folder {output.parent}; make it first")
+        raise UserError(f"{output}: there is no folder {output.parent}; make it, or name another file")
     if not os.access(output.parent, os.W_OK):
         raise UserError(f"{output}: the folder {output.parent} cannot be written to")
 

@@ -91,7 +91,7 @@ class Engine:
         artifact = self._store.find(step.kind, step.key)
         if artifact is None:
             if self._store.folder(step.kind, step.key).exists():
-                self._reporter.say(
+                self._reporter.warn(
                     f"{step.title}: damaged in the store, and not used: {self._store.damage(step.kind, step.key)}; "
                     "`bench store verify` checks all the rest"
                 )
@@ -236,12 +236,19 @@ class Engine:
             "versions": versions(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        return self._store.finish(step.kind, step.key, manifest)
+        artifact = self._store.finish(step.kind, step.key, manifest)
+        self._reporter.detail(computed_in_words(step, resources["seconds"]))
+        return artifact
 
     def run_step(self, step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> Mapping[str, Any]:
         """Do a step's own work; see `Compute`."""
         compute = cast(Compute, importlib.import_module(f"benchmark.steps.{step.kind}").compute)
         return compute(step, inputs, work, reporter)
+
+
+def computed_in_words(step: Step, seconds: float, state: str = "computed") -> str:
+    """How a step came about, for those who want to know: its title, key and cost [s]."""
+    return f"{step.title}: {state}, {step.kind} {step.key[:12]}, {seconds:.1f} s"
 
 
 def empty_folder(folder: Path) -> None:

@@ -18,8 +18,12 @@ class UserError(Exception):
 USER_ERRORS = (UserError, AnalysisError, DatasetError, EncoderError)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Error for a name that the registry does not hold, with the nearest one that it does.
+#: Names listed at most where none is near.
+_LISTED = 20
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], see: str = "") -> UserError:
+    """Error for a name that is not there, with the nearest one that is, or all of them, and where to look.
 
     Parameters
     ----------
@@ -29,8 +33,27 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
         What was asked for.
     known
         Valid names.
+    see
+        Command that lists them, e.g. ``"bench list tasks"``.
+    """
+    return UserError(f"unknown {kind} {name!r}.{names_instead(name, known, see)}")
+
+
+def names_instead(name: str, known: Iterable[str], see: str = "") -> str:
+    """The sentence after a name that is not there, with a space before it; arguments as of `unknown_name`.
+
+    E.g. ``Did you mean 'mtt'? `bench list tasks` lists all``, or the names themselves where none is near.
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(names)}." if names else ""
-    return UserError(f"unknown {kind} {name!r}.{hint}")
+    # Options are alike in their dashes, and show by them where they begin.
+    bare = {each.lstrip("-"): each for each in names}
+    near = get_close_matches(name.lstrip("-"), bare, n=1, cutoff=0.5)
+    if near:
+        found = bare[near[0]]
+        hint = f" Did you mean {found if found.startswith('-') else repr(found)}?"
+        return f"{hint} `{see}` lists all" if see else hint
+    if not names:
+        return f" There is none; see `{see}`" if see else " There is none."
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    hint = f" There are: {', '.join(names[:_LISTED])}{more}"
+    return f"{hint}; `{see}` lists them" if see else f"{hint}."

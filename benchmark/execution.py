@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.engine import Engine, workers
+from benchmark.console import Level, Reporter
+from benchmark.engine import Engine, computed_in_words, workers
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.plan import Run, Step, unique_steps
 from benchmark.progress import Loss, Progress, Watcher
-from benchmark.store import Store
+from benchmark.store import Artifact, Store
 
 if TYPE_CHECKING:
     from distributed import Client
-
-    from benchmark.console import Reporter
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,10 @@ def carry_out(
     UserError
         If a cluster cannot be reached or is lost.
     """
+    there = _tell_cached(runs, engine, reporter)
     if all(engine.current(run.probe) is not None for run in runs):
         return []
-    watcher = Watcher(store, command)
+    watcher = Watcher(store, command, reporter)
     if means.jobs == 1 and means.cluster is None:
         return _here(runs, engine, watcher, reporter)
     from benchmark.submission import compute_on
@@ -81,8 +81,32 @@ def carry_out(
         count = len(client.scheduler_info(n_workers=-1)["workers"])
         reporter.say(f"{len(runs)} runs on {count} workers of {means.cluster or 'this machine'}")
         losses = compute_on(client, store, runs, engine, watcher.update)
+    _tell_computed(runs, store, there, reporter)
     reporter.say(watcher.progress.words())
     return losses
+
+
+def _tell_cached(runs: Sequence[Run], engine: Engine, reporter: Reporter) -> set[str]:
+    """Tell those who want to know which steps need not be computed; returns the keys of these."""
+    if reporter.level < Level.VERBOSE:
+        return set()
+    cached = {step.key: (step, artifact) for step in unique_steps(runs) if (artifact := engine.current(step))}
+    for step, artifact in cached.values():
+        reporter.detail(computed_in_words(step, _seconds(artifact), "cached"))
+    return set(cached)
+
+
+def _tell_computed(runs: Sequence[Run], store: Store, before: Collection[str], reporter: Reporter) -> None:
+    if reporter.level < Level.VERBOSE:
+        return
+    for step in unique_steps(runs):
+        if step.key not in before and (artifact := store.find(step.kind, step.key)) is not None:
+            reporter.detail(computed_in_words(step, _seconds(artifact)))
+
+
+def _seconds(artifact: Artifact) -> float:
+    key = artifact.manifest["key"]
+    return float(artifact.manifest["lineage"][key]["resources"]["seconds"])
 
 
 def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher, reporter: Reporter) -> list[Loss]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis.report.groups import name_representations
 from benchmark.console import Reporter, Silent
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown_name
 from benchmark.records import FACTORS, newest
 from benchmark.score_index import score_rows
 
@@ -43,15 +43,17 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     UserError
         If the folder holds no record with that metric, or one cannot be read.
     """
-    chosen = [row for row in score_rows(store) if (row["leading"] if metric is None else row["metric"] == metric)]
+    every = score_rows(store)
+    if not every:
+        raise UserError(f"{store}: holds no score record; `bench run` makes some")
+    chosen = [row for row in every if (row["leading"] if metric is None else row["metric"] == metric)]
     if not chosen:
-        wanted = f" with the metric {metric!r}" if metric else ""
-        raise UserError(f"{store}: holds no score record{wanted}; `bench run` makes some")
+        raise unknown_name(f"metric in {store}", str(metric), {row["metric"] for row in every})
     probes = store / "artifacts" / "probe"
     last = newest(chosen, itemgetter(*FACTORS, "standin"), lambda row: probes / row["key"])
     if len(last) < len(chosen):
         left = len(chosen) - len(last)
-        (reporter or Silent()).say(f"{left:,} older scores of runs that were scored again since are left out")
+        (reporter or Silent()).warn(f"{left:,} older scores of runs that were scored again since are left out")
     ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in last]
     return [
         {column: value for column, value in row.items() if column != "leading"}
@@ -78,7 +80,7 @@ def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) 
     for column, plain in _PLAIN.items():
         own = [row for row in kept if row[column] == plain]
         if column not in words and 0 < len(own) < len(kept):
-            reporter.say(
+            reporter.warn(
                 f"{len(kept) - len(own):,} scores are left out, for their {column} is not {plain}; "
                 f"to have them, name that column, e.g. --factor {column}"
             )

@@ -11,7 +11,7 @@ from typing import Any
 from benchmark.arguments import file_digests
 from benchmark.console import Reporter
 from benchmark.entries import CorpusEntry, DatasetEntry, EncoderEntry, SupervisedEntry
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown_name
 from benchmark.overrides import changes_in_words, override
 from benchmark.plan import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Request, Run, Step
 from benchmark.registry import Named, Registry
@@ -82,7 +82,7 @@ class Planner:
             datasets[dataset] = Named(dataset, entry, folder, 0)
             known[name] = Named(name, CorpusEntry(dataset=dataset), folder, 0)
         if name not in known and ("/" in name or name.startswith("~")):
-            raise UserError(f"--corpus {name}: there is no such folder")
+            raise UserError(f"--corpus {name}: there is no such folder; `bench list corpora` lists what has a name")
         if name not in known:
             self._registry.corpus(name)
         return name
@@ -224,8 +224,7 @@ class _Cell:
             return known
         for layer in self._request.layers:
             if layer not in known:
-                there_are = f"there are: {', '.join(known)}" if known else "it has none"
-                raise UserError(f"encoder {named.name} has no layer {layer!r}; {there_are}")
+                raise unknown_name(f"layer of {named.name}", layer, known)
         return self._request.layers
 
     def _run(self, layer: str | None, labels: float, deform: str | None) -> Run:
@@ -349,7 +348,8 @@ def weights_file(named: Named[EncoderEntry]) -> Path:
     assert named.entry.weights is not None
     file = (named.file.parent / Path(named.entry.weights).expanduser()).resolve()
     if not file.is_file():
-        raise UserError(f"{named.file}:{named.line}: encoders.{named.name}.weights: there is no file {file}")
+        where = f"{named.file}:{named.line}: encoders.{named.name}.weights"
+        raise UserError(f"{where}: there is no file {file}; correct the path")
     return file
 
 

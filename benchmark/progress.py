@@ -80,11 +80,11 @@ class Loss:
 class Watcher:
     """Shows a `Progress` as a live table on a terminal, as plain lines elsewhere, and notes it in the store."""
 
-    def __init__(self, store: Store, command: str) -> None:
+    def __init__(self, store: Store, command: str, reporter: Reporter) -> None:
         self.progress = Progress(0, 0)
+        self._reporter = reporter
         self._file = store.root / "running" / f"{socket.gethostname()}-{os.getpid()}.json"
         self._command = command
-        self._reporter = Reporter()
         self._started = time.time()
         self._stop = threading.Event()
         self._last_line = 0.0

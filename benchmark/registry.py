@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import ValidationError
 
 from benchmark import entries
+from benchmark.console import Reporter
 from benchmark.errors import UserError, unknown_name
 from benchmark.yaml_dialect import Document, read_document, tuples
 
@@ -98,7 +99,7 @@ class Registry:
         try:
             return self.sections[section][name]
         except KeyError:
-            raise unknown_name(_SINGULAR[section], name, self.sections[section]) from None
+            raise unknown_name(_SINGULAR[section], name, self.sections[section], f"bench list {section}") from None
 
     def _replaced(self, section: str, name: str) -> str:
         there = self.sections[section][name]
@@ -137,6 +138,7 @@ class Registry:
         UserError
             If the file cannot be read, is no YAML, or an entry does not validate: file, line, key and reason.
         """
+        Reporter().detail(f"registry: {path}")
         for section, named in _read(path):
             there = self.sections[section].get(named.name)
             if there is not None and not replacing:

@@ -83,7 +83,8 @@ def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], module: 
     spec = _find_module(named, module)
     if spec is None:
         raise UserError(
-            f"{named.file}:{named.line}: {named.name}: there is no module {module.partition('.')[0]!r} for {module}"
+            f"{named.file}:{named.line}: {named.name}: there is no module {module.partition('.')[0]!r} for {module}; "
+            "correct `class`, or install its package"
         )
     hashes = hashlib.sha256()
     for file in _source_files(named, spec):

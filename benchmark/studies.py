@@ -167,8 +167,10 @@ def load_study(name: str) -> Study:
         if path.is_file():
             raise UserError(f"{name} ships with bench and is a file here too; name the file ./{name}, or rename it")
         path = shipped[name]
+    elif not path.is_file() and (path.suffix or len(path.parts) > 1):
+        raise UserError(f"{path}: there is no such study file; `bench list studies` lists those that ship")
     elif not path.is_file():
-        raise unknown_name("study file", name, shipped)
+        raise unknown_name("study", name, shipped, "bench list studies")
     read = read_document(path)
     document = tuples(read.value)
     if not isinstance(document, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from benchmark.console import printable
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 #: What a run may vary beside the grid; shown only where a run does.
 _EXTRAS = ("layer", "labels", "deform")
+#: Letters that a column of descriptions needs to be readable.
+NARROWEST = 24
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -23,6 +26,25 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def fitted(rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """As `aligned`, with the last column broken at spaces so that no line has more than `width` letters, if it can be.
+
+    Where names alone leave little room, what does not fit beside them comes below.
+    """
+    if width is None or not rows:
+        return aligned(rows) if rows else ""
+    margin = sum(max(len(row[column]) for row in rows) + 2 for column in range(len(rows[0]) - 1))
+    beside = width - margin >= NARROWEST
+    indent = " " * (margin if beside else 6)
+    lines = []
+    heads = aligned([[*row[:-1], "|"] for row in rows]).split("\n")
+    for head, row in zip(heads, rows, strict=True):
+        parts = wrap(row[-1], max(width - len(indent), NARROWEST), break_on_hyphens=False)
+        first = head[:-1] + parts.pop(0) if beside and parts else head[:-1].rstrip()
+        lines += [first, *(indent + part for part in parts)]
+    return "\n".join(lines)
 
 
 def score_tables(records: Sequence[ScoreRecord]) -> str:

@@ -79,7 +79,7 @@ def _refuse_what_is_no_file_of_weights(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(256)
     except FileNotFoundError:
-        raise EncoderError(f"{path}: there is no such file") from None
+        raise EncoderError(f"{path}: there is no such file; name a file of weights") from None
     except OSError as error:
         raise EncoderError(f"{path}: cannot be read: {error.strerror}") from None
     if not start:

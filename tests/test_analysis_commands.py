@@ -382,10 +382,10 @@ def test_same_seed_same_result():
     ("options", "match"),
     [
         ({"model": "anova"}, "unknown model 'anova'"),
-        ({"score": "scor"}, "did you mean 'score'"),
+        ({"score": "scor"}, "Did you mean 'score'"),
         ({"group": "dataset"}, "no column 'dataset'"),
-        ({"factor": "encoders"}, "did you mean 'encoder'"),
-        ({"covariate": "depths"}, "did you mean 'depth'"),
+        ({"factor": "encoders"}, "Did you mean 'encoder'"),
+        ({"covariate": "depths"}, "Did you mean 'depth'"),
         ({"components": "encoder,nothing"}, "no column 'nothing'"),
         ({"derive": ["n_star"]}, "write NAME=EXPRESSION"),
         ({"derive": ["x = __import__('os')"]}, "not one of its functions"),

@@ -119,5 +119,5 @@ def test_where():
         where(TABLE, "n > 100")
     with pytest.raises(AnalysisError, match="is no condition"):
         where(TABLE, "n + 1")
-    with pytest.raises(AnalysisError, match="no column 'strategy'; it has n, kind, F1 score"):
+    with pytest.raises(AnalysisError, match="no column 'strategy'. There are: n, kind, F1 score"):
         where(TABLE, "strategy == 'x'")

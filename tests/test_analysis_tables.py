@@ -103,7 +103,7 @@ def test_bad_cells_and_columns():
     table.loc[3, "score"] = "n/a"
     with pytest.raises(analysis.AnalysisError, match="row 4 has 'n/a'"):
         analysis.standardise(table)
-    with pytest.raises(analysis.AnalysisError, match=r"no column 'scores'; did you mean 'score'\?"):
+    with pytest.raises(analysis.AnalysisError, match=r"no column 'scores'\. Did you mean 'score'\?"):
         analysis.standardise(grid(), "scores")
     empty = grid()
     empty.loc[2, "encoder"] = None

@@ -101,7 +101,7 @@ def test_the_scores_of_a_store_are_analysed(tmp_path):
     assert [row["score"] for row in rows] == table.score.tolist()
     assert rows[0]["n"] == 9
     assert rows[0]["standin"] is False
-    with pytest.raises(UserError, match="with the metric 'nope'"):
+    with pytest.raises(UserError, match="unknown metric in .* 'nope'. There are: roc_auc"):
         long_table(tmp_path, "nope")
     found = json.loads(bench("analyze", "--store", tmp_path, "--bootstrap", 0, "--json").stdout)
     assert found["table"]["rows"] == len(table)

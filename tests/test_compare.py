@@ -229,7 +229,7 @@ def test_the_command_line(store):
     ("arguments", "message"),
     [
         (["good", "wurse"], "Did you mean 'worse'?"),
-        (["good", "worse", "--task", "gtzan"], "no scores"),
+        (["good", "worse", "--task", "gtzan"], "unknown task with scores of good 'gtzan'. There are: mtt;"),
         (["good", "other"], "different test clips or labels"),
         (["good", "twice"], "trained in several ways: tune on fma; tune on mtt"),
         (["good", "elsewhere"], "no task, protocol and setting in common"),

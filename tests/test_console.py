@@ -12,7 +12,7 @@ import yaml
 from conftest import bench
 from report_store import fill, make_record
 
-from benchmark.console import Reporter, printable, show, show_json
+from benchmark.console import Level, LogReporter, Reporter, Silent, choose_level, printable, show, show_json
 from benchmark.tables import aligned
 
 #: A title for the window, colours, a line gone back to, DEL, a C1 control sequence, text turned round, a join.
@@ -28,6 +28,43 @@ ROOT = Path(__file__).parent.parent
 
 def only_text(text: str) -> bool:
     return all(line.isprintable() for line in text.split("\n"))
+
+
+@pytest.fixture
+def level():
+    """Sets the level until the test ends."""
+    yield choose_level
+    choose_level(Level.NORMAL)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shown"),
+    [
+        (Level.QUIET, ["warning"]),
+        (Level.NORMAL, ["remark", "warning", "work: 2 clips", "work: done"]),
+        (Level.VERBOSE, ["remark", "warning", "detail", "work: 2 clips", "work: done"]),
+    ],
+)
+def test_a_reporter_says_as_much_as_was_chosen(level, chosen, shown, tmp_path, capsys):
+    def report(reporter):
+        reporter.say("remark")
+        reporter.warn("warning")
+        reporter.detail("detail")
+        with reporter.progress("work", 2, "clips") as advance:
+            advance(2)
+
+    level(chosen)
+    report(Reporter())
+    assert [line.split(", ")[0] for line in capsys.readouterr().err.splitlines()] == shown
+    # A log holds all remarks, whoever reads the terminal.
+    report(Reporter().logged(tmp_path / "log"))
+    assert [line.split(", ")[0] for line in capsys.readouterr().err.splitlines()] == shown
+    logged = (tmp_path / "log").read_text()
+    assert "remark" in logged and "warning" in logged and "work: 2 clips" in logged
+    report(Silent())
+    report(LogReporter(tmp_path / "other"))
+    assert capsys.readouterr().err == ""
+    assert "detail" not in (tmp_path / "other").read_text()
 
 
 def test_names_with_brackets_are_shown_as_they_are(monkeypatch, capsys):

@@ -151,4 +151,4 @@ def test_the_exit_code_says_whether_it_is_fit(tmp_path, faulty):
     assert result.stdout.endswith("Not fit to be compared: constant memory\n")
     result = bench("check", "heads", "--registry", tmp_path)
     assert result.returncode == 2
-    assert result.stderr == "bench: unknown encoder 'heads'. Did you mean 'head'?\n"
+    assert result.stderr == "bench: unknown encoder 'heads'. Did you mean 'head'? `bench list encoders` lists all\n"

@@ -318,7 +318,7 @@ def test_layers_labels_deformations_and_joint_encoders(mtt, tiny_registry, tmp_p
     assert (joint["encoder"], joint["dim"]) == ("mfcc+chroma", 120 + 72)
     for options, message in (
         (["--encoder", "mfcc", "--layer", "all"], "mfcc has no layers"),
-        (["--encoder", "tiny", "--layer", "conv"], "tiny has no layer 'conv'; there are: "),
+        (["--encoder", "tiny", "--layer", "conv"], "unknown layer of tiny 'conv'. "),
         (["--encoder", "tiny+mfcc", "--layer", "all"], "layers are probed for one encoder at a time"),
         (["--encoder", "mfcc", "--labels", "0"], "--labels 0: must be fractions"),
         (["--encoder", "mfcc", "--deform", "nois=1"], "Did you mean 'noise'?"),

@@ -135,5 +135,5 @@ def interruptible(reporter: Reporter) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        reporter.say("bench: stopped; the same command goes on from here")
+        reporter.warn("bench: stopped; the same command goes on from here")
         raise typer.Exit(130) from None

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmark.commands.app import App, need_command
 from benchmark.commands.common import (
     DataOption,
     JsonOption,
@@ -17,9 +18,14 @@ from benchmark.commands.common import (
     store_folder,
 )
 
-app = typer.Typer(help="See, fetch, check and prepare datasets.", rich_markup_mode=None, no_args_is_help=True)
+app = App(help="See, fetch, check and prepare datasets.")
 
 NameArgument = Annotated[str, typer.Argument(help="Dataset of the registry.", metavar="NAME")]
+
+
+@app.callback(invoke_without_command=True)
+def _data(context: typer.Context) -> None:
+    need_command(context)
 
 
 @app.command()
@@ -90,7 +96,7 @@ def prepare(
         for rate in sample_rate or [22_050]:
             step = planner.prepare_step(name, rate)
             if "standin" in step.needs and not rows:
-                reporter.say("No --data given: using the STAND-IN, synthetic music")
+                reporter.warn("No --data given: using the STAND-IN, synthetic music")
             artifact = Engine(place, reporter).ensure(step)
             problems = {problem["path"]: problem["reason"] for problem in read_lines(artifact.path / PROBLEMS)}
             row = {

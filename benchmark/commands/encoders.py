@@ -119,7 +119,7 @@ def encode(
     built = build_encoder(named, seed, weights)
     check_layer(built, encoder, layer)
     if weights is None and named.entry.learns:
-        reporter.say(
+        reporter.warn(
             f"{encoder} is UNTRAINED: random weights of seed {seed}. `bench run --encoder {encoder} --task mtt` trains "
             "it and leaves STORE/artifacts/pretrain/KEY/encoder.safetensors; give such a file as --weights"
         )

@@ -3,20 +3,56 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from benchmark.commands.common import JsonOption, RegistryOption, print_document
 
+#: What can be listed, as one and as many.
+KINDS = {
+    "encoder": "encoders",
+    "dataset": "datasets",
+    "corpus": "corpora",
+    "task": "tasks",
+    "recipe": "recipes",
+    "protocol": "protocols",
+    "study": "studies",
+}
 
-def list_entries(registry: RegistryOption = None, as_json: JsonOption = False) -> None:
-    """List encoders, tasks, corpora, recipes and protocols, and where each comes from.
 
-    Example: bench list
+def _kinds(incomplete: str) -> list[str]:
+    return [kind for kind in KINDS.values() if kind.startswith(incomplete)]
+
+
+def list_entries(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"What to list: {', '.join(KINDS.values())}.",
+            show_default="all but studies",
+            metavar="[KIND]",
+            autocompletion=_kinds,
+        ),
+    ] = None,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List encoders, tasks, corpora, recipes and protocols, and where each comes from; or the studies that ship.
+
+    Example: bench list tasks
     """
     from benchmark.console import Reporter
+    from benchmark.errors import unknown_name
     from benchmark.registry import load_registry
-    from benchmark.tables import aligned
+    from benchmark.tables import fitted
 
+    wanted = kind if kind is None else KINDS.get(kind, kind)
+    if wanted is not None and wanted not in KINDS.values():
+        raise unknown_name("kind of things to list", wanted, KINDS.values(), "bench list --help")
     registered = load_registry(registry or [])
     if left_out := registered.said_of_left_out():
         Reporter().say(left_out)
@@ -29,8 +65,11 @@ def list_entries(registry: RegistryOption = None, as_json: JsonOption = False) -
             "line": named.line,
         }
         for section, entries in registered.sections.items()
+        if wanted in (None, section)
         for named in entries.values()
     ]
+    if wanted == "studies":
+        rows = _studies()
     if as_json:
         print_document(rows)
         return
@@ -40,10 +79,33 @@ def list_entries(registry: RegistryOption = None, as_json: JsonOption = False) -
             for row in rows
             if row["section"] == section
         ]
-        print_document(f"{section}\n{aligned(lines)}\n")
+        print_document(f"{section}\n{fitted(lines, _width())}\n")
+
+
+def _studies() -> list[dict[str, Any]]:
+    """The studies that ship, as rows."""
+    from benchmark.studies import SHIPPED, load_study
+
+    studies = {file: load_study(str(file)) for file in sorted(SHIPPED.glob("*.yaml"))}
+    return [
+        {
+            "section": "studies",
+            "name": file.stem,
+            "description": ": ".join(filter(None, [study.source, study.description])),
+            "file": str(file),
+            "line": 1,
+        }
+        for file, study in studies.items()
+    ]
+
+
+def _width() -> int | None:
+    """Columns of the terminal; ``None`` where there is none, for other programs like a row on a line."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _short(path: Path) -> str:
     from benchmark.registry import built_in_registry
 
-    return "bench" if path == built_in_registry() else os.path.relpath(path)
+    own = built_in_registry()
+    return "bench" if path == own or path.is_relative_to(own.parent / "benchmark") else os.path.relpath(path)

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from benchmark.commands.app import App, need_command
 from benchmark.commands.common import JsonOption, print_document
 
-new = typer.Typer(help="Write something of your own to start from.", rich_markup_mode=None)
+new = App(help="Write something of your own to start from.")
 
 OwnRegistryOption = Annotated[
     Path | None,
@@ -57,9 +58,9 @@ def import_weights(
     )
 
 
-@new.callback()
-def _new() -> None:
-    """Keep `encoder` a subcommand while it is the only one."""
+@new.callback(invoke_without_command=True)
+def _new(context: typer.Context) -> None:
+    need_command(context)
 
 
 @new.command(name="encoder")

@@ -60,6 +60,7 @@ def report(
     from benchmark.report_data import collect
     from benchmark.store import storage_errors
 
+    reporter = Reporter()
     folder = store_folder(store)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such store; `bench run` makes one, --store names another")
@@ -78,12 +79,12 @@ def report(
         announce(entries, in_use(entries, plan.requests(False)), Reporter())
         with storage_errors(folder):
             place = Store(folder)
-            planned = plan.scored(Planner(entries, place, Reporter(), data), place)
-    document = collect(folder, entries, plan, planned, study or "", look, Reporter())
+            planned = plan.scored(Planner(entries, place, reporter, data), place)
+    document = collect(folder, entries, plan, planned, study or "", look, reporter)
     text = render(document, form.value)
     if str(target) == "-" and form is Form.JSON:
         print_document(json.loads(text))
         return
     write_output(target, text)
     if str(target) != "-":
-        Reporter().say(f"{target}: {len(text.encode()) / 1e6:.1f} MB")
+        reporter.say(f"{target}: {len(text.encode()) / 1e6:.1f} MB")

@@ -233,11 +233,11 @@ def run(
         print_document([vars(step) for step in steps] if as_json else plan_table(steps))
         return
     if any(step.kind == "standin" for run in runs for step in run.probe.lineage()):
-        reporter.say(
+        reporter.warn(
             "No --data given: using the STAND-IN, synthetic music whose scores mean nothing outside this program"
         )
     elif any(run.recipe.startswith("demo") for run in runs):
-        reporter.say("Recipe demo is a short demonstration; --recipe tune is the published pretraining")
+        reporter.warn("Recipe demo is a short demonstration; --recipe tune is the published pretraining")
     from benchmark.execution import Means, carry_out, sensible_jobs
 
     with interruptible(reporter), storage_errors(place.root):
@@ -276,9 +276,11 @@ def _show(
         for artifact in artifacts:
             reporter.say(f"record: {artifact / 'record.json'}")
     for loss in losses:
-        reporter.say(f"failed: {loss.title}: {loss.cause} (log: {loss.log})")
+        reporter.warn(f"failed: {loss.title}: {loss.cause} (log: {loss.log})")
     if len(artifacts) < len(runs):
-        reporter.say(f"{len(runs) - len(artifacts)} of {len(runs)} runs are missing; the same command tries them again")
+        reporter.warn(
+            f"{len(runs) - len(artifacts)} of {len(runs)} runs are missing; the same command tries them again"
+        )
         # A study is long and has many causes to fail; a single run that the user has to put right is a wrong command.
         raise typer.Exit(2 if not is_study and all(loss.by_user for loss in losses) else 1)
 

@@ -6,9 +6,15 @@ from typing import Annotated
 
 import typer
 
+from benchmark.commands.app import App, need_command
 from benchmark.commands.common import JsonOption, RegistryOption, print_document
 
-app = typer.Typer(help="Measure speed beside a reference, in one run.", rich_markup_mode=None)
+app = App(help="Measure speed beside a reference, in one run.")
+
+
+@app.callback(invoke_without_command=True)
+def _speed(context: typer.Context) -> None:
+    need_command(context)
 
 
 @app.command(name="decode")

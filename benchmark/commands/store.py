@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from benchmark.commands.app import App, need_command
 from benchmark.commands.common import (
     DataOption,
     JsonOption,
@@ -19,9 +20,14 @@ from benchmark.commands.common import (
     write_output,
 )
 
-app = typer.Typer(help="Look into the store, check it, tidy it, copy it.", rich_markup_mode=None)
+app = App(help="Look into the store, check it, tidy it, copy it.")
 
 OtherStore = Annotated[Path, typer.Argument(help="The other store's folder.", metavar="DIR")]
+
+
+@app.callback(invoke_without_command=True)
+def _store(context: typer.Context) -> None:
+    need_command(context)
 
 
 @app.command()
@@ -34,10 +40,14 @@ def ls(
 
     Example: bench store ls --kind pretrain
     """
+    from benchmark.errors import unknown_name
     from benchmark.housekeeping import holdings
+    from benchmark.plan import STEP_VERSIONS
     from benchmark.store import Store
     from benchmark.tables import aligned, readable_bytes
 
+    if kind is not None and kind not in STEP_VERSIONS:
+        raise unknown_name("kind of artifact", kind, STEP_VERSIONS, "bench store ls")
     found = [each for each in holdings(Store(store_folder(store))) if kind in (None, each.kind)]
     if as_json:
         print_document([vars(each) for each in found])
@@ -176,7 +186,7 @@ def pull(other: OtherStore, store: StoreOption = None) -> None:
     if not other.is_dir():
         from benchmark.errors import UserError
 
-        raise UserError(f"{other}: there is no such store")
+        raise UserError(f"{other}: there is no such store; name the folder that another `bench --store` had")
     _copy(other, store_folder(store))
 
 
@@ -195,7 +205,7 @@ def _copy(source: Path, target: Path) -> None:
     ):
         copied, refused = copy_missing(origin, goal, advance)
     for line in refused:
-        reporter.say(f"not copied, {line}")
+        reporter.warn(f"not copied, {line}")
     print_document(f"{copied:,} artifacts copied, {count - copied - len(refused):,} were there already")
     if refused:
         raise typer.Exit(1)

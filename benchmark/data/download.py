@@ -226,7 +226,7 @@ def _place(file: Path, root: Path, place: str | Path) -> None:
 
 def _report(dataset: Dataset, outcome: _Outcome, reporter: Reporter, named: int = 3) -> None:
     for path in outcome.kept:
-        reporter.say(f"{dataset.root / path}: was there before with another size and is kept; delete it to replace it")
+        reporter.warn(f"{dataset.root / path}: was there before with another size and is kept; delete it to replace it")
     if outcome.fetched:
         reporter.say(f"{dataset.NAME}: fetched {len(outcome.fetched)} into {dataset.root}")
     if not outcome.failures:

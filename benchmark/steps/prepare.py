@@ -190,12 +190,12 @@ def _report(problems: Sequence[Problem], reporter: Reporter) -> None:
     fate = {problem.path: "used" if problem.used else "left out" for problem in surprising}
     for kind, files in by_kind({problem.path: problem.reason for problem in surprising}).items():
         for path, rest in list(files.items())[:NAMED]:
-            reporter.say(f"  {path}: {kind}{rest and f': {rest}'}; {fate[path]}")
+            reporter.warn(f"  {path}: {kind}{rest and f': {rest}'}; {fate[path]}")
         if len(files) > NAMED:
-            reporter.say(f"  and {len(files) - NAMED:,} more: {kind}")
+            reporter.warn(f"  and {len(files) - NAMED:,} more: {kind}")
     missing = sum(problem.reason == "missing" for problem in problems)
     known = sum(problem.known for problem in problems)
     if missing:
-        reporter.say(f"  {missing} clips are missing")
+        reporter.warn(f"  {missing} clips are missing")
     if known:
         reporter.say(f"  {known} files are known to be broken in every copy")
