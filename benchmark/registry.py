@@ -2,7 +2,7 @@
 
 Later files win: the built-in registry, the ``registry.yaml`` inside each package that an entry point of the group
 ``bench.registry`` names, ``registry.yaml`` in the working directory, then ``--registry``. Reading a registry
-imports nothing that it names.
+imports nothing that it names. An entry that cannot be used fails those alone who ask for it.
 """
 
 from __future__ import annotations
@@ -127,9 +127,35 @@ class Named(Generic[E]):
 
 @dataclass
 class Registry:
-    """All entries by section and name."""
+    """All entries by section and name.
+
+    Attributes
+    ----------
+    sections
+        Entries that can be used.
+    broken
+        By section and name, why an entry cannot be used, in one line; its name stands in no other place.
+    unread
+        Why the registry of an installed package cannot be used, a line each.
+    """
 
     sections: dict[str, dict[str, Named[entries.Entry]]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+    broken: dict[str, dict[str, str]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+    unread: list[str] = field(default_factory=list)
+    _told: set[str] = field(default_factory=set)
+
+    def untold(self) -> list[str]:
+        """What is wrong with entries that nobody has asked for; each line is given once."""
+        lines = [*self.unread, *(line for names in self.broken.values() for line in names.values())]
+        found = [line for line in dict.fromkeys(lines) if line not in self._told]
+        self._told.update(found)
+        return found
+
+    def check_name(self, section: str, name: str) -> None:
+        """Raise `UserError` with the nearest name if no file has an entry of that name, usable or not."""
+        known = self.sections[section].keys() | self.broken[section].keys()
+        if name not in known:
+            raise unknown_name(_SINGULAR[section], name, known)
 
     def encoder(self, name: str) -> Named[entries.EncoderEntry]:
         """Look up an encoder; `UserError` with the nearest name if there is none."""
@@ -156,37 +182,46 @@ class Registry:
         return cast("Named[entries.ProtocolEntry]", self._find("protocols", name))
 
     def _find(self, section: str, name: str) -> Named[entries.Entry]:
-        try:
-            return self.sections[section][name]
-        except KeyError:
-            raise unknown_name(_SINGULAR[section], name, self.sections[section]) from None
+        self.check_name(section, name)
+        if name in self.broken[section]:
+            self._told.add(self.broken[section][name])
+            raise UserError(self.broken[section][name])
+        return self.sections[section][name]
 
     def add_file(self, path: Path) -> None:
         """Lay the entries of a registry file over those already here.
 
+        One that does not validate is `broken`: file, line, key and reason. It hides an earlier one of its name, for
+        which it was to stand.
+
         Raises
         ------
         UserError
-            If the file cannot be read, is no YAML, or an entry does not validate: file, line, key and reason.
+            If the file cannot be read, is no YAML, or no mapping of sections to entries.
         """
-        for section, named in _read(path):
-            self.sections[section][named.name] = named
+        for section, name, found in _read(path):
+            self.sections[section].pop(name, None)
+            self.broken[section].pop(name, None)
+            if isinstance(found, str):
+                self.broken[section][name] = found
+            else:
+                self.sections[section][name] = found
 
     def check_references(self) -> None:
-        """Raise `UserError` if an entry names a dataset, corpus or protocol that no file defines."""
-        for task in self.sections["tasks"].values():
-            entry = cast(entries.TaskEntry, task.entry)
-            self._check_reference(task, "datasets", entry.dataset)
-            self._check_reference(task, "corpora", entry.corpus)
-            self._check_reference(task, "protocols", entry.protocol)
-        for corpus in self.sections["corpora"].values():
-            self._check_reference(corpus, "datasets", cast(entries.CorpusEntry, corpus.entry).dataset)
+        """Take for `broken` what names a dataset, corpus or protocol that no file defines."""
+        for corpus in list(self.sections["corpora"].values()):
+            self._check_references("corpora", corpus, {"dataset": "datasets"})
+        for task in list(self.sections["tasks"].values()):
+            self._check_references("tasks", task, {"dataset": "datasets", "corpus": "corpora", "protocol": "protocols"})
 
-    def _check_reference(self, named: Named[entries.Entry], section: str, target: str) -> None:
-        try:
-            self._find(section, target)
-        except UserError as error:
-            raise UserError(f"{named.file}:{named.line}: {named.name}: {error}") from None
+    def _check_references(self, section: str, named: Named[entries.Entry], keys: dict[str, str]) -> None:
+        for key, target in keys.items():
+            try:
+                self.check_name(target, getattr(named.entry, key))
+            except UserError as error:
+                del self.sections[section][named.name]
+                self.broken[section][named.name] = f"{named.file}:{named.line}: {named.name}: {error}"
+                return
 
 
 def built_in_registry() -> Path:
@@ -205,13 +240,17 @@ def load_registry(overlays: Iterable[Path] = ()) -> Registry:
     Raises
     ------
     UserError
-        If a file is missing or wrong.
+        If a file cannot be read as a registry; what is wrong with a single entry is found in `Registry.broken`, and
+        with the registry of a package in `Registry.unread`.
     """
     registry = Registry()
     built_in = built_in_registry()
     registry.add_file(built_in)
     for point in importlib.metadata.entry_points(group="bench.registry"):
-        registry.add_file(_packaged_registry(point))
+        try:
+            registry.add_file(_packaged_registry(point))
+        except UserError as error:
+            registry.unread.append(str(error))
     local = Path("registry.yaml")
     if local.is_file() and not local.samefile(built_in):
         registry.add_file(local.resolve())
@@ -238,12 +277,17 @@ def read_value(text: str, where: str) -> Any:
 
 
 def _packaged_registry(point: importlib.metadata.EntryPoint) -> Path:
-    spec = importlib.util.find_spec(point.value)
+    package = point.dist.name if point.dist else point.value
+    what = f"{package}: its entry point {point.name!r} names {point.value!r}"
+    try:
+        spec = importlib.util.find_spec(point.value)
+    except Exception as error:  # of a module in a package, whose own code is run to find it
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{what}, which cannot be found: {reason}; correct or remove the package") from None
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(folder) / "registry.yaml").is_file():
             return Path(folder) / "registry.yaml"
-    package = point.dist.name if point.dist else point.value
-    raise UserError(f"{package}: its entry point {point.name!r} names {point.value!r}, which holds no registry.yaml")
+    raise UserError(f"{what}, which holds no registry.yaml; correct or remove the package")
 
 
 def read_document(path: Path) -> tuple[Any, Callable[[tuple[Any, ...]], int]]:
@@ -278,21 +322,26 @@ def _compose(path: Path) -> tuple[yaml.Node | None, Any]:
         raise UserError(f"{path}: is nested too deeply to be read") from None
 
 
-def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
+def _read(path: Path) -> Iterable[tuple[str, str, Named[entries.Entry] | str]]:
+    """Section, name and entry of all that a file holds, or what is wrong with the entry."""
     root, document = _compose(path)
     if root is None:
         return []
     if not isinstance(document, dict):
         raise UserError(f"{path}:1: a registry is a mapping with the keys {', '.join(SECTIONS)}")
-    found = []
+    found: list[tuple[str, str, Named[entries.Entry] | str]] = []
     for section, content in document.items():
         if section not in SECTIONS:
             raise UserError(f"{path}:{_line(root, (section,))}: {unknown_name('section', str(section), SECTIONS)}")
         if not isinstance(content, dict):
             raise UserError(f"{path}:{_line(root, (section,))}: {section}: must map names to entries")
         for name, raw in content.items():
-            named = Named(name, _validate(path, root, section, name, raw), path, _line(root, (section, name)))
-            found.append((section, named))
+            try:
+                entry = _validate(path, root, section, name, raw)
+            except UserError as error:
+                found.append((section, name, str(error)))
+            else:
+                found.append((section, name, Named(name, entry, path, _line(root, (section, name)))))
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
@@ -14,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from benchmark.console import Reporter
+    from benchmark.registry import Registry
 
 RegistryOption = Annotated[
     list[Path] | None,
@@ -57,6 +59,25 @@ SettingOption = Annotated[
 SampleRateOption = Annotated[
     int | None, typer.Option(help="Override the encoder's sample rate [Hz].", min=1000, metavar="HZ")
 ]
+
+
+def open_registry(given: Sequence[Path] | None) -> Registry:
+    """The registry with the files of ``--registry``; says on standard error, as the command ends at the latest, which
+    entries cannot be used, but for those that it asked for, which are its own to tell.
+    """
+    from benchmark.registry import load_registry
+
+    entries = load_registry(given or [])
+    atexit.register(say_broken, entries)
+    return entries
+
+
+def say_broken(entries: Registry) -> bool:
+    """Say, once, which entries that nobody has asked for cannot be used, and whether there are any."""
+    lines = entries.untold()
+    for line in lines:
+        typer.echo(f"not used: {line}", err=True)
+    return bool(lines)
 
 
 def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str]]]:

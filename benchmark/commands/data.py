@@ -13,6 +13,7 @@ from benchmark.commands.common import (
     RegistryOption,
     StoreOption,
     interruptible,
+    open_registry,
     print_document,
     store_folder,
 )
@@ -39,9 +40,8 @@ def status(
     from benchmark.console import Reporter
     from benchmark.data.status import as_document, statuses
     from benchmark.data.status_text import as_text
-    from benchmark.registry import load_registry
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     names = name or list(entries.sections["datasets"])
     reporter = Reporter()
     with interruptible(reporter):
@@ -70,7 +70,6 @@ def prepare(
     from benchmark.pcm import PROBLEMS, read_lines
     from benchmark.planner import Planner
     from benchmark.reasons import by_kind, summary
-    from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
 
     reporter = Reporter()
@@ -78,7 +77,7 @@ def prepare(
     rows: list[dict[str, Any]] = []
     lines: list[str] = []
     with interruptible(reporter), storage_errors(place.root):
-        planner = Planner(load_registry(registry or []), place, reporter, data)
+        planner = Planner(open_registry(registry), place, reporter, data)
         for rate in sample_rate or [22_050]:
             step = planner.prepare_step(name, rate)
             if "standin" in step.needs and not rows:
@@ -122,10 +121,9 @@ def verify(
     from benchmark.console import Reporter
     from benchmark.data.verify import verify as call
     from benchmark.errors import UserError
-    from benchmark.registry import load_registry
     from benchmark.sources import dataset_in
 
-    dataset = dataset_in(load_registry(registry or []).dataset(name), data)
+    dataset = dataset_in(open_registry(registry).dataset(name), data)
     if dataset is None:
         raise UserError("there is nothing to verify without --data DIR or BENCH_DATA")
     reporter = Reporter()
@@ -155,10 +153,9 @@ def download(
     from benchmark.console import Reporter
     from benchmark.data.download import download as call
     from benchmark.errors import UserError
-    from benchmark.registry import load_registry
     from benchmark.sources import dataset_in
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     reporter = Reporter()
     datasets = [dataset_in(entries.dataset(one), data) for one in name]
     with interruptible(reporter):
@@ -181,8 +178,7 @@ def standin(
     """
     from benchmark.console import Reporter
     from benchmark.data.standin import write_standin
-    from benchmark.registry import load_registry
 
     reporter = Reporter()
     with interruptible(reporter):
-        write_standin(load_registry(registry or []).dataset(name), folder, seed, reporter)
+        write_standin(open_registry(registry).dataset(name), folder, seed, reporter)

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.common import JsonOption, RegistryOption, interruptible, names_of, print_document
+from benchmark.commands.common import (
+    JsonOption,
+    RegistryOption,
+    interruptible,
+    names_of,
+    open_registry,
+    print_document,
+)
 
 
 def check(
@@ -24,9 +31,8 @@ def check(
     from benchmark.console import Reporter
     from benchmark.fitness import Fitness, fitness_table
     from benchmark.planner import weights_file
-    from benchmark.registry import load_registry
 
-    named = load_registry(registry or []).encoder(encoder)
+    named = open_registry(registry).encoder(encoder)
     reporter = Reporter()
     with interruptible(reporter):
         rows = Fitness(named, weights_file(named) if named.entry.weights else None).run(reporter)
@@ -53,10 +59,9 @@ def resources(
     Example: bench resources --encoder tune_plus --encoder sample_cnn
     """
     from benchmark.console import Reporter
-    from benchmark.registry import load_registry
     from benchmark.resources import measure_all, resources_table
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     named = [entries.encoder(name) for name in encoder or entries.sections["encoders"]]
     reporter = Reporter()
     with interruptible(reporter):
@@ -92,12 +97,11 @@ def encode(
     from benchmark.encoding import build_encoder
     from benchmark.errors import UserError
     from benchmark.planner import weights_file
-    from benchmark.registry import load_registry
 
     if timeline and layer is not None:
         raise UserError("give either --layer or --timeline: only the representation is known in time")
     check_output(output)
-    named = load_registry(registry or []).encoder(encoder)
+    named = open_registry(registry).encoder(encoder)
     if weights is None and named.entry.weights is not None:
         weights = weights_file(named)
     built = build_encoder(named, seed, weights)

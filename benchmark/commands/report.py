@@ -13,6 +13,7 @@ from benchmark.commands.common import (
     RegistryOption,
     StoreOption,
     check_output,
+    open_registry,
     store_folder,
     write_output,
 )
@@ -53,7 +54,6 @@ def report(
     from analysis.report import render
     from benchmark.console import Reporter
     from benchmark.errors import UserError
-    from benchmark.registry import load_registry
     from benchmark.report_data import collect
     from benchmark.store import storage_errors
 
@@ -62,7 +62,7 @@ def report(
         raise UserError(f"{folder}: there is no such store; `bench run` makes one, --store names another")
     target = output or Path(f"report.{'tex' if form is Form.LATEX else form.value}")
     check_output(target)
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     plan = planned = None
     if study is not None:
         from benchmark.planner import Planner

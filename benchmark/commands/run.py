@@ -23,6 +23,7 @@ from benchmark.commands.common import (
     TemperatureOption,
     interruptible,
     names_of,
+    open_registry,
     print_document,
     recipe_overrides,
     store_folder,
@@ -149,7 +150,6 @@ def run(
     from benchmark.errors import UserError
     from benchmark.plan import Request
     from benchmark.planner import Planner
-    from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
     from benchmark.studies import load_study
 
@@ -209,7 +209,7 @@ def run(
             "say what to run: --encoder NAME --task NAME, or --study FILE; `bench list` shows the names, "
             "e.g. bench run --encoder tune_plus --task mtt"
         )
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     place = Store(store_folder(store))
     with storage_errors(place.root):
         planner = Planner(entries, place, reporter, data)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.common import JsonOption, RegistryOption, print_document
+from benchmark.commands.common import JsonOption, RegistryOption, open_registry, print_document
 
 app = typer.Typer(help="Measure speed beside a reference, in one run.", rich_markup_mode=None)
 
@@ -61,9 +61,8 @@ def speed_forward(
     """
     from benchmark.encoding import build_encoder
     from benchmark.forward_speed import ENCODERS, LIMIT, forward_ratio, forward_table
-    from benchmark.registry import load_registry
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     rows = [forward_ratio(name, build_encoder(entries.encoder(name), 0)) for name in encoder or ENCODERS]
     result = {"ratio": max(row["ratio"] for row in rows), "limit": LIMIT, "encoders": rows}
     print_document(result if as_json else forward_table(rows))
@@ -106,9 +105,8 @@ def speed_pretrain(
     from benchmark.entries import RecipeEntry
     from benchmark.errors import UserError
     from benchmark.pretrain_speed import measure, table
-    from benchmark.registry import load_registry
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     names = [entries.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
     recipe = entries.recipe("tune").entry
     if not isinstance(recipe, RecipeEntry):

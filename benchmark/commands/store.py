@@ -14,6 +14,7 @@ from benchmark.commands.common import (
     StoreOption,
     check_output,
     interruptible,
+    open_registry,
     print_document,
     store_folder,
     write_output,
@@ -111,13 +112,12 @@ def gc(
     from benchmark.errors import UserError
     from benchmark.housekeeping import abandoned, remove, size_of, stood_in_for, unwanted
     from benchmark.planner import Planner
-    from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
     from benchmark.studies import load_study
     from benchmark.tables import readable_bytes
 
     place = Store(store_folder(store))
-    planner = Planner(load_registry(registry or []), place, Reporter(), data)
+    planner = Planner(open_registry(registry), place, Reporter(), data)
     runs = []
     for name in keep:
         study = load_study(name)
