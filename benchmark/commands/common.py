@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from benchmark.console import Reporter
+    from benchmark.plan import Plan
     from benchmark.registry import Registry
 
 RegistryOption = Annotated[
@@ -62,8 +63,10 @@ SampleRateOption = Annotated[
 
 
 def open_registry(given: Sequence[Path] | None) -> Registry:
-    """The registry with the files of ``--registry``; says on standard error, as the command ends at the latest, which
-    entries cannot be used, but for those that it asked for, which are its own to tell.
+    """The registry with the files of ``--registry``.
+
+    As the command ends at the latest, standard error says which entries cannot be used, but for those that the command
+    asked for, which are its own to tell.
     """
     from benchmark.registry import load_registry
 
@@ -78,6 +81,23 @@ def say_broken(entries: Registry) -> bool:
     for line in lines:
         typer.echo(f"not used: {line}", err=True)
     return bool(lines)
+
+
+def say_lost(plan: Plan) -> bool:
+    """Say why parts of a plan cannot be had, each cause once, and whether anything is left.
+
+    Raises
+    ------
+    UserError
+        If nothing is left, for a single cause.
+    """
+    from benchmark.errors import UserError
+
+    if not plan.runs and len(plan.causes) == 1:
+        raise UserError(plan.causes[0])
+    for cause in plan.causes:
+        typer.echo(f"failed: {cause}", err=True)
+    return bool(plan.runs)
 
 
 def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str]]]:

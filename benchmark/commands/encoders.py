@@ -56,17 +56,33 @@ def resources(
 ) -> None:
     """Say what encoders cost: parameters, multiply-adds, memory, and windows per second on this device.
 
+    Exit code 1 if one cannot be built.
+
     Example: bench resources --encoder tune_plus --encoder sample_cnn
     """
     from benchmark.console import Reporter
-    from benchmark.resources import measure_all, resources_table
+    from benchmark.errors import UserError
+    from benchmark.resources import Unbuilt, measure_all, resources_table
 
     entries = open_registry(registry)
-    named = [entries.encoder(name) for name in encoder or entries.sections["encoders"]]
+    named, broken = [], []
+    for name in encoder or [*entries.sections["encoders"], *entries.broken["encoders"]]:
+        entries.check_name("encoders", name)
+        try:
+            named.append(entries.encoder(name))
+        except UserError as error:
+            broken.append(Unbuilt(name, str(error)))
     reporter = Reporter()
     with interruptible(reporter):
-        rows = measure_all(named, reporter, strict=encoder is not None)
+        rows = [*measure_all(named, reporter), *broken]
+    failed = [row for row in rows if isinstance(row, Unbuilt)]
+    if len(rows) == 1 and failed:
+        raise UserError(failed[0].error)
     print_document([vars(row) for row in rows] if as_json else resources_table(rows))
+    # An entry that waits for a file of the user's is no failure, unless it was asked for.
+    waiting = {one.name for one in named if None in one.entry.files.values()} if encoder is None else set()
+    if any(row.encoder not in waiting for row in failed):
+        raise typer.Exit(2 if len(failed) == len(rows) else 1)
 
 
 def encode(

@@ -14,6 +14,7 @@ from benchmark.commands.common import (
     StoreOption,
     check_output,
     open_registry,
+    say_lost,
     store_folder,
     write_output,
 )
@@ -47,7 +48,7 @@ def report(
         typer.Option("--output", "-o", help="File to write; `-` for standard output.", show_default="report.FORMAT"),
     ] = None,
 ) -> None:
-    """Write what all scores of a store say as one self-contained page.
+    """Write what all scores of a store say as one self-contained page; exit code 1 if a study cannot be had whole.
 
     Example: bench report -o report.html
     """
@@ -63,18 +64,22 @@ def report(
     target = output or Path(f"report.{'tex' if form is Form.LATEX else form.value}")
     check_output(target)
     entries = open_registry(registry)
-    plan = planned = None
+    asked = plan = None
     if study is not None:
         from benchmark.planner import Planner
         from benchmark.store import Store
         from benchmark.studies import load_study
 
-        plan = load_study(study)
+        asked = load_study(study)
         with storage_errors(folder):
             place = Store(folder)
-            planned = plan.scored(Planner(entries, place, Reporter(), data), place)
-    document = collect(folder, entries, plan, planned, study or "", look, Reporter())
+            plan = asked.scored(Planner(entries, place, Reporter(), data), place)
+        if not say_lost(plan):
+            raise typer.Exit(2)
+    document = collect(folder, entries, asked, plan, study or "", look, Reporter())
     text = render(document, form.value)
     write_output(target, text)
     if str(target) != "-":
         typer.echo(f"{target}: {len(text.encode()) / 1e6:.1f} MB", err=True)
+    if plan is not None and plan.lost:
+        raise typer.Exit(1)

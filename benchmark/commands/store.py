@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from benchmark.commands.common import (
     store_folder,
     write_output,
 )
+
+if TYPE_CHECKING:
+    from benchmark.plan import Run
 
 app = typer.Typer(help="Look into the store, check it, tidy it, copy it.", rich_markup_mode=None)
 
@@ -118,11 +121,14 @@ def gc(
 
     place = Store(store_folder(store))
     planner = Planner(open_registry(registry), place, Reporter(), data)
-    runs = []
+    runs: list[Run] = []
     for name in keep:
         study = load_study(name)
         # Scores of some and of all test clips are both the study's.
-        runs += [*study.planned(planner, False), *study.planned(planner, True)]
+        for planned in (study.planned(planner, False), study.planned(planner, True)):
+            for cause in planned.causes:
+                raise UserError(f"{cause}; what rests on it cannot be told from what may go")
+            runs += planned.runs
     with storage_errors(place.root):
         paths = [*unwanted(place, runs), *abandoned(place)]
         if lost := stood_in_for(paths, runs):
