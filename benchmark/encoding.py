@@ -46,10 +46,14 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
         with torch.random.fork_rng(devices=[]):  # it is built on the CPU
             torch.manual_seed(seed)
             encoder = encoder_class(**arguments)
-    except Exception as error:
-        raise UserError(f"{where}: cannot build {named.entry.class_path}: {error}") from error
+    except (Exception, SystemExit) as error:
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{where}: cannot build {named.entry.class_path}: {reason}") from error
     if not isinstance(encoder, Encoder):
         raise UserError(f"{where}: {named.entry.class_path} is no subclass of encoders.base.Encoder")
+    for fact in ("sample_rate", "window", "max_window", "dim"):
+        if not hasattr(encoder, fact):
+            raise UserError(f"{where}: {named.entry.class_path} does not set {fact}; see encoders.base.Encoder")
     stated = named.entry.args.get("sample_rate", named.entry.sample_rate)
     if encoder.sample_rate != stated:
         raise UserError(

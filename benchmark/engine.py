@@ -20,7 +20,7 @@ from benchmark.console import LogReporter, Reporter
 from benchmark.environment import measured, node_rank, versions
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.plain_files import lock, make_folder
-from benchmark.plan import Run, Step
+from benchmark.plan import Run, Step, staged
 from benchmark.store import Artifact, Store, lineage, storage_errors
 
 #: Computes a step: takes it, the artifacts it needs, an own folder to write into (with whatever an interrupted
@@ -28,6 +28,8 @@ from benchmark.store import Artifact, Store, lineage, storage_errors
 Compute = Callable[[Step, Mapping[str, Artifact], Path, Reporter], Mapping[str, Any]]
 #: Told a step before it is computed.
 Watch = Callable[[Step], None]
+#: Called after each stage of a plan.
+AfterStage = Callable[[], None]
 
 #: Steps that several nodes compute together, each with its own ``NODE_RANK``; see `benchmark.pretraining.processes`.
 JOINT_KINDS = frozenset({"pretrain", "supervise"})
@@ -37,6 +39,10 @@ JOINED_SECONDS = 600
 
 def _unwatched(step: Step) -> None:
     del step
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -107,10 +113,28 @@ class Engine:
         """Each step that failed so far, once."""
         return list(self._failed.values())
 
-    def scores(self, runs: Sequence[Run], watch: Watch = _unwatched) -> list[Failure]:
+    def wanted(self, runs: Iterable[Run]) -> set[str]:
+        """Keys of the steps without which the missing scores of `runs` cannot be had."""
+        wanted: set[str] = set()
+        open_steps = [run.probe for run in runs]
+        while open_steps:
+            step = open_steps.pop()
+            if step.key not in wanted and self.current(step) is None:
+                wanted.add(step.key)
+                open_steps += step.needs.values()
+        return wanted
+
+    def refuse(self, step: Step, error: Exception) -> None:
+        """Take a step for failed that is known to fail; nothing that rests on it is computed."""
+        self._failed.setdefault(step.key, self._failure(step, error))
+
+    def scores(
+        self, runs: Sequence[Run], watch: Watch = _unwatched, after_stage: AfterStage = _nothing
+    ) -> list[Failure]:
         """Compute what is missing of `runs`; a step that fails takes no run with it but those that need it.
 
-        Labels and splits come first, so that a missing test clip is found before anything is trained.
+        Encoders are built first, then come labels and splits, so that what cannot be had is known before anything is
+        decoded or trained for it.
 
         Parameters
         ----------
@@ -118,14 +142,19 @@ class Engine:
             What is wanted.
         watch
             Told each step before it is computed.
+        after_stage
+            Called after each of `benchmark.plan.STAGES`.
 
         Returns
         -------
         list of Failure
             Each failed step once.
         """
-        missing = [run.probe for run in runs if self.current(run.probe) is None]
-        return self.compute([*(probe.needs["labels"] for probe in missing), *missing], watch)
+        wanted = self.wanted(runs)
+        for steps, _ in staged(runs, lambda step: self.failure(step) is not None):
+            self.compute([step for step in steps if step.key in wanted], watch)
+            after_stage()
+        return self.failures
 
     def compute(self, steps: Iterable[Step], watch: Watch = _unwatched) -> list[Failure]:
         """Compute `steps` and what they rest on, and go on where one fails; returns each failed step once."""

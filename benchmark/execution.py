@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from benchmark.console import Level, Reporter
 from benchmark.engine import Engine, computed_in_words, workers
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.foreseen import foreseen
 from benchmark.plan import Run, Step, unique_steps
-from benchmark.progress import Loss, Progress, Watcher
+from benchmark.progress import Loss, Progress, Watcher, in_words
 from benchmark.store import Artifact, Store
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Means:
 def carry_out(
     runs: Sequence[Run], store: Store, engine: Engine, reporter: Reporter, means: Means, command: str
 ) -> list[Loss]:
-    """Compute what is missing of `runs`.
+    """Compute what is missing of `runs`, and say what is lost: before long work for the others, or at its end.
 
     Parameters
     ----------
@@ -62,28 +63,40 @@ def carry_out(
     Raises
     ------
     Exception
-        If a plan of a single run fails, what made it fail.
+        If a plan of a single run fails, or all of it for one reason that the user can put right, what made it fail.
     UserError
         If a cluster cannot be reached or is lost.
     """
     there = _tell_cached(runs, engine, reporter)
     if all(engine.current(run.probe) is not None for run in runs):
         return []
+    for step, error in foreseen(runs, engine, means.jobs if means.cluster is None else None):
+        engine.refuse(step, error)
     watcher = Watcher(store, command, reporter)
-    if means.jobs == 1 and means.cluster is None:
-        return _here(runs, engine, watcher, reporter)
+    said = _Said(reporter)
+    alone = means.jobs == 1 and means.cluster is None
+    if alone or all(engine.failure(run.probe) is not None for run in runs):
+        losses = _here(runs, engine, watcher, reporter, said)
+        said.say(losses)
+        return list(losses.values())
     from benchmark.submission import compute_on
 
     if means.cluster == "slurm":
         reporter.say("waiting for the first job of the queue")
     kinds = dict.fromkeys(step.kind for step in unique_steps(runs) if engine.current(step) is None)
+
+    def after_stage(losses: Mapping[str, Loss]) -> None:
+        if not all(_lost(run, losses) for run in runs):
+            said.say(losses)
+
     with _client(means, store, kinds) as client, watcher.watching():
         count = len(client.scheduler_info(n_workers=-1)["workers"])
         reporter.say(f"{len(runs)} runs on {count} workers of {means.cluster or 'this machine'}")
-        losses = compute_on(client, store, runs, engine, watcher.update)
+        found = compute_on(client, store, runs, engine, watcher.update, after_stage)
     _tell_computed(runs, store, there, reporter)
     reporter.say(watcher.progress.words())
-    return losses
+    said.say(found)
+    return list(found.values())
 
 
 def _tell_cached(runs: Sequence[Run], engine: Engine, reporter: Reporter) -> set[str]:
@@ -109,16 +122,39 @@ def _seconds(artifact: Artifact) -> float:
     return float(artifact.manifest["lineage"][key]["resources"]["seconds"])
 
 
-def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher, reporter: Reporter) -> list[Loss]:
+def _lost(run: Run, losses: Mapping[str, Loss]) -> bool:
+    return any(step.key in losses for step in run.probe.lineage())
+
+
+class _Said:
+    """Says each loss once: when it is known, or at the end."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._causes: set[str] = set()
+
+    def say(self, losses: Mapping[str, Loss]) -> None:
+        """Say those whose cause was not said before."""
+        for line in in_words(loss for loss in losses.values() if loss.cause not in self._causes):
+            self._reporter.warn(line)
+        self._causes |= {loss.cause for loss in losses.values()}
+
+
+def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher, reporter: Reporter, said: _Said) -> Mapping[str, Loss]:
     steps = unique_steps(runs)
-    progress = Progress(total=len(steps), cached=sum(engine.current(step) is not None for step in steps))
+    cached = {step.key for step in steps if engine.current(step) is not None}
+    progress = Progress(total=len(steps), cached=len(cached))
     begun: set[str] = set()
     lost: set[str] = set()
+
+    def losses() -> dict[str, Loss]:
+        return {failure.step.key: Loss.of(failure) for failure in engine.failures}
 
     def count(running: Step | None) -> None:
         if len(engine.failures) > len(lost):
             lost.update(failure.step.key for failure in engine.failures)
-            progress.failed = sum(engine.failure(step) is not None for step in steps)
+            needed = {step.key for run in runs if engine.failure(run.probe) is None for step in run.probe.lineage()}
+            progress.failed = len({step.key for step in steps} - needed - cached - (begun - lost))
         progress.done = len(begun - lost)
         progress.running = {} if running is None else {"this process": running.title}
 
@@ -127,25 +163,27 @@ def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher, reporter: Repor
         begun.add(step.key)
         watcher.update(progress)
 
+    def after_stage() -> None:
+        if not all(_missed(run, engine) for run in runs):
+            said.say(losses())
+
     watcher.progress = progress
     with watcher.watching(table=False, lines=len(runs) > 1):
-        failures = engine.scores(runs, watch)
+        failures = engine.scores(runs, watch, after_stage)
     if len(runs) > 1:
         count(None)
         reporter.say(progress.words())
-    if failures and (len(runs) == 1 or _all_for_one_reason(runs, engine)):
-        raise failures[0].error
-    return [
-        Loss(failure.step.title, failure.cause, failure.log, isinstance(failure.error, USER_ERRORS))
-        for failure in failures
-    ]
+    if failures and all(_missed(run, engine) for run in runs):
+        first = failures[0]
+        if len(runs) == 1 or (
+            isinstance(first.error, USER_ERRORS) and {one.cause for one in failures} == {first.cause}
+        ):
+            raise first.error
+    return losses()
 
 
-def _all_for_one_reason(runs: Sequence[Run], engine: Engine) -> bool:
-    """Whether no run could be done and one thing that the user can put right explains it."""
-    reasons = [engine.failure(run.probe) for run in runs]
-    first = reasons[0]
-    return first is not None and isinstance(first.error, USER_ERRORS) and all(reason == first for reason in reasons)
+def _missed(run: Run, engine: Engine) -> bool:
+    return engine.current(run.probe) is None and engine.failure(run.probe) is not None
 
 
 @contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmark.console import Reporter
 from benchmark.entries import DatasetEntry, EncoderEntry, RecipeEntry
+from benchmark.errors import UserError
 from benchmark.plan import AS_GIVEN, UNTRAINED, Request
 from benchmark.planner import JOINT
 from benchmark.registry import Named, Registry, built_in_registry
@@ -26,11 +28,6 @@ def announce(registry: Registry, used: Iterable[Named[Any]], reporter: Reporter)
         Those that the command uses.
     reporter
         Told one line of each kind, if there is anything to say.
-
-    Raises
-    ------
-    UserError
-        If another module hides one that an entry names.
     """
     entries = list({id(named.entry): named for named in used}.values())
     # A folder of audio that the user names a corpus stands in no file.
@@ -38,7 +35,8 @@ def announce(registry: Registry, used: Iterable[Named[Any]], reporter: Reporter)
     modules: dict[str, str] = {}
     for named in entries:
         if isinstance(named.entry, EncoderEntry | DatasetEntry):
-            modules |= modules_from_outside(named)
+            with suppress(UserError):  # what cannot be imported is told by who needs it
+                modules |= modules_from_outside(named)
     if foreign:
         listed = ", ".join(f"{_kind(named)} {named.name} ({_place(named)})" for named in foreign)
         reporter.say(f"not built in: {listed}")
@@ -50,7 +48,7 @@ def announce(registry: Registry, used: Iterable[Named[Any]], reporter: Reporter)
 
 
 def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[Any]]:
-    """Entries that runs of `requests` rest on.
+    """Entries that runs of `requests` rest on, but for those that are broken.
 
     Raises
     ------
@@ -61,21 +59,32 @@ def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[An
         encoders = [named for name in request.encoders for named in _encoders(registry, name)]
         yield from encoders
         learns = any(named.entry.learns for named in encoders)
-        recipes = [registry.recipe(name) for name in request.recipes if learns and name not in (UNTRAINED, AS_GIVEN)]
+        recipes = [
+            named
+            for name in request.recipes
+            if learns and name not in (UNTRAINED, AS_GIVEN)
+            for named in _usable(registry, "recipes", name)
+        ]
         yield from recipes
         pretrains = any(isinstance(named.entry, RecipeEntry) for named in recipes)
         for name in request.tasks:
-            task = registry.task(name)
-            yield task
-            yield registry.dataset(task.entry.dataset)
-            yield from (registry.protocol(protocol) for protocol in request.protocols or (task.entry.protocol,))
-            if pretrains:
-                yield from _corpora(registry, request.corpora or (task.entry.corpus,))
+            for task in _usable(registry, "tasks", name):
+                yield task
+                yield from _usable(registry, "datasets", task.entry.dataset)
+                for protocol in request.protocols or (task.entry.protocol,):
+                    yield from _usable(registry, "protocols", protocol)
+                if pretrains:
+                    yield from _corpora(registry, request.corpora or (task.entry.corpus,))
+
+
+def _usable(registry: Registry, section: str, name: str) -> list[Named[Any]]:
+    return [] if name in registry.broken[section] else [registry.find(section, name)]
 
 
 def _encoders(registry: Registry, name: str) -> list[Named[EncoderEntry]]:
-    names = [name] if name in registry.sections["encoders"] else name.split(JOINT)
-    return [registry.encoder(part) for part in names]
+    whole = name in registry.sections["encoders"] or name in registry.broken["encoders"]
+    names = [name] if whole else name.split(JOINT)
+    return [named for part in names for named in _usable(registry, "encoders", part)]
 
 
 def _corpora(registry: Registry, names: Iterable[str]) -> Iterator[Named[Any]]:
@@ -83,7 +92,7 @@ def _corpora(registry: Registry, names: Iterable[str]) -> Iterator[Named[Any]]:
         if name in registry.sections["corpora"]:  # or it is a folder of audio
             corpus = registry.corpus(name)
             yield corpus
-            yield registry.dataset(corpus.entry.dataset)
+            yield from _usable(registry, "datasets", corpus.entry.dataset)
 
 
 def _kind(named: Named[Any]) -> str:

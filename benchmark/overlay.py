@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from benchmark.entries import Entry
 from benchmark.errors import UserError
 from benchmark.registry import Registry, built_in_registry
 from benchmark.store import write_atomically
-from benchmark.yaml_dialect import EXPONENTS
+from benchmark.yaml_dialect import EXPONENTS, read_document
 
 
 def with_entry(file: Path, section: str, name: str, entry: Mapping[str, Any]) -> bytes:
@@ -50,7 +51,8 @@ def with_entry(file: Path, section: str, name: str, entry: Mapping[str, Any]) ->
         found = _entries_of_text(after, file)
     except UserError:
         raise by_hand from None
-    if {key: value for key, value in found.items() if key != (section, name)} != before:
+    added = found.pop((section, name), None)
+    if found != before or not isinstance(added, Entry):
         raise by_hand
     return after.encode()
 
@@ -63,10 +65,14 @@ def add_entry(file: Path, section: str, name: str, entry: Mapping[str, Any]) -> 
 
 
 def _entries(file: Path) -> dict[tuple[str, str], Any]:
+    """The entries of a registry file; one that does not validate as it stands there."""
     registry = Registry()
     registry.add_file(file)
+    document = read_document(file).value
     return {
-        (section, name): named.entry for section, names in registry.sections.items() for name, named in names.items()
+        (section, name): registry.sections[section][name].entry if name in registry.sections[section] else raw
+        for section, names in (document or {}).items()
+        for name, raw in names.items()
     }
 
 

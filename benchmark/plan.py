@@ -10,7 +10,7 @@ Nothing is computed here, and nothing that learns is imported. `benchmark.planne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -30,8 +30,13 @@ STEP_VERSIONS = {
     "embed": 2,
     "probe": 4,
 }
-#: Cheap steps that show whether a run can be had at all.
-CHECKS = frozenset({"standin", "prepare", "label"})
+#: Kinds of steps in the order in which a plan computes them: first what shows in seconds whether an encoder can be had,
+#: then what shows whether a task can, last what is long.
+STAGES = (
+    frozenset({"initialise"}),
+    frozenset({"standin", "prepare", "label"}),
+    frozenset({"deform", "pretrain", "supervise", "embed", "probe"}),
+)
 #: The recipe column of an encoder that a recipe could have trained and did not.
 UNTRAINED = "untrained"
 #: The recipe column of an encoder that needs none: hand-made features, or weights that came with it.
@@ -122,6 +127,35 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """A cell of the grid that cannot be planned: its factors, as of a `Run`, and why, in one line."""
+
+    encoder: str
+    corpus: str | None
+    recipe: str
+    task: str
+    protocol: str
+    seed: int
+    layer: str | None
+    labels: float
+    deform: str | None
+    cause: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What can be computed of what is asked for, and what cannot."""
+
+    runs: Sequence[Run]
+    lost: Sequence[Lost] = ()
+
+    @property
+    def causes(self) -> list[str]:
+        """Why cells are lost, each cause once."""
+        return list(dict.fromkeys(cell.cause for cell in self.lost))
+
+
+@dataclass(frozen=True)
 class Request:
     """What a command asks for: every combination of these becomes a run.
 
@@ -155,9 +189,32 @@ def planned_recipe(step: Step) -> RecipeEntry:
 def unique_steps(runs: Iterable[Run]) -> list[Step]:
     """Every step of `runs` once, in an order in which they can be computed: cheap checks before long training."""
     ordered: dict[str, Step] = {}
-    for kind_rank in (CHECKS, STEP_VERSIONS):
-        for run in runs:
-            for step in run.probe.lineage():
-                if step.kind in kind_rank:
+    lineages = [run.probe.lineage() for run in runs]
+    for stage in STAGES:
+        for lineage in lineages:
+            for step in lineage:
+                if step.kind in stage:
                     ordered.setdefault(step.key, step)
     return list(ordered.values())
+
+
+def staged(runs: Sequence[Run], failed: Callable[[Step], bool]) -> Iterator[tuple[list[Step], list[Step]]]:
+    """The steps of each stage, once the one before is done.
+
+    Parameters
+    ----------
+    runs
+        What is wanted.
+    failed
+        Whether a step, or one that it rests on, is known to have failed by now.
+
+    Yields
+    ------
+    steps, hopeless
+        What to compute, and what only runs rest on that can no longer be had.
+    """
+    every = unique_steps(runs)
+    for stage in STAGES:
+        needed = {step.key for run in runs if not failed(run.probe) for step in run.probe.lineage()}
+        own = [step for step in every if step.kind in stage]
+        yield [step for step in own if step.key in needed], [step for step in own if step.key not in needed]

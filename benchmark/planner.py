@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmark.arguments import file_digests
 from benchmark.console import Reporter
 from benchmark.entries import CorpusEntry, DatasetEntry, EncoderEntry, SupervisedEntry
-from benchmark.errors import UserError, unknown_name
+from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.overrides import changes_in_words, override
-from benchmark.plan import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Request, Run, Step
+from benchmark.plan import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Lost, Plan, Request, Run, Step
 from benchmark.registry import Named, Registry
-from benchmark.sources import code_identity, extent, fingerprint, open_dataset, standin_extent
+from benchmark.sources import (
+    code_identity,
+    extent,
+    fingerprint,
+    load_class,
+    open_dataset,
+    reading,
+    standin_extent,
+)
 from benchmark.store import Artifact, Store, digest_file
+from tasks.base import Dataset
 
 STANDIN_SEED = 0
 #: Joins the names of encoders whose representations are probed as one.
 JOINT = "+"
+#: What the user can put right in files of theirs.
+_TROUBLE = (*USER_ERRORS, OSError)
+
+T = TypeVar("T")
 
 
 class Planner:
@@ -43,35 +56,95 @@ class Planner:
         self._store = store
         self._reporter = reporter
         self._data = data
-        self._sources: dict[str, tuple[dict[str, Any], dict[str, Step], dict[str, Any]]] = {}
-        self._codes: dict[tuple[Path, str, str], str] = {}
+        self._found: dict[tuple[Any, ...], Any] = {}
+        self._opened: dict[str, Dataset] = {}
 
-    def runs(self, request: Request) -> list[Run]:
-        """Runs of `request`, each trained encoder followed by its untrained twin of the same seed.
+    def plan(self, requests: Sequence[Request]) -> Plan:
+        """Runs of `requests`, each trained encoder followed by its untrained twin of the same seed.
+
+        What cannot be planned, as an encoder whose module is not there, takes its own runs with it and no others.
 
         Raises
         ------
-        UserError, DatasetError
-            If a name is not known, a dataset is not where the user says, or an override does not fit.
+        UserError
+            If a name is not known, or an override or a deformation is none: then the command is wrong, not a part.
         """
+        for request in requests:
+            self._check(request)
         runs: dict[str, Run] = {}
+        lost: dict[Lost, None] = {}
+        for request in requests:
+            for cell in self._cells(request):
+                for found in cell.planned():
+                    if isinstance(found, Run):
+                        runs.setdefault(found.probe.key, found)
+                    else:
+                        lost.setdefault(found)
+        return Plan(list(runs.values()), list(lost))
+
+    def runs(self, request: Request) -> list[Run]:
+        """The runs of `request`, if all of them can be planned.
+
+        Raises
+        ------
+        UserError
+            If one cannot.
+        """
+        plan = self.plan([request])
+        for cause in plan.causes:
+            raise UserError(cause)
+        return list(plan.runs)
+
+    def _check(self, request: Request) -> None:
+        """Raise `UserError` for what is wrong with a command as a whole."""
+        for name in request.tasks:
+            self._registry.check_name("tasks", name)
+        for name in request.protocols:
+            self._registry.check_name("protocols", name)
+        for name in request.corpora:
+            self._corpus(name)
+        for name in request.encoders:
+            for part in self.parts(name):
+                self._registry.check_name("encoders", part)
+        for name in request.recipes:
+            if name not in (UNTRAINED, AS_GIVEN):
+                self._registry.check_name("recipes", name)
+                if name in self._registry.sections["recipes"]:
+                    override(self._registry.recipe(name).entry, request.overrides)
+        for deform in request.deforms:
+            if deform is not None:
+                from benchmark.deformations import parse_deformation
+
+                parse_deformation(deform)
+
+    def _cells(self, request: Request) -> Iterator[_Cell]:
         for task in request.tasks:
-            entry = self._registry.task(task).entry
-            protocols = request.protocols or (entry.protocol,)
-            corpora = [self._corpus(name) for name in request.corpora or (entry.corpus,)]
+            named = self._registry.sections["tasks"].get(task)
+            own = self._registry.task(task).entry if named else None
+            protocols = request.protocols or (own.protocol if own else "",)
+            corpora = request.corpora or (own.corpus if own else "",)
             for protocol, corpus, seed, name in product(protocols, corpora, request.seeds, request.encoders):
-                parts = self._parts(name, request)
-                learns = any(part.entry.learns for part in parts)
+                parts: Sequence[Named[EncoderEntry]] = []
+                error: Exception | None = None
+                try:
+                    parts = [_at_rate(self._registry.encoder(part), request.sample_rate) for part in self.parts(name)]
+                except UserError as broken:
+                    error = broken
+                learns = error is not None or any(part.entry.learns for part in parts)
                 seeded = any(part.entry.seeded for part in parts)
                 for recipe in [*request.recipes, UNTRAINED] if learns else [UNTRAINED if seeded else AS_GIVEN]:
-                    cell = _Cell(self, request, name, parts, corpus, recipe, task, protocol, seed)
-                    for run in cell.runs():
-                        runs.setdefault(run.probe.key, run)
-        return list(runs.values())
+                    yield _Cell(self, request, name, parts, corpus, recipe, task, protocol, seed, error)
 
-    def _corpus(self, name: str) -> str:
+    def parts(self, encoder: str) -> list[str]:
+        """An encoder's name, or the names that it joins."""
+        whole = encoder in self._registry.sections["encoders"] or encoder in self._registry.broken["encoders"]
+        return [encoder] if whole else encoder.split(JOINT)
+
+    def _corpus(self, name: str) -> None:
         """Make a folder of audio that the user names a corpus, unless the registry knows the name."""
         known = self._registry.sections["corpora"]
+        if name in self._registry.broken["corpora"]:
+            return
         if name not in known and Path(name).expanduser().is_dir():
             folder = Path(name).expanduser().resolve()
             entry = DatasetEntry.model_validate({"class": "tasks.folder:AudioFolder", "root": str(folder)})
@@ -83,9 +156,7 @@ class Planner:
             known[name] = Named(name, CorpusEntry(dataset=dataset), folder, 0)
         if name not in known and ("/" in name or name.startswith("~")):
             raise UserError(f"--corpus {name}: there is no such folder; `bench list corpora` lists what has a name")
-        if name not in known:
-            self._registry.corpus(name)
-        return name
+        self._registry.check_name("corpora", name)
 
     def prepare_step(self, dataset: str, sample_rate: int) -> Step:
         """Decode `dataset` at a rate [Hz]."""
@@ -118,36 +189,85 @@ class Planner:
         spec["weights"] = digest_file(context["weights"]) if "weights" in context else None
         return Step("initialise", spec, {}, title, context)
 
-    def _parts(self, name: str, request: Request) -> list[Named[EncoderEntry]]:
-        """Entries of an encoder's name, or of the names that it joins, at the sample rate asked for."""
-        names = [name] if name in self._registry.sections["encoders"] else name.split(JOINT)
-        return [_at_rate(self._registry.encoder(part), request.sample_rate) for part in names]
+    def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
+        """Layers of an encoder that can be probed."""
+
+        def ask() -> Sequence[str]:
+            from benchmark.encoding import build_encoder
+
+            encoder = build_encoder(named, 0)
+            try:
+                return tuple(encoder.layers())
+            except Exception as error:
+                raise UserError(
+                    f"{named.file}:{named.line}: encoders.{named.name}: its layers cannot be told: {error!r}"
+                ) from error
+
+        return self._once(("layers", named.file, named.line, named.name), ask)
+
+    def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
+        """Raise `UserError` if labels, metrics and protocol are known not to go together; decodes nothing.
+
+        Parameters
+        ----------
+        task, protocol
+            Their names; no protocol for an encoder with a head of its own.
+        labels
+            The task's label step. Unless the store holds what it leaves, the tables of the user's data are read.
+        """
+        from benchmark.task_fit import check_protocol, kind_of
+
+        named = self._registry.task(task)
+
+        def kind() -> Any:
+            opened = None
+            if self._store.find(labels.kind, labels.key) is None:
+                opened = self._opened.get(named.entry.dataset)
+            return kind_of(named, self._registry.dataset(named.entry.dataset), opened)
+
+        found = self._once(("kind", task), kind)
+        if protocol is not None:
+            self._once(
+                ("fit", protocol, found), lambda: check_protocol(self._registry.protocol(protocol), named.name, found)
+            )
 
     def _source(self, dataset: str) -> tuple[dict[str, Any], dict[str, Step], dict[str, Any]]:
         """Spec, needs and context that a prepare step takes from where the dataset comes from."""
-        if dataset not in self._sources:
-            named = self._registry.dataset(dataset)
-            code = self._code(named)
-            if self._data is None and named.entry.root is None:
-                spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
-                context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
-                standin = Step("standin", spec, {}, f"make the stand-in of {dataset}", context)
-                self._sources[dataset] = ({"args": named.entry.args}, {"standin": standin}, context)
-            else:
-                opened = open_dataset(named, self._data)
-                files = fingerprint(opened, self._store, self._reporter)
-                spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "files": files}
-                spec["args"] = named.entry.args
-                context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
-                self._sources[dataset] = (spec, {}, context)
-        return self._sources[dataset]
+        return self._once(("source", dataset), lambda: self._look_for(dataset))
+
+    def _look_for(self, dataset: str) -> tuple[dict[str, Any], dict[str, Step], dict[str, Any]]:
+        named = self._registry.dataset(dataset)
+        code = self._code(named)
+        if self._data is None and named.entry.root is None:
+            load_class(named)
+            spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
+            context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
+            standin = Step("standin", spec, {}, f"make the stand-in of {dataset}", context)
+            return {"args": named.entry.args}, {"standin": standin}, context
+        with reading(named):
+            opened = open_dataset(named, self._data)
+            files = fingerprint(opened, self._store, self._reporter)
+        self._opened[dataset] = opened
+        spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "files": files}
+        spec["args"] = named.entry.args
+        context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
+        return spec, {}, context
 
     def _code(self, named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
         """`code_identity`, whose files are read once however many seeds and tasks there are."""
-        place = (named.file, named.entry.class_path, str(named.entry.args.get("module")))
-        if place not in self._codes:
-            self._codes[place] = code_identity(named)
-        return self._codes[place]
+        return self._once(("code", named.file, named.line, named.name), lambda: code_identity(named))
+
+    def _once(self, key: tuple[Any, ...], find: Callable[[], T]) -> T:
+        """What `find` returns or raises, found out once however many cells ask."""
+        if key not in self._found:
+            try:
+                self._found[key] = (find(), None)
+            except _TROUBLE as error:
+                self._found[key] = (None, error)
+        found, trouble = self._found[key]
+        if trouble is not None:
+            raise trouble.with_traceback(None)
+        return found  # type: ignore[no-any-return]
 
     @property
     def finished(self) -> Callable[[], list[Artifact]]:
@@ -174,6 +294,7 @@ class _Cell:
         task: str,
         protocol: str,
         seed: int,
+        error: Exception | None,
     ) -> None:
         self._planner = planner
         self._request = request
@@ -183,51 +304,81 @@ class _Cell:
         self._recipe = recipe
         self._task = task
         self._seed = seed
-        entry = None if recipe in (UNTRAINED, AS_GIVEN) else self._registry.recipe(recipe).entry
-        self._supervised = isinstance(entry, SupervisedEntry)
+        self._error = error
+        named = self._registry.sections["recipes"].get(recipe)
+        trained = recipe not in (UNTRAINED, AS_GIVEN)
+        self._supervised = trained and named is not None and isinstance(named.entry, SupervisedEntry)
+        self._pretrained = trained and not self._supervised
         self._protocol = END_TO_END if self._supervised else protocol
-        if self._registry.task(task).entry.folds and (self._supervised or request.probe_every is not None):
-            what = f"recipe {recipe}" if self._supervised else "--probe-every"
-            raise UserError(f"task {task} has folds, and {what} needs a single split")
-        if self._supervised and len(parts) > 1:
-            raise UserError(f"{encoder}: recipe {recipe} trains one encoder at a time; name them one by one")
         changes = changes_in_words(request.overrides)
+        names = [_name_at_rate(part, request.sample_rate) for part in planner.parts(encoder)]
         self._names: dict[str, Any] = {
-            "encoder": encoder if request.sample_rate is None else JOINT.join(part.name for part in parts),
-            "corpus": corpus if entry is not None and not self._supervised else None,
-            "recipe": f"{recipe}({changes})" if changes and entry is not None else recipe,
+            "encoder": JOINT.join(names),
+            "corpus": corpus if self._pretrained else None,
+            "recipe": f"{recipe}({changes})" if changes and trained else recipe,
             "task": task,
             "protocol": self._protocol,
             "seed": seed,
         }
 
-    def runs(self) -> list[Run]:
-        """Every layer, fraction of labels and deformation that is asked for."""
-        layers = self._layers()
-        return [
-            self._run(layer, labels, deform)
-            for layer, labels, deform in product(layers, self._request.labels, self._request.deforms)
-        ]
+    def planned(self) -> Iterator[Run | Lost]:
+        """Every layer, fraction of labels and deformation that is asked for, if it can be had."""
+        layers: Sequence[str | None] = self._request.layers or [None]
+        error: Exception | None = None
+        try:
+            self._check()
+            layers = self._layers()
+        except _TROUBLE as trouble:
+            error = trouble
+        for layer, labels, deform in product(layers, self._request.labels, self._request.deforms):
+            try:
+                if error is not None:
+                    raise error
+                yield self._run(layer, labels, deform)
+            except _TROUBLE as found:
+                yield Lost(**self._names, layer=layer, labels=labels, deform=deform, cause=_in_a_line(found))
+
+    def _check(self) -> None:
+        """Raise `UserError` for what makes all of the runs impossible."""
+        if self._error is not None:
+            raise self._error
+        task = self._registry.task(self._task).entry
+        if self._recipe not in (UNTRAINED, AS_GIVEN):
+            self._registry.recipe(self._recipe)
+        if self._pretrained:
+            self._registry.corpus(self._corpus)
+        if not self._supervised:
+            self._registry.protocol(self._protocol)
+        if task.folds and (self._supervised or self._request.probe_every is not None):
+            what = f"recipe {self._recipe}" if self._supervised else "--probe-every"
+            raise UserError(f"task {self._task} has folds, and {what} needs a single split")
+        if self._supervised and len(self._parts) > 1:
+            raise UserError(
+                f"{self._names['encoder']}: recipe {self._recipe} trains one encoder at a time; name them one by one"
+            )
 
     def _layers(self) -> Sequence[str | None]:
         if not self._request.layers:
             return [None]
         if len(self._parts) > 1:
             raise UserError(f"{self._names['encoder']}: layers are probed for one encoder at a time")
-        from benchmark.encoding import build_encoder
-
+        if ALL_LAYERS not in self._request.layers:
+            return self._request.layers
         (named,) = self._parts
-        known = build_encoder(named, 0).layers()
-        if ALL_LAYERS in self._request.layers:
-            if not known:
-                raise UserError(f"encoder {named.name} has no layers; leave out --layer")
-            return known
-        for layer in self._request.layers:
-            if layer not in known:
-                raise unknown_name(f"layer of {named.name}", layer, known)
-        return self._request.layers
+        known = self._planner.layers(named)
+        if not known:
+            raise UserError(f"encoder {named.name} has no layers; leave out --layer")
+        return known
+
+    def _check_layer(self, layer: str) -> None:
+        (named,) = self._parts
+        known = self._planner.layers(named)
+        if layer not in known:
+            raise unknown_name(f"layer of {named.name}", layer, known)
 
     def _run(self, layer: str | None, labels: float, deform: str | None) -> Run:
+        if layer is not None:
+            self._check_layer(layer)
         names = {**self._names, "layer": layer, "labels": labels, "deform": deform}
         spec: dict[str, Any] = {
             "run": names,
@@ -249,7 +400,9 @@ class _Cell:
             weights = self._weights(named, labelled, labels)
             needs[f"embeddings{suffix}"] = self._embed(named, weights, pcm, layer is not None)
             needs[f"weights{suffix}"] = weights
-            needs.setdefault("labels", labelled)
+            if "labels" not in needs:
+                self._planner.check_fit(self._task, None if self._supervised else self._protocol, labelled)
+                needs["labels"] = labelled
             if deform is not None:
                 deformed = _deform(deform, pcm, labelled)
                 needs[f"deformed{suffix}"] = self._embed(named, weights, deformed, layer is not None)
@@ -330,7 +483,11 @@ def _at_rate(named: Named[EncoderEntry], sample_rate: int | None) -> Named[Encod
     if sample_rate is None:
         return named
     entry = named.entry.model_copy(update={"args": {**named.entry.args, "sample_rate": sample_rate}})
-    return Named(f"{named.name}(sample_rate={sample_rate})", entry, named.file, named.line)
+    return Named(_name_at_rate(named.name, sample_rate), entry, named.file, named.line)
+
+
+def _name_at_rate(name: str, sample_rate: int | None) -> str:
+    return name if sample_rate is None else f"{name}(sample_rate={sample_rate})"
 
 
 def _rate(named: Named[EncoderEntry]) -> int:
@@ -351,6 +508,12 @@ def weights_file(named: Named[EncoderEntry]) -> Path:
         where = f"{named.file}:{named.line}: encoders.{named.name}.weights"
         raise UserError(f"{where}: there is no file {file}; correct the path")
     return file
+
+
+def _in_a_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: cannot be read: {error.strerror}"
+    return " ".join(str(error).split())
 
 
 def _numbers(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,15 +8,19 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.console import LINE_EVERY, Reporter, clock, printable
+from benchmark.errors import USER_ERRORS
 from benchmark.plain_files import make_folder, read_plain
 from benchmark.store import Store, write_atomically
+
+if TYPE_CHECKING:
+    from benchmark.engine import Failure
 
 #: Seconds between two notes for other shells.
 NOTE_EVERY = 2.0
@@ -75,6 +79,22 @@ class Loss:
     cause: str
     log: Path
     by_user: bool = False
+
+    @classmethod
+    def of(cls, failure: Failure) -> Loss:
+        """What `benchmark.engine` knows of a step that failed."""
+        return cls(failure.step.title, failure.cause, failure.log, isinstance(failure.error, USER_ERRORS))
+
+
+def in_words(losses: Iterable[Loss]) -> list[str]:
+    """A line for each cause, however many steps it has made fail."""
+    of_cause: dict[str, list[Loss]] = {}
+    for loss in losses:
+        of_cause.setdefault(loss.cause, []).append(loss)
+    return [
+        f"failed: {first.title}{f' and {len(rest)} more' if rest else ''}: {cause} (log: {first.log})"
+        for cause, (first, *rest) in of_cause.items()
+    ]
 
 
 class Watcher:

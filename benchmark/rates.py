@@ -12,12 +12,12 @@ import numpy as np
 
 from benchmark.audio import decode
 from benchmark.console import Reporter
-from benchmark.encoding import build_encoder, device
+from benchmark.encoding import device
 from benchmark.engine import workers
 from benchmark.entries import EncoderEntry
 from benchmark.plain_files import read_plain
 from benchmark.registry import Named
-from benchmark.resources import device_name, measure, view_samples
+from benchmark.resources import device_name, measure_entry
 from benchmark.store import Store, digest_of, write_atomically
 
 RATES = "rates.json"
@@ -63,11 +63,9 @@ class Rates:
 
         def both() -> list[float]:
             self._reporter.say(f"measuring how fast this device trains and encodes {named.name}")
-            encoder = build_encoder(named, 0)
-            found = measure(named.name, encoder)
-            samples = view_samples(encoder)
+            found = measure_entry(named)
             training = found.windows_per_second_training or 0.0
-            return [found.windows_per_second_forward * samples, training * samples]
+            return [found.windows_per_second_forward * found.samples, training * found.samples]
 
         return self._get(identity, both)
 

@@ -3,7 +3,7 @@
 The built-in registry is read first, then the ``registry.yaml`` inside each package that an entry point of the group
 ``bench.registry`` names, and ``registry.yaml`` in the working directory. These are found unasked and only add: an entry
 that would replace another is left out. What ``--registry`` names comes last and wins. Reading a registry imports
-nothing that it names.
+nothing that it names. An entry that cannot be used fails those alone who ask for it.
 """
 
 from __future__ import annotations
@@ -57,49 +57,77 @@ class Named(Generic[E]):
 
 @dataclass
 class Registry:
-    """All entries by section and name."""
+    """All entries by section and name.
+
+    Attributes
+    ----------
+    sections
+        Entries that can be used.
+    broken
+        By section and name, why an entry cannot be used, in one line; its name stands in no other place.
+    unread
+        Why the registry of an installed package cannot be used, a line each.
+    """
 
     sections: dict[str, dict[str, Named[entries.Entry]]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
     #: Entries that would have replaced others unasked.
     left_out: dict[str, dict[str, Named[entries.Entry]]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
     #: The working directory's ``registry.yaml``, where no ``--registry`` names it.
     unasked: Path | None = None
+    broken: dict[str, dict[str, str]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
+    unread: list[str] = field(default_factory=list)
+    _told: set[str] = field(default_factory=set)
+
+    def untold(self) -> list[str]:
+        """What is wrong with entries that nobody has asked for; each line is given once."""
+        lines = [*self.unread, *(line for names in self.broken.values() for line in names.values())]
+        found = [line for line in dict.fromkeys(lines) if line not in self._told]
+        self._told.update(found)
+        return found
+
+    def check_name(self, section: str, name: str) -> None:
+        """Raise `UserError` with the nearest name if no file has an entry of that name, usable or not."""
+        known = self.sections[section].keys() | self.broken[section].keys()
+        if name not in known:
+            raise unknown_name(_SINGULAR[section], name, known, f"bench list {section}")
 
     def encoder(self, name: str) -> Named[entries.EncoderEntry]:
         """Look up an encoder; `UserError` with the nearest name if there is none."""
-        return cast("Named[entries.EncoderEntry]", self._find("encoders", name))
+        return cast("Named[entries.EncoderEntry]", self.find("encoders", name))
 
     def dataset(self, name: str) -> Named[entries.DatasetEntry]:
         """Look up a dataset."""
-        return cast("Named[entries.DatasetEntry]", self._find("datasets", name))
+        return cast("Named[entries.DatasetEntry]", self.find("datasets", name))
 
     def corpus(self, name: str) -> Named[entries.CorpusEntry]:
         """Look up a pretraining corpus."""
-        return cast("Named[entries.CorpusEntry]", self._find("corpora", name))
+        return cast("Named[entries.CorpusEntry]", self.find("corpora", name))
 
     def task(self, name: str) -> Named[entries.TaskEntry]:
         """Look up a task."""
-        return cast("Named[entries.TaskEntry]", self._find("tasks", name))
+        return cast("Named[entries.TaskEntry]", self.find("tasks", name))
 
     def recipe(self, name: str) -> Named[entries.RecipeEntry] | Named[entries.SupervisedEntry]:
         """Look up a recipe, contrastive or supervised."""
-        return cast("Named[entries.RecipeEntry] | Named[entries.SupervisedEntry]", self._find("recipes", name))
+        return cast("Named[entries.RecipeEntry] | Named[entries.SupervisedEntry]", self.find("recipes", name))
 
     def protocol(self, name: str) -> Named[entries.ProtocolEntry]:
         """Look up a protocol."""
-        return cast("Named[entries.ProtocolEntry]", self._find("protocols", name))
+        return cast("Named[entries.ProtocolEntry]", self.find("protocols", name))
 
-    def _find(self, section: str, name: str) -> Named[entries.Entry]:
+    def find(self, section: str, name: str) -> Named[entries.Entry]:
+        """Look up an entry of a section."""
         if name in self.left_out[section]:
             named = self.left_out[section][name]
             raise UserError(
                 f"{named.file}:{named.line}: {section}.{name}: would replace {self._replaced(section, name)}, which a "
                 f"registry does only where it is named; rename it, or pass --registry {self._to_name(named.file)}"
             )
-        try:
-            return self.sections[section][name]
-        except KeyError:
-            raise unknown_name(_SINGULAR[section], name, self.sections[section], f"bench list {section}") from None
+        self.check_name(section, name)
+        if name in self.broken[section]:
+            self._told.add(self.broken[section][name])
+            raise UserError(self.broken[section][name])
+        return self.sections[section][name]
 
     def _replaced(self, section: str, name: str) -> str:
         there = self.sections[section][name]
@@ -133,35 +161,45 @@ class Registry:
     def add_file(self, path: Path, *, replacing: bool = True) -> None:
         """Lay the entries of a registry file over those already here, or only add those of new names.
 
+        One that does not validate is `broken`: file, line, key and reason. It hides an earlier one of its name, for
+        which it was to stand.
+
         Raises
         ------
         UserError
-            If the file cannot be read, is no YAML, or an entry does not validate: file, line, key and reason.
+            If the file cannot be read, is no YAML, or no mapping of sections to entries.
         """
         Reporter().detail(f"registry: {path}")
-        for section, named in _read(path):
-            there = self.sections[section].get(named.name)
+        for section, name, found in _read(path):
+            there = self.sections[section].get(name)
             if there is not None and not replacing:
-                if there.entry != named.entry:
-                    self.left_out[section][named.name] = named
+                if isinstance(found, str):
+                    self.unread.append(found)
+                elif there.entry != found.entry:
+                    self.left_out[section][name] = found
                 continue
-            self.sections[section][named.name] = named
-            self.left_out[section].pop(named.name, None)
+            for names in (self.sections[section], self.broken[section], self.left_out[section]):
+                names.pop(name, None)
+            if isinstance(found, str):
+                self.broken[section][name] = found
+            else:
+                self.sections[section][name] = found
 
     def check_references(self) -> None:
-        """Raise `UserError` if an entry names a dataset, corpus or protocol that no file defines."""
-        for task in self.sections["tasks"].values():
-            entry = cast(entries.TaskEntry, task.entry)
-            self._check_reference(task, "datasets", entry.dataset)
-            self._check_reference(task, "corpora", entry.corpus)
-            self._check_reference(task, "protocols", entry.protocol)
-        for corpus in self.sections["corpora"].values():
-            self._check_reference(corpus, "datasets", cast(entries.CorpusEntry, corpus.entry).dataset)
+        """Take for `broken` what names a dataset, corpus or protocol that no file defines."""
+        for corpus in list(self.sections["corpora"].values()):
+            self._check_references("corpora", corpus, {"dataset": "datasets"})
+        for task in list(self.sections["tasks"].values()):
+            self._check_references("tasks", task, {"dataset": "datasets", "corpus": "corpora", "protocol": "protocols"})
 
-    def _check_reference(self, named: Named[entries.Entry], section: str, target: str) -> None:
-        if target not in self.sections[section]:
-            error = unknown_name(_SINGULAR[section], target, self.sections[section])
-            raise UserError(f"{named.file}:{named.line}: {named.name}: {error}")
+    def _check_references(self, section: str, named: Named[entries.Entry], keys: dict[str, str]) -> None:
+        for key, target in keys.items():
+            try:
+                self.check_name(target, getattr(named.entry, key))
+            except UserError as error:
+                del self.sections[section][named.name]
+                self.broken[section][named.name] = f"{named.file}:{named.line}: {named.name}: {error}"
+                return
 
 
 def built_in_registry() -> Path:
@@ -180,14 +218,18 @@ def load_registry(overlays: Iterable[Path] = ()) -> Registry:
     Raises
     ------
     UserError
-        If a file is missing or wrong.
+        If a file cannot be read as a registry; what is wrong with a single entry is found in `Registry.broken`, and
+        with the registry of a package in `Registry.unread`.
     """
     registry = Registry()
     built_in = built_in_registry()
     registry.add_file(built_in)
     named = [(overlay / "registry.yaml" if overlay.is_dir() else overlay).resolve() for overlay in overlays]
     for point in importlib.metadata.entry_points(group="bench.registry"):
-        registry.add_file(_packaged_registry(point), replacing=False)
+        try:
+            registry.add_file(_packaged_registry(point), replacing=False)
+        except UserError as error:
+            registry.unread.append(str(error))
     local = Path("registry.yaml")
     if local.is_file() and not local.samefile(built_in) and local.resolve() not in named:
         registry.unasked = local.resolve()
@@ -199,30 +241,40 @@ def load_registry(overlays: Iterable[Path] = ()) -> Registry:
 
 
 def _packaged_registry(point: importlib.metadata.EntryPoint) -> Path:
-    spec = importlib.util.find_spec(point.value)
+    package = point.dist.name if point.dist else point.value
+    what = f"{package}: its entry point {point.name!r} names {point.value!r}"
+    try:
+        spec = importlib.util.find_spec(point.value)
+    except Exception as error:  # of a module in a package, whose own code is run to find it
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{what}, which cannot be found: {reason}; correct or remove the package") from None
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(folder) / "registry.yaml").is_file():
             return Path(folder) / "registry.yaml"
-    package = point.dist.name if point.dist else point.value
-    raise UserError(f"{package}: its entry point {point.name!r} names {point.value!r}, which holds no registry.yaml")
+    raise UserError(f"{what}, which holds no registry.yaml; correct or remove the package")
 
 
-def _read(path: Path) -> Iterable[tuple[str, Named[entries.Entry]]]:
+def _read(path: Path) -> Iterable[tuple[str, str, Named[entries.Entry] | str]]:
+    """Section, name and entry of all that a file holds, or what is wrong with the entry."""
     read = read_document(path)
     document = read.value
     if read.root is None:
         return []
     if not isinstance(document, dict):
         raise UserError(f"{path}:1: a registry is a mapping with the keys {', '.join(SECTIONS)}")
-    found = []
+    found: list[tuple[str, str, Named[entries.Entry] | str]] = []
     for section, content in document.items():
         if section not in SECTIONS:
             raise UserError(f"{path}:{read.line((section,))}: {unknown_name('section', str(section), SECTIONS)}")
         if not isinstance(content, dict):
             raise UserError(f"{path}:{read.line((section,))}: {section}: must map names to entries")
         for name, raw in content.items():
-            named = Named(name, _validate(path, read, section, name, raw), path, read.line((section, name)))
-            found.append((section, named))
+            try:
+                entry = _validate(path, read, section, name, raw)
+            except UserError as error:
+                found.append((section, name, str(error)))
+            else:
+                found.append((section, name, Named(name, entry, path, read.line((section, name)))))
     return found
 
 

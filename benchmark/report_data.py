@@ -21,7 +21,7 @@ from benchmark.console import Reporter, Silent
 from benchmark.deformations import DEFORMATIONS
 from benchmark.errors import UserError
 from benchmark.plain_files import read_plain, read_within
-from benchmark.plan import STEP_VERSIONS, Run
+from benchmark.plan import STEP_VERSIONS, Lost, Plan, Run
 from benchmark.pretraining.curve_file import read_probe_scores
 from benchmark.records import FACTORS, RECORD, ScoreRecord, newest, read_record, run_name
 from benchmark.registry import Registry
@@ -37,7 +37,7 @@ def collect(
     store: Path,
     registry: Registry,
     study: Study | None = None,
-    planned: Sequence[Run] | None = None,
+    plan: Plan | None = None,
     study_given: str = "",
     look: bool = False,
     reporter: Reporter | None = None,
@@ -50,8 +50,8 @@ def collect(
         The store's folder; nothing in it is changed or run.
     registry
         Says what names mean; names that it does not hold are shown without description.
-    study, planned
-        Keep to a study's runs, and say which are missing.
+    study, plan
+        Keep to a study's runs, and say which are missing or cannot be had.
     study_given
         How the user named the study.
     look
@@ -73,6 +73,7 @@ def collect(
     marker = store / "format"
     if marker.exists():
         refuse_other_format(store, read_plain(marker).decode(errors="replace").strip())
+    planned = None if plan is None else plan.runs
     folder = store / "artifacts" / "probe"
     there = {entry.name for entry in os.scandir(folder) if entry.is_dir()} if folder.is_dir() else set()
     wanted = sorted(there) if planned is None else [run.probe.key for run in planned if run.probe.key in there]
@@ -100,7 +101,7 @@ def collect(
         "kind": "report",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "bench": importlib.metadata.version("bench-music"),
-        "study": _study(study, planned, there),
+        "study": _study(study, plan, there),
         "runs": runs,
         "older": len(wanted) - len(last),
         "steps": steps,
@@ -111,7 +112,7 @@ def collect(
         "trainings": _trainings(store, steps),
         "deformations": _deformation_units(runs),
         "maps": _maps(store, runs, steps, reporter) if look else [],
-        "failures": _failures(store, planned),
+        "failures": [*(_unplanned(plan.lost) if plan else []), *_failures(store, planned)],
         "commands": _study_commands(study_given, real) if study else _run_commands(runs),
         "versions": _versions(records),
         "citations": citations(
@@ -207,15 +208,16 @@ def _maps(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str, Any],
     return clip_maps(store, runs, steps, reporter)
 
 
-def _study(study: Study | None, planned: Sequence[Run] | None, there: set[str]) -> dict[str, Any] | None:
-    if study is None or planned is None:
+def _study(study: Study | None, plan: Plan | None, there: set[str]) -> dict[str, Any] | None:
+    if study is None or plan is None:
         return None
-    missing = [run.probe.title for run in planned if run.probe.key not in there]
+    missing = [run.probe.title for run in plan.runs if run.probe.key not in there]
+    missing += [_title(cell) for cell in plan.lost]
     return {
         "name": study.name,
         "description": study.description,
         "source": study.source,
-        "planned": len(planned),
+        "planned": len(plan.runs) + len(plan.lost),
         "missing": missing,
     }
 
@@ -271,6 +273,16 @@ def _run_commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         for standin in (False, True)
         for command in commands([run for run in runs if run["standin"] == standin], not standin)
     ]
+
+
+def _title(cell: Lost) -> str:
+    return f"{cell.task} on {cell.encoder} ({cell.recipe}), {cell.protocol}, seed {cell.seed}"
+
+
+def _unplanned(lost: Sequence[Lost]) -> list[dict[str, str]]:
+    """Why runs of a study cannot be had, each cause once, with the first of the runs."""
+    first = {cell.cause: cell for cell in reversed(lost)}
+    return [{"title": _title(cell), "cause": cause, "log": ""} for cause, cell in first.items()][::-1]
 
 
 def _failures(store: Path, planned: Sequence[Run] | None) -> list[dict[str, str]]:

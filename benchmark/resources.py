@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.console import Reporter
 from benchmark.encoding import build_encoder, device, exact_float32
 from benchmark.entries import EncoderEntry
-from benchmark.errors import USER_ERRORS
+from benchmark.errors import USER_ERRORS, UserError
 from benchmark.registry import Named
 from benchmark.tables import aligned
 from encoders.base import Encoder
@@ -88,7 +88,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Unbuilt:
-    """An encoder that cannot be built, or that nobody asked for, and why."""
+    """An encoder that cannot be built or run, or that nobody asked for, and why."""
 
     encoder: str
     error: str
@@ -99,10 +99,8 @@ def view_samples(encoder: Encoder) -> int:
     return encoder.window or min(encoder.max_window, round(VIEW_SECONDS * encoder.sample_rate))
 
 
-def measure_all(
-    encoders: Iterable[Named[EncoderEntry]], reporter: Reporter, *, strict: bool
-) -> list[Resources | Unbuilt]:
-    """Measure encoders one after another.
+def measure_all(encoders: Iterable[Named[EncoderEntry]], reporter: Reporter) -> list[Resources | Unbuilt]:
+    """Measure encoders one after another; of one that cannot be built or run, its row says why.
 
     Parameters
     ----------
@@ -110,21 +108,36 @@ def measure_all(
         Entries of the registry; their weights are not loaded, for they change none of the figures.
     reporter
         Shows progress.
-    strict
-        Raise if an encoder cannot be built, instead of saying why in its row.
     """
     named_encoders = list(encoders)
     rows: list[Resources | Unbuilt] = []
     with reporter.progress("measure", len(named_encoders), "encoders") as advance:
         for named in named_encoders:
             try:
-                rows.append(measure(named.name, build_encoder(named, 0)))
+                rows.append(measure_entry(named))
             except USER_ERRORS as error:
-                if strict:
-                    raise
-                rows.append(Unbuilt(named.name, f"cannot be built: {' '.join(str(error).split())}"))
+                rows.append(Unbuilt(named.name, f"cannot be measured: {' '.join(str(error).split())}"))
             advance(1)
     return rows
+
+
+def measure_entry(named: Named[EncoderEntry]) -> Resources:
+    """Cost of the encoder of an entry on this device.
+
+    Raises
+    ------
+    UserError
+        If it cannot be built, or whatever it raises when it is run.
+    """
+    encoder = build_encoder(named, 0)
+    try:
+        return measure(named.name, encoder)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"{named.file}:{named.line}: encoders.{named.name}: {named.entry.class_path} cannot be run: {reason}; "
+            f"`bench check {named.name}` says more"
+        ) from error
 
 
 def measure(name: str, encoder: Encoder) -> Resources:

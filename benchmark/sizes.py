@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from benchmark.encoding import build_encoder
 from benchmark.engine import Engine
+from benchmark.errors import USER_ERRORS
+from benchmark.foreseen import foreseen
 from benchmark.plan import END_TO_END, Run, Step, planned_recipe, unique_steps
 from benchmark.rates import Rates
 from benchmark.steps.pretrain import total_steps
 from benchmark.store import digest_of
 from benchmark.studies import trained_encoders
 from encoders.base import Encoder
+from encoders.weights import load_weights
 
 #: Bytes of a stand-in's clip of six seconds as MP3, and of one label of one clip.
 _STANDIN_CLIP = 24_000
@@ -22,7 +26,7 @@ _INT16 = 2
 #: Weights, their copy in the training state, and Adam's two moments.
 _STATE_COPIES = 4
 
-_built: dict[str, Encoder] = {}
+_built: dict[str, Encoder | Exception] = {}
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,40 @@ class PlannedStep:
     seconds: float
 
 
-def planned_steps(runs: Sequence[Run], engine: Engine, rates: Rates) -> list[PlannedStep]:
-    """Every step of `runs` once, in order, with its state, size and duration."""
-    lines = []
+def planned_steps(runs: Sequence[Run], engine: Engine, rates: Rates) -> tuple[list[PlannedStep], list[str]]:
+    """Every step of the runs that can be had, once, in order, with its state, size and duration.
+
+    Returns
+    -------
+    steps
+        Without those that only runs need which are known to fail.
+    causes
+        Why these will fail, each cause once.
+    """
+    causes = {step.key: str(error) for step, error in foreseen(runs, engine, 1)}
+    lines = {}
     for step in unique_steps(runs):
         artifact = engine.current(step)
         if artifact is not None:
-            lines.append(PlannedStep(step.kind, step.key, step.title, "cached", "", artifact.bytes, 0.0))
-        else:
+            lines[step.key] = PlannedStep(step.kind, step.key, step.title, "cached", "", artifact.bytes, 0.0)
+            continue
+        try:
             work, size = _SIZES[step.kind](step)
-            lines.append(PlannedStep(step.kind, step.key, step.title, "to do", work, size, _seconds(step, rates)))
-    return lines
+            seconds = _seconds(step, rates)
+        except Exception as error:  # of someone's encoder or dataset
+            expected = isinstance(error, USER_ERRORS)
+            causes.setdefault(step.key, str(error) if expected else f"{step.title}: {type(error).__name__}: {error}")
+        else:
+            lines[step.key] = PlannedStep(step.kind, step.key, step.title, "to do", work, size, seconds)
+    wanted = engine.wanted(runs)
+    fatal = {key: " ".join(cause.split()) for key, cause in causes.items() if key in wanted}
+    hopeful = [
+        run
+        for run in runs
+        if engine.current(run.probe) is not None or not any(step.key in fatal for step in run.probe.lineage())
+    ]
+    steps = [lines[step.key] for step in unique_steps(hopeful) if step.key in lines]
+    return steps, list(dict.fromkeys(fatal.values()))
 
 
 def _seconds(step: Step, rates: Rates) -> float:
@@ -84,20 +111,27 @@ def _seconds(step: Step, rates: Rates) -> float:
 
 
 def parameter_counts(runs: Sequence[Run]) -> dict[str, int]:
-    """Parameters of every encoder that a recipe trains."""
-    return {
-        name: _encoder(run.probe.needs["weights"].needs["start"]).parameter_count()
-        for name, run in trained_encoders(runs).items()
-    }
+    """Parameters of every encoder that a recipe trains; one that cannot be built is left to the step that does."""
+    counts = {}
+    for name, run in trained_encoders(runs).items():
+        with suppress(*USER_ERRORS):
+            counts[name] = _encoder(run.probe.needs["weights"].needs["start"]).parameter_count()
+    return counts
 
 
 def _encoder(step: Step) -> Encoder:
     """The encoder of a step's entry; one for all seeds and tasks, for a study names each many times."""
     named = step.context["encoder"]
-    identity = digest_of([named.name, named.entry.class_path, named.entry.args])
+    identity = digest_of([str(named.file), named.line, named.name, named.entry.class_path, named.entry.args])
     if identity not in _built:
-        _built[identity] = build_encoder(named, 0)
-    return _built[identity]
+        try:
+            _built[identity] = build_encoder(named, 0)
+        except USER_ERRORS as error:
+            _built[identity] = error
+    found = _built[identity]
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _audio(prepare: Step) -> tuple[int, float]:
@@ -121,7 +155,10 @@ def _label(step: Step) -> tuple[str, int]:
 
 
 def _initialise(step: Step) -> tuple[str, int]:
-    parameters = _encoder(step).parameter_count()
+    encoder = _encoder(step)
+    if "weights" in step.context:
+        load_weights(encoder, step.context["weights"])  # whether they fit
+    parameters = encoder.parameter_count()
     return f"{parameters:,} parameters", parameters * _FLOAT
 
 

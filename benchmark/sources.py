@@ -8,9 +8,9 @@ import json
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from benchmark.beside import files_of, find, make_findable
 from benchmark.console import Reporter
 from benchmark.entries import DatasetEntry, EncoderEntry
-from benchmark.errors import UserError
+from benchmark.errors import USER_ERRORS, UserError
 from benchmark.plain_files import read_plain
 from benchmark.registry import Named
 from benchmark.store import Store, digest_file, digest_of, write_atomically
@@ -45,7 +45,7 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
         _find_module(named, module)
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module may be a program that ends
         reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{where}: cannot import {named.entry.class_path}: {reason}") from error
     if isinstance(named.entry, DatasetEntry) and not (isinstance(found, type) and issubclass(found, Dataset)):
@@ -199,11 +199,26 @@ def dataset_at(named: Named[DatasetEntry], root: Path) -> Dataset:
     UserError
         If the class does not take the entry's arguments.
     """
+    found = load_class(named)
     try:
-        dataset: Dataset = load_class(named)(root, **named.entry.args)
+        dataset: Dataset = found(root, **named.entry.args)
     except TypeError as error:
         raise UserError(f"{named.file}:{named.line}: datasets.{named.name}.args: {error}") from None
     return dataset
+
+
+@contextmanager
+def reading(named: Named[DatasetEntry]) -> Iterator[None]:
+    """Lay to an entry's charge what its class raises inside the block and does not explain itself, as a `UserError`."""
+    try:
+        yield
+    except (*USER_ERRORS, OSError):
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{named.file}:{named.line}: datasets.{named.name}: {named.entry.class_path} raises "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def dataset_in(named: Named[DatasetEntry], data: Path | None) -> Dataset | None:

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchmark.errors import UserError, unknown_name
-from benchmark.plan import AS_GIVEN, UNTRAINED, Request, Run
+from benchmark.plan import AS_GIVEN, UNTRAINED, Lost, Plan, Request, Run
 from benchmark.planner import Planner
 from benchmark.store import Store
 from benchmark.yaml_dialect import read_document, tuples
@@ -107,39 +107,42 @@ class Study(_Model):
             for changes in grid.settings
         ]
 
-    def chosen(self, runs: Sequence[Run]) -> list[Run]:
-        """`runs`, each once, without those that the study leaves out.
+    def chosen(self, plan: Plan) -> Plan:
+        """`plan` without what the study leaves out.
 
         Raises
         ------
         UserError
-            If nothing is left, or something to leave out is not among the runs.
+            If nothing is left, or something to leave out is not in the plan.
         """
-        unique = {run.probe.key: run for run in runs}
+        every: list[Run | Lost] = [*plan.runs, *plan.lost]
         for number, pattern in enumerate(self.exclude, 1):
-            self._check_exclusion(number, pattern, list(unique.values()))
+            self._check_exclusion(number, pattern, every)
         # An encoder that is never trained, as `random`, is nobody's twin.
-        trained = {run.encoder for run in runs if run.recipe not in (UNTRAINED, AS_GIVEN)}
-        kept = [
-            run
-            for run in unique.values()
-            if not any(_agrees(run, pattern) for pattern in self.exclude)
-            and (self.untrained or run.recipe != UNTRAINED or run.encoder not in trained)
-        ]
-        if not kept:
+        trained = {cell.encoder for cell in every if cell.recipe not in (UNTRAINED, AS_GIVEN)}
+
+        def stays(cell: Run | Lost) -> bool:
+            return not any(_agrees(cell, pattern) for pattern in self.exclude) and (
+                self.untrained or cell.recipe != UNTRAINED or cell.encoder not in trained
+            )
+
+        kept = Plan([run for run in plan.runs if stays(run)], [cell for cell in plan.lost if stays(cell)])
+        if not kept.runs and not kept.lost:
             raise UserError(f"study {self.name}: its exclusions leave no run")
         return kept
 
-    def planned(self, planner: Planner, allow_missing: bool) -> list[Run]:
-        """The study's runs, with `allow_missing` as `bench run` was or will be told."""
-        return self.chosen([run for request in self.requests(allow_missing) for run in planner.runs(request)])
+    def planned(self, planner: Planner, allow_missing: bool, training: Mapping[str, Any] | None = None) -> Plan:
+        """The study's runs, with `allow_missing` as `bench run` was or will be told; `training` as in `Request`."""
+        return self.chosen(planner.plan(self.requests(allow_missing, training)))
 
-    def scored(self, planner: Planner, store: Store) -> list[Run]:
+    def scored(self, planner: Planner, store: Store) -> Plan:
         """The study's runs as the store has them scored, without missing test clips or with some."""
-        pairs = zip(self.planned(planner, False), self.planned(planner, True), strict=True)
-        return [run if _is_there(store, run) or not _is_there(store, other) else other for run, other in pairs]
+        whole, partial = self.planned(planner, False), self.planned(planner, True)
+        pairs = zip(whole.runs, partial.runs, strict=True)
+        runs = [run if _is_there(store, run) or not _is_there(store, other) else other for run, other in pairs]
+        return Plan(runs, whole.lost)
 
-    def _check_exclusion(self, number: int, pattern: dict[str, Any], runs: Sequence[Run]) -> None:
+    def _check_exclusion(self, number: int, pattern: dict[str, Any], runs: Sequence[Run | Lost]) -> None:
         """Raise `UserError` if a pattern leaves out nothing, which is a slip in it."""
         where = f"study {self.name}: exclusion {number}"
         for key, wanted in pattern.items():
@@ -226,7 +229,7 @@ def _is_there(store: Store, run: Run) -> bool:
     return store.find(run.probe.kind, run.probe.key) is not None
 
 
-def _agrees(run: Run, pattern: dict[str, Any]) -> bool:
+def _agrees(run: Run | Lost, pattern: dict[str, Any]) -> bool:
     return all(getattr(run, key) in _levels(wanted) for key, wanted in pattern.items())
 
 

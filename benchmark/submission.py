@@ -13,14 +13,14 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.console import LogReporter
 from benchmark.engine import Engine
 from benchmark.errors import USER_ERRORS
-from benchmark.plan import CHECKS, Run, Step, unique_steps
+from benchmark.plan import Run, Step, staged, unique_steps
 from benchmark.progress import Loss, Progress
 from benchmark.store import Store
 
@@ -34,8 +34,13 @@ RETRIES = 5
 
 
 def compute_on(
-    client: Client, store: Store, runs: Sequence[Run], engine: Engine, watch: Callable[[Progress], None]
-) -> list[Loss]:
+    client: Client,
+    store: Store,
+    runs: Sequence[Run],
+    engine: Engine,
+    watch: Callable[[Progress], None],
+    after_stage: Callable[[Mapping[str, Loss]], None],
+) -> Mapping[str, Loss]:
     """Compute what is missing of `runs` on a cluster.
 
     Parameters
@@ -47,43 +52,36 @@ def compute_on(
     runs
         What is wanted.
     engine
-        Knows what the store already holds.
+        Knows what the store already holds, and which steps are known to fail.
     watch
         Told at least every second where things stand.
+    after_stage
+        Told after each of `benchmark.plan.STAGES` what is lost so far, by the key of the step.
 
     Returns
     -------
-    list of Loss
-        Failed steps, each once, with the cause, and the scheduler if it was lost; steps that rest on a failed one are
-        not listed.
+    mapping of str to Loss
+        Failed steps by their keys, with the cause, and the scheduler if it was lost; steps that rest on a failed one
+        are not among them.
     """
     from distributed import CancelledError
     from distributed.comm import CommClosedError
 
-    wanted = _wanted(runs, engine)
+    wanted = engine.wanted(runs)
     every = unique_steps(runs)
     steps = [step for step in every if step.key in wanted]
     progress = Progress(total=len(every), cached=len(every) - len(steps))
     submission = _Submission(client, store, progress, watch)
+    submission.losses.update((failure.step.key, Loss.of(failure)) for failure in engine.failures)
     try:
-        # Labels and splits first, so that a missing test clip is found before anything is trained.
-        submission.compute([step for step in steps if step.kind in CHECKS])
-        hopeless = {key for run in runs if submission.failed(run.probe) for key in _own_keys(run, runs)}
-        progress.failed += len(hopeless & {step.key for step in steps if step.kind not in CHECKS})
-        submission.compute([step for step in steps if step.kind not in CHECKS and step.key not in hopeless])
+        for stage, hopeless in staged(runs, submission.failed):
+            progress.failed += sum(step.key in wanted for step in hopeless)
+            submission.compute([step for step in stage if step.key in wanted])
+            after_stage(submission.losses)
     except (CommClosedError, CancelledError, OSError, TimeoutError) as error:
         cause = f"lost: {' '.join(str(error).split())}; run the same command again, on this scheduler or another"
-        lost = Loss("the Dask scheduler", cause, store.root / "logs")
-        return [*submission.losses.values(), lost]
-    return list(submission.losses.values())
-
-
-def _own_keys(run: Run, runs: Sequence[Run]) -> set[str]:
-    """Keys of the steps that only runs with the same labels rest on."""
-    labels = run.probe.needs["labels"].key
-    others = [other for other in runs if other.probe.needs["labels"].key != labels]
-    shared = {step.key for other in others for step in other.probe.lineage()}
-    return {step.key for step in run.probe.lineage()} - shared
+        return {**submission.losses, "": Loss("the Dask scheduler", cause, store.root / "logs")}
+    return submission.losses
 
 
 class _Submission:
@@ -203,18 +201,6 @@ def _portable(step: Step) -> Step:
     context = {name: value for name, value in step.context.items() if name != "extent"}
     needs = {name: _portable(need) for name, need in step.needs.items()}
     return Step(step.kind, step.spec, needs, step.title, context)
-
-
-def _wanted(runs: Sequence[Run], engine: Engine) -> set[str]:
-    """Keys of the steps without which the missing scores cannot be had."""
-    wanted: set[str] = set()
-    open_steps = [run.probe for run in runs]
-    while open_steps:
-        step = open_steps.pop()
-        if step.key not in wanted and engine.current(step) is None:
-            wanted.add(step.key)
-            open_steps += step.needs.values()
-    return wanted
 
 
 def _arrived(waiting: Any, pending: set[Any], seconds: float) -> list[Any]:

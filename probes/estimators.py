@@ -50,9 +50,7 @@ def fit_estimator(
     ValueError
         If the estimator does not serve the kind of task, or lacks a parameter of that name.
     """
-    if kind not in SERVES[name]:
-        able = ", ".join(key for key, kinds in SERVES.items() if kind in kinds)
-        raise ValueError(f"{name} cannot be used for {kind} tasks; these can: {able}")
+    _check_serves(name, kind)
     columns = [_constant(labels[:, i]) for i in range(labels.shape[1])]
     try:
         models: list[Any] = [
@@ -62,6 +60,25 @@ def fit_estimator(
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from None
     return FittedEstimator(models, kind, classes)
+
+
+def check_estimator(name: str, parameters: Mapping[str, Any], kind: Kind) -> None:
+    """Raise `ValueError` if an estimator does not serve the kind of task, or lacks a parameter of that name.
+
+    Of parameters that are lists to choose from, the names alone are looked at.
+    """
+    _check_serves(name, kind)
+    if parameters:
+        try:
+            _estimator(name, parameters, kind, 0)
+        except TypeError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+
+def _check_serves(name: str, kind: Kind) -> None:
+    if kind not in SERVES[name]:
+        able = ", ".join(key for key, kinds in SERVES.items() if kind in kinds)
+        raise ValueError(f"{name} cannot be used for {kind} tasks; these can: {able}")
 
 
 class FittedEstimator:

@@ -149,6 +149,8 @@ class Dataset(ABC):
 
     #: Name of the dataset and of its folder below the data folder.
     NAME: ClassVar[str]
+    #: Kind of labels of its tasks; ``None`` if the user's table says that.
+    KIND: ClassVar[Kind | None] = None
     #: Licence as its distributor states it.
     LICENCE: ClassVar[str]
     #: How to cite it.

@@ -60,7 +60,7 @@ from typing import ClassVar
 import numpy as np
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows
 from tasks.trees import files_in
 
@@ -96,6 +96,7 @@ class EmoMusic(Dataset):
     """EmoMusic as published; see the module's text for layout, splits and faults."""
 
     NAME: ClassVar[str] = "emomusic"
+    KIND: ClassVar[Kind | None] = "regression"
     LICENCE: ClassVar[str] = "not stated; each song has its own Creative Commons licence"
     BIBTEX: ClassVar[str] = """@inproceedings{soleymani2013songs,
   author = {Soleymani, Mohammad and Caro, Micheal N. and Schmidt, Erik M. and Sha, Cheng-Ya and Yang, Yi-Hsuan},

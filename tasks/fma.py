@@ -55,7 +55,7 @@ from typing import ClassVar
 import numpy as np
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
 from tasks.tables import read_text
 from tasks.trees import files_below, utf8_named
 
@@ -141,6 +141,7 @@ class _Fma(Dataset):
     """What both sizes have in common."""
 
     NAME: ClassVar[str] = "fma"
+    KIND: ClassVar[Kind | None] = "multiclass"
     LICENCE: ClassVar[str] = "metadata CC BY 4.0, audio as chosen by each artist"
     BIBTEX: ClassVar[str] = """@inproceedings{defferrard2017fma,
   author = {Defferrard, Micha{\\"e}l and Benzi, Kirell and Vandergheynst, Pierre and Bresson, Xavier},

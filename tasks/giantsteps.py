@@ -67,7 +67,7 @@ from typing import ClassVar
 import numpy as np
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
 from tasks.metrics.key import KEYS
 from tasks.tables import find_columns, read_header, read_rows, read_text
 from tasks.trees import files_in
@@ -104,6 +104,7 @@ class GiantSteps(Dataset):
     """Both GiantSteps key corpora as published; see the module's text for layout, split and faults."""
 
     NAME: ClassVar[str] = "giantsteps"
+    KIND: ClassVar[Kind | None] = "multiclass"
     LICENCE: ClassVar[str] = "not stated"
     BIBTEX: ClassVar[str] = """@inproceedings{knees2015two,
   author = {Knees, Peter and Faraldo, {\\'A}ngel and Herrera, Perfecto and Vogl, Richard and B{\\"o}ck, Sebastian

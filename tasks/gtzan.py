@@ -66,7 +66,7 @@ from typing import ClassVar, cast
 import numpy as np
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows, read_text
 from tasks.trees import files_below, files_in, utf8_named
 
@@ -92,6 +92,7 @@ class Gtzan(Dataset):
     """GTZAN as published; see the module's text for layout, splits and faults."""
 
     NAME: ClassVar[str] = "gtzan"
+    KIND: ClassVar[Kind | None] = "multiclass"
     LICENCE: ClassVar[str] = "none stated"
     BIBTEX: ClassVar[str] = """@article{tzanetakis2002musical,
   author = {Tzanetakis, George and Cook, Perry},

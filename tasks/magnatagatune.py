@@ -65,7 +65,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows
 from tasks.trees import files_in
 
@@ -118,6 +118,7 @@ class MagnaTagATune(Dataset):
     """MagnaTagATune as published; see the module's text for layout, protocols and faults."""
 
     NAME: ClassVar[str] = "magnatagatune"
+    KIND: ClassVar[Kind | None] = "multilabel"
     LICENCE: ClassVar[str] = "CC BY-NC-SA 3.0"
     BIBTEX: ClassVar[str] = """@inproceedings{law2009evaluation,
   author = {Law, Edith and West, Kris and Mandel, Michael and Bay, Mert and Downie, J. Stephen},

@@ -65,7 +65,7 @@ def test_the_plan_is_made_quickly(tmp_path):
     study = load_study("kim-design")
     began = time.process_time()
     planner = Planner(load_registry(), Store(tmp_path / "store"), Reporter(), None)
-    runs = study.chosen([run for request in study.requests(False) for run in planner.runs(request)])
+    runs = study.planned(planner, False).runs
     steps = unique_steps(runs)
     seconds = time.process_time() - began
     assert len(runs) == 121 * len(study.grid.task)

@@ -25,9 +25,12 @@ def overlay(tmp_path: Path, text: str) -> Path:
 
 
 def complaint(tmp_path: Path, text: str) -> str:
-    with pytest.raises(UserError) as caught:
-        load_registry([overlay(tmp_path, text)])
-    return str(caught.value).replace(str(tmp_path), "")
+    """What is wrong with a file, or with its only entry."""
+    try:
+        (message,) = load_registry([overlay(tmp_path, text)]).untold()
+    except UserError as error:
+        message = str(error)
+    return message.replace(str(tmp_path), "")
 
 
 def test_four_lines_add_an_encoder(tmp_path):

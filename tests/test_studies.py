@@ -30,7 +30,7 @@ include:
 def planned(path_or_name, tmp_path, registry=()):
     study = load_study(str(path_or_name))
     planner = Planner(load_registry(registry), Store(tmp_path / "store"), Reporter(), None)
-    return study.chosen([run for request in study.requests(False) for run in planner.runs(request)])
+    return study.planned(planner, False).runs
 
 
 def test_a_study_is_its_grid_less_what_it_excludes_and_more_what_it_includes(tmp_path, tiny_registry):

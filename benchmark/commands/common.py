@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
@@ -13,6 +14,8 @@ import typer
 
 if TYPE_CHECKING:
     from benchmark.console import Reporter
+    from benchmark.plan import Plan
+    from benchmark.registry import Registry
 
 RegistryOption = Annotated[
     list[Path] | None,
@@ -56,6 +59,47 @@ SettingOption = Annotated[
 SampleRateOption = Annotated[
     int | None, typer.Option(help="Override the encoder's sample rate [Hz].", min=1000, metavar="HZ")
 ]
+
+
+def open_registry(given: Sequence[Path] | None) -> Registry:
+    """The registry with the files of ``--registry``.
+
+    As the command ends at the latest, standard error says which entries cannot be used, but for those that the command
+    asked for, which are its own to tell.
+    """
+    from benchmark.registry import load_registry
+
+    entries = load_registry(given or [])
+    atexit.register(say_broken, entries)
+    return entries
+
+
+def say_broken(entries: Registry) -> bool:
+    """Say, once, which entries that nobody has asked for cannot be used, and whether there are any."""
+    from benchmark.console import Reporter
+
+    lines = entries.untold()
+    for line in lines:
+        Reporter().warn(f"not used: {line}")
+    return bool(lines)
+
+
+def say_lost(plan: Plan) -> bool:
+    """Say why parts of a plan cannot be had, each cause once, and whether anything is left.
+
+    Raises
+    ------
+    UserError
+        If nothing is left, for a single cause.
+    """
+    from benchmark.console import Reporter
+    from benchmark.errors import UserError
+
+    if not plan.runs and len(plan.causes) == 1:
+        raise UserError(plan.causes[0])
+    for cause in plan.causes:
+        Reporter().warn(f"failed: {cause}")
+    return bool(plan.runs)
 
 
 def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str]]]:

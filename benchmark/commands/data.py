@@ -14,6 +14,7 @@ from benchmark.commands.common import (
     RegistryOption,
     StoreOption,
     interruptible,
+    open_registry,
     print_document,
     store_folder,
 )
@@ -46,9 +47,8 @@ def status(
     from benchmark.data.status import as_document, not_looked_at, statuses
     from benchmark.data.status_text import as_text
     from benchmark.origins import announce
-    from benchmark.registry import load_registry
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     reporter = Reporter()
     asked = entries if name else entries.asked()
     names = name or list(asked.sections["datasets"])
@@ -82,7 +82,6 @@ def prepare(
     from benchmark.pcm import PROBLEMS, read_lines
     from benchmark.planner import Planner
     from benchmark.reasons import by_kind, summary
-    from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
 
     reporter = Reporter()
@@ -90,7 +89,7 @@ def prepare(
     rows: list[dict[str, Any]] = []
     lines: list[str] = []
     with interruptible(reporter), storage_errors(place.root):
-        entries = load_registry(registry or [])
+        entries = open_registry(registry)
         announce(entries, [entries.dataset(name)], reporter)
         planner = Planner(entries, place, reporter, data)
         for rate in sample_rate or [22_050]:
@@ -137,10 +136,9 @@ def verify(
     from benchmark.data.verify import verify as call
     from benchmark.errors import UserError
     from benchmark.origins import announce
-    from benchmark.registry import load_registry
     from benchmark.sources import dataset_in
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     reporter = Reporter()
     announce(entries, [entries.dataset(name)], reporter)
     dataset = dataset_in(entries.dataset(name), data)
@@ -173,10 +171,9 @@ def download(
     from benchmark.data.download import download as call
     from benchmark.errors import UserError
     from benchmark.origins import announce
-    from benchmark.registry import load_registry
     from benchmark.sources import dataset_in
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     reporter = Reporter()
     announce(entries, [entries.dataset(one) for one in name], reporter)
     datasets = [dataset_in(entries.dataset(one), data) for one in name]
@@ -201,10 +198,9 @@ def standin(
     from benchmark.console import Reporter
     from benchmark.data.standin import write_standin
     from benchmark.origins import announce
-    from benchmark.registry import load_registry
 
     reporter = Reporter()
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     announce(entries, [entries.dataset(name)], reporter)
     with interruptible(reporter):
         write_standin(entries.dataset(name), folder, seed, reporter)

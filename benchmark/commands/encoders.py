@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.common import JsonOption, RegistryOption, interruptible, names_of, print_document
+from benchmark.commands.common import (
+    JsonOption,
+    RegistryOption,
+    interruptible,
+    names_of,
+    open_registry,
+    print_document,
+)
 
 
 def check(
@@ -25,9 +32,8 @@ def check(
     from benchmark.fitness import Fitness, fitness_table
     from benchmark.origins import announce
     from benchmark.planner import weights_file
-    from benchmark.registry import load_registry
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     named = entries.encoder(encoder)
     reporter = Reporter()
     announce(entries, [named], reporter)
@@ -53,27 +59,39 @@ def resources(
 ) -> None:
     """Say what encoders cost: parameters, multiply-adds, memory, and windows per second on this device.
 
+    Exit code 1 if one cannot be built.
+
     Example: bench resources --encoder tune_plus --encoder sample_cnn
     """
     from benchmark.console import Reporter
+    from benchmark.errors import UserError
     from benchmark.origins import announce
-    from benchmark.registry import load_registry
     from benchmark.resources import Unbuilt, measure_all, resources_table
 
-    entries = load_registry(registry or [])
-    if encoder:
-        named = [entries.encoder(name) for name in encoder]
-    else:
-        asked = entries.asked()
-        named = [asked.encoder(name) for name in asked.sections["encoders"]]
+    entries = open_registry(registry)
+    asked = entries if encoder else entries.asked()
+    named, broken = [], []
+    for name in encoder or [*asked.sections["encoders"], *asked.broken["encoders"]]:
+        asked.check_name("encoders", name)
+        try:
+            named.append(asked.encoder(name))
+        except UserError as error:
+            broken.append(Unbuilt(name, f"cannot be measured: {error}"))
     reporter = Reporter()
     announce(entries, named, reporter)
     with interruptible(reporter):
-        rows = measure_all(named, reporter, strict=bool(encoder))
+        rows = [*measure_all(named, reporter), *broken]
+    failed = [row for row in rows if isinstance(row, Unbuilt)]
+    if len(rows) == 1 and failed:
+        raise UserError(failed[0].error)
     if not encoder:
         why = "not looked at, for only the working directory's registry.yaml has it; name it with --encoder"
         rows += [Unbuilt(name, why) for name in entries.not_asked("encoders")]
     print_document([vars(row) for row in rows] if as_json else resources_table(rows))
+    # An entry that waits for a file of the user's is no failure, unless it was asked for.
+    waiting = {one.name for one in named if None in one.entry.files.values()} if encoder is None else set()
+    if any(row.encoder not in waiting for row in failed):
+        raise typer.Exit(2 if len(failed) == len(rows) else 1)
 
 
 def encode(
@@ -105,12 +123,11 @@ def encode(
     from benchmark.errors import UserError
     from benchmark.origins import announce
     from benchmark.planner import weights_file
-    from benchmark.registry import load_registry
 
     if timeline and layer is not None:
         raise UserError("give either --layer or --timeline: only the representation is known in time")
     check_output(output)
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     named = entries.encoder(encoder)
     reporter = Reporter()
     announce(entries, [named], reporter)

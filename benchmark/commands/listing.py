@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.common import JsonOption, RegistryOption, print_document
+from benchmark.commands.common import JsonOption, RegistryOption, open_registry, print_document, say_broken
 
 #: What can be listed, as one and as many.
 KINDS = {
@@ -47,13 +47,12 @@ def list_entries(
     """
     from benchmark.console import Reporter
     from benchmark.errors import unknown_name
-    from benchmark.registry import load_registry
     from benchmark.tables import fitted
 
     wanted = kind if kind is None else KINDS.get(kind, kind)
     if wanted is not None and wanted not in KINDS.values():
         raise unknown_name("kind of things to list", wanted, KINDS.values(), "bench list --help")
-    registered = load_registry(registry or [])
+    registered = open_registry(registry)
     if left_out := registered.said_of_left_out():
         Reporter().say(left_out)
     rows = [
@@ -72,14 +71,15 @@ def list_entries(
         rows = _studies()
     if as_json:
         print_document(rows)
-        return
-    for section in dict.fromkeys(str(row["section"]) for row in rows):
+    for section in [] if as_json else dict.fromkeys(str(row["section"]) for row in rows):
         lines = [
             ["  " + str(row["name"]), f"{_short(Path(str(row['file'])))}:{row['line']}", str(row["description"])]
             for row in rows
             if row["section"] == section
         ]
         print_document(f"{section}\n{fitted(lines, _width())}\n")
+    if say_broken(registered):
+        raise typer.Exit(1)
 
 
 def _studies() -> list[dict[str, Any]]:

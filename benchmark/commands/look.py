@@ -20,6 +20,7 @@ from benchmark.commands.common import (
     StoreOption,
     TemperatureOption,
     names_of,
+    open_registry,
     recipe_overrides,
     store_folder,
 )
@@ -96,7 +97,6 @@ def look(
     from benchmark.origins import announce, in_use
     from benchmark.plan import Request
     from benchmark.planner import Planner
-    from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors, write_atomically
 
     folder = store_folder(store)
@@ -105,7 +105,7 @@ def look(
         "--registry": registry, "--epochs": epochs, "--pairs": pairs, "--batch": batch,
         "--learning-rate": learning_rate, "--temperature": temperature, "--set": setting, "--sample-rate": sample_rate,
     }  # fmt: skip
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     if corpus is None:
         own = [entries.task(name).entry.corpus for name in task]
         corpus = own[0]

@@ -14,7 +14,9 @@ from benchmark.commands.common import (
     RegistryOption,
     StoreOption,
     check_output,
+    open_registry,
     print_document,
+    say_lost,
     store_folder,
     write_output,
 )
@@ -48,7 +50,7 @@ def report(
         typer.Option("--output", "-o", help="File to write; `-` for standard output.", show_default="report.FORMAT"),
     ] = None,
 ) -> None:
-    """Write what all scores of a store say as one self-contained page.
+    """Write what all scores of a store say as one self-contained page; exit code 1 if a study cannot be had whole.
 
     Example: bench report -o report.html
     """
@@ -56,7 +58,6 @@ def report(
     from benchmark.console import Reporter
     from benchmark.errors import UserError
     from benchmark.origins import announce, in_use
-    from benchmark.registry import load_registry
     from benchmark.report_data import collect
     from benchmark.store import storage_errors
 
@@ -66,25 +67,29 @@ def report(
         raise UserError(f"{folder}: there is no such store; `bench run` makes one, --store names another")
     target = output or Path(f"report.{'tex' if form is Form.LATEX else form.value}")
     check_output(target)
-    entries = load_registry(registry or [])
-    plan = planned = None
+    entries = open_registry(registry)
+    asked = plan = None
     if study is None:
-        announce(entries, [], Reporter())
+        announce(entries, [], reporter)
     else:
         from benchmark.planner import Planner
         from benchmark.store import Store
         from benchmark.studies import load_study
 
-        plan = load_study(study)
-        announce(entries, in_use(entries, plan.requests(False)), Reporter())
+        asked = load_study(study)
+        announce(entries, in_use(entries, asked.requests(False)), reporter)
         with storage_errors(folder):
             place = Store(folder)
-            planned = plan.scored(Planner(entries, place, reporter, data), place)
-    document = collect(folder, entries, plan, planned, study or "", look, reporter)
+            plan = asked.scored(Planner(entries, place, reporter, data), place)
+        if not say_lost(plan):
+            raise typer.Exit(2)
+    document = collect(folder, entries, asked, plan, study or "", look, reporter)
     text = render(document, form.value)
     if str(target) == "-" and form is Form.JSON:
         print_document(json.loads(text))
-        return
-    write_output(target, text)
+    else:
+        write_output(target, text)
     if str(target) != "-":
         reporter.say(f"{target}: {len(text.encode()) / 1e6:.1f} MB")
+    if plan is not None and plan.lost:
+        raise typer.Exit(1)

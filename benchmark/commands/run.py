@@ -23,16 +23,20 @@ from benchmark.commands.common import (
     TemperatureOption,
     interruptible,
     names_of,
+    open_registry,
     print_document,
     recipe_overrides,
+    say_broken,
+    say_lost,
     store_folder,
 )
 
 if TYPE_CHECKING:
     from benchmark.console import Reporter
     from benchmark.engine import Engine
-    from benchmark.plan import Run
+    from benchmark.plan import Plan
     from benchmark.progress import Loss
+    from benchmark.store import Store
 
 #: Records whose paths are worth listing.
 LISTED = 20
@@ -150,13 +154,13 @@ def run(
     from benchmark.origins import announce, in_use
     from benchmark.plan import Request
     from benchmark.planner import Planner
-    from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
     from benchmark.studies import load_study
 
     reporter = Reporter()
     training = _training(devices, precision, corpus_in, tensorboard)
-    plan = None
+    asked = None
+    requests = []
     if study is not None:
         _leave_to_the_study(
             encoder=encoder,
@@ -177,8 +181,7 @@ def run(
             learning_rate=learning_rate,
             temperature=temperature,
         )
-        plan = load_study(study)
-        requests = plan.requests(allow_missing, training)
+        asked = load_study(study)
     elif encoder and task:
         requests = [
             Request(
@@ -210,27 +213,24 @@ def run(
             "say what to run: --encoder NAME --task NAME, or --study FILE; `bench list` shows the names, "
             "e.g. bench run --encoder tune_plus --task mtt"
         )
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     announce(entries, in_use(entries, requests), reporter)
     place = Store(store_folder(store))
     with storage_errors(place.root):
         planner = Planner(entries, place, reporter, data)
-        runs = [run for request in requests for run in planner.runs(request)]
-        if plan is not None:
-            runs = plan.chosen(runs)
-            if plan.matched_parameters is not None:
-                from benchmark.sizes import parameter_counts
-                from benchmark.studies import check_matched
+        plan = planner.plan(requests) if asked is None else asked.planned(planner, allow_missing, training)
+        runs = plan.runs
+        if asked is not None and asked.matched_parameters is not None:
+            from benchmark.sizes import parameter_counts
+            from benchmark.studies import check_matched
 
-                check_matched(plan, parameter_counts(runs))
+            check_matched(asked, parameter_counts(runs))
+    if not say_lost(plan):
+        raise typer.Exit(2)
+    say_broken(entries)
     engine = Engine(place, reporter)
     if dry_run:
-        from benchmark.rates import Rates
-        from benchmark.sizes import planned_steps
-        from benchmark.tables import plan_table
-
-        steps = planned_steps(runs, engine, Rates(place, reporter))
-        print_document([vars(step) for step in steps] if as_json else plan_table(steps))
+        _show_plan(plan, engine, place, reporter, as_json)
         return
     if any(step.kind == "standin" for run in runs for step in run.probe.lineage()):
         reporter.warn(
@@ -246,7 +246,7 @@ def run(
         losses = carry_out(
             runs, place, engine, reporter, Means(jobs, cluster, config), " ".join(["bench", *sys.argv[1:]])
         )
-    _show(runs, Engine(place, reporter), losses, reporter, as_json, study is not None)
+    _show(plan, Engine(place, reporter), losses, reporter, as_json)
 
 
 def _leave_to_the_study(**options: object) -> None:
@@ -260,14 +260,31 @@ def _leave_to_the_study(**options: object) -> None:
         )
 
 
-def _show(
-    runs: Sequence[Run], engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool, is_study: bool
-) -> None:
-    """Print the scores that there are, and end with exit code 1, or 2, if some are missing."""
+def _show_plan(plan: Plan, engine: Engine, store: Store, reporter: Reporter, as_json: bool) -> None:
+    """Print the steps of what can be had; exit code 1 if something cannot, 2 if nothing can."""
+    from benchmark.errors import UserError
+    from benchmark.rates import Rates
+    from benchmark.sizes import planned_steps
+    from benchmark.tables import plan_table
+
+    steps, causes = planned_steps(plan.runs, engine, Rates(store, reporter))
+    if not steps and len(causes) == 1 and not plan.lost:
+        raise UserError(causes[0])
+    for cause in causes:
+        reporter.say(f"failed: {cause}")
+    if not steps:
+        raise typer.Exit(2)
+    print_document([vars(step) for step in steps] if as_json else plan_table(steps))
+    if causes or plan.lost:
+        raise typer.Exit(1)
+
+
+def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool) -> None:
+    """Print the scores that there are, and end with exit code 1 if some are missing, or 2 if all are."""
     from benchmark.records import mark_used, read_record
     from benchmark.tables import score_tables
 
-    artifacts = [artifact for run in runs if (artifact := engine.current(run.probe)) is not None]
+    artifacts = [artifact for run in plan.runs if (artifact := engine.current(run.probe)) is not None]
     for artifact in artifacts:
         mark_used(artifact.path)
     records = [read_record(artifact.path) for artifact in artifacts]
@@ -275,14 +292,14 @@ def _show(
     if not as_json and len(artifacts) <= LISTED:
         for artifact in artifacts:
             reporter.say(f"record: {artifact / 'record.json'}")
-    for loss in losses:
-        reporter.warn(f"failed: {loss.title}: {loss.cause} (log: {loss.log})")
-    if len(artifacts) < len(runs):
+    asked = len(plan.runs) + len(plan.lost)
+    if len(artifacts) < asked:
         reporter.warn(
-            f"{len(runs) - len(artifacts)} of {len(runs)} runs are missing; the same command tries them again"
+            f"{asked - len(artifacts)} of {asked} runs are missing, for the reasons above; the same command tries them "
+            "again"
         )
-        # A study is long and has many causes to fail; a single run that the user has to put right is a wrong command.
-        raise typer.Exit(2 if not is_study and all(loss.by_user for loss in losses) else 1)
+        # Where nothing can be had and the user has to put it right, the command is wrong.
+        raise typer.Exit(2 if not artifacts and all(loss.by_user for loss in losses) else 1)
 
 
 def _training(

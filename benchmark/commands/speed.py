@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmark.commands.app import App, need_command
-from benchmark.commands.common import JsonOption, RegistryOption, print_document
+from benchmark.commands.common import JsonOption, RegistryOption, open_registry, print_document
 
 app = App(help="Measure speed beside a reference, in one run.")
 
@@ -69,9 +69,8 @@ def speed_forward(
     from benchmark.encoding import build_encoder
     from benchmark.forward_speed import ENCODERS, LIMIT, forward_ratio, forward_table
     from benchmark.origins import announce
-    from benchmark.registry import load_registry
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     named = [entries.encoder(name) for name in encoder or ENCODERS]
     announce(entries, named, Reporter())
     rows = [forward_ratio(each.name, build_encoder(each, 0)) for each in named]
@@ -117,9 +116,8 @@ def speed_pretrain(
     from benchmark.errors import UserError
     from benchmark.origins import announce
     from benchmark.pretrain_speed import measure, table
-    from benchmark.registry import load_registry
 
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     names = [entries.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
     announce(entries, [*names, entries.recipe("tune")], Reporter())
     recipe = entries.recipe("tune").entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,10 +15,14 @@ from benchmark.commands.common import (
     StoreOption,
     check_output,
     interruptible,
+    open_registry,
     print_document,
     store_folder,
     write_output,
 )
+
+if TYPE_CHECKING:
+    from benchmark.plan import Run
 
 app = App(help="Look into the store, check it, tidy it, copy it.")
 
@@ -122,21 +126,23 @@ def gc(
     from benchmark.housekeeping import abandoned, remove, size_of, stood_in_for, unwanted
     from benchmark.origins import announce, in_use
     from benchmark.planner import Planner
-    from benchmark.registry import load_registry
     from benchmark.store import Store, storage_errors
     from benchmark.studies import load_study
     from benchmark.tables import readable_bytes
 
     place = Store(store_folder(store))
-    entries = load_registry(registry or [])
+    entries = open_registry(registry)
     studies = [load_study(name) for name in keep]
     requests = [request for study in studies for request in study.requests(False)]
     announce(entries, in_use(entries, requests), Reporter())
     planner = Planner(entries, place, Reporter(), data)
-    runs = []
+    runs: list[Run] = []
     for study in studies:
         # Scores of some and of all test clips are both the study's.
-        runs += [*study.planned(planner, False), *study.planned(planner, True)]
+        for planned in (study.planned(planner, False), study.planned(planner, True)):
+            for cause in planned.causes:
+                raise UserError(f"{cause}; what rests on it cannot be told from what may go")
+            runs += planned.runs
     with storage_errors(place.root):
         paths = [*unwanted(place, runs), *abandoned(place)]
         if lost := stood_in_for(paths, runs):

@@ -18,9 +18,10 @@ import torch
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
-from benchmark.console import Reporter
+from benchmark.console import Reporter, Silent
 from benchmark.environment import measured, node_rank, report
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.plan import Step
 from benchmark.pretraining.rendezvous import join, nodes, rendezvous
 
 
@@ -55,7 +56,32 @@ class Place:
         return torch.device("cpu")
 
 
-def devices_allowed(wanted: int | None, batch: int, reporter: Reporter) -> int:
+def visible_to_each(jobs: int) -> int:
+    """GPUs that each of several processes on this machine sees: all of them if it is alone, else one if any."""
+    visible = torch.cuda.device_count()
+    return visible if jobs == 1 else min(visible, 1)
+
+
+def devices_of(step: Step, visible: int | None = None, reporter: Reporter | None = None) -> int:
+    """Devices of this node that a training step takes; see `devices_allowed`.
+
+    Raises
+    ------
+    UserError
+        If there are not as many, or the batch of its recipe cannot be divided among them.
+    """
+    recipe = step.spec["recipe"]
+    devices = devices_allowed(step.context.get("devices"), recipe["batch"], reporter or Silent(), visible)
+    _check_divides(recipe["batch"], devices)
+    if recipe.get("negatives") == "replica" and recipe["batch"] == devices * nodes():
+        raise UserError(
+            f"{step.title}: with negatives=replica, a batch of {recipe['batch']} on as many devices leaves each pair "
+            "nothing to be told from; choose a larger --batch or fewer --devices"
+        )
+    return devices
+
+
+def devices_allowed(wanted: int | None, batch: int, reporter: Reporter, visible: int | None = None) -> int:
     """Devices of this node to train on: those that are visible, or as many of them as are wanted.
 
     Parameters
@@ -67,13 +93,15 @@ def devices_allowed(wanted: int | None, batch: int, reporter: Reporter) -> int:
         Examples a step, which all devices of all nodes share evenly.
     reporter
         Told if GPUs are left idle.
+    visible
+        GPUs that the process which trains will see; those that this one sees if it is ``None``.
 
     Raises
     ------
     UserError
         If more GPUs are wanted than there are.
     """
-    visible = torch.cuda.device_count()
+    visible = torch.cuda.device_count() if visible is None else visible
     if wanted is None:
         fitting = max((count for count in range(1, visible + 1) if batch % (count * nodes()) == 0), default=0)
         if 0 < fitting < visible:
@@ -82,6 +110,14 @@ def devices_allowed(wanted: int | None, batch: int, reporter: Reporter) -> int:
     if visible and wanted > visible:
         raise UserError(f"--devices {wanted}: there are {visible}; see CUDA_VISIBLE_DEVICES")
     return wanted
+
+
+def _check_divides(batch: int, devices: int) -> None:
+    world = devices * nodes()
+    if batch % world:
+        raise UserError(
+            f"a batch of {batch} cannot be divided among {world} devices; choose another --batch or --devices"
+        )
 
 
 def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, *arguments: Any) -> dict[str, Any]:
@@ -104,11 +140,8 @@ def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, 
     UserError
         If a process raised one, or the batch cannot be divided.
     """
+    _check_divides(batch, devices)
     world = devices * nodes()
-    if batch % world:
-        raise UserError(
-            f"a batch of {batch} cannot be divided among {world} devices; choose another --batch or --devices"
-        )
     if world == 1:
         return function(Place(), *arguments)
     context = get_context("spawn")

@@ -26,8 +26,8 @@ from benchmark.pretraining.curve_file import write_curve
 from benchmark.pretraining.items import Item, items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import retrieval
-from benchmark.pretraining.processes import Place, devices_allowed, together
-from benchmark.pretraining.rendezvous import nodes, warn_of_network
+from benchmark.pretraining.processes import Place, devices_of, together
+from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.ridge import validation_probe
 from benchmark.pretraining.training import Plan, fit
 from benchmark.steps.initialise import WEIGHTS
@@ -62,12 +62,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
             reporter.say(f"{step.title}: a shorter training of {adopted:,} steps is there; going on from it")
     context = {key: value for key, value in step.context.items() if key != "finished"}
     alone = replace(step, needs={}, context=context)
-    devices = devices_allowed(step.context.get("devices"), recipe.batch, reporter)
-    if recipe.negatives == "replica" and recipe.batch == devices * nodes():
-        raise UserError(
-            f"{step.title}: with negatives=replica, a batch of {recipe.batch} on as many devices leaves each pair "
-            "nothing to be told from; choose a larger --batch or fewer --devices"
-        )
+    devices = devices_of(step, reporter=reporter)
     warn_of_network(reporter)
     return together(train, devices, recipe.batch, alone, dict(inputs), work, reporter)
 

@@ -21,7 +21,7 @@ from benchmark.pretraining.card import write_card
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.curve_file import write_curve
 from benchmark.pretraining.items import Item
-from benchmark.pretraining.processes import Place, devices_allowed, together
+from benchmark.pretraining.processes import Place, devices_of, together
 from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.supervised import SupervisedModule, targets_of
 from benchmark.pretraining.training import Plan, fit
@@ -44,7 +44,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     `devices`, `precision` and `tensorboard` as for pretraining.
     """
     recipe = planned(step)
-    devices = devices_allowed(step.context.get("devices"), recipe.batch, reporter)
+    devices = devices_of(step, reporter=reporter)
     warn_of_network(reporter)
     return together(train, devices, recipe.batch, replace(step, needs={}), dict(inputs), work, reporter)
 
