@@ -19,6 +19,7 @@ from benchmark.entries import EncoderEntry
 from benchmark.errors import UserError
 from benchmark.registry import Named
 from benchmark.sources import load_class
+from encoders import EncoderError
 from encoders.base import Encoder
 from encoders.weights import load_weights
 
@@ -60,8 +61,16 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
             f"{where}: works at {encoder.sample_rate} Hz; say `sample_rate: {encoder.sample_rate}` in its entry"
         )
     if weights is not None:
-        load_weights(encoder, weights)
+        fill(encoder, named, weights)
     return encoder
+
+
+def fill(encoder: Encoder, named: Named[EncoderEntry], weights: Path) -> None:
+    """Put the weights of a file into the encoder of an entry; `EncoderError` if they do not fit it."""
+    try:
+        load_weights(encoder, weights)
+    except EncoderError as error:
+        raise EncoderError(f"{named.file}:{named.line}: encoders.{named.name}: {error}") from None
 
 
 def device() -> torch.device:

@@ -154,6 +154,16 @@ class Plan:
         """Why cells are lost, each cause once."""
         return list(dict.fromkeys(cell.cause for cell in self.lost))
 
+    def without_twins(self) -> Plan:
+        """Without the untrained twins of trained encoders; one that is never trained, as `random`, is nobody's twin."""
+        every: list[Run | Lost] = [*self.runs, *self.lost]
+        trained = {cell.encoder for cell in every if cell.recipe not in (UNTRAINED, AS_GIVEN)}
+
+        def stays(cell: Run | Lost) -> bool:
+            return cell.recipe != UNTRAINED or cell.encoder not in trained
+
+        return Plan([run for run in self.runs if stays(run)], [cell for cell in self.lost if stays(cell)])
+
 
 @dataclass(frozen=True)
 class Request:

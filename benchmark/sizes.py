@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.encoding import build_encoder
+from benchmark.encoding import build_encoder, fill
 from benchmark.engine import Engine
 from benchmark.errors import USER_ERRORS
 from benchmark.foreseen import foreseen
@@ -17,7 +17,6 @@ from benchmark.steps.pretrain import total_steps
 from benchmark.store import digest_of
 from benchmark.studies import trained_encoders
 from encoders.base import Encoder
-from encoders.weights import load_weights
 
 #: Bytes of a stand-in's clip of six seconds as MP3, and of one label of one clip.
 _STANDIN_CLIP = 24_000
@@ -157,7 +156,7 @@ def _label(step: Step) -> tuple[str, int]:
 def _initialise(step: Step) -> tuple[str, int]:
     encoder = _encoder(step)
     if "weights" in step.context:
-        load_weights(encoder, step.context["weights"])  # whether they fit
+        fill(encoder, step.context["encoder"], step.context["weights"])  # whether they fit
     parameters = encoder.parameter_count()
     return f"{parameters:,} parameters", parameters * _FLOAT
 

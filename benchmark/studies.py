@@ -118,13 +118,10 @@ class Study(_Model):
         every: list[Run | Lost] = [*plan.runs, *plan.lost]
         for number, pattern in enumerate(self.exclude, 1):
             self._check_exclusion(number, pattern, every)
-        # An encoder that is never trained, as `random`, is nobody's twin.
-        trained = {cell.encoder for cell in every if cell.recipe not in (UNTRAINED, AS_GIVEN)}
+        plan = plan if self.untrained else plan.without_twins()
 
         def stays(cell: Run | Lost) -> bool:
-            return not any(_agrees(cell, pattern) for pattern in self.exclude) and (
-                self.untrained or cell.recipe != UNTRAINED or cell.encoder not in trained
-            )
+            return not any(_agrees(cell, pattern) for pattern in self.exclude)
 
         kept = Plan([run for run in plan.runs if stays(run)], [cell for cell in plan.lost if stays(cell)])
         if not kept.runs and not kept.lost:

@@ -85,11 +85,22 @@ def test_a_file_that_would_have_to_be_rewritten_is_refused(tmp_path, text):
 
 def test_a_broken_file_and_the_built_in_one_are_refused(tmp_path):
     file = tmp_path / "registry.yaml"
-    file.write_text("encoders:\n  old: {clas: 'x:Y'}\n")
-    with pytest.raises(UserError, match="registry.yaml:2: encoders.old.clas"):
+    file.write_text("encoders: [\n")
+    with pytest.raises(UserError, match="registry.yaml:2: not valid YAML"):
         with_entry(file, "encoders", "new", ENTRY)
     with pytest.raises(UserError, match="is the registry of bench itself"):
         with_entry(built_in_registry(), "encoders", "new", ENTRY)
+
+
+def test_a_broken_entry_stays_as_it_is(tmp_path):
+    file = tmp_path / "registry.yaml"
+    file.write_text("encoders:\n  old: {clas: 'x:Y'}\n")
+    add_entry(file, "encoders", "new", ENTRY)
+    assert file.read_text().startswith("encoders:\n  old: {clas: 'x:Y'}\n  new:\n")
+    with pytest.raises(UserError, match="already has an entry 'old'"):
+        add_entry(file, "encoders", "old", ENTRY)
+    with pytest.raises(UserError, match="without rewriting it"):
+        add_entry(file, "encoders", "wrong", {"clas": "x:Y"})
 
 
 values = st.recursive(

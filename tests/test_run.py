@@ -171,18 +171,18 @@ def test_dry_run_shows_every_step_and_does_none(mtt, tiny_registry, tmp_path):
     arguments = ["--data", data, "--store", store, "--registry", tiny_registry]
     steps = bench_json("run", *TINY, *arguments, "--dry-run")
     assert [step["kind"] for step in steps] == [
-        "prepare", "label", "initialise", "pretrain", "embed", "probe", "embed", "probe",
+        "initialise", "prepare", "label", "pretrain", "embed", "probe", "embed", "probe",
     ]  # fmt: skip
     assert {step["state"] for step in steps} == {"to do"}
     assert all(step["bytes"] > 0 for step in steps)
-    assert steps[0]["work"] == "26 clips, 0.0 h"
+    assert steps[1]["work"] == "26 clips, 0.0 h"
     assert not (store / "artifacts").exists()
 
     bench_json("run", *TINY, *arguments)
     done = bench_json("run", *TINY, *arguments, "--dry-run")
     assert [step["key"] for step in done] == [step["key"] for step in steps]
     assert {step["state"] for step in done} == {"cached"}
-    estimated, actual = steps[0]["bytes"], done[0]["bytes"]
+    estimated, actual = steps[1]["bytes"], done[1]["bytes"]
     assert estimated == pytest.approx(actual, rel=0.15)
 
     more = bench("run", *TINY, *arguments, "--dry-run", "--batch", 8)

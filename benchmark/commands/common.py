@@ -85,7 +85,7 @@ def say_broken(entries: Registry) -> bool:
 
 
 def say_lost(plan: Plan) -> bool:
-    """Say why parts of a plan cannot be had, each cause once, and whether anything is left.
+    """Say why parts of a plan cannot be had, each cause once, and whether anything that was asked for is left.
 
     Raises
     ------
@@ -95,11 +95,12 @@ def say_lost(plan: Plan) -> bool:
     from benchmark.console import Reporter
     from benchmark.errors import UserError
 
-    if not plan.runs and len(plan.causes) == 1:
+    left = bool(plan.without_twins().runs)
+    if not left and len(plan.causes) == 1:
         raise UserError(plan.causes[0])
     for cause in plan.causes:
         Reporter().warn(f"failed: {cause}")
-    return bool(plan.runs)
+    return left
 
 
 def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str]]]:

@@ -284,7 +284,8 @@ def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter
     from benchmark.records import mark_used, read_record
     from benchmark.tables import score_tables
 
-    artifacts = [artifact for run in plan.runs if (artifact := engine.current(run.probe)) is not None]
+    found = {run.probe.key: engine.current(run.probe) for run in plan.runs}
+    artifacts = [artifact for artifact in found.values() if artifact is not None]
     for artifact in artifacts:
         mark_used(artifact.path)
     records = [read_record(artifact.path) for artifact in artifacts]
@@ -294,12 +295,10 @@ def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter
             reporter.say(f"record: {artifact / 'record.json'}")
     asked = len(plan.runs) + len(plan.lost)
     if len(artifacts) < asked:
-        reporter.warn(
-            f"{asked - len(artifacts)} of {asked} runs are missing, for the reasons above; the same command tries them "
-            "again"
-        )
-        # Where nothing can be had and the user has to put it right, the command is wrong.
-        raise typer.Exit(2 if not artifacts and all(loss.by_user for loss in losses) else 1)
+        reporter.warn(f"{asked - len(artifacts)} of {asked} runs are missing; the same command tries them again")
+        # Where nothing that was asked for can be had and the user has to put it right, the command is wrong.
+        some = any(found[run.probe.key] is not None for run in plan.without_twins().runs)
+        raise typer.Exit(1 if some or not all(loss.by_user for loss in losses) else 2)
 
 
 def _training(
