@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import stat
@@ -13,7 +12,7 @@ from pathlib import Path
 import dask
 import psutil
 import pytest
-from conftest import TINY_REGISTRY, bench
+from conftest import bench
 from listening import Listening, Lookout, listening_below, wait_for
 from loopback_only import is_loopback
 
@@ -49,26 +48,6 @@ def test_addresses_of_this_machine():
         assert not is_loopback(others)
     with socket.socket() as one, pytest.raises(PermissionError, match="every address: name 127.0.0.1"):
         one.bind(("", 0))
-
-
-def test_a_study_on_workers_and_devices_listens_on_loopback_alone_and_serves_no_pages(mtt, tmp_path):
-    """Two workers, of which one trains on two processes that write for TensorBoard."""
-    (tmp_path / "registry.yaml").write_text(
-        TINY_REGISTRY.replace("encoders:\n", 'encoders:\n  plain: {class: "plain_encoder:Plain"}\n', 1)
-    )
-    (tmp_path / "plain_encoder.py").write_text(Path(__file__).with_name("plain_encoder.py").read_text())
-    command = [Path(sys.executable).with_name("bench"), "run", "--task", "mtt", "--recipe", "short", "--json"]
-    command += ["--encoder", "plain", "--encoder", "mfcc", "--jobs", "2", "--devices", "2"]
-    command += ["--tensorboard", "board", "--data", mtt[0], "--store", "store", "--registry", "registry.yaml"]
-    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
-        started = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=err)
-        with Lookout(lambda: [started.pid]) as lookout:
-            code = started.wait(timeout=300)
-    assert code == 0, (tmp_path / "err").read_text()
-    assert {record["encoder"] for record in json.loads((tmp_path / "out").read_text())} == {"plain", "mfcc"}
-    assert list((tmp_path / "board").iterdir())
-    # The scheduler, two workers and what watches over them, and the processes that train.
-    lookout.check(at_least=7)
 
 
 STRANGER = """
