@@ -79,6 +79,7 @@ app.add_typer(speed.app, name="speed")
 def main() -> NoReturn:
     """Run the command line; exit 2 with one line for what the user can put right."""
     from benchmark.errors import USER_ERRORS
+    from benchmark.libraries import library_errors
 
     # Threads that spin for long while they wait slow a shared machine, and themselves, down many times over; those that
     # sleep at once are woken too late for the small steps of a probe. A short spin serves both.
@@ -86,7 +87,8 @@ def main() -> NoReturn:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        app()
+        with library_errors():
+            app()
     except USER_ERRORS as error:
         print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
         sys.exit(2)

@@ -27,6 +27,7 @@ import yaml
 from benchmark.console import LogReporter
 from benchmark.engine import Engine, workers
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.libraries import load
 from benchmark.plan import CHECKS, Run, Step, unique_steps
 from benchmark.progress import Loss, Progress
 from benchmark.store import Store
@@ -380,10 +381,7 @@ def slurm_cluster(config: Path | None) -> tuple[Any, int]:
     UserError
         If dask-jobqueue is not installed, or the file cannot be read or holds a wrong key.
     """
-    try:
-        from dask_jobqueue import SLURMCluster
-    except ImportError:
-        raise UserError("--cluster slurm needs dask-jobqueue: pip install 'bench-music[cluster]'") from None
+    slurm = load("dask_jobqueue")
     if config is None:
         raise UserError("--cluster slurm needs --config FILE: a YAML file with queue, cores, memory, walltime and jobs")
     try:
@@ -396,7 +394,7 @@ def slurm_cluster(config: Path | None) -> tuple[Any, int]:
     if options.get("processes", 1) != 1:
         raise UserError(f"{config}: processes: a job is one worker here; ask for more jobs instead")
     try:
-        return SLURMCluster(**_one_step_a_job(options)), count
+        return slurm.SLURMCluster(**_one_step_a_job(options)), count
     except (TypeError, ValueError) as error:
         raise UserError(f"{config}: {' '.join(str(error).split())}") from None
 

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from benchmark.console import LogReporter, Reporter
 from benchmark.environment import measured, node_rank, versions
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.libraries import library_errors
 from benchmark.plan import Run, Step
 from benchmark.store import Artifact, Store, lineage, storage_errors
 
@@ -153,7 +154,7 @@ class Engine:
             raise self._failed[step.key].error
         inputs = {name: self.ensure(need, watch) for name, need in step.needs.items()}
         try:
-            with storage_errors(self._store.root):
+            with storage_errors(self._store.root), library_errors(step.title):
                 if node_rank() > 0 and step.kind in JOINT_KINDS:
                     return self._join(step, inputs)
                 with self._locked(step):

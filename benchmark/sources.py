@@ -20,6 +20,7 @@ from typing import Any
 from benchmark.console import Reporter
 from benchmark.entries import DatasetEntry, EncoderEntry
 from benchmark.errors import UserError
+from benchmark.libraries import fault_behind
 from benchmark.registry import Named
 from benchmark.store import Store, digest_file, digest_of, write_atomically
 from tasks import DatasetError
@@ -46,6 +47,9 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:
+        broken = fault_behind(error)
+        if broken is not None:
+            raise UserError(f"{where}: {broken}") from error
         reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{where}: cannot import {named.entry.class_path}: {reason}") from error
     if isinstance(named.entry, DatasetEntry) and not (isinstance(found, type) and issubclass(found, Dataset)):

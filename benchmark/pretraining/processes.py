@@ -21,6 +21,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from benchmark.console import Reporter
 from benchmark.environment import measured, node_rank, report
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.libraries import library_errors
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def _work(
     try:
         # Also the point where the processes of all nodes wait for one another.
         torch.distributed.init_process_group(place.backend, rank=place.rank, world_size=place.world)
-        with measured() as resources:
+        with library_errors(), measured() as resources:
             found = function(place, *arguments)
     except USER_ERRORS as error:
         results.put(("error", str(error)))
