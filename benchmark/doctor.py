@@ -1,4 +1,4 @@
-"""Is everything there that a run needs? Loads libraries, decodes, and looks at devices, memory, disk, data and store."""
+"""Is everything there that a run needs? Loads libraries, decodes, looks at devices, memory, disk, data and store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmark.libraries import LIBRARIES, PAIRS, load, mending, version_of
@@ -179,7 +180,7 @@ def _audio(loaded: dict[str, Loaded]) -> Iterator[Finding]:
     if not (loaded["numpy"].reason or loaded["soundfile"].reason):
         with tempfile.TemporaryDirectory(prefix="bench-doctor-") as folder:
             for name in ("WAV", "MP3", "FLAC", "OGG"):
-                yield _tried(name, "soundfile", lambda name=name: _decoded(Path(folder) / f"tone.{name.lower()}", name))
+                yield _tried(name, "soundfile", partial(_decoded, Path(folder), name))
     if not (loaded["numpy"].reason or loaded["soxr"].reason):
         yield _tried("resampling", "soxr", _resampled)
 
@@ -192,8 +193,9 @@ def _tried(what: str, library: str, trial: Callable[[], str]) -> Finding:
         return Finding(what, False, f"{type(error).__name__}: {' '.join(str(error).split())}", advice)
 
 
-def _decoded(file: Path, name: str) -> str:
+def _decoded(folder: Path, name: str) -> str:
     np, soundfile = load("numpy"), load("soundfile")
+    file = folder / f"tone.{name.lower()}"
     soundfile.write(file, 0.1 * np.sin(np.arange(_RATE) / 10), _RATE, format=name)
     samples = len(soundfile.read(file)[0])
     if samples < _RATE - 50:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from filelock import FileLock, Timeout
@@ -152,9 +153,11 @@ class Engine:
             return found
         if step.key in self._failed:
             raise self._failed[step.key].error
+        if any(self.current(need) is None for need in step.needs.values()):
+            self._load(step)
         inputs = {name: self.ensure(need, watch) for name, need in step.needs.items()}
         try:
-            with storage_errors(self._store.root), library_errors(step.title):
+            with storage_errors(self._store.root), library_errors():
                 if node_rank() > 0 and step.kind in JOINT_KINDS:
                     return self._join(step, inputs)
                 with self._locked(step):
@@ -174,6 +177,15 @@ class Engine:
             self._failed[step.key] = self._failure(step, error)
             raise error
         return found
+
+    def _load(self, step: Step) -> None:
+        """Import what computes a step, so that a library it lacks is known before what the step needs is computed."""
+        try:
+            with library_errors():
+                _module(step)
+        except Exception as error:
+            self._failed[step.key] = self._failure(step, error)
+            raise
 
     def _join(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         """Take part in a training that the first node has locked, and wait for the artifact that it leaves."""
@@ -242,8 +254,12 @@ class Engine:
 
     def run_step(self, step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> Mapping[str, Any]:
         """Do a step's own work; see `Compute`."""
-        compute = cast(Compute, importlib.import_module(f"benchmark.steps.{step.kind}").compute)
+        compute = cast(Compute, _module(step).compute)
         return compute(step, inputs, work, reporter)
+
+
+def _module(step: Step) -> ModuleType:
+    return importlib.import_module(f"benchmark.steps.{step.kind}")
 
 
 def empty_folder(folder: Path) -> None:

@@ -142,9 +142,8 @@ class Fault:
 
     def __str__(self) -> str:
         version = version_of(self.distribution)
-        state = f"{self.distribution} {version} cannot be loaded" if version else f"{self.distribution} cannot be loaded"
-        if self.missing:
-            state = f"{self.distribution} is not installed"
+        named = f"{self.distribution} {version}".strip()
+        state = f"{self.distribution} is not installed" if self.missing else f"{named} cannot be loaded"
         users = [] if self.module == self.wanted.module else [f"by {self.wanted.distribution}"]
         users += [f"for {self.wanted.purpose}"] if self.for_us else []
         needed = f" (needed {' '.join(users)})" if users else ""
@@ -153,14 +152,8 @@ class Fault:
 
 
 @contextmanager
-def library_errors(what: str = "") -> Iterator[None]:
-    """Turn what is raised because a library cannot be loaded into a `UserError`: what needs it, why, and the remedy.
-
-    Parameters
-    ----------
-    what
-        What is being done, which the message begins with.
-    """
+def library_errors() -> Iterator[None]:
+    """Turn what is raised because a library cannot be loaded into a `UserError`: which, why, for what, the remedy."""
     try:
         yield
     except USER_ERRORS:
@@ -169,7 +162,7 @@ def library_errors(what: str = "") -> Iterator[None]:
         fault = fault_behind(error)
         if fault is None:
             raise
-        raise UserError(f"{what}: {fault}" if what else str(fault)) from error
+        raise UserError(str(fault)) from error
 
 
 def load(module: str) -> Any:
@@ -240,8 +233,10 @@ def _top(frame: FrameType) -> str:
 def _imported(frame: FrameType, at: int) -> str:
     """First part of the name of the module that a frame is importing, if it is.
 
-    A file that is cut short or no Python leaves no frame of its own, only the statement that imports it.
+    A file that is cut short or no Python leaves no frame of its own, only the statement or call that imports it.
     """
+    if frame.f_code is importlib.import_module.__code__:
+        return str(frame.f_locals["name"]).partition(".")[0]
     for step in dis.get_instructions(frame.f_code):
         if step.offset == at:
             return str(step.argval).partition(".")[0] if step.opname == "IMPORT_NAME" else ""

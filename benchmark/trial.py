@@ -1,4 +1,4 @@
-"""What `bench doctor --full` tries: one training step, a product of matrices on the GPU, both sources of mel filters."""
+"""What `bench doctor --full` tries: a training step, a product of matrices on the GPU, both sources of mel filters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def training_step() -> str:
     """
     import lightning.pytorch as pl
 
-    class Line(pl.LightningModule):  # type: ignore[misc]
+    class Line(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.line = nn.Linear(2, 1)

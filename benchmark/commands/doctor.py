@@ -17,7 +17,7 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Load every library, decode every format, look at GPU, memory, disk, data and store; exit code 1 if a run would fail.
+    """Load all libraries, decode, look at GPU, memory, disk, data and store; exit code 1 if a run would fail.
 
     Example: bench doctor
     """
