@@ -97,10 +97,11 @@ def main() -> NoReturn:
 
 def _exit_code(words: list[str]) -> int:
     from benchmark.errors import USER_ERRORS
+    from benchmark.libraries import library_errors
 
     choose_level(Level.NORMAL)
     try:
-        with get_command(app).make_context("bench", words) as context:
+        with library_errors(), get_command(app).make_context("bench", words) as context:
             context.command.invoke(context)
         with writing_to(sys.stdout, "standard output"):
             sys.stdout.flush()

@@ -60,7 +60,7 @@ _RUN = ("run", "--task", "smoke", "--registry", ".")
 CHECKS: dict[str, tuple[str, ...]] = {
     "imports": ("-c", _IMPORTS),
     "files of audio": ("-c", _MUSIC),
-    "doctor": ("doctor",),
+    "doctor": ("doctor", "--full"),
     "mfcc": ("check", "mfcc"),
     "chroma": ("check", "chroma"),
     "scores": (*_RUN, "--encoder", "mfcc", "--encoder", "chroma", "--jobs", "2"),

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
+from benchmark.libraries import load
 from benchmark.mpeg import DECODER_DELAY, find_frames
 
 #: Shorter than this [s], a decoded file of unknown length is taken for a stub: broken files decode to a few frames
@@ -136,11 +136,11 @@ def decoded_length(path: Path, sample_rate: int) -> int:
     return length
 
 
-class _Stream(soundfile.SoundFile):  # type: ignore[misc]
-    """A sound file that is read from start to end; by default every read is followed by a costly seek."""
-
-    def seekable(self) -> bool:
-        return False
+def _stream(source: Any, **options: bool) -> Any:
+    """A `soundfile.SoundFile` that is read from start to end; by default every read is followed by a costly seek."""
+    file = load("soundfile").SoundFile(source, **options)
+    file.seekable = lambda: False
+    return file
 
 
 def _blocks(path: Path, sample_rate: int, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
@@ -150,17 +150,17 @@ def _blocks(path: Path, sample_rate: int, remarks: list[str]) -> Iterator[NDArra
             raise Undecodable("empty file (0 bytes)")
     except OSError:
         raise Undecodable("missing") from None
+    load("soundfile")
     try:
         yield from _convert(path, sample_rate, remarks)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         raise Undecodable(_reason(path, error)) from None
 
 
 def _convert(path: Path, sample_rate: int, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
     mono = np.empty(BLOCK, np.float32)
     with path.open("rb", buffering=0) as raw, _opened(path, raw) as file:
-        same_rate = file.samplerate == sample_rate
-        resampler = None if same_rate else soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
+        resampler = None if file.samplerate == sample_rate else _resampler(file.samplerate, sample_rate)
         scale = np.float32(FULL_SCALE / file.channels)
         for frames in _frames(path, raw, file, remarks):
             mixed = add_channels(frames, mono[: len(frames)])
@@ -169,14 +169,18 @@ def _convert(path: Path, sample_rate: int, remarks: list[str]) -> Iterator[NDArr
             yield _steps(resampler.resample_chunk(mono[:0], last=True), scale)
 
 
-def _opened(path: Path, raw: io.FileIO) -> _Stream:
+def _resampler(source_rate: int, sample_rate: int) -> Any:
+    return load("soxr").ResampleStream(source_rate, sample_rate, 1, dtype="float32")
+
+
+def _opened(path: Path, raw: io.FileIO) -> Any:
     try:
-        return _Stream(raw.fileno(), closefd=False)
-    except soundfile.SoundFileError:
+        return _stream(raw.fileno(), closefd=False)
+    except RuntimeError:  # libsndfile's
         # An MP3 file that starts with something else is known by its name alone, and so is much that is none.
         if not find_frames(path.read_bytes()).frames:
             raise
-        return _Stream(path)
+        return _stream(path)
 
 
 def _steps(waveform: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
@@ -202,7 +206,7 @@ def _clip(steps: NDArray[np.float32]) -> float:
     return min(peak, FULL_SCALE)
 
 
-def _frames(path: Path, raw: io.FileIO, file: _Stream, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
+def _frames(path: Path, raw: io.FileIO, file: Any, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
     """All samples of `file`, which reads `path` through `raw`, in blocks [samples, channels] that are overwritten."""
     block = np.empty((BLOCK, file.channels), np.float32)
     done = 0
@@ -210,7 +214,7 @@ def _frames(path: Path, raw: io.FileIO, file: _Stream, remarks: list[str]) -> It
         while count := file.buffer_read_into(block, "float32"):
             done += count
             yield block[:count]
-    except soundfile.SoundFileError:
+    except RuntimeError:
         # Behind the last frame of an MP3 file there may be anything.
         if not done or file.format != "MP3":
             raise
@@ -228,7 +232,7 @@ def _rest(path: Path, done: int, block: NDArray[np.float32], remarks: list[str])
         return
     if mp3.junk:
         remarks.append(f"damaged: {mp3.junk:,} bytes amid its frames are no audio")
-    with _Stream(io.BytesIO(mp3.mended(data))) as file:
+    with _stream(io.BytesIO(mp3.mended(data))) as file:
         skip = max(0, done + mp3.skipped - DECODER_DELAY)
         while skip and (count := file.buffer_read_into(block[: min(skip, BLOCK)], "float32")):
             skip -= count
@@ -273,10 +277,11 @@ def header_problem(path: Path) -> str:
     """
     if path.stat().st_size == 0:
         return "empty file (0 bytes)"
+    load("soundfile")
     try:
         with _decoders_silenced(), path.open("rb", buffering=0) as raw, _opened(path, raw):
             pass
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         return _reason(path, error)
     return ""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmark.audio import decode, to_int16
 from benchmark.console import Advance, Reporter
 from benchmark.engine import workers
-from benchmark.errors import UserError
+from benchmark.libraries import load as library
 from benchmark.steps.prepare import decode_all
 from tasks.base import Clip
 
@@ -60,7 +60,7 @@ def measure(reporter: Reporter, files: int = 4, repeats: int = 10, pool_clips: i
     Raises
     ------
     UserError
-        If librosa is not installed.
+        If librosa cannot be loaded.
     """
     reference = _librosa()
     before = os.getloadavg()[0]
@@ -104,10 +104,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _librosa() -> Callable[[Path], NDArray[np.int16]]:
-    try:
-        import librosa
-    except ImportError:
-        raise UserError("the reference, librosa, is not installed: pip install 'bench-music[speed]'") from None
+    librosa = library("librosa")
 
     def load(path: Path) -> NDArray[np.int16]:
         waveform, _ = librosa.load(path, sr=RATE, mono=True)

@@ -1,8 +1,7 @@
-"""Is everything there that a run needs? Looks at versions, devices, memory, disk, decoders, data and the store."""
+"""Is everything there that a run needs? Loads libraries, decodes, looks at devices, memory, disk, data and store."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -11,47 +10,119 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from benchmark.libraries import LIBRARIES, PAIRS, load, mending, version_of
+from benchmark.loading import Loaded, load_apart
 from benchmark.plain_files import PlantedError, read_plain
 from benchmark.store import check_layout
 
 #: With less free than this where the store lies [bytes], a run of a few encoders may not fit.
 LITTLE_DISK = 10 * 2**30
+#: Libraries that take torch, which takes seconds to load; the others are loaded beside them.
+_ON_TORCH = ("torch", "safetensors", "torchaudio", "lightning", "transformers", "tensorboard")
+#: What ``--full`` tries once they are loaded, and how the report calls it.
+_TRIALS = {
+    "benchmark.trial:training_step": "training",
+    "benchmark.trial:product": "product",
+    "benchmark.trial:mel_filters": "mel filters",
+}
+#: Rate and length of the tone that is written, decoded and resampled [Hz, samples].
+_RATE = 22_050
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: whether it is as it should be, what was found, and what to do if it is not."""
+    """One thing looked at.
+
+    Attributes
+    ----------
+    what
+        What was looked at.
+    ok
+        Whether a run can do with it as it is.
+    found
+        What was found.
+    advice
+        What to do about it.
+    note
+        Whether it is worth a word though a run can do with it.
+    """
 
     what: str
     ok: bool
     found: str
     advice: str = ""
+    note: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, ``note`` or ``WRONG``."""
+        return ("note" if self.note else "ok") if self.ok else "WRONG"
 
 
-def examine(store: Path, data: Path | None) -> list[Finding]:
-    """Look at everything; imports neither torch nor any dataset, and writes nothing."""
-    return [*_software(), _gpu(), _memory(), _disk(store), _store(store), *_decoders(), _data(data)]
+def examine(store: Path, data: Path | None, full: bool = False) -> list[Finding]:
+    """Look at everything; this process loads nothing but what has been loaded by another, and leaves nothing behind.
+
+    Parameters
+    ----------
+    store, data
+        Folders; the store need not exist, and there need be no data.
+    full
+        Whether to train a step, and to multiply on the GPU, too.
+    """
+    on_torch = [*_ON_TORCH, *(_TRIALS if full else ())]
+    loaded = load_apart([on_torch, [name for name in LIBRARIES if name not in _ON_TORCH]])
+    return [
+        _python(),
+        *_libraries(loaded),
+        *(_trial(loaded[name], what) for name, what in _TRIALS.items() if full),
+        _gpu(),
+        _memory(),
+        _disk(store),
+        _store(store),
+        *_audio(loaded),
+        _data(data),
+    ]
 
 
-def _software() -> Iterator[Finding]:
+def _python() -> Finding:
     version = platform.python_version()
-    yield Finding("Python", sys.version_info >= (3, 11), version, "bench needs 3.11 or newer")
-    found = {}
-    for package in ("torch", "torchaudio", "lightning", "soundfile", "soxr"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(package, False, "not installed", "./setup.sh, or pip install bench-music")
-    yield Finding("packages", len(found) == 5, ", ".join(f"{name} {version}" for name, version in found.items()))
-    if {"torch", "torchaudio"} <= found.keys():
-        pair = [found[name].split("+")[0].rsplit(".", 1)[0] for name in ("torch", "torchaudio")]
-        yield Finding(
-            "torch pair", pair[0] == pair[1], " and ".join(pair), "install torch and torchaudio of one release"
-        )
+    return Finding("Python", sys.version_info >= (3, 11), version, "bench needs 3.11 or newer")
+
+
+def _libraries(loaded: dict[str, Loaded]) -> Iterator[Finding]:
+    """One for all that could be loaded, and one for each that could not."""
+    good = [library.distribution for name, library in LIBRARIES.items() if not loaded[name].reason]
+    versions = ", ".join(f"{name} {version_of(name)}".strip() for name in good)
+    yield Finding("libraries", True, f"{len(good)} loaded: {versions}")
+    for name, library in LIBRARIES.items():
+        found = loaded[name]
+        if not found.reason:
+            continue
+        advice = found.command or mending(name, found.missing)
+        if found.missing and found.module == name:
+            told = f"not installed; needed for {library.purpose}"
+        elif found.module != name and loaded.get(found.module, found).reason and found.module in LIBRARIES:
+            told, advice = f"cannot be loaded without {LIBRARIES[found.module].distribution}", "mend that first"
+        else:
+            blamed = f"{found.module}: " if found.module != name else ""
+            told = f"{version_of(library.distribution)} cannot be loaded: {blamed}{found.reason}; needed for "
+            told = told.strip() + f" {library.purpose}"
+        if name in PAIRS:
+            told += f", which bench computes itself, to the same numbers; {PAIRS[name]}"
+        # Nothing needs torchaudio, and an extra is missing for one who did not ask for it.
+        harmless = name == "torchaudio" or (bool(library.extra) and found.missing and found.module == name)
+        yield Finding(library.distribution, harmless, told, advice, note=True)
+
+
+def _trial(found: Loaded, what: str) -> Finding:
+    if not found.reason:
+        return Finding(what, True, found.said)
+    return Finding(what, False, found.reason, found.command or "see what is said of libraries and the GPU")
 
 
 def _gpu() -> Finding:
@@ -111,20 +182,41 @@ def _store(store: Path) -> Finding:
     )
 
 
-def _decoders() -> Iterator[Finding]:
-    import numpy as np
-    import soundfile
+def _audio(loaded: dict[str, Loaded]) -> Iterator[Finding]:
+    """What each format, and resampling, make of a tone; nothing where a library they need cannot be loaded."""
+    if not (loaded["numpy"].reason or loaded["soundfile"].reason):
+        with tempfile.TemporaryDirectory(prefix="bench-doctor-") as folder:
+            for name in ("WAV", "MP3", "FLAC", "OGG"):
+                yield _tried(name, "soundfile", partial(_decoded, Path(folder), name))
+    if not (loaded["numpy"].reason or loaded["soxr"].reason):
+        yield _tried("resampling", "soxr", _resampled)
 
-    with tempfile.TemporaryDirectory(prefix="bench-doctor-") as folder:
-        for name, suffix in (("WAV", "wav"), ("MP3", "mp3"), ("FLAC", "flac"), ("OGG", "ogg")):
-            file = Path(folder) / f"tone.{suffix}"
-            try:
-                soundfile.write(file, 0.1 * np.sin(np.arange(22_050) / 10), 22_050, format=name)
-                samples = len(soundfile.read(file)[0])
-            except (soundfile.SoundFileError, OSError) as error:
-                yield Finding(name, False, str(error), "pip install --force-reinstall soundfile")
-            else:
-                yield Finding(name, samples >= 22_000, f"decodes, libsndfile {soundfile.__libsndfile_version__}")
+
+def _tried(what: str, library: str, trial: Callable[[], str]) -> Finding:
+    advice = mending(library, missing=False)
+    try:
+        return Finding(what, True, trial())
+    except Exception as error:  # whatever a broken library raises is a finding
+        return Finding(what, False, f"{type(error).__name__}: {' '.join(str(error).split())}", advice)
+
+
+def _decoded(folder: Path, name: str) -> str:
+    np, soundfile = load("numpy"), load("soundfile")
+    file = folder / f"tone.{name.lower()}"
+    soundfile.write(file, 0.1 * np.sin(np.arange(_RATE) / 10), _RATE, format=name)
+    samples = len(soundfile.read(file)[0])
+    if samples < _RATE - 50:
+        raise RuntimeError(f"only {samples} of {_RATE} samples decode")
+    return f"decodes, libsndfile {soundfile.__libsndfile_version__}"
+
+
+def _resampled() -> str:
+    np, soxr = load("numpy"), load("soxr")
+    tone = 0.1 * np.sin(np.arange(_RATE) / 10, dtype=np.float32)
+    samples = len(soxr.resample(tone, _RATE, 16_000))
+    if samples != 16_000:
+        raise RuntimeError(f"a second of {_RATE} Hz gives {samples} samples at 16000 Hz")
+    return f"{_RATE:,} to 16,000 Hz, {soxr.__libsoxr_version__}"
 
 
 def _data(data: Path | None) -> Finding:

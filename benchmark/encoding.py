@@ -17,6 +17,7 @@ from benchmark.audio import FULL_SCALE
 from benchmark.embeddings import REPRESENTATION
 from benchmark.entries import EncoderEntry
 from benchmark.errors import UserError
+from benchmark.libraries import fault_behind
 from benchmark.registry import Named
 from benchmark.sources import load_class
 from encoders import EncoderError
@@ -48,7 +49,7 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
             torch.manual_seed(seed)
             encoder = encoder_class(**arguments)
     except (Exception, SystemExit) as error:
-        reason = str(error) or type(error).__name__
+        reason = fault_behind(error) or str(error) or type(error).__name__
         raise UserError(f"{where}: cannot build {named.entry.class_path}: {reason}") from error
     if not isinstance(encoder, Encoder):
         raise UserError(f"{where}: {named.entry.class_path} is no subclass of encoders.base.Encoder")

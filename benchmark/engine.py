@@ -19,6 +19,7 @@ from filelock import Timeout
 from benchmark.console import LogReporter, Reporter
 from benchmark.environment import measured, node_rank, versions
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.libraries import library_errors
 from benchmark.plain_files import lock, make_folder
 from benchmark.plan import Run, Step, staged
 from benchmark.store import Artifact, Store, lineage, storage_errors
@@ -183,7 +184,7 @@ class Engine:
             raise self._failed[step.key].error
         inputs = {name: self.ensure(need, watch) for name, need in step.needs.items()}
         try:
-            with storage_errors(self._store.root):
+            with storage_errors(self._store.root), library_errors():
                 if node_rank() > 0 and step.kind in JOINT_KINDS:
                     return self._join(step, inputs)
                 with self._locked(step):

@@ -12,6 +12,7 @@ from benchmark.console import Level, Reporter
 from benchmark.engine import Engine, computed_in_words, workers
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.foreseen import foreseen
+from benchmark.libraries import load
 from benchmark.plan import Run, Step, unique_steps
 from benchmark.progress import Loss, Progress, Watcher, in_words
 from benchmark.store import Artifact, Store
@@ -188,10 +189,7 @@ def _missed(run: Run, engine: Engine) -> bool:
 
 @contextmanager
 def _client(means: Means, store: Store, kinds: Collection[str]) -> Iterator[Client]:
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        raise UserError("--jobs and --cluster need Dask: pip install 'bench-music[cluster]'") from None
+    load("distributed")
     from benchmark.clusters import local_cluster, remote_cluster
 
     with (
@@ -202,10 +200,11 @@ def _client(means: Means, store: Store, kinds: Collection[str]) -> Iterator[Clie
         yield client
 
 
-def sensible_jobs(runs: Sequence[Run], engine: Engine) -> int:
+def sensible_jobs(runs: Sequence[Run], engine: Engine, reporter: Reporter) -> int:
     """Worker processes worth their start: one for each pretraining or training that could go side by side.
 
     One encoder's training already uses all cores of a machine without GPU, so there the default is this process alone.
+    So it is, with a word, where Dask cannot be loaded, which nobody has asked for.
     """
     missing = [step for step in unique_steps(runs) if engine.current(step) is None]
     parallel = sum(step.kind in ("pretrain", "supervise") for step in missing)
@@ -213,4 +212,11 @@ def sensible_jobs(runs: Sequence[Run], engine: Engine) -> int:
         return 1
     import torch
 
-    return max(1, min(torch.cuda.device_count(), parallel, workers()))
+    jobs = max(1, min(torch.cuda.device_count(), parallel, workers()))
+    if jobs > 1:
+        try:
+            load("distributed")
+        except UserError as error:
+            reporter.say(f"one GPU is used after another, for {error}")
+            return 1
+    return jobs

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchmark.engine import Engine
 from benchmark.errors import UserError
-from benchmark.libraries import require
+from benchmark.libraries import load
 from benchmark.plan import Run, Step, unique_steps
 
 #: Other people's modules that each kind of step imports.
@@ -21,16 +21,6 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "probe": ("torch",),
 }
 _ESTIMATORS = "sklearn"
-_WORK = {
-    "standin": "making stand-ins",
-    "prepare": "decoding audio",
-    "deform": "deforming audio",
-    "initialise": "building encoders",
-    "pretrain": "pretraining",
-    "supervise": "supervised training",
-    "embed": "encoding",
-    "probe": "probing",
-}
 
 
 def foreseen(runs: Sequence[Run], engine: Engine, jobs: int | None) -> Iterator[tuple[Step, UserError]]:
@@ -58,7 +48,7 @@ def _unmet(step: Step, jobs: int, tried: dict[str, UserError | None]) -> UserErr
     for module in _libraries(step):
         if module not in tried:
             try:
-                require(module, _WORK[step.kind])
+                load(module)
                 tried[module] = None
             except UserError as error:
                 tried[module] = error

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from benchmark.dask_nodes import WORKER_OPTIONS, WORKER_SETTINGS, Scheduler
 from benchmark.errors import UserError
+from benchmark.libraries import load
 from benchmark.tls import keys_of_a_run
 from benchmark.yaml_dialect import read_document
 
@@ -48,16 +49,13 @@ def slurm_cluster(config: Path | None, folder: Path) -> Iterator[tuple[Any, int]
     UserError
         If a package is not installed, the file cannot be read or holds a wrong key, or the scheduler cannot start.
     """
-    try:
-        from dask_jobqueue import SLURMCluster
-    except ImportError:
-        raise UserError("--cluster slurm needs dask-jobqueue: pip install 'bench-music[cluster]'") from None
+    jobqueue = load("dask_jobqueue")
     options = _read(config)
     count = options.pop("jobs")
     place = options.pop("shared_temp_directory", None) or _configured(options, "shared-temp-directory") or folder
     with _private_folder(Path(os.path.expandvars(place)).expanduser()) as private, keys_of_a_run(private) as keys:
         try:
-            cluster = SLURMCluster(scheduler_cls=Scheduler, **_one_step_a_job(options, keys))
+            cluster = jobqueue.SLURMCluster(scheduler_cls=Scheduler, **_one_step_a_job(options, keys))
         except (OSError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(f"{config}: {' '.join(str(error).split())}") from None
         with cluster:

@@ -19,6 +19,7 @@ from benchmark.beside import files_of, find, make_findable
 from benchmark.console import Reporter
 from benchmark.entries import DatasetEntry, EncoderEntry
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.libraries import fault_behind
 from benchmark.plain_files import read_plain
 from benchmark.registry import Named
 from benchmark.store import Store, digest_file, digest_of, write_atomically
@@ -46,6 +47,9 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (Exception, SystemExit) as error:  # a module may be a program that ends
+        broken = fault_behind(error)
+        if broken is not None:
+            raise UserError(f"{where}: {broken}") from error
         reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{where}: cannot import {named.entry.class_path}: {reason}") from error
     if isinstance(named.entry, DatasetEntry) and not (isinstance(found, type) and issubclass(found, Dataset)):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.libraries import load
 
 _REQUIRED = "distributed.comm.require-encryption"
 
@@ -42,10 +43,8 @@ def keys_of_a_run(folder: Path) -> Iterator[dict[str, str]]:
     import dask
     from distributed import Security
 
-    try:
-        made = Security.temporary()
-    except ImportError:
-        raise UserError("--jobs and --cluster slurm need cryptography: pip install 'bench-music[cluster]'") from None
+    load("cryptography.x509")
+    made = Security.temporary()
     certificate, key = made.tls_ca_file, folder / "key.pem"
     with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(made.tls_worker_key)

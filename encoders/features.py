@@ -6,20 +6,27 @@ second difference between frames of 512 samples, every one by mean and standard 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from math import log2
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from encoders import EncoderError
 from encoders.base import Encoder
+from encoders.filter_banks import dct_matrix, mel_filters
 
 #: Longest part of a clip that is described at once [s].
 MAX_SECONDS = 60
 #: Distance of frames [samples].
 HOP = 512
+
+#: Window of a spectrum [samples], its frequencies, and mel bands.
+_WINDOW = 2048
+_BINS = _WINDOW // 2 + 1
+_BANDS = 128
 
 #: Lowest pitch class energy is gathered from, C1 with A4 at 440 Hz [Hz].
 LOWEST = 440 * 2 ** (-45 / 12)
@@ -71,20 +78,44 @@ class Mfcc(_Feature):
 
     def __init__(self, *, coefficients: int = 20, sample_rate: int = 22_050) -> None:
         super().__init__(sample_rate, coefficients)
-        # torchaudio takes seconds to import and only these features need it.
-        from torchaudio import functional as audio
-        from torchaudio.transforms import MelSpectrogram
-
-        self._mel = MelSpectrogram(
-            sample_rate, n_fft=2048, hop_length=HOP, n_mels=128, norm="slaney", mel_scale="slaney", pad_mode="constant"
+        # Buffers of these names lie in the weights of every store.
+        self._mel = nn.Sequential(
+            OrderedDict(spectrogram=_PowerSpectrogram(), mel_scale=_MelScale(mel_filters(_BINS, _BANDS, sample_rate)))
         )
-        self.register_buffer("_dct", audio.create_dct(coefficients, 128, norm="ortho"), persistent=False)
+        self.register_buffer("_dct", dct_matrix(coefficients, _BANDS), persistent=False)
 
     def coefficients(self, x: Tensor) -> Tensor:
         """See `_Feature.coefficients`."""
         decibels = 10 * torch.log10(self._mel(x).clamp_min(1e-10))
         decibels = torch.maximum(decibels, decibels.amax(dim=(1, 2), keepdim=True) - 80)
         return torch.einsum("bmt,mc->bct", decibels, self._dct)
+
+
+class _PowerSpectrogram(nn.Module):
+    """Waveforms [B, T] to power [B, 1 + WINDOW // 2, 1 + T // HOP]; frame t is centred on sample t HOP."""
+
+    window: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(_WINDOW))
+
+    def forward(self, x: Tensor) -> Tensor:
+        spectrum = torch.stft(x, _WINDOW, HOP, window=self.window, pad_mode="constant", return_complex=True)
+        return spectrum.abs().square()
+
+
+class _MelScale(nn.Module):
+    """Power [B, bins, t] to the power that each of `filters` [bins, bands] passes [B, bands, t]."""
+
+    fb: Tensor
+
+    def __init__(self, filters: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("fb", filters)
+
+    def forward(self, power: Tensor) -> Tensor:
+        return (power.mT @ self.fb).mT
 
 
 class Chroma(_Feature):

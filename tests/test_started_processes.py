@@ -1,4 +1,4 @@
-"""What a command starts: it listens on loopback alone, serves no pages, and imports nothing of the working directory."""
+"""What a command starts: it listens on loopback alone, serves no pages, and imports nothing that lies around."""
 
 from __future__ import annotations
 

@@ -406,7 +406,7 @@ def test_tensorboard_is_written_where_it_is_wanted(tmp_path):
     try:
         import tensorboard  # noqa: F401
     except ImportError:
-        with pytest.raises(UserError, match="TensorBoard is not installed"):
+        with pytest.raises(UserError, match="tensorboard is not installed"):
             run(tmp_path, "work", {"tensorboard": board})
         return
     run(tmp_path, "work", {"tensorboard": board})

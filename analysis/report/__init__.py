@@ -61,10 +61,12 @@ def render(document: dict[str, Any], form: str = "html") -> str:
         raise AnalysisError(f"unknown form {form!r}: choose one of {', '.join(FORMS)}")
     if not document.get("runs"):
         raise AnalysisError("the document has no runs, so there is nothing to report")
-    from analysis.report import page, papers
-
     if form == "html":
+        from analysis.report import page  # draws, and so needs what tables do without
+
         return page.html(document)
+    from analysis.report import papers
+
     return {"md": papers.markdown, "csv": papers.csv_text, "latex": papers.latex, "json": papers.json_text}[form](
         document
     )

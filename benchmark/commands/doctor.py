@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from benchmark.commands.common import DataOption, JsonOption, StoreOption, print_document, store_folder
 
 
-def doctor(store: StoreOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Look at Python, torch, GPU, memory, disk, decoders, data and store; exit code 1 if something is wrong.
+def doctor(
+    store: StoreOption = None,
+    data: DataOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train one step, multiply on the GPU, and compare mel filters, too.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Load all libraries, decode, look at GPU, memory, disk, data and store; exit code 1 if a run would fail.
 
     Example: bench doctor
     """
     from benchmark.doctor import examine
     from benchmark.tables import aligned
 
-    findings = examine(store_folder(store), data)
+    findings = examine(store_folder(store), data, full)
     if as_json:
         print_document([vars(finding) for finding in findings])
     else:
         print_document(
             aligned(
                 [
-                    ["ok" if each.ok else "WRONG", each.what, each.found + ("" if each.ok else f" - {each.advice}")]
+                    [
+                        each.verdict,
+                        each.what,
+                        each.found + (f" - {each.advice}" if each.advice and each.verdict != "ok" else ""),
+                    ]
                     for each in findings
                 ]
             )

@@ -242,7 +242,7 @@ def run(
 
     with interruptible(reporter), storage_errors(place.root):
         if jobs is None:
-            jobs = sensible_jobs(runs, engine) if cluster is None and len(runs) > 1 else 1
+            jobs = sensible_jobs(runs, engine, reporter) if cluster is None and len(runs) > 1 else 1
         losses = carry_out(
             runs, place, engine, reporter, Means(jobs, cluster, config), " ".join(["bench", *sys.argv[1:]])
         )

@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from benchmark.audio import FULL_SCALE, Undecodable, decode
@@ -99,6 +98,8 @@ def faded(waveform: NDArray[np.int16], sample_rate: int) -> NDArray[np.int16]:
 
 def ogg(waveform: NDArray[np.int16], sample_rate: int) -> bytes:
     """`waveform` [samples], mono, as Ogg Vorbis."""
+    import soundfile
+
     buffer = io.BytesIO()
     scaled = waveform.astype(np.float32) / FULL_SCALE
     soundfile.write(buffer, scaled, sample_rate, format="OGG", subtype="VORBIS", compression_level=_COMPRESSION)

@@ -20,7 +20,7 @@ def gather(z: Tensor) -> Tensor:
     parameters are then averaged over processes, as data-parallel training does, the sum of the processes' losses
     divided by their number is what is descended.
     """
-    return cast(Tensor, _Gather.apply(z))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Gather.apply(z))  # type: ignore[no-untyped-call, unused-ignore]
 
 
 class _Gather(torch.autograd.Function):

@@ -21,6 +21,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from benchmark.console import Reporter, Silent
 from benchmark.environment import measured, node_rank, report
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.libraries import library_errors
 from benchmark.plan import Step
 from benchmark.pretraining.rendezvous import join, nodes, rendezvous
 
@@ -196,7 +197,7 @@ def _work(
         torch.cuda.set_device(local_rank)
     try:
         join(place.backend, place.rank, place.world, file)
-        with measured() as resources:
+        with library_errors(), measured() as resources:
             found = function(place, *arguments)
     except USER_ERRORS as error:
         results.put(("error", str(error)))

@@ -23,6 +23,7 @@ from benchmark.console import Advance, Reporter
 from benchmark.encoding import exact_float32
 from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
+from benchmark.libraries import load
 from benchmark.pretraining.measures import collapse
 from benchmark.pretraining.module import TrainedModule
 from benchmark.pretraining.processes import Place
@@ -273,11 +274,7 @@ class _Watch(Callback):
 
 
 def _board(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError("TensorBoard is not installed; `pip install tensorboard` or leave out --tensorboard") from None
-    return SummaryWriter(str(folder))
+    return load("torch.utils.tensorboard").SummaryWriter(str(folder))
 
 
 @contextmanager

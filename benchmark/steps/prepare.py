@@ -21,6 +21,7 @@ from typing import Any
 from benchmark.audio import Undecodable, decode, silence_decoders
 from benchmark.console import Reporter
 from benchmark.engine import workers
+from benchmark.libraries import library_errors
 from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, write_lines
 from benchmark.plan import Step
 from benchmark.reasons import NAMED, by_kind
@@ -177,7 +178,9 @@ def _pool(size: int) -> ProcessPoolExecutor:
 
 def _decode_one(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
     try:
-        decoded = decode(root / clip.path, sample_rate, clip.seconds)
+        # Here, for what an exception knows of its origin does not leave a process.
+        with library_errors():
+            decoded = decode(root / clip.path, sample_rate, clip.seconds)
     except Undecodable as error:
         return _Outcome(failure=str(error))
     pcm = decoded.pcm.tobytes()

@@ -66,16 +66,18 @@ class HuggingFaceEncoder(FrameEncoder):
                 f"{model}: is a folder here that would hide the model of that name; name it under files, or rename it"
             )
         library = _transformers()
+        # What these load is not to be taken for what the model's files lack.
+        config_of, extractor_of, network_of = library.AutoConfig, library.AutoFeatureExtractor, library.AutoModel
         common = {"revision": revision, "local_files_only": not download, "trust_remote_code": trust_remote_code}
         try:
-            config = library.AutoConfig.from_pretrained(str(model), **common)
+            config = config_of.from_pretrained(str(model), **common)
             if not hasattr(config, "conv_stride"):
                 raise EncoderError(
                     f"{model}: a {config.model_type} model does not take a waveform; write a function around it for "
                     "encoders.adapters.callable"
                 )
-            extractor = library.AutoFeatureExtractor.from_pretrained(str(model), **common)
-            network, loading = library.AutoModel.from_pretrained(str(model), output_loading_info=True, **common)
+            extractor = extractor_of.from_pretrained(str(model), **common)
+            network, loading = network_of.from_pretrained(str(model), output_loading_info=True, **common)
         except (OSError, ValueError) as error:
             raise EncoderError(_unavailable(model, revision, download, error)) from error
         missing = sorted(key for key in loading["missing_keys"] if _UNUSED not in key)
@@ -136,10 +138,7 @@ class HuggingFaceEncoder(FrameEncoder):
 
 
 def _transformers() -> Any:
-    try:
-        library = import_module("transformers")
-    except EncoderError as error:
-        raise EncoderError(f"{error}; install it with: pip install 'bench-music[huggingface]'") from error
+    library = import_module("transformers")
     library.utils.logging.disable_progress_bar()
     return library
 
