@@ -128,7 +128,7 @@ def need_command(context: typer.Context) -> None:
     """Raise `UserError`, which lists the commands of a group, if none is given."""
     if context.invoked_subcommand is None:
         group: Any = context.command
-        names = ", ".join(group.list_commands(context))
+        names = ", ".join(sorted(group.list_commands(context)))
         raise _wrong(context, f"{context.command_path} needs a command: {names}", "explains them")
 
 
