@@ -178,7 +178,8 @@ def problem_with_yaml(block: Block, folder: Path) -> str | None:
         if file.name.startswith("study"):
             load_study(str(file))
         elif SECTIONS.keys() & yaml.safe_load(block.text).keys():
-            load_registry([file])
+            for line in load_registry([file]).untold():
+                return f"{block}: {line}"
         elif file.name.startswith("registry"):
             return f"{block}: a registry has sections: {', '.join(SECTIONS)}"
     except Exception as error:

@@ -410,6 +410,7 @@ def test_a_library_that_does_not_load_fails_what_needs_it(tmp_path, monkeypatch)
 
 def test_devices_that_are_not_there_are_missed_before_anything_is_computed(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("benchmark.foreseen.require", lambda *_: None)
     assert (visible_to_each(1), visible_to_each(2)) == (2, 1)
     for training, jobs, message in (
         ({"devices": 3}, 1, "--devices 3: there are 2; see CUDA_VISIBLE_DEVICES"),
