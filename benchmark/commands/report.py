@@ -55,7 +55,7 @@ def report(
     from analysis.report import render
     from benchmark.console import Reporter
     from benchmark.errors import UserError
-    from benchmark.origins import announce, in_use
+    from benchmark.origins import announce, announce_unimported, in_use
     from benchmark.registry import load_registry
     from benchmark.report_data import collect
     from benchmark.store import storage_errors
@@ -68,7 +68,7 @@ def report(
     entries = load_registry(registry or [])
     plan = planned = None
     if study is None:
-        announce(entries, [], Reporter())
+        announce_unimported(entries, [], Reporter())
     else:
         from benchmark.planner import Planner
         from benchmark.store import Store
