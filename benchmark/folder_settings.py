@@ -20,7 +20,7 @@ def ignore_folder_settings() -> None:
     Processes would look for modules in their working directory first. matplotlib imports what its settings name as a
     backend, numba loads what lies in the cache that they name.
     """
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
+    os.environ["PYTHONSAFEPATH"] = "1"
     if any(os.path.lexists(file) for file, _ in _READ_BY.values()):
         sys.meta_path.insert(0, _Elsewhere())
 

@@ -30,21 +30,26 @@ def announce(registry: Registry, used: Iterable[Named[Any]], reporter: Reporter)
         Told one line of each kind, if there is anything to say.
     """
     entries = list({id(named.entry): named for named in used}.values())
-    # A folder of audio that the user names a corpus stands in no file.
-    foreign = [named for named in entries if named.file != built_in_registry() and named.line]
     modules: dict[str, str] = {}
     for named in entries:
         if isinstance(named.entry, EncoderEntry | DatasetEntry):
             with suppress(UserError):  # what cannot be imported is told by who needs it
                 modules |= modules_from_outside(named)
-    if foreign:
-        listed = ", ".join(f"{_kind(named)} {named.name} ({_place(named)})" for named in foreign)
-        reporter.say(f"not built in: {listed}")
+    announce_unimported(registry, entries, reporter)
     if modules:
         listed = ", ".join(f"{module} from {_shown(file)}" for module, file in modules.items())
-        reporter.say(f"imported from outside bench: {listed}")
+        reporter.warn(f"imported from outside bench: {listed}")
+
+
+def announce_unimported(registry: Registry, used: Iterable[Named[Any]], reporter: Reporter) -> None:
+    """As `announce`, for a command that only speaks of these entries and imports nothing for them."""
+    # A folder of audio that the user names a corpus stands in no file.
+    foreign = [named for named in used if named.file != built_in_registry() and named.line]
+    if foreign:
+        listed = ", ".join(f"{_kind(named)} {named.name} ({_place(named)})" for named in foreign)
+        reporter.warn(f"not built in: {listed}")
     if left_out := registry.said_of_left_out():
-        reporter.say(left_out)
+        reporter.warn(left_out)
 
 
 def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[Any]]:

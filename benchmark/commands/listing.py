@@ -54,7 +54,7 @@ def list_entries(
         raise unknown_name("kind of things to list", wanted, KINDS.values(), "bench list --help")
     registered = open_registry(registry)
     if left_out := registered.said_of_left_out():
-        Reporter().say(left_out)
+        Reporter().warn(left_out)
     rows = [
         {
             "section": section,

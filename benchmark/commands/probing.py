@@ -38,9 +38,16 @@ def compare(
 
     Example: bench compare tune_plus mfcc --task mtt
     """
+    from benchmark.compare import SEPARATOR, documents
     from benchmark.compare import compare as call
-    from benchmark.compare import documents
-    from benchmark.console import printable
+    from benchmark.console import Reporter, printable
+    from benchmark.origins import announce_unimported
+    from benchmark.registry import load_registry
 
+    entries = load_registry([])
+    encoders, tasks = entries.sections["encoders"], entries.sections["tasks"]
+    spoken_of = [encoders.get(name) or encoders.get(name.partition(SEPARATOR)[0]) for name in (first, second)]
+    spoken_of += [tasks.get(name) for name in task or []]
+    announce_unimported(entries, [named for named in spoken_of if named is not None], Reporter())
     found = call(store_folder(store), first, second, task or [], recipe, corpus)
     print_document(documents(found) if as_json else "\n".join(printable(one.text) for one in found))

@@ -57,7 +57,7 @@ def report(
     from analysis.report import render
     from benchmark.console import Reporter
     from benchmark.errors import UserError
-    from benchmark.origins import announce, in_use
+    from benchmark.origins import announce, announce_unimported, in_use
     from benchmark.report_data import collect
     from benchmark.store import storage_errors
 
@@ -70,7 +70,7 @@ def report(
     entries = open_registry(registry)
     asked = plan = None
     if study is None:
-        announce(entries, [], reporter)
+        announce_unimported(entries, [], reporter)
     else:
         from benchmark.planner import Planner
         from benchmark.store import Store
