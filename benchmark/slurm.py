@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
+import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +36,8 @@ def slurm_cluster(config: Path | None, folder: Path) -> Iterator[tuple[Any, int]
     """A `dask_jobqueue.SLURMCluster` as `config` describes it, and how many jobs to ask for.
 
     Its scheduler runs in this process as long as the block lasts, and listens on the interface or the host that the
-    configuration names; where it names none, on the address by which this machine reaches others.
+    configuration names; where it names none, on loopback if the queue has this machine alone, else on the address by
+    which this machine reaches others.
 
     Parameters
     ----------
@@ -104,8 +107,21 @@ def _scheduler_options(options: Mapping[str, Any]) -> dict[str, Any]:
     asked = dict(options.get("scheduler_options") or _configured(options, "scheduler-options") or {})
     asked.setdefault("dashboard_address", "127.0.0.1:8787" if asked.get("dashboard") else None)
     if not (options.get("interface") or _configured(options, "interface") or {"host", "interface"} & asked.keys()):
-        asked["host"] = get_ip()
+        asked["host"] = "127.0.0.1" if _is_single_node() else get_ip()
     return asked
+
+
+def _is_single_node() -> bool:
+    """Whether the queue has no node but this machine, as `sinfo` lists them; so it is taken where there is no sinfo."""
+    command = ["sinfo", "--noheader", "--Node", "--format=%N"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    except FileNotFoundError:
+        return True
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    here = socket.gethostname().partition(".")[0]
+    return listed.returncode == 0 and {name.partition(".")[0] for name in listed.stdout.split()} <= {here}
 
 
 def _configured(options: Mapping[str, Any], name: str) -> Any:

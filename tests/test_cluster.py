@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from listening import Lookout
 
 from benchmark.clusters import local_cluster
 from benchmark.errors import UserError
-from benchmark.slurm import slurm_cluster
+from benchmark.slurm import _scheduler_options, slurm_cluster
 
 GRID = ["--encoder", "tiny", "--encoder", "mfcc", "--task", "mtt", "--task", "mtt-tagged", "--recipe", "short"]
 BIN = Path(sys.executable).parent
@@ -295,3 +296,25 @@ def test_jobs_of_a_queue_that_end_are_asked_for_again(mtt, slow_registry, tmp_pa
     lookout.check(at_least=5)  # the scheduler, and two times a worker and what watches over it
     assert all("BEGIN CERTIFICATE" in script and "PRIVATE KEY" not in script for script in queue.scripts())
     assert list(store.glob("unfinished/keys-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("sinfo", "host"),
+    [
+        (None, "127.0.0.1"),
+        ('echo "$(hostname)"', "127.0.0.1"),
+        ('echo "$(hostname).cluster"; echo "$(hostname)"', "127.0.0.1"),
+        ('echo "$(hostname)"; echo node2', "elsewhere"),
+        ("exit 1", "elsewhere"),
+    ],
+)
+def test_a_queue_of_this_machine_alone_stays_on_loopback(tmp_path, monkeypatch, sinfo, host):
+    for name in ("hostname", "sh"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    if sinfo is not None:
+        (tmp_path / "sinfo").write_text(f"#!/bin/sh\n{sinfo}\n")
+        (tmp_path / "sinfo").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("distributed.utils.get_ip", lambda *_: "elsewhere")
+    assert _scheduler_options({})["host"] == host
+    assert "host" not in _scheduler_options({"interface": "ib0"})
