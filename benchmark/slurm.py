@@ -23,9 +23,9 @@ from benchmark.yaml_dialect import read_document
 
 #: Lines of a job's script: Dask imports what lies in its folder, by itself one of a well-known name in `/tmp`.
 _OWN_FOLDER = (
-    "DASK_TEMPORARY_DIRECTORY=$(mktemp -d) || exit 1",
+    "DASK_TEMPORARY_DIRECTORY=$(mktemp -dt bench-worker.XXXXXX) || exit 1",
     "export DASK_TEMPORARY_DIRECTORY",
-    "trap 'rm -rf \"$DASK_TEMPORARY_DIRECTORY\"' EXIT",
+    "trap 'rm -rf \"$DASK_TEMPORARY_DIRECTORY\"' EXIT TERM",
 )
 #: What `protocol` may be: the jobs always speak TLS.
 _TLS = (None, "tls", "tls://")

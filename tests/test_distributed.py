@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from conftest import TINY_REGISTRY, bench_json
+from listening import Lookout
 from plain_encoder import Plain
 from safetensors.torch import load_file
 from training_steps import Quiet, inputs, plain, pretrain_step
@@ -25,6 +27,7 @@ from benchmark.errors import UserError
 from benchmark.pretraining.curve_file import CURVE
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
 from benchmark.pretraining.processes import Place, devices_allowed, together
+from benchmark.pretraining.rendezvous import loopback_interface, warn_of_network
 from benchmark.steps.pretrain import compute
 from encoders import EncoderError
 
@@ -97,6 +100,33 @@ def test_what_a_process_complains_of_is_heard():
         together(complain, 2, 4)
     with pytest.raises(UserError, match="a batch of 5 cannot be divided among 2 devices"):
         together(complain, 2, 5)
+
+
+def test_several_nodes_are_told_where_to_meet_and_that_their_network_is_trusted(monkeypatch):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    reporter = Quiet()
+    warn_of_network(reporter)
+    monkeypatch.setenv("NNODES", "2")
+    with pytest.raises(UserError, match="NNODES=2: the nodes cannot find one another; set MASTER_ADDR too"):
+        together(complain, 1, 4)
+    for address in ("127.0.0.1", "::1", "localhost"):
+        monkeypatch.setenv("MASTER_ADDR", address)
+        warn_of_network(reporter)
+    assert reporter.lines == []
+    monkeypatch.setenv("MASTER_ADDR", "node1")  # may be a loopback address on the node itself, and is none elsewhere
+    warn_of_network(reporter)
+    monkeypatch.setenv("NODE_RANK", "1")
+    warn_of_network(reporter)
+    assert reporter.lines == [
+        "  training over 2 nodes: what they send is neither encrypted nor authenticated; "
+        "let no one else into their network"
+    ]
+
+
+def test_the_loopback_interface_is_found():
+    addresses = psutil.net_if_addrs()[loopback_interface()]
+    assert next(each.address for each in addresses if each.family == socket.AF_INET).startswith("127.")
 
 
 def test_devices(monkeypatch):
@@ -187,7 +217,9 @@ def test_two_nodes_run_one_study_and_score_as_one(mtt, tmp_path):
         command = [str(Path(sys.executable).with_name("bench")), *arguments, "--store", str(tmp_path / "two")]
         with (tmp_path / f"{rank}.json").open("w") as out, (tmp_path / f"{rank}.txt").open("w") as err:
             nodes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=err))
-    assert [node.wait(timeout=200) for node in nodes] == [0, 0], (tmp_path / "0.txt").read_text()
+    with Lookout(lambda: [node.pid for node in nodes]) as lookout:
+        assert [node.wait(timeout=200) for node in nodes] == [0, 0], (tmp_path / "0.txt").read_text()
+    lookout.check(at_least=3)  # the store at MASTER_ADDR, and a socket of each process
     alone = bench_json(*arguments[:-3], *arguments[-2:], "--store", tmp_path / "one")
     for rank in ("0", "1"):
         scores = json.loads((tmp_path / f"{rank}.json").read_text())
