@@ -129,9 +129,7 @@ def _folder(output: str | Path) -> Path:
         raise AnalysisError(f"-o {folder}: cannot be made a folder ({error.strerror}); name another") from error
     for path in folder.iterdir():
         if path.is_symlink():
-            raise AnalysisError(
-                f"{path}: is a link, and none is written through; remove it or name another -o"
-            )
+            raise AnalysisError(f"{path}: is a link, and none is written through; remove it or name another -o")
     return folder
 
 

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 import warm_command
 
+from benchmark import beside
 from tasks.magnatagatune import TOP_TAGS
 from tasks.standin.columns import TAG_COLUMNS
 
@@ -108,6 +109,13 @@ def make_mtt(root: Path, per_folder: dict[str, int], seconds: float = 2.0) -> di
 
 def write_table(path: Path, rows: list[list[str]]) -> None:
     path.write_bytes("".join("\t".join(f'"{cell}"' for cell in row) + "\r\n" for row in rows).encode())
+
+
+@pytest.fixture(autouse=True)
+def _modules_beside_registries_of_this_test_alone():
+    """Modules of one name lie beside the registries of many tests."""
+    yield
+    beside.forget()
 
 
 @pytest.fixture
