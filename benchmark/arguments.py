@@ -42,8 +42,8 @@ def _resolved(named: Named[EncoderEntry], name: str) -> Path:
     given = named.entry.files[name]
     if given is None:
         raise UserError(
-            f"{_where(named)}: needs a file of yours; repeat the entry in a registry.yaml of your own with "
-            f"`files: {{{name}: FILE}}`"
+            f"{_where(named)}: needs a file of yours; repeat the entry with `files: {{{name}: FILE}}` in a registry "
+            "of your own, under another name or under this one with --registry FILE"
         )
     path = (named.file.parent / Path(given).expanduser()).resolve()
     if not path.exists():

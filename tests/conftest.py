@@ -18,6 +18,7 @@ import soundfile
 import warm_command
 from loopback_only import refuse_others
 
+from benchmark import beside
 from tasks.magnatagatune import TOP_TAGS
 from tasks.standin.columns import TAG_COLUMNS
 
@@ -111,6 +112,13 @@ def make_mtt(root: Path, per_folder: dict[str, int], seconds: float = 2.0) -> di
 
 def write_table(path: Path, rows: list[list[str]]) -> None:
     path.write_bytes("".join("\t".join(f'"{cell}"' for cell in row) + "\r\n" for row in rows).encode())
+
+
+@pytest.fixture(autouse=True)
+def _modules_beside_registries_of_this_test_alone():
+    """Modules of one name lie beside the registries of many tests."""
+    yield
+    beside.forget()
 
 
 @pytest.fixture

@@ -319,4 +319,6 @@ def test_a_stand_in_to_look_at(tmp_path):
     assert os.listdir(folder.parent) == ["standin"]
     again = bench(*options)
     assert again.returncode == 2
-    assert again.stderr == f"bench: {folder}: is there already and is no empty folder; name another one\n"
+    assert again.stderr.splitlines()[2:] == [
+        f"bench: {folder}: is there already and is no empty folder; name another one"
+    ]

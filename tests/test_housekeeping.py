@@ -123,7 +123,8 @@ def test_nothing_is_deleted_or_copied_through_links(tmp_path):
     (tmp_path / "s" / "artifacts" / "embed" / ("b" * 40)).symlink_to(home / "letters")
     (tmp_path / "s" / "unfinished" / "left").symlink_to(home / "letters")
     assert [each.key for each in holdings(store)] == ["a" * 40]
-    assert copy_missing(store, Store(tmp_path / "t"), lambda _: None) == (1, [])
+    refused = f"embed/{'b' * 40}: {'b' * 40!r} is a link; artifacts hold none"
+    assert copy_missing(store, Store(tmp_path / "t"), lambda _: None) == (1, [refused])
     remove(store, [*unwanted(store, []), *abandoned(store)])
     assert holdings(store) == []
     assert not (tmp_path / "s" / "unfinished" / "left").is_symlink()
@@ -248,8 +249,8 @@ def test_a_copy_under_way_is_nobodys_leftover(tmp_path, monkeypatch):
     fill(store, "a" * 40)
     copytree, seen = shutil.copytree, []
 
-    def slowly(source, target):
-        copytree(source, target)
+    def slowly(source, target, symlinks):
+        copytree(source, target, symlinks)
         seen.extend(abandoned(other))
         # As a `gc` that listed it before the copy began.
         seen.extend(remove(other, [target]))

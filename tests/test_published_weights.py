@@ -264,6 +264,6 @@ def test_the_frozen_tail_takes_imported_weights(clmr, tmp_path, monkeypatch):
             f"  {name}:\n    class: {entry.class_path}\n    args: {json.dumps(entry.args)}\n"
             "    files: {tail_weights: clmr.safetensors}\n"
         )
-    encoder = build_encoder(load_registry().encoder(name), 3)
+    encoder = build_encoder(load_registry([Path("registry.yaml")]).encoder(name), 3)
     assert torch.equal(encoder.tail.blocks[7].conv.weight, clmr.blocks[7].conv.weight)
     assert sum(p.numel() for p in encoder.parameters() if p.requires_grad) == 153_993

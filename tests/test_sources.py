@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from conftest import bench
 
-from benchmark import beside, sources
+from benchmark import sources
 from benchmark.console import Silent
 from benchmark.encoding import build_encoder
 from benchmark.errors import UserError
@@ -26,7 +26,6 @@ def _modules_of_this_test_alone(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     before = set(sys.modules)
     yield
-    beside.forget()
     for name in set(sys.modules) - before:
         if name.startswith("own_"):
             del sys.modules[name]

@@ -16,7 +16,6 @@ import pytest
 import yaml
 from conftest import bench, tone
 
-from benchmark import beside
 from benchmark.errors import UserError
 from benchmark.origins import in_use
 from benchmark.plan import Request
@@ -66,7 +65,6 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def _modules_of_this_test_alone():
     yield
-    beside.forget()
     for name in [name for name in sys.modules if name.startswith("own_")]:
         del sys.modules[name]
 

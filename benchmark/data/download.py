@@ -209,7 +209,8 @@ def _place(file: Path, root: Path, place: str | Path) -> None:
     """Move a whole file to its place below `root`, through no link; there is never half of it there."""
     target = root / place
     for folder in target.parents[: len(Path(place).parts) - 1]:
-        check_folder(folder)
+        if folder.is_symlink():
+            check_folder(folder)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         file.replace(target)
