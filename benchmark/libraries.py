@@ -199,12 +199,13 @@ def _fault(error: BaseException) -> Fault | None:
     importer = ""
     for frame, at in frames:
         name = _top(frame)
-        if frame.f_code.co_name == "<module>" and (not met or met[-1][1] != name):
+        if _is_loading(frame, error) and (not met or met[-1][1] != name):
             met.append((importer, name))
         imported = _imported(frame, at)
-        if imported in LIBRARIES and name != imported:
-            met.append((name, imported))
-        importer = importer if name == "importlib" else name
+        user = importer if name == "importlib" else name
+        if imported in LIBRARIES and user != imported:
+            met.append((user, imported))
+        importer = user
     absent = isinstance(error, ModuleNotFoundError)
     named = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else _lacking(error)
     # A name that a library lacks is the library's fault if we want it; other people's modules may be wrong themselves.
@@ -228,6 +229,12 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
 
 def _top(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _is_loading(frame: FrameType, error: BaseException) -> bool:
+    """Whether a frame executes a module, or the function by which one loads the rest of it when that is asked for."""
+    lazily = frame.f_code.co_qualname == "__getattr__" and not isinstance(error, AttributeError)
+    return lazily or frame.f_code.co_name == "<module>"
 
 
 def _imported(frame: FrameType, at: int) -> str:
