@@ -238,7 +238,7 @@ def test_what_uses_a_broken_library_says_so_in_a_line(tmp_path, mtt, name):
     assert name != "lightning" or "decode magnatagatune" not in result.stderr
 
 
-def test_several_gpus_without_dask_are_used_one_after_another(monkeypatch):
+def test_without_dask_only_one_of_several_gpus_is_used(monkeypatch):
     import torch
 
     from benchmark import execution
@@ -257,4 +257,4 @@ def test_several_gpus_without_dask_are_used_one_after_another(monkeypatch):
             return None
 
     assert execution.sensible_jobs([], Empty(), Silent()) == 1
-    assert said[0].startswith("one GPU is used after another, for distributed")
+    assert said[0].startswith("only one GPU is used, for distributed")
