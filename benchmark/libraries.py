@@ -17,7 +17,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
@@ -182,13 +182,18 @@ def fault_behind(error: BaseException) -> Fault | None:
 
     Anything else, a fault of this project or of a user's own module above all, is ``None``.
     """
+    faults = []
     cause: BaseException | None = error
     while cause is not None:
-        fault = _fault(cause)
-        if fault is not None:
-            return fault
+        faults.append(_fault(cause))
         cause = cause.__cause__
-    return None
+    found = [fault for fault in faults if fault is not None]
+    if not found:
+        return None
+    # The outermost tells who wanted it, the innermost what is broken.
+    inner = found[-1]
+    wanted = inner.wanted if inner.module in LIBRARIES else found[0].wanted
+    return replace(inner, wanted=wanted, for_us=found[0].for_us)
 
 
 def _fault(error: BaseException) -> Fault | None:
@@ -267,7 +272,8 @@ def _reason(error: BaseException, module: str, frames: list[tuple[FrameType, int
     root = error
     while root.__cause__ is not None:  # a library says at length what the system said in a line
         root = root.__cause__
-    text = next((line.strip() for line in str(root).splitlines() if line.strip()), "")
+    lines = [line.strip() for line in str(root).splitlines() if line.strip()]
+    text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
     reason = f"{type(root).__name__}: {text}" if text else type(root).__name__
     files = [frame.f_code.co_filename for frame, _ in frames if _top(frame) == module]
     file = files[0] if files else getattr(error, "filename", None)

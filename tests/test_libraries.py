@@ -87,13 +87,16 @@ def test_a_library_that_is_not_there_is_to_be_installed(place):
         ("import outer.compiled", "import outer", "No module named 'outer.compiled'"),
         ("try:\n  1 / 0\nexcept ArithmeticError as e:\n  raise ImportError('see below') from e", "import outer",
          "ZeroDivisionError: division by zero"),
+        ("try:\n  import inner\nexcept ImportError as e:\n  raise ImportError('see above') from e", "import outer",
+         "No module named 'inner'"),
         ("def __getattr__(name):\n  raise RuntimeError('not now')", "import outer; outer.part", "not now"),
     ],
 )  # fmt: skip
 def test_a_library_of_another_version_is_blamed(place, outer, statement, reason):
     module(place, "outer", outer)
     found = fault_of(statement)
-    assert (found.module, reason in found.reason) == ("outer", True)
+    blamed = "inner" if "inner" in outer else "outer"
+    assert (found.module, found.wanted.module, found.for_us, reason in found.reason) == (blamed, "outer", True, True)
 
 
 @pytest.mark.parametrize("inner", [None, "raise OSError('libinner.so')"])
