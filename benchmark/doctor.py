@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmark.libraries import LIBRARIES, PAIRS, load, mending, version_of
+from benchmark.libraries import LIBRARIES, PAIRS, Library, load, mending, version_of
 from benchmark.loading import Loaded, load_apart
 from benchmark.plain_files import PlantedError, read_plain
 from benchmark.store import check_layout
@@ -101,22 +101,29 @@ def _libraries(loaded: dict[str, Loaded]) -> Iterator[Finding]:
     yield Finding("libraries", True, f"{len(good)} loaded: {versions}")
     for name, library in LIBRARIES.items():
         found = loaded[name]
-        if not found.reason:
-            continue
-        advice = found.command or mending(name, found.missing)
-        if found.missing and found.module == name:
-            told = f"not installed; needed for {library.purpose}"
-        elif found.module != name and loaded.get(found.module, found).reason and found.module in LIBRARIES:
-            told, advice = f"cannot be loaded without {LIBRARIES[found.module].distribution}", "mend that first"
-        else:
-            blamed = f"{found.module}: " if found.module != name else ""
-            told = f"{version_of(library.distribution)} cannot be loaded: {blamed}{found.reason}; needed for "
-            told = told.strip() + f" {library.purpose}"
-        if name in PAIRS:
-            told += f", which bench computes itself, to the same numbers; {PAIRS[name]}"
-        # Nothing needs torchaudio, and an extra is missing for one who did not ask for it.
-        harmless = name == "torchaudio" or (bool(library.extra) and found.missing and found.module == name)
-        yield Finding(library.distribution, harmless, told, advice, note=True)
+        if found.reason:
+            absent = found.missing and found.module == name
+            # Nothing needs torchaudio, and an extra is missing for one who did not ask for it.
+            harmless = name == "torchaudio" or (bool(library.extra) and absent)
+            told, advice = _trouble(library, found, loaded)
+            yield Finding(library.distribution, harmless, told, advice, note=True)
+
+
+def _trouble(library: Library, found: Loaded, loaded: dict[str, Loaded]) -> tuple[str, str]:
+    """What is wrong with a library that could not be loaded, and what mends it."""
+    name, advice = library.module, found.command or mending(library.module, found.missing)
+    if found.module != name and found.module in LIBRARIES and loaded[found.module].reason:
+        told, advice = f"cannot be loaded without {LIBRARIES[found.module].distribution}", "mend that first"
+    elif found.missing and found.module == name:
+        told = f"not installed; needed for {library.purpose}"
+    else:
+        blamed = f"{found.module}: " if found.module != name else ""
+        told = f"{version_of(library.distribution)} cannot be loaded: {blamed}{found.reason}".strip()
+        told += f"; needed for {library.purpose}"
+        told += f" ({PAIRS[name]})" if name in PAIRS else ""
+    if name == "torchaudio":
+        told += "; bench computes mel filters itself, to the same numbers"
+    return told, advice
 
 
 def _trial(found: Loaded, what: str) -> Finding:

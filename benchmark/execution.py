@@ -217,6 +217,6 @@ def sensible_jobs(runs: Sequence[Run], engine: Engine, reporter: Reporter) -> in
         try:
             load("distributed")
         except UserError as error:
-            reporter.say(f"one GPU is used after another, for {error}")
+            reporter.say(f"only one GPU is used, for {error}")
             return 1
     return jobs

@@ -17,7 +17,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
@@ -183,13 +183,18 @@ def fault_behind(error: BaseException) -> Fault | None:
 
     Anything else, a fault of this project or of a user's own module above all, is ``None``.
     """
+    faults = []
     cause: BaseException | None = error
     while cause is not None:
-        fault = _fault(cause)
-        if fault is not None:
-            return fault
+        faults.append(_fault(cause))
         cause = cause.__cause__
-    return None
+    found = [fault for fault in faults if fault is not None]
+    if not found:
+        return None
+    # The outermost tells who wanted it, the innermost what is broken.
+    inner = found[-1]
+    wanted = inner.wanted if inner.module in LIBRARIES else found[0].wanted
+    return replace(inner, wanted=wanted, for_us=found[0].for_us)
 
 
 def _fault(error: BaseException) -> Fault | None:
@@ -200,12 +205,13 @@ def _fault(error: BaseException) -> Fault | None:
     importer = ""
     for frame, at in frames:
         name = _top(frame)
-        if frame.f_code.co_name == "<module>" and (not met or met[-1][1] != name):
+        if _is_loading(frame, error) and (not met or met[-1][1] != name):
             met.append((importer, name))
         imported = _imported(frame, at)
-        if imported in LIBRARIES and name != imported:
-            met.append((name, imported))
-        importer = importer if name == "importlib" else name
+        user = importer if name == "importlib" else name
+        if imported in LIBRARIES and user != imported:
+            met.append((user, imported))
+        importer = user
     absent = isinstance(error, ModuleNotFoundError)
     named = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else _lacking(error)
     # A name that a library lacks is the library's fault if we want it; other people's modules may be wrong themselves.
@@ -229,6 +235,12 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
 
 def _top(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _is_loading(frame: FrameType, error: BaseException) -> bool:
+    """Whether a frame executes a module, or the function by which one loads the rest of it when that is asked for."""
+    lazily = frame.f_code.co_qualname == "__getattr__" and not isinstance(error, AttributeError)
+    return lazily or frame.f_code.co_name == "<module>"
 
 
 def _imported(frame: FrameType, at: int) -> str:
@@ -261,7 +273,8 @@ def _reason(error: BaseException, module: str, frames: list[tuple[FrameType, int
     root = error
     while root.__cause__ is not None:  # a library says at length what the system said in a line
         root = root.__cause__
-    text = next((line.strip() for line in str(root).splitlines() if line.strip()), "")
+    lines = [line.strip() for line in str(root).splitlines() if line.strip()]
+    text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
     reason = f"{type(root).__name__}: {text}" if text else type(root).__name__
     files = [frame.f_code.co_filename for frame, _ in frames if _top(frame) == module]
     file = files[0] if files else getattr(error, "filename", None)

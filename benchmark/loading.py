@@ -22,7 +22,7 @@ from typing import IO, Any
 from benchmark.libraries import LIBRARIES, Fault, fault_behind
 
 #: A library that has not been loaded after so long [s] is taken to hang.
-PATIENCE = 60.0
+PATIENCE = 120.0
 #: Marks a function to be called, ``module:function``, among names of libraries.
 _CALL = ":"
 

@@ -32,7 +32,10 @@ def torchaudio_fault() -> str:
         del create_dct, melscale_fbanks
     # What a broken extension raises is not only ImportError, and none of it may take an encoder down.
     except Exception as error:
-        fault = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}".rstrip(": ")
+        root: BaseException = error
+        while root.__cause__ is not None:  # what the system said
+            root = root.__cause__
+        fault = f"{type(root).__name__}: {(str(root).strip().splitlines() or [''])[0]}".rstrip(": ")
         logging.getLogger(__name__).warning(
             "torchaudio cannot be loaded (%s); mel filters are computed by bench itself, to the same numbers", fault
         )

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from conftest import bench
 
-from benchmark import decode_speed
+from benchmark import decode_speed, libraries
 from benchmark.console import Silent
 from benchmark.errors import UserError
 
 
 def test_without_librosa_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "librosa", None)
-    with pytest.raises(UserError, match=r"pip install 'bench-music\[speed\]'"):
+    monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"librosa is not installed .*: pip install 'bench-music\[speed\]'"):
         decode_speed.measure(Silent())
 
 
@@ -22,11 +23,10 @@ def test_the_numbers(tmp_path, monkeypatch):
     del librosa
     monkeypatch.setattr(decode_speed, "SECONDS", 5)
     result = decode_speed.measure(Silent(), files=1, repeats=2, pool_clips=6)
-    # Real targets are for a quiet machine; these only say that something is measured.
-    assert 0.5 < result["ratio_mp3"] < 10
-    assert 0.5 < result["ratio_wav"] < 20
-    assert result["scaling"] is None or result["scaling"] > 0
-    assert 0 < result["crop_microseconds"] < 5_000
+    for suffix in ("mp3", "wav"):
+        rates = result["formats"][suffix]
+        assert result[f"ratio_{suffix}"] == pytest.approx(rates["ours"]["cpu"] / rates["librosa"]["cpu"])
+    assert {"scaling", "crop_microseconds", "load"} <= result.keys()
     assert result["formats"]["wav"]["kbit_per_second"] == pytest.approx(1_411.2, rel=1e-3)
     assert 64 < result["formats"]["mp3"]["kbit_per_second"] < 320
     text = decode_speed.table(result)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import time
+import re
 
 import pytest
+from broken_library import KINDS, bench_with, break_library
 from conftest import bench, bench_json
 
-from benchmark import doctor
+from benchmark import doctor, loading
+from benchmark.libraries import LIBRARIES
+from benchmark.loading import load_apart
 
 
-def test_a_sound_machine_is_found_sound_in_seconds(tmp_path):
-    began = time.perf_counter()
-    findings = {each["what"]: each for each in bench_json("doctor", "--store", tmp_path / "new")}
-    assert time.perf_counter() - began < 10  # two seconds on a machine that does nothing else
-    assert {"Python", "packages", "torch pair", "GPU", "machine", "disk", "store", "MP3", "data"} <= findings.keys()
+def test_a_sound_machine_is_found_sound(tmp_path):
+    findings = {each["what"]: each for each in bench_json("doctor", "--full", "--store", tmp_path / "new")}
+    formats = {"WAV", "MP3", "FLAC", "OGG", "resampling"}
+    assert {"Python", "libraries", "GPU", "machine", "disk", "store", "data", *formats} <= findings.keys()
+    # torchaudio may be one that does not load beside this torch, and extras need not be there.
     assert all(each["ok"] for each in findings.values()), findings
+    for required in ("torch", "lightning", "soxr", "soundfile", "scikit-learn"):
+        assert re.search(rf"\b{required} [\d.]+", findings["libraries"]["found"])
+    assert findings["training"]["found"].startswith("one step with Lightning on c")
+    assert findings["product"]["found"]
+    assert findings["mel filters"]["found"].startswith(("torchaudio's, the same", "computed by bench itself"))
     assert "stand-ins" in findings["data"]["found"]
     assert not (tmp_path / "new").exists()
 
@@ -28,8 +35,79 @@ def test_what_is_wrong_is_said_with_what_to_do(tmp_path):
     assert result.returncode == 1
     assert "WRONG  store" in result.stdout
     assert "is no folder - name the folder that holds" in result.stdout
-    found = json.loads(bench("doctor", "--store", tmp_path / "home", "--json").stdout)
-    assert [each["what"] for each in found if not each["ok"]] == ["store"]
+    assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("WRONG")] == ["store", "data"]
+
+
+def examined(folder, *options):
+    """Exit code of `bench doctor` and its lines, by what each is about."""
+    result = bench_with(folder, "doctor", "--store", folder / "store", *options)
+    assert "Traceback" not in result.stderr
+    return result.returncode, {line.split(maxsplit=2)[1]: line for line in result.stdout.splitlines()}
+
+
+def test_torchaudio_and_extras_are_only_a_note(tmp_path):
+    break_library(tmp_path, "torchaudio", "system")
+    (tmp_path / "transformers.py").write_text("raise ModuleNotFoundError(\"No module named 'inner'\", name='inner')")
+    break_library(tmp_path, "tensorboard", "other")
+    code, lines = examined(tmp_path)
+    assert lines["torchaudio"].startswith("note ")
+    assert "cannot be loaded: OSError: libit.so: undefined symbol: f" in lines["torchaudio"]
+    assert "needed for mel filters" in lines["torchaudio"]
+    assert "; bench computes mel filters itself, to the same numbers - pip install " in lines["torchaudio"]
+    assert "torchaudio 2.11.0 goes with torch 2.11, torchaudio 2.11.1 with torch 2.13 or newer" in lines["torchaudio"]
+    assert re.search(r" - pip install .*torchaudio", lines["torchaudio"])
+    # An extra that is there and does not load is wrong; so is what lacks a dependency.
+    assert lines["tensorboard"].startswith("WRONG ")
+    assert "RuntimeError: built for another NumPy" in lines["tensorboard"]
+    assert lines["transformers"].startswith("WRONG ")
+    assert "inner" in lines["transformers"]
+    assert code == 1
+
+
+def test_every_broken_part_is_found_however_it_is_broken(tmp_path):
+    """All at once, in all ways, and doctor goes through to the end."""
+    ways = {"soxr": "system", "soundfile": "import", "lightning": "other", "pandas": "syntax", "matplotlib": "zeros"}
+    ways |= {"jinja2": "missing", "requests": "import", "torch": "system", "distributed": "other"}
+    for name, kind in ways.items():
+        break_library(tmp_path, name, kind)
+    code, lines = examined(tmp_path)
+    assert code == 1
+    for name, kind in ways.items():
+        line = lines[LIBRARIES[name].distribution]
+        assert line.startswith("WRONG "), line
+        assert ("No module named" if kind == "missing" else KINDS[kind][1]) in line
+        assert re.search(r" - pip install --force-reinstall --no-deps '", line), line
+    assert "cannot be loaded without torch - mend that first" in lines["safetensors"]
+    assert lines["torchaudio"].startswith("note ")
+    assert not {"WAV", "resampling"} & lines.keys()
+    assert {"machine", "disk", "store", "data"} <= lines.keys()
+
+
+def test_a_library_that_crashes_or_hangs_takes_nothing_down(tmp_path, monkeypatch):
+    (tmp_path / "soxr.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+    (tmp_path / "pooch.py").write_text("import time\ntime.sleep(600)")
+    (tmp_path / "yaml.py").write_text("print('a word'); raise SystemExit(7)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(loading, "PATIENCE", 2.0)
+    found = load_apart([["filelock", "yaml", "soxr", "pooch", "jinja2"], ["soxr", "filelock"]])
+    assert found["yaml"].reason == "ends the process, with exit code 7"
+    assert found["pooch"].reason == "hangs: not done after 2 s"
+    assert found["soxr"].reason == "crashes, by SIGSEGV"
+    assert found["jinja2"].reason == ""
+    # What rests on the first of a group is not tried after that has crashed.
+    assert found["filelock"].reason == "not tried, for it rests on soxr"
+
+
+@pytest.mark.parametrize("text", ["", "def resample(x, a, b):\n    return x\n__libsoxr_version__ = ''"])
+def test_what_loads_and_does_not_work_is_wrong(tmp_path, monkeypatch, text):
+    (tmp_path / "soxr.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(doctor.sys.modules, "soxr", raising=False)
+    finding = doctor._tried("resampling", "soxr", doctor._resampled)
+    monkeypatch.delitem(doctor.sys.modules, "soxr", raising=False)
+    assert not finding.ok
+    assert "has no attribute 'resample'" in finding.found or "22050 samples at 16000 Hz" in finding.found
+    assert finding.advice.startswith("pip install --force-reinstall --no-deps 'soxr")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def doctor(
             aligned(
                 [
                     [
-                        each.verdict,
+                        each.verdict.ljust(len("WRONG")),
                         each.what,
                         each.found + (f" - {each.advice}" if each.advice and each.verdict != "ok" else ""),
                     ]
