@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from benchmark import beside
 from benchmark.commands import (
     data,
     doctor,
@@ -27,6 +28,9 @@ from benchmark.commands import (
     store,
 )
 from benchmark.commands.common import print_document
+
+# Processes that `bench` starts import this file first, and may be sent objects of what it has imported.
+beside.inherit()
 
 app = typer.Typer(
     name="bench",
