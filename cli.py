@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_command
 
+from benchmark import beside
 from benchmark.commands import (
     data,
     doctor,
@@ -31,6 +32,9 @@ from benchmark.commands import (
 from benchmark.commands.app import App, UsageError, in_one_line
 from benchmark.commands.common import print_document
 from benchmark.console import Level, choose_level, chosen_level, complain, writing_to
+
+# Processes that `bench` starts import this file first, and may be sent objects of what it has imported.
+beside.inherit()
 
 app = App(name="bench", help="Pretrain, freeze, probe and compare music representations.", add_completion=True)
 

@@ -110,7 +110,7 @@ def imports(file: Path) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def _inherit() -> None:
+def inherit() -> None:
     """Find what the process that started this one finds: it may be sent objects of these modules."""
     try:
         folders = json.loads(os.environ.get(FOLDERS, "{}"))
@@ -119,6 +119,3 @@ def _inherit() -> None:
     if isinstance(folders, dict):
         for name, folder in folders.items():
             _know(str(name), Path(str(folder)))
-
-
-_inherit()

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from benchmark.console import printable
 from benchmark.errors import UserError
-from benchmark.plain_files import check_artifact, lock, make_folder, odd_ones, read_within
+from benchmark.plain_files import check_artifact, check_folder, lock, make_folder, odd_ones, read_within
 from benchmark.plan import STEP_VERSIONS, Run
 from benchmark.store import UNREADABLE, Store, digest_file, digest_of, stays_inside
 
@@ -265,6 +265,7 @@ def copy_missing(source: Store, target: Store, advance: Callable[[int], None]) -
         make_folder(work.parent)
         held = _lock_of(work)
         with held:
+            check_folder(work)
             shutil.rmtree(work, ignore_errors=True)
             shutil.copytree(folder, work, symlinks=True)
             check_artifact(work)  # a link that came in since is no more followed than one that was there

@@ -35,10 +35,12 @@ _KINDS = {
 
 
 class PlantedError(UserError):
-    """Something else lies where bench keeps a file or a folder: what it is, and that it is to be removed."""
+    """Something else lies where bench keeps a file or a folder."""
 
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path}: {what}; nothing was read from it or written to it, remove it")
+
+def planted(path: Path, what: str) -> PlantedError:
+    """The error that says what something is that lies where bench keeps a file or a folder."""
+    return PlantedError(f"{path}: {what}; nothing was read from it or written to it, remove it")
 
 
 def read_plain(path: Path, most: int = LARGEST) -> bytes:
@@ -54,14 +56,14 @@ def read_plain(path: Path, most: int = LARGEST) -> bytes:
     with os.fdopen(_opened(path, os.O_RDONLY), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise PlantedError(path, f"is larger than the {most:,} bytes that are read")
+        raise planted(path, f"is larger than the {most:,} bytes that are read")
     return content
 
 
 def read_within(folder: Path, name: str) -> bytes:
     """Content of a regular file in a folder that is none but by its own name; raises as `read_plain` does."""
     if folder.is_symlink():
-        raise PlantedError(folder, "is a link")
+        raise planted(folder, "is a link")
     return read_plain(folder / name)
 
 
@@ -82,7 +84,7 @@ def _opened(path: Path, flags: int) -> int:
         handle = os.open(path, flags | _SAFELY, 0o666)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a pipe that nobody reads, or a socket
-            raise PlantedError(path, f"is {_kind(path.lstat().st_mode)}") from None
+            raise planted(path, f"is {_kind(path.lstat().st_mode)}") from None
         raise
     found = os.fstat(handle)
     what = ""
@@ -92,7 +94,7 @@ def _opened(path: Path, flags: int) -> int:
         what = "has another name elsewhere"
     if what:
         os.close(handle)
-        raise PlantedError(path, what)
+        raise planted(path, what)
     return handle
 
 
@@ -113,7 +115,7 @@ def check_folder(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISDIR(mode):
-        raise PlantedError(path, f"is {_kind(mode)}")
+        raise planted(path, f"is {_kind(mode)}")
 
 
 def odd_ones(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -129,7 +131,7 @@ def odd_ones(folder: Path) -> Iterator[tuple[Path, str]]:
 def check_artifact(folder: Path) -> None:
     """Raise `PlantedError` if a folder, at any depth, holds anything but folders and regular files."""
     for path, what in odd_ones(folder):
-        raise PlantedError(path, f"is {what}")
+        raise planted(path, f"is {what}")
 
 
 def check_work(folder: Path, root: Path) -> None:
@@ -154,9 +156,9 @@ def check_work(folder: Path, root: Path) -> None:
     found = [(folder, folder.lstat()), *((path, entry.stat(follow_symlinks=False)) for path, entry in _entries(folder))]
     for path, one in found:
         if stat.S_ISREG(one.st_mode) and one.st_nlink > 1:
-            raise PlantedError(path, "has another name elsewhere")
+            raise planted(path, "has another name elsewhere")
         if one.st_uid != own and one.st_gid != shared:
-            raise PlantedError(path, "belongs to another user")
+            raise planted(path, "belongs to another user")
 
 
 def check_file(path: Path) -> None:
@@ -166,9 +168,9 @@ def check_file(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISREG(found.st_mode):
-        raise PlantedError(path, f"is {_kind(found.st_mode)}")
+        raise planted(path, f"is {_kind(found.st_mode)}")
     if found.st_nlink > 1:
-        raise PlantedError(path, "has another name elsewhere")
+        raise planted(path, "has another name elsewhere")
 
 
 def lock(file: Path) -> FileLock:

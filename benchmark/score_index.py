@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.errors import UserError
-from benchmark.plain_files import PlantedError, read_plain
+from benchmark.plain_files import planted, read_plain
 from benchmark.records import RECORD
 from benchmark.store import check_layout, write_atomically
 
@@ -95,7 +95,7 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
 def _names(folder: Path) -> Iterator[str]:
     for entry in os.scandir(folder):
         if entry.is_symlink():
-            raise PlantedError(folder / entry.name, "is a link")
+            raise planted(folder / entry.name, "is a link")
         yield entry.name
 
 

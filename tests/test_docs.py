@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import warm_command
+import yaml
 from conftest import TINY_REGISTRY, make_mtt, tone
 from docs_blocks import (
     ROOT,
@@ -30,7 +31,9 @@ from docs_blocks import (
 from pydantic import BaseModel
 
 from benchmark import entries
+from benchmark.registry import built_in_registry
 from benchmark.studies import Grid, Study
+from benchmark.yaml_dialect import read_document
 from tasks.gtzan import EXCERPTS, GENRES
 from tasks.standin.gtzan import _names
 
@@ -194,6 +197,14 @@ class SmallGtzan(Gtzan):
     def write_standin(root, seed, progress=None):
         shutil.copytree(HERE / "gtzan", root, dirs_exist_ok=True)
 """
+#: No registry that is found unasked replaces what is built in.
+SMALL_BUILT_IN = """
+from pathlib import Path
+
+import benchmark.registry
+
+benchmark.registry.built_in_registry = lambda: Path(__file__).parent / "small_bench" / "registry.yaml"
+"""
 SMALL_DATASETS = """
 datasets:
   magnatagatune: {class: small_bench.standins:SmallMagnaTagATune}
@@ -203,18 +214,20 @@ datasets:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A package whose entry point makes stand-ins, TUNe+ and `demo` small, so that the same words take seconds."""
+    """A folder that makes the built-in stand-ins, TUNe+ and `demo` small, so that the same words take seconds."""
     place = tmp_path_factory.mktemp("installed")
     package = place / "small_bench"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "standins.py").write_text(SMALL)
-    registry = TINY_REGISTRY.replace("tiny:", "tune_plus:").replace("short:", "demo:") + SMALL_DATASETS
-    (package / "registry.yaml").write_text(registry)
-    facts = place / "small_bench-1.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: small-bench\nVersion: 1\n")
-    (facts / "entry_points.txt").write_text("[bench.registry]\nsmall = small_bench\n")
+    (package / "small.yaml").write_text(
+        TINY_REGISTRY.replace("tiny:", "tune_plus:").replace("short:", "demo:") + SMALL_DATASETS
+    )
+    registry, small = (read_document(file).value for file in (built_in_registry(), package / "small.yaml"))
+    for section, added in small.items():
+        registry[section] |= added
+    (package / "registry.yaml").write_text(yaml.safe_dump(registry, sort_keys=False))
+    (place / "sitecustomize.py").write_text(SMALL_BUILT_IN)
     make_mtt(package / "magnatagatune", {"0": 7, "b": 7, "c": 4, "d": 4, "f": 4})
     published, chosen = _names(), []
     for number, genre in enumerate(GENRES):

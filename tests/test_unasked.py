@@ -285,7 +285,8 @@ def test_what_lies_beside_a_registry_is_found_by_the_names_that_entries_mention(
 def test_processes_that_are_started_can_be_sent_what_is_imported_so(folder):
     write(folder, ADDED)
     loaded = load_class(load_registry([folder]).encoder("own"))
-    with get_context("spawn").Pool(1, initializer=importlib.import_module, initargs=("benchmark.beside",)) as pool:
+    # What `bench` has started imports `cli` to begin with.
+    with get_context("spawn").Pool(1, initializer=importlib.import_module, initargs=("cli",)) as pool:
         assert pool.apply(_name_of, (pickle.dumps(loaded),)) == "own_code.Enc"
 
 
