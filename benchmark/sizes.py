@@ -54,8 +54,19 @@ class PlannedStep:
     seconds: float
 
 
-def planned_steps(runs: Sequence[Run], engine: Engine, rates: Rates) -> tuple[list[PlannedStep], list[str]]:
+def planned_steps(
+    runs: Sequence[Run], engine: Engine, rates: Rates, jobs: int | None = 1
+) -> tuple[list[PlannedStep], list[str]]:
     """Every step of the runs that can be had, once, in order, with its state, size and duration.
+
+    Parameters
+    ----------
+    runs, engine
+        What is wanted, and what knows what the store holds of it.
+    rates
+        Of this device.
+    jobs
+        As for `benchmark.foreseen.foreseen`.
 
     Returns
     -------
@@ -64,7 +75,7 @@ def planned_steps(runs: Sequence[Run], engine: Engine, rates: Rates) -> tuple[li
     causes
         Why these will fail, each cause once.
     """
-    causes = {step.key: str(error) for step, error in foreseen(runs, engine, 1)}
+    causes = {step.key: str(error) for step, error in foreseen(runs, engine, jobs)}
     lines = {}
     for step in unique_steps(runs):
         artifact = engine.current(step)

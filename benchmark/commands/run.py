@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from benchmark.engine import Engine
     from benchmark.plan import Plan
     from benchmark.progress import Loss
-    from benchmark.store import Store
+    from benchmark.rates import Rates
 
 #: Records whose paths are worth listing.
 LISTED = 20
@@ -230,7 +230,9 @@ def run(
     say_broken(entries)
     engine = Engine(place, reporter)
     if dry_run:
-        _show_plan(plan, engine, place, reporter, as_json)
+        from benchmark.rates import Rates
+
+        _show_plan(plan, engine, Rates(place, reporter), reporter, None if cluster else jobs or 1, as_json)
         return
     if any(step.kind == "standin" for run in runs for step in run.probe.lineage()):
         reporter.warn(
@@ -260,14 +262,13 @@ def _leave_to_the_study(**options: object) -> None:
         )
 
 
-def _show_plan(plan: Plan, engine: Engine, store: Store, reporter: Reporter, as_json: bool) -> None:
+def _show_plan(plan: Plan, engine: Engine, rates: Rates, reporter: Reporter, jobs: int | None, as_json: bool) -> None:
     """Print the steps of what can be had; exit code 1 if something cannot, 2 if nothing can."""
     from benchmark.errors import UserError
-    from benchmark.rates import Rates
     from benchmark.sizes import planned_steps
     from benchmark.tables import plan_table
 
-    steps, causes = planned_steps(plan.runs, engine, Rates(store, reporter))
+    steps, causes = planned_steps(plan.runs, engine, rates, jobs)
     if not steps and len(causes) == 1 and not plan.lost:
         raise UserError(causes[0])
     for cause in causes:
