@@ -10,20 +10,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from benchmark.libraries import LIBRARIES, PAIRS, Library, load, mending, version_of
-from benchmark.loading import Loaded, load_apart
+from benchmark.loading import Loaded, load_apart, look_at
 from benchmark.plain_files import PlantedError, read_plain
 from benchmark.store import check_layout
 
 #: With less free than this where the store lies [bytes], a run of a few encoders may not fit.
 LITTLE_DISK = 10 * 2**30
 #: Libraries that take torch, which takes seconds to load; the others are loaded beside them.
-_ON_TORCH = ("torch", "safetensors", "torchaudio", "lightning", "transformers", "tensorboard")
+_ON_TORCH = ("torch", "safetensors", "torchaudio")
+#: Libraries that take seconds more; without ``--full`` their files alone are looked at.
+_SLOW = ("lightning", "transformers", "tensorboard")
 #: What ``--full`` tries once they are loaded, and how the report calls it.
 _TRIALS = {
     "benchmark.trial:training_step": "training",
@@ -72,13 +74,14 @@ def examine(store: Path, data: Path | None, full: bool = False) -> list[Finding]
     store, data
         Folders; the store need not exist, and there need be no data.
     full
-        Whether to train a step, and to multiply on the GPU, too.
+        Whether to load what takes long, to train a step, and to multiply on the GPU, too.
     """
-    on_torch = [*_ON_TORCH, *(_TRIALS if full else ())]
-    loaded = load_apart([on_torch, [name for name in LIBRARIES if name not in _ON_TORCH]])
+    on_torch = [*_ON_TORCH, *((*_SLOW, *_TRIALS) if full else ())]
+    loaded = load_apart([on_torch, [name for name in LIBRARIES if name not in (*_ON_TORCH, *_SLOW)]])
+    unloaded = {} if full else {name: look_at(name) for name in _SLOW}
     return [
         _python(),
-        *_libraries(loaded),
+        *_libraries({**loaded, **unloaded}, unloaded),
         *(_trial(loaded[name], what) for name, what in _TRIALS.items() if full),
         _gpu(),
         _memory(),
@@ -94,11 +97,15 @@ def _python() -> Finding:
     return Finding("Python", sys.version_info >= (3, 11), version, "bench needs 3.11 or newer")
 
 
-def _libraries(loaded: dict[str, Loaded]) -> Iterator[Finding]:
-    """One for all that could be loaded, and one for each that could not."""
-    good = [library.distribution for name, library in LIBRARIES.items() if not loaded[name].reason]
-    versions = ", ".join(f"{name} {version_of(name)}".strip() for name in good)
-    yield Finding("libraries", True, f"{len(good)} loaded: {versions}")
+def _libraries(loaded: dict[str, Loaded], unloaded: Collection[str]) -> Iterator[Finding]:
+    """One for all that could be loaded, one for those that were not tried, and one for each that could not."""
+    good = {name: library.distribution for name, library in LIBRARIES.items() if not loaded[name].reason}
+    versions = {name: f"{distribution} {version_of(distribution)}".strip() for name, distribution in good.items()}
+    done = [version for name, version in versions.items() if name not in unloaded]
+    yield Finding("libraries", True, f"{len(done)} loaded: {', '.join(done)}")
+    if left := [version for name, version in versions.items() if name in unloaded]:
+        told = f"{', '.join(left)}: not loaded, for it takes seconds; files as installed"
+        yield Finding("libraries", True, told, "bench doctor --full loads them", note=True)
     for name, library in LIBRARIES.items():
         found = loaded[name]
         if found.reason:

@@ -7,6 +7,7 @@ several such processes go side by side. Where a process dies or hangs, another g
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import os
 import selectors
@@ -17,9 +18,11 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import IO, Any
 
-from benchmark.libraries import LIBRARIES, Fault, fault_behind
+from benchmark.libraries import LIBRARIES, Fault, fault_behind, mending
 
 #: A library that has not been loaded after so long [s] is taken to hang.
 PATIENCE = 120.0
@@ -64,6 +67,30 @@ def load_apart(groups: Sequence[Sequence[str]]) -> dict[str, Loaded]:
     """
     with ThreadPoolExecutor(len(groups)) as pool:
         return {name: found for part in pool.map(_load_group, groups) for name, found in part.items()}
+
+
+def look_at(name: str) -> Loaded:
+    """What can be told of a library of the table without loading it: its files are those that were installed.
+
+    A file of another length than was installed, a missing one, or another module of that name is the reason why not.
+    """
+    library = LIBRARIES[name]
+    try:
+        installed = importlib.metadata.distribution(library.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return Loaded(reason="not installed", command=mending(name, True), module=name, missing=True)
+    spec = PathFinder.find_spec(name)
+    again = mending(name, False)
+    if spec is None:
+        return Loaded(reason="its files are not there", command=again, module=name)
+    home = Path(str(installed.locate_file("")))
+    if spec.origin is not None and not Path(spec.origin).is_relative_to(home):
+        return Loaded(reason=f"{spec.origin} hides the installed one", command=again, module=name)
+    for file in installed.files or ():
+        path = Path(str(file.locate()))
+        if file.size is not None and not (path.is_file() and path.stat().st_size == file.size):
+            return Loaded(reason=f"{path} is not as it was installed", command=again, module=name)
+    return Loaded()
 
 
 def _load_group(names: Sequence[str]) -> dict[str, Loaded]:

@@ -85,7 +85,7 @@ def test_the_table_of_workers_shows_titles_as_they_are(monkeypatch, capsys, tmp_
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "160")
-    watcher = Watcher(Store(tmp_path / "s"), "bench run")
+    watcher = Watcher(Store(tmp_path / "s"), "bench run", Reporter())
     watcher.progress = Progress(2, 0, running={"worker [1]": "embed [/x] with [red]\x1b[99m"})
     watcher._reporter.live = True
     with watcher.watching():

@@ -49,7 +49,7 @@ def test_torchaudio_and_extras_are_only_a_note(tmp_path):
     break_library(tmp_path, "torchaudio", "system")
     (tmp_path / "transformers.py").write_text("raise ModuleNotFoundError(\"No module named 'inner'\", name='inner')")
     break_library(tmp_path, "tensorboard", "other")
-    code, lines = examined(tmp_path)
+    code, lines = examined(tmp_path, "--full")
     assert lines["torchaudio"].startswith("note ")
     assert "cannot be loaded: OSError: libit.so: undefined symbol: f" in lines["torchaudio"]
     assert "needed for mel filters" in lines["torchaudio"]
@@ -70,7 +70,7 @@ def test_every_broken_part_is_found_however_it_is_broken(tmp_path):
     ways |= {"jinja2": "missing", "requests": "import", "torch": "system", "distributed": "other"}
     for name, kind in ways.items():
         break_library(tmp_path, name, kind)
-    code, lines = examined(tmp_path)
+    code, lines = examined(tmp_path, "--full")
     assert code == 1
     for name, kind in ways.items():
         line = lines[LIBRARIES[name].distribution]
@@ -81,6 +81,43 @@ def test_every_broken_part_is_found_however_it_is_broken(tmp_path):
     assert lines["torchaudio"].startswith("note ")
     assert not {"WAV", "resampling"} & lines.keys()
     assert {"machine", "disk", "store", "data"} <= lines.keys()
+
+
+@pytest.mark.parametrize("slow", ["lightning", "transformers"])
+def test_what_takes_long_to_load_is_looked_at_and_said_not_to_be_loaded(tmp_path, slow):
+    (tmp_path / f"{slow}.py").write_text("raise SystemExit(3)")
+    code, lines = examined(tmp_path)
+    assert code == 1
+    assert lines[slow].startswith("WRONG ")
+    assert f"{tmp_path}/{slow}.py hides the installed one" in lines[slow]
+    assert lines["libraries"].startswith("note ")
+    assert "not loaded, for it takes seconds" in lines["libraries"]
+    assert slow not in lines["libraries"]
+    assert "bench doctor --full" in lines["libraries"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda file: None, ""),
+        (lambda file: file.write_text("raise ImportError\n"), "is not as it was installed"),
+        (lambda file: file.unlink(), "hides the installed one"),
+        (lambda file: (file.parent / "core.so").unlink(), "core.so is not as it was installed"),
+    ],
+)
+def test_files_that_were_changed_since_they_were_installed_are_seen(tmp_path, monkeypatch, change, reason):
+    package, facts = tmp_path / "lightning", tmp_path / "lightning-9.1.dist-info"
+    package.mkdir()
+    facts.mkdir()
+    (package / "__init__.py").write_text("x = 1\n")
+    (package / "core.so").write_bytes(b"0123")
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: lightning\nVersion: 9.1\n")
+    (facts / "RECORD").write_text("lightning/__init__.py,,6\nlightning/core.so,,4\nlightning-9.1.dist-info/RECORD,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    change(package / "__init__.py")
+    found = loading.look_at("lightning")
+    assert reason in found.reason
+    assert bool(found.reason) == bool(reason)
 
 
 def test_a_library_that_crashes_or_hangs_takes_nothing_down(tmp_path, monkeypatch):
