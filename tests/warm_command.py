@@ -54,8 +54,10 @@ def call(arguments: list[str], cwd: str | None, environment: dict[str, str], tim
     global _server
     if _server is None or _server.poll() is not None:
         command = [sys.executable, str(Path(__file__).resolve())]
+        # A test that has called `cli.main` has this set, which would keep this folder from the server's path.
+        own = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
         _server = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd="/"
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd="/", env=own
         )
         atexit.register(_stop, _server)
     with tempfile.TemporaryDirectory() as folder:
