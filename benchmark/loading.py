@@ -6,6 +6,7 @@ several such processes go side by side. Where a process dies or hangs, another g
 
 from __future__ import annotations
 
+import csv
 import importlib
 import importlib.metadata
 import json
@@ -86,9 +87,10 @@ def look_at(name: str) -> Loaded:
     home = Path(str(installed.locate_file("")))
     if spec.origin is not None and not Path(spec.origin).is_relative_to(home):
         return Loaded(reason=f"{spec.origin} hides the installed one", command=again, module=name)
-    for file in installed.files or ():
-        path = Path(str(file.locate()))
-        if file.size is not None and not (path.is_file() and path.stat().st_size == file.size):
+    # `installed.files` leaves out those that are missing.
+    for file, _, size in csv.reader((installed.read_text("RECORD") or "").splitlines()):
+        path = home / file
+        if size and not (path.is_file() and path.stat().st_size == int(size)):
             return Loaded(reason=f"{path} is not as it was installed", command=again, module=name)
     return Loaded()
 

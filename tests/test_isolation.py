@@ -320,8 +320,9 @@ def test_all_encoders_are_measured_but_the_bad_ones(place):
 def test_a_name_that_is_not_there_is_a_wrong_command(place, tmp_path, options, message):
     store = tmp_path / "store"
     result = bench("run", *grid(), *options, *where(place, place / "good.yaml", store), cwd=place)
-    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1), result.stderr
-    assert message in result.stderr
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if not line.startswith(("not built in: ", "imported from "))]
+    assert message in line
     assert not (store / "artifacts").exists()
 
 
@@ -332,15 +333,15 @@ def test_a_layer_that_one_encoder_lacks_costs_that_layer(place, tmp_path):
     assert result.returncode == 1, result.stderr
     assert [(r["encoder"], r["layer"]) for r in json.loads(result.stdout)] == [("good", "only")]
     for line in (
-        "failed: encoder good has no layer 'other'; there are: only",
-        "failed: encoder mfcc has no layer 'only'; it has none",
-        "failed: encoder mfcc has no layer 'other'; it has none",
+        "failed: unknown layer of good 'other'. There are: only.",
+        "failed: unknown layer of mfcc 'only'. There is none.",
+        "failed: unknown layer of mfcc 'other'. There is none.",
     ):
         assert result.stderr.splitlines().count(line) == 1, result.stderr
     (place / "layers.yaml").write_text(registry(bad=Fault("{class: 'kinds:Good', args: {fault: layers}}", "")))
     result = bench("run", "--encoder", "bad", "--task", "mtt", "--layer", "all",
                    *where(place, place / "layers.yaml", store), cwd=place)  # fmt: skip
-    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert result.returncode == 2, result.stderr
     assert "encoders.bad: its layers cannot be told: KeyError('lost')" in result.stderr
 
 
@@ -401,7 +402,8 @@ def test_a_library_that_does_not_load_fails_what_needs_it(tmp_path, monkeypatch)
     monkeypatch.setitem(__import__("sys").modules, "lightning.pytorch", None)
     found = list(foreseen(runs, engine, 1))
     assert [step.kind for step, _ in found] == ["pretrain"]
-    assert str(found[0][1]).startswith("pretraining: cannot import lightning.pytorch: ")
+    assert str(found[0][1]).startswith("lightning ")
+    assert " cannot be loaded (needed for pretraining and supervised training): " in str(found[0][1])
     assert list(foreseen(runs, engine, None)) == []  # other machines have libraries of their own
     for step, error in found:
         engine.refuse(step, error)
@@ -410,7 +412,7 @@ def test_a_library_that_does_not_load_fails_what_needs_it(tmp_path, monkeypatch)
 
 def test_devices_that_are_not_there_are_missed_before_anything_is_computed(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("benchmark.foreseen.require", lambda *_: None)
+    monkeypatch.setattr("benchmark.foreseen.load", lambda *_: None)
     assert (visible_to_each(1), visible_to_each(2)) == (2, 1)
     for training, jobs, message in (
         ({"devices": 3}, 1, "--devices 3: there are 2; see CUDA_VISIBLE_DEVICES"),

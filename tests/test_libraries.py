@@ -12,13 +12,10 @@ import pytest
 from broken_library import KINDS, bench_with, break_library
 from conftest import TINY_REGISTRY, bench_json
 
-from benchmark import engine, libraries
-from benchmark.console import LogReporter
-from benchmark.engine import Engine
+from benchmark import libraries
 from benchmark.errors import UserError
-from benchmark.libraries import LIBRARIES, Library, fault_behind, library_errors, load, mending, requirement
+from benchmark.libraries import LIBRARIES, Library, fault_behind, library_errors, mending, requirement
 from benchmark.plan import Step
-from benchmark.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -170,7 +167,7 @@ def test_the_table_holds_what_is_asked_for_and_what_is_imported():
     asked.pop("mir-eval", None)
     held = {requirement_name(library.distribution): library.extra for library in LIBRARIES.values()}
     assert held == {**asked, "matplotlib": ""}
-    assert re.fullmatch(r"soxr>=[\d.]+", requirement("soxr"))
+    assert re.fullmatch(r"soxr[<>=,\d.]+", requirement("soxr"))
     assert mending("dask_jobqueue", missing=True) == "pip install 'bench-music[cluster]'"
     assert mending("dask", missing=False).startswith("pip install --force-reinstall --no-deps 'dask>=")
 
@@ -241,27 +238,6 @@ def test_what_uses_a_broken_library_says_so_in_a_line(tmp_path, mtt, name):
     assert KINDS[kind][1] in line
     assert f"mend it with: pip install --force-reinstall --no-deps '{requirement(distribution)}'" in line
     assert "look again with: bench doctor" in line
-
-
-def test_a_step_that_lacks_a_library_fails_before_what_it_needs_is_computed(place, tmp_path, monkeypatch):
-    break_library(place, "outer", "system")
-    computed = []
-
-    class Watched(Engine):
-        def run_step(self, step, inputs, work, reporter):
-            computed.append(step.title)
-            return {}
-
-    monkeypatch.setattr(engine, "_module", lambda step: load("outer") if step.kind == "pretrain" else None)
-    decoding = Step("prepare", {}, {}, "days of decoding")
-    training = Step("pretrain", {}, {"pcm": decoding}, "the training")
-    found = Watched(Store(tmp_path / "store"), LogReporter(tmp_path / "log"))
-    (failure,) = found.compute([training])
-    assert (failure.step, computed) == (training, [])
-    assert failure.cause.startswith("outer-dist cannot be loaded (needed for tests): OSError: libit.so")
-    assert "Traceback" not in failure.log.read_text()
-    found.compute([Step("embed", {}, {"pcm": decoding}, "something else")])
-    assert computed == ["days of decoding", "something else"]
 
 
 def test_without_dask_only_one_of_several_gpus_is_used(monkeypatch):

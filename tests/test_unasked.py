@@ -319,7 +319,7 @@ def test_processes_that_decode_import_nothing_of_the_working_directory(full_of_l
 
 def test_workers_import_nothing_of_the_working_directory(full_of_libraries, monkeypatch):
     """They are started as `python -m`, which looks there first."""
-    from benchmark.cluster import local_cluster
+    from benchmark.clusters import local_cluster
 
     monkeypatch.chdir(full_of_libraries)
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)

@@ -160,7 +160,6 @@ def run(
     reporter = Reporter()
     training = _training(devices, precision, corpus_in, tensorboard)
     asked = None
-    requests = []
     if study is not None:
         _leave_to_the_study(
             encoder=encoder,
@@ -182,6 +181,7 @@ def run(
             temperature=temperature,
         )
         asked = load_study(study)
+        requests = asked.requests(allow_missing, training)
     elif encoder and task:
         requests = [
             Request(
