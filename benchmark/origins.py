@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmark.cells import JOINT
 from benchmark.console import Reporter
 from benchmark.entries import DatasetEntry, EncoderEntry, RecipeEntry
 from benchmark.errors import UserError
 from benchmark.plan import AS_GIVEN, UNTRAINED, Request
-from benchmark.planner import JOINT
 from benchmark.registry import Named, Registry, built_in_registry
 from benchmark.sources import modules_from_outside
 

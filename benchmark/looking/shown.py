@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from benchmark.cells import JOINT
 from benchmark.embeddings import Embeddings, open_embeddings
 from benchmark.engine import Engine
 from benchmark.errors import UserError
 from benchmark.plan import Request, Run, Step
-from benchmark.planner import JOINT, Planner
+from benchmark.planner import Planner
 from benchmark.steps.label import LABELS, read_labels
 from benchmark.store import Artifact
 from tasks.base import Task
