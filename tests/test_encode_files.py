@@ -187,7 +187,7 @@ def test_a_broken_file_is_one_line_and_leaves_nothing(tmp_path, registry):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"files": ["none.wav"]}, ["none.wav", "missing"]),
+        ({"files": ["none.wav"]}, ["none.wav", "there is no such file"]),
         ({"files": ["empty.wav"]}, ["empty.wav", "0 bytes"]),
         ({"files": ["header.wav"]}, ["header.wav", "no audio"]),
         ({"files": ["nan.wav"]}, ["nan.wav", "not finite"]),

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -21,7 +22,9 @@ PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def environment(python: str) -> dict[str, str]:
-    full = f"{python}.0"
+    """Of a Python that is named as 3.11, or as 3.11.7."""
+    full = python if python.count(".") == 2 else f"{python}.0"
+    python = ".".join(full.split(".")[:2])
     return {
         **default_environment(),
         "python_version": python,
@@ -103,7 +106,7 @@ def test_what_builds_bench_is_locked_too():
 
 @pytest.mark.skipif("CI" not in os.environ, reason="only what setup.sh has just made is held to the lock")
 def test_this_environment_is_the_lock():
-    held = versions("requirements-test.lock", f"{sys.version_info.major}.{sys.version_info.minor}")
+    held = versions("requirements-test.lock", platform.python_version())
     assert {name: importlib.metadata.version(name) for name in held} == held
 
 
