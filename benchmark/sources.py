@@ -128,7 +128,9 @@ def modules_from_outside(named: Named[EncoderEntry] | Named[DatasetEntry]) -> di
     for module in _modules(named):
         if module.partition(".")[0] not in _OWN_PACKAGES:
             spec = _find_module(named, module)
-            found[module] = str(_file_of(module, _folders(spec)) or (spec.origin if spec else None) or "not found")
+            file = _file_of(module, _folders(spec)) or (spec.origin if spec else None)
+            if file is not None:  # what is not there is not imported either
+                found[module] = str(file)
     return found
 
 
