@@ -200,6 +200,7 @@ def test_two_nodes_are_two_processes(tmp_path):
             np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_two_nodes_run_one_study_and_score_as_one(mtt, tmp_path):
     """The same command on every node, told apart by NODE_RANK: one training, one store, the same scores."""
     data, _ = mtt
