@@ -38,7 +38,7 @@ for name in ("analysis", "benchmark", "encoders", "probes", "tasks"):
 for name in ("cli", "dask_jobqueue", "distributed", "librosa", "torch.utils.tensorboard", "transformers"):
     importlib.import_module(name)
 """
-#: A labelled folder of 24 clips of six seconds, as small as music can be.
+#: A labelled folder of 24 clips of six seconds, as small as music can be, and a table of scores.
 _MUSIC = """
 import numpy as np, pathlib, soundfile
 folder = pathlib.Path("music")
@@ -54,6 +54,8 @@ pathlib.Path("registry.yaml").write_text(
     "corpora:\\n  smoke: {dataset: smoke}\\n"
     "tasks:\\n  smoke: {dataset: smoke, metrics: [accuracy], corpus: smoke, protocol: linear}\\n"
 )
+scores = [f"{e},{t},{s},{noise.normal(e == 'a'):.3f}" for e in "abc" for t in "wxyz" for s in range(3)]
+pathlib.Path("scores.csv").write_text("\\n".join(["encoder,task,seed,score", *scores]))
 """
 _RUN = ("run", "--task", "smoke", "--registry", ".")
 #: Name of a check, and the arguments of `bench`, or of `python` if they begin with -c; each rests on those before it.
@@ -66,7 +68,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "scores": (*_RUN, "--encoder", "mfcc", "--encoder", "chroma", "--jobs", "2"),
     "one pretraining step": (*_RUN, "--encoder", "sample_cnn", "--pairs", "2", "--batch", "2"),
     "report": ("report", "-o", "report.html"),
-    "analysis": ("analyze", "--store", "store", "--factor", "encoder", "-o", "analysis"),
+    "analysis": ("analyze", "scores.csv", "--factor", "encoder", "-o", "analysis"),
 }
 
 
