@@ -10,13 +10,11 @@ from benchmark.entries import EncoderEntry, SupervisedEntry
 from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.overrides import changes_in_words, override
 from benchmark.plan import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Lost, Request, Run, Step
-from benchmark.registry import Named
+from benchmark.registry import JOINT, Named
 
 if TYPE_CHECKING:
     from benchmark.planner import Planner
 
-#: Joins the names of encoders whose representations are probed as one.
-JOINT = "+"
 #: What the user can put right in files of theirs.
 TROUBLE = (*USER_ERRORS, OSError)
 
@@ -52,7 +50,7 @@ class Cell:
         self._pretrained = trained and not self._supervised
         self._protocol = END_TO_END if self._supervised else protocol
         changes = changes_in_words(request.overrides)
-        names = [_name_at_rate(part, request.sample_rate) for part in planner.parts(encoder)]
+        names = [_name_at_rate(part, request.sample_rate) for part in planner.registry.encoder_names(encoder)]
         self._names: dict[str, Any] = {
             "encoder": JOINT.join(names),
             "corpus": corpus if self._pretrained else None,

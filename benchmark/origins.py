@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmark.cells import JOINT
 from benchmark.console import Reporter
 from benchmark.entries import DatasetEntry, EncoderEntry, RecipeEntry
 from benchmark.errors import UserError
@@ -61,7 +60,8 @@ def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[An
         If there is none of a name, or it is one of an entry that was left out.
     """
     for request in requests:
-        encoders = [named for name in request.encoders for named in _encoders(registry, name)]
+        parts = [part for name in request.encoders for part in registry.encoder_names(name)]
+        encoders = [named for part in parts for named in _usable(registry, "encoders", part)]
         yield from encoders
         learns = any(named.entry.learns for named in encoders)
         recipes = [
@@ -84,12 +84,6 @@ def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[An
 
 def _usable(registry: Registry, section: str, name: str) -> list[Named[Any]]:
     return [] if name in registry.broken[section] else [registry.find(section, name)]
-
-
-def _encoders(registry: Registry, name: str) -> list[Named[EncoderEntry]]:
-    whole = name in registry.sections["encoders"] or name in registry.broken["encoders"]
-    names = [name] if whole else name.split(JOINT)
-    return [named for part in names for named in _usable(registry, "encoders", part)]
 
 
 def _corpora(registry: Registry, names: Iterable[str]) -> Iterator[Named[Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmark.arguments import file_digests
-from benchmark.cells import JOINT, TROUBLE, Cell, at_rate
+from benchmark.cells import TROUBLE, Cell, at_rate
 from benchmark.console import Reporter
 from benchmark.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.errors import UserError
@@ -101,7 +101,7 @@ class Planner:
         for name in request.corpora:
             self._corpus(name)
         for name in request.encoders:
-            for part in self.parts(name):
+            for part in self._registry.encoder_names(name):
                 self._registry.check_name("encoders", part)
         for name in request.recipes:
             if name not in (UNTRAINED, AS_GIVEN):
@@ -116,26 +116,23 @@ class Planner:
 
     def _cells(self, request: Request) -> Iterator[Cell]:
         for task in request.tasks:
-            named = self._registry.sections["tasks"].get(task)
-            own = self._registry.task(task).entry if named else None
+            own = self._registry.task(task).entry if task in self._registry.sections["tasks"] else None
             protocols = request.protocols or (own.protocol if own else "",)
             corpora = request.corpora or (own.corpus if own else "",)
             for protocol, corpus, seed, name in product(protocols, corpora, request.seeds, request.encoders):
                 parts: Sequence[Named[EncoderEntry]] = []
                 error: Exception | None = None
                 try:
-                    parts = [at_rate(self._registry.encoder(part), request.sample_rate) for part in self.parts(name)]
+                    parts = [
+                        at_rate(self._registry.encoder(part), request.sample_rate)
+                        for part in self._registry.encoder_names(name)
+                    ]
                 except UserError as broken:
                     error = broken
                 learns = error is not None or any(part.entry.learns for part in parts)
                 seeded = any(part.entry.seeded for part in parts)
                 for recipe in [*request.recipes, UNTRAINED] if learns else [UNTRAINED if seeded else AS_GIVEN]:
                     yield Cell(self, request, name, parts, corpus, recipe, task, protocol, seed, error)
-
-    def parts(self, encoder: str) -> list[str]:
-        """An encoder's name, or the names that it joins."""
-        whole = encoder in self._registry.sections["encoders"] or encoder in self._registry.broken["encoders"]
-        return [encoder] if whole else encoder.split(JOINT)
 
     def _corpus(self, name: str) -> None:
         """Make a folder of audio that the user names a corpus, unless the registry knows the name."""

@@ -24,6 +24,8 @@ from benchmark.yaml_dialect import Document, read_document, tuples
 
 E = TypeVar("E", bound=entries.Entry)
 
+#: Joins the names of encoders whose representations are probed as one.
+JOINT = "+"
 #: Entries left out that are named.
 LISTED = 5
 
@@ -120,7 +122,7 @@ class Registry:
         if name in self.left_out[section]:
             named = self.left_out[section][name]
             raise UserError(
-                f"{named.file}:{named.line}: {section}.{name}: would replace {self._replaced(section, name)}, which a "
+                f"{named.file}:{named.line}: {section}.{name}: would replace {self._meaning(section, name)}, which a "
                 f"registry does only where it is named; rename it, or pass --registry {self._to_name(named.file)}"
             )
         self.check_name(section, name)
@@ -129,9 +131,19 @@ class Registry:
             raise UserError(self.broken[section][name])
         return self.sections[section][name]
 
-    def _replaced(self, section: str, name: str) -> str:
-        there = self.sections[section][name]
-        return "the built-in one" if there.file == built_in_registry() else f"that of {there.file}:{there.line}"
+    def encoder_names(self, name: str) -> list[str]:
+        """The encoders that a name stands for: one, or several that it joins."""
+        alone = any(name in held["encoders"] for held in (self.sections, self.left_out, self.broken))
+        return [name] if alone else name.split(JOINT)
+
+    def _meaning(self, section: str, name: str) -> str:
+        """What a name stands for already; empty if for nothing."""
+        there = self.sections[section].get(name)
+        if there is not None:
+            return "the built-in one" if there.file == built_in_registry() else f"that of {there.file}:{there.line}"
+        parts = name.split(JOINT)
+        joined = section == "encoders" and len(parts) > 1 and all(part in self.sections[section] for part in parts)
+        return f"{' and '.join(parts)} joined" if joined else ""
 
     def _to_name(self, file: Path) -> str:
         return "." if file == self.unasked else str(file)
@@ -171,11 +183,11 @@ class Registry:
         """
         Reporter().detail(f"registry: {path}")
         for section, name, found in _read(path):
-            there = self.sections[section].get(name)
-            if there is not None and not replacing:
+            if not replacing and self._meaning(section, name):
+                there = self.sections[section].get(name)
                 if isinstance(found, str):
                     self.unread.append(found)
-                elif there.entry != found.entry:
+                elif there is None or there.entry != found.entry:
                     self.left_out[section][name] = found
                 continue
             for names in (self.sections[section], self.broken[section], self.left_out[section]):

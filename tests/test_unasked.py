@@ -87,6 +87,7 @@ def ran(folder: Path) -> list[str]:
 USES = {
     "encoders": ["--encoder", "tune_plus", "--task", "gtzan"],
     "an encoder among joined ones": ["--encoder", "chroma+tune_plus", "--task", "gtzan"],
+    "joined ones": ["--encoder", "chroma+random", "--task", "gtzan"],
     "tasks": ["--encoder", "chroma", "--task", "gtzan"],
     "datasets": ["--encoder", "chroma", "--task", "gtzan"],
     "the dataset of a corpus": ["--encoder", "tune_plus", "--task", "mtt", "--corpus", "gtzan"],
@@ -103,14 +104,19 @@ def test_a_built_in_name_that_is_used_is_not_replaced_but_by_a_registry_that_is_
         "an encoder among joined ones": "encoders",
         "the dataset of a corpus": "datasets",
         "a study": "encoders",
+        "joined ones": "encoders",
     }.get(what, what)
-    file = write(folder, {section: REPLACING[section]})
+    joined = {"chroma+random": {"class": "own_code:Enc"}}
+    file = write(folder, {section: joined if what == "joined ones" else REPLACING[section]})
     (folder / "study.yaml").write_text("name: s\ngrid: {encoder: [chroma, tune_plus], task: gtzan}\n")
     name = "tune_plus" if section == "encoders" else next(iter(REPLACING[section]))
+    name, replaced = (
+        ("chroma+random", "chroma and random joined") if what == "joined ones" else (name, "the built-in one")
+    )
     result = bench("run", *USES[what], "--dry-run", "--store", "s", cwd=folder)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        f"bench: {file}:{line_of(file, section, name)}: {section}.{name}: would replace the built-in one, which a "
+        f"bench: {file}:{line_of(file, section, name)}: {section}.{name}: would replace {replaced}, which a "
         "registry does only where it is named; rename it, or pass --registry .\n"
     )
     assert ran(folder) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.cells import JOINT
 from benchmark.embeddings import Embeddings, open_embeddings
 from benchmark.engine import Engine
 from benchmark.errors import UserError
@@ -69,7 +68,7 @@ def find(planner: Planner, request: Request, engine: Engine, command: str) -> li
         If several encoders are joined, the tasks' encoders have different weights, or something is not in the store.
     """
     (encoder,) = request.encoders
-    if encoder not in planner.registry.sections["encoders"] and JOINT in encoder:
+    if len(planner.registry.encoder_names(encoder)) > 1:
         raise UserError(f"{encoder}: name one encoder; of several joined, each has features of its own")
     # Whether missing test clips were allowed changes the labels' key, not what is seen here.
     plans = [_one_a_task(planner.runs(replace(request, allow_missing=allowed))) for allowed in (False, True)]
