@@ -132,13 +132,13 @@ class _Said:
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._causes: set[str] = set()
+        self._reasons: set[str] = set()
 
     def say(self, losses: Mapping[str, Loss]) -> None:
-        """Say those whose cause was not said before."""
-        for line in in_words(loss for loss in losses.values() if loss.cause not in self._causes):
+        """Say those whose reason was not said before."""
+        for line in in_words(loss for loss in losses.values() if loss.reason not in self._reasons):
             self._reporter.warn(line)
-        self._causes |= {loss.cause for loss in losses.values()}
+        self._reasons |= {loss.reason for loss in losses.values()}
 
 
 def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher, reporter: Reporter, said: _Said) -> Mapping[str, Loss]:

@@ -80,6 +80,11 @@ class Loss:
     log: Path
     by_user: bool = False
 
+    @property
+    def reason(self) -> str:
+        """What it has in common with other losses: a cause that says itself whose fault it is; else nothing."""
+        return self.cause if self.by_user else f"{self.title}: {self.cause}"
+
     @classmethod
     def of(cls, failure: Failure) -> Loss:
         """What `benchmark.engine` knows of a step that failed."""
@@ -87,13 +92,13 @@ class Loss:
 
 
 def in_words(losses: Iterable[Loss]) -> list[str]:
-    """A line for each cause, however many steps it has made fail."""
-    of_cause: dict[str, list[Loss]] = {}
+    """A line for each reason, however many steps it has made fail."""
+    of_reason: dict[str, list[Loss]] = {}
     for loss in losses:
-        of_cause.setdefault(loss.cause, []).append(loss)
+        of_reason.setdefault(loss.reason, []).append(loss)
     return [
-        f"failed: {first.title}{f' and {len(rest)} more' if rest else ''}: {cause} (log: {first.log})"
-        for cause, (first, *rest) in of_cause.items()
+        f"failed: {first.title}{f' and {len(rest)} more' if rest else ''}: {first.cause} (log: {first.log})"
+        for first, *rest in of_reason.values()
     ]
 
 
