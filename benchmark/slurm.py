@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from benchmark.dask_nodes import WORKER_OPTIONS, WORKER_SETTINGS, Scheduler
 from benchmark.errors import UserError
 from benchmark.libraries import load
+from benchmark.plain_files import lock
 from benchmark.tls import keys_of_a_run
 from benchmark.yaml_dialect import read_document
 
@@ -136,11 +135,11 @@ def _private_folder(parent: Path) -> Iterator[Path]:
     """A folder that only this user can read, and that `bench store gc` clears away should this process be killed."""
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent.absolute() / f"keys-{uuid.uuid4().hex[:12]}"
-    lock = Path(f"{folder}.lock")
+    lock_file = Path(f"{folder}.lock")
     try:
-        with FileLock(lock, mode=0o666):
+        with lock(lock_file):
             folder.mkdir(mode=0o700)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        lock.unlink(missing_ok=True)
+        lock_file.unlink(missing_ok=True)

@@ -272,7 +272,7 @@ def _show_plan(plan: Plan, engine: Engine, rates: Rates, reporter: Reporter, job
     if not steps and len(causes) == 1 and not plan.lost:
         raise UserError(causes[0])
     for cause in causes:
-        reporter.say(f"failed: {cause}")
+        reporter.warn(f"failed: {cause}")
     if not steps:
         raise typer.Exit(2)
     print_document([vars(step) for step in steps] if as_json else plan_table(steps))
