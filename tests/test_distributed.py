@@ -220,7 +220,7 @@ def test_two_nodes_run_one_study_and_score_as_one(mtt, tmp_path):
             nodes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=err))
     with Lookout(lambda: [node.pid for node in nodes]) as lookout:
         assert [node.wait(timeout=200) for node in nodes] == [0, 0], (tmp_path / "0.txt").read_text()
-    lookout.check(at_least=3)  # the store at MASTER_ADDR, and a socket of each process
+    lookout.check(at_least=1)  # the store at MASTER_ADDR
     alone = bench_json(*arguments[:-3], *arguments[-2:], "--store", tmp_path / "one")
     for rank in ("0", "1"):
         scores = json.loads((tmp_path / f"{rank}.json").read_text())

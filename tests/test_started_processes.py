@@ -21,8 +21,8 @@ TRAIN = ["run", "--encoder", "plain", "--task", "mtt", "--recipe", "short", "--r
         (["doctor"], 0),
         (["report", "--store", "store", "-o", "report.html"], 0),
         (RUN, 0),
-        ([*RUN, "--jobs", "2"], 5),  # the scheduler, two workers, and what watches over each
-        ([*TRAIN, "--devices", "2", "--tensorboard", "board"], 2),  # the processes that train
+        ([*RUN, "--jobs", "2"], 3),  # the scheduler and two workers
+        ([*TRAIN, "--devices", "2", "--tensorboard", "board"], 1),  # where the processes that train meet
     ],
     ids=["doctor", "report", "run", "jobs", "devices"],
 )
