@@ -13,7 +13,6 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_command
 
-from benchmark import beside
 from benchmark.commands import (
     data,
     doctor,
@@ -32,6 +31,7 @@ from benchmark.commands import (
 from benchmark.commands.app import App, UsageError, in_one_line
 from benchmark.commands.common import print_document
 from benchmark.console import Level, choose_level, chosen_level, complain, writing_to
+from benchmark.registry.registry import modules_beside as beside
 
 # Processes that `bench` starts import this file first, and may be sent objects of what it has imported.
 beside.inherit()

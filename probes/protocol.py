@@ -78,7 +78,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A protocol as its numbers; see the fields of `ProtocolEntry` in `benchmark/entries.py` for what they mean.
+    """A protocol as its numbers; the fields of `ProtocolEntry` in `benchmark/registry/entries.py` say what they mean.
 
     Parameters that may be lists are tuples here; `members` and `estimator_settings` are their combinations.
     """

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.pretraining.augmentation.config import AugmentationConfig
+from benchmark.augmentation.config import AugmentationConfig
 
 Array = NDArray[np.float64]
 

@@ -19,9 +19,9 @@ import warm_command
 import yaml
 
 import cli
-from benchmark.plan import AS_GIVEN, UNTRAINED
-from benchmark.registry import SECTIONS, Registry, built_in_registry, load_registry
-from benchmark.studies import SHIPPED, load_study
+from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED
+from benchmark.plan.studies import SHIPPED, load_study
+from benchmark.registry.registry import SECTIONS, Registry, built_in_registry, load_registry
 
 ROOT = Path(__file__).parent.parent
 #: Options whose values are names of entries.

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.looking.activations import activation_profile
-from benchmark.looking.audio_clips import data_uri, faded, ogg
-from benchmark.looking.filters import FilterSpectra
+from benchmark.visualisation.activations import activation_profile
+from benchmark.visualisation.audio_clips import data_uri, faded, ogg
+from benchmark.visualisation.filters import FilterSpectra
 
 RATE = 22_050
 
@@ -19,7 +19,7 @@ def tone(hertz: float, seconds: float = 3.0) -> np.ndarray:
 
 
 def make_document(*, audio: bool = False, name: str = "tune_plus") -> dict[str, Any]:
-    """As `benchmark.looking.document.collect` gives it; `name` stands wherever a user may name something."""
+    """As `benchmark.visualisation.document.collect` gives it; `name` stands wherever a user may name something."""
     rng = np.random.default_rng(0)
     return {
         "created": "2026-01-01T00:00:00+00:00", "bench": "0.1.0", "command": f"bench look {name}",

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from benchmark.registry import load_registry
+from benchmark.registry.registry import load_registry
 from probes.probing import LabelledClips, ProbeTask
 from probes.protocol import Protocol
 from probes.windows import Windows

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.records import RECORD, Overlap, Score, ScoreRecord, StepCost
+from benchmark.scores.records import RECORD, Overlap, Score, ScoreRecord, StepCost
 
 METRICS = {
     "mtt": ("roc_auc", "average_precision"),

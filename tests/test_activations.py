@@ -11,7 +11,7 @@ from scipy.stats import f_oneway
 
 from analysis.looking.drawings import draw_activation_profile
 from benchmark.errors import UserError
-from benchmark.looking.activations import CHANCE, activation_profile
+from benchmark.visualisation.activations import CHANCE, activation_profile
 
 NAMES = ("rock", "pop", "jazz", "none")
 

@@ -11,10 +11,10 @@ import torch
 from conftest import bench_json
 from encoder_weights import chirps
 
-from benchmark.encoding import build_encoder
+from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
-from benchmark.planner import Planner
-from benchmark.registry import load_registry
+from benchmark.plan.planner import Planner
+from benchmark.registry.registry import load_registry
 from encoders import EncoderError
 from encoders.adapters.hear import HearEncoder
 

@@ -22,11 +22,11 @@ from augmentation_signals import (
 )
 from scipy.signal import butter, chirp, sosfiltfilt
 
-from benchmark.pretraining.augmentation.batches import fast_length, pieces
-from benchmark.pretraining.augmentation.filters import high_low_pass
-from benchmark.pretraining.augmentation.pitch import pitch_shift
-from benchmark.pretraining.augmentation.reverb import comb_delays, feedback, reverb
-from benchmark.pretraining.augmentation.simple import delay, gain, noise, polarity
+from benchmark.augmentation.batches import fast_length, pieces
+from benchmark.augmentation.filters import high_low_pass
+from benchmark.augmentation.pitch import pitch_shift
+from benchmark.augmentation.reverb import comb_delays, feedback, reverb
+from benchmark.augmentation.simple import delay, gain, noise, polarity
 
 
 class TestSimple:

@@ -20,14 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmark.pretraining.augmentation.chain import AugmentationChain
-from benchmark.pretraining.augmentation.config import AugmentationConfig
-from benchmark.pretraining.augmentation.draws import draw
-from benchmark.pretraining.augmentation.filters import high_low_pass
-from benchmark.pretraining.augmentation.pitch import pitch_shift
-from benchmark.pretraining.augmentation.reverb import reverb
-from benchmark.pretraining.augmentation.simple import delay, gain, polarity
-from benchmark.registry import load_registry
+from benchmark.augmentation.chain import AugmentationChain
+from benchmark.augmentation.config import AugmentationConfig
+from benchmark.augmentation.draws import draw
+from benchmark.augmentation.filters import high_low_pass
+from benchmark.augmentation.pitch import pitch_shift
+from benchmark.augmentation.reverb import reverb
+from benchmark.augmentation.simple import delay, gain, polarity
+from benchmark.registry.registry import load_registry
 
 
 class TestConfig:

@@ -8,8 +8,8 @@ from analysis_tables import DERIVE, grid
 from conftest import bench
 
 from benchmark.errors import UserError
-from benchmark.long_table import long_table
-from benchmark.records import ScoreRecord
+from benchmark.scores.long_table import long_table
+from benchmark.scores.records import ScoreRecord
 
 GOLDEN = Path(__file__).parent / "golden" / "multisource"
 

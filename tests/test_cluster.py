@@ -20,9 +20,9 @@ from distributed import Security
 from fake_slurm import Queue
 from listening import Lookout
 
-from benchmark.clusters import local_cluster
+from benchmark.engine.clusters import local_cluster
+from benchmark.engine.slurm import _scheduler_options, slurm_cluster
 from benchmark.errors import UserError
-from benchmark.slurm import _scheduler_options, slurm_cluster
 
 GRID = ["--encoder", "tiny", "--encoder", "mfcc", "--task", "mtt", "--task", "mtt-tagged", "--recipe", "short"]
 BIN = Path(sys.executable).parent
@@ -180,7 +180,8 @@ def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt,
     )
     worker = subprocess.Popen(
         [BIN / "dask", "worker", "--scheduler-file", address, "--nworkers", "1", "--nthreads", "1",
-         "--worker-class", "benchmark.dask_nodes.Worker", "--no-dashboard", "--local-directory", tmp_path / "dask"],
+         "--worker-class", "benchmark.engine.dask_nodes.Worker", "--no-dashboard",
+         "--local-directory", tmp_path / "dask"],
         env=environment,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -241,7 +242,7 @@ def test_slurm_jobs_are_written_from_the_configuration(tmp_path):
     assert "--resources GPU=1" in script
     assert "#SBATCH --cpus-per-task=4" in script
     assert "export BENCH_THREADS=4" in script
-    assert "--worker-class benchmark.dask_nodes.Worker --no-dashboard" in script
+    assert "--worker-class benchmark.engine.dask_nodes.Worker --no-dashboard" in script
     assert "export PYTHONSAFEPATH=1" in script
     assert "--protocol tls://" in script
     assert "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False" in script

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from benchmark.compare import compare
-from benchmark.records import PREDICTIONS, RECORD, Overlap, ScoreRecord, mark_used
-from benchmark.scoring import score
+from benchmark.comparison.compare import compare
+from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, ScoreRecord, mark_used
+from benchmark.scores.scoring import score
 from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import areas_and_influences, compare_areas
 from tasks.base import Task

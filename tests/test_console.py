@@ -13,7 +13,7 @@ from conftest import bench
 from report_store import fill, make_record
 
 from benchmark.console import Level, LogReporter, Reporter, Silent, choose_level, printable, show, show_json
-from benchmark.tables import aligned
+from benchmark.text import aligned
 
 #: A title for the window, colours, a line gone back to, DEL, a C1 control sequence, text turned round, a join.
 HOSTILE = "\x1b]0;t\x07\x1b[31m\r\x7f\x9b2J\u202ex\u200d\U000e0041"
@@ -80,8 +80,8 @@ def test_names_with_brackets_are_shown_as_they_are(monkeypatch, capsys):
 
 
 def test_the_table_of_workers_shows_titles_as_they_are(monkeypatch, capsys, tmp_path):
-    from benchmark.progress import Progress, Watcher
-    from benchmark.store import Store
+    from benchmark.engine.progress import Progress, Watcher
+    from benchmark.store.store import Store
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "160")

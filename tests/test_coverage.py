@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from benchmark import compare
+from benchmark.comparison import compare
 from probes.bootstrap import bias_corrected_interval, replicate_counts
 from tasks.metrics import METRICS, macro
 from tasks.metrics.key import KEYS, key_weights

@@ -11,16 +11,16 @@ from conftest import bench
 from test_pretraining import corpus
 from training_steps import plain, recipe
 
-from benchmark import pretrain_speed
+from benchmark.augmentation.chain import AugmentationChain
 from benchmark.console import Silent
-from benchmark.encoding import exact_float32
-from benchmark.entries import RecipeEntry
-from benchmark.pretraining.augmentation.chain import AugmentationChain
+from benchmark.encoding.windows import exact_float32
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.items import items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent
-from benchmark.registry import load_registry
+from benchmark.registry.entries import RecipeEntry
+from benchmark.registry.registry import load_registry
+from benchmark.speed import pretrain as pretrain_speed
 from encoders.sample_cnn import SampleCNN
 from encoders.tune import TUNe
 

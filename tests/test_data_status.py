@@ -13,9 +13,9 @@ import pytest
 import soundfile
 from conftest import bench, bench_json, make_mtt, tone
 
+from benchmark.audio.unused_files import by_kind, summary
 from benchmark.data.leaks import leaks, overlap
-from benchmark.pcm import read_lines
-from benchmark.reasons import by_kind, summary
+from benchmark.store.pcm import read_lines
 from tasks.base import Clip, Task
 
 GENUINE = Path(__file__).parents[2] / "shared/datasets/magnatagatune"

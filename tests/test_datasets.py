@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.registry import Registry, built_in_registry
-from benchmark.sources import load_class
+from benchmark.registry.plugins import load_class
+from benchmark.registry.registry import Registry, built_in_registry
 from tasks import DatasetError
 from tasks.base import SPLITS, Count, Dataset, Remote
 from tasks.standin import recording

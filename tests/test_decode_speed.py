@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from conftest import bench
 
-from benchmark import decode_speed, libraries
+from benchmark import libraries
 from benchmark.console import Silent
 from benchmark.errors import UserError
+from benchmark.speed import decode as decode_speed
 
 
 def test_without_librosa_it_says_how_to_get_it(monkeypatch):

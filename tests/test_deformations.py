@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.deformations import DEFORMATIONS, deform, parse_deformation
+from benchmark.audio.deformations import DEFORMATIONS, deform, parse_deformation
 from benchmark.errors import UserError
 
 RATE = 22_050

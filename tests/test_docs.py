@@ -30,10 +30,9 @@ from docs_blocks import (
 )
 from pydantic import BaseModel
 
-from benchmark import entries
-from benchmark.registry import built_in_registry
-from benchmark.studies import Grid, Study
-from benchmark.yaml_dialect import read_document
+from benchmark.plan.studies import Grid, Study
+from benchmark.registry.registry import built_in_registry, entries
+from benchmark.registry.yaml_dialect import read_document
 from tasks.gtzan import EXCERPTS, GENRES
 from tasks.standin.gtzan import _names
 
@@ -201,9 +200,9 @@ class SmallGtzan(Gtzan):
 SMALL_BUILT_IN = """
 from pathlib import Path
 
-import benchmark.registry
+import benchmark.registry.registry
 
-benchmark.registry.built_in_registry = lambda: Path(__file__).parent / "small_bench" / "registry.yaml"
+benchmark.registry.registry.built_in_registry = lambda: Path(__file__).parent / "small_bench" / "registry.yaml"
 """
 SMALL_DATASETS = """
 datasets:

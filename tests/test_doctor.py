@@ -8,9 +8,10 @@ import pytest
 from broken_library import KINDS, bench_with, break_library
 from conftest import bench, bench_json
 
-from benchmark import doctor, loading
+from benchmark.examination import installation as doctor
+from benchmark.examination import loading
+from benchmark.examination.loading import load_apart
 from benchmark.libraries import LIBRARIES
-from benchmark.loading import load_apart
 
 
 def test_a_sound_machine_is_found_sound(tmp_path):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from training_steps import Quiet, inputs, plain
 
-from benchmark.embeddings import open_embeddings
-from benchmark.encoding import window_spans
-from benchmark.plan import Step
+from benchmark.encoding.windows import window_spans
+from benchmark.plan.steps_and_runs import Step
 from benchmark.steps import embed
 from benchmark.steps.initialise import WEIGHTS
+from benchmark.store.embeddings import open_embeddings
 
 
 def encode(folder, name):

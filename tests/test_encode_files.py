@@ -12,13 +12,13 @@ from conftest import bench, tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.audio import decode, decode_blocks, decoded_length
+from benchmark.audio.decoding import decode, decode_blocks, decoded_length
 from benchmark.commands.encoders import encode
 from benchmark.console import Reporter
-from benchmark.encode_files import encode_files, open_files, stream_windows
-from benchmark.encoding import BatchEncoder, build_encoder, cut_windows
+from benchmark.encoding.encode_files import encode_files, open_files, stream_windows
+from benchmark.encoding.windows import BatchEncoder, build_encoder, cut_windows
 from benchmark.errors import UserError
-from benchmark.registry import load_registry
+from benchmark.registry.registry import load_registry
 from encoders import EncoderError
 from encoders.tune import TUNe
 from encoders.weights import save_weights
@@ -234,7 +234,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from benchmark.console import Reporter
-from benchmark.encode_files import encode_files, open_files
+from benchmark.encoding.encode_files import encode_files, open_files
 from encoders.features import Mfcc
 reporter, encoder = Reporter(), Mfcc()
 short, long, output = map(Path, sys.argv[1:])

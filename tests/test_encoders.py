@@ -11,8 +11,8 @@ from encoder_weights import chirps, published_state, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.encoding import build_encoder
-from benchmark.registry import load_registry
+from benchmark.encoding.windows import build_encoder
+from benchmark.registry.registry import load_registry
 from encoders import EncoderError
 from encoders.features import Mfcc
 from encoders.published import from_published, published_prefixes

@@ -16,11 +16,11 @@ from conftest import TINY_REGISTRY, bench, bench_json, make_mtt
 from filelock import FileLock
 
 from benchmark.console import LogReporter
-from benchmark.engine import Engine
-from benchmark.plan import Step
-from benchmark.progress import notes
-from benchmark.score_index import INDEX, score_rows
-from benchmark.store import Store
+from benchmark.engine.engine import Engine
+from benchmark.engine.progress import notes
+from benchmark.plan.steps_and_runs import Step
+from benchmark.scores.score_index import INDEX, score_rows
+from benchmark.store.store import Store
 
 BENCH = Path(sys.executable).with_name("bench")
 #: What lets root write where permissions say no, and how Linux takes it from a process for good.

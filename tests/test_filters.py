@@ -13,7 +13,7 @@ from torch import nn
 
 from analysis.looking.drawings import draw_filter_spectra
 from benchmark.errors import UserError
-from benchmark.looking.filters import FLOOR_DB, LEVEL, LOWEST_HZ, filter_spectra
+from benchmark.visualisation.filters import FLOOR_DB, LEVEL, LOWEST_HZ, filter_spectra
 from encoders import EncoderError
 from encoders.base import Encoder
 from encoders.features import Mfcc

@@ -7,7 +7,7 @@ from statistics import mean
 
 import pytest
 
-from benchmark.studies import load_study
+from benchmark.plan.studies import load_study
 
 FOLDER = Path(__file__).parents[1] / "docs" / "first-study"
 TASKS = ("mtt", "gtzan", "emotion", "key")

@@ -18,7 +18,7 @@ from conftest import bench
 
 import cli
 from benchmark.commands import listing
-from benchmark.registry import SECTIONS
+from benchmark.registry.registry import SECTIONS
 from cli import app
 
 COMPLETED = """
@@ -227,7 +227,7 @@ def test_ctrl_c_ends_any_command_in_one_line(call, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmark.registry.load_registry", interrupted)
+    monkeypatch.setattr("benchmark.registry.registry.load_registry", interrupted)
     for words in (["list"], ["check", "mfcc"], ["data", "status"]):
         result = call(*words)
         assert (result.code, result.out, result.err) == (130, "", "bench: stopped\n")

@@ -4,8 +4,8 @@ import pytest
 from conftest import bench, bench_json
 
 from benchmark.console import Reporter
-from benchmark.fitness import QUICK, THOROUGH, Effort, Fitness, fitness_table
-from benchmark.registry import Registry, built_in_registry, load_registry
+from benchmark.examination.fitness import QUICK, THOROUGH, Effort, Fitness, fitness_table
+from benchmark.registry.registry import Registry, built_in_registry, load_registry
 
 #: An encoder with one fault, named by its argument.
 FAULTY = """

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 
-from benchmark.scoring import in_folds, mean_of_folds, score
+from benchmark.scores.scoring import in_folds, mean_of_folds, score
 from probes.bootstrap import replicate_counts
 from probes.delong import compare_areas
 from tasks import DatasetError

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from conftest import bench, tone
 
-from benchmark.audio import Undecodable, decode
+from benchmark.audio.decoding import Undecodable, decode
 from tasks import DatasetError
 from tasks.gtzan import EXCERPTS, GENRES, SPLIT_LIST, Gtzan
 

@@ -13,11 +13,11 @@ from filelock import FileLock
 from test_faults import BENCH
 from test_faults import _obey_permissions as obey_permissions
 
-from benchmark import housekeeping
+from benchmark.engine.engine import housekeeping
+from benchmark.engine.housekeeping import abandoned, copy_missing, holdings, problems, remove, show, unwanted
 from benchmark.errors import UserError
-from benchmark.housekeeping import abandoned, copy_missing, holdings, problems, remove, show, unwanted
-from benchmark.score_index import INDEX, score_rows
-from benchmark.store import Store
+from benchmark.scores.score_index import INDEX, score_rows
+from benchmark.store.store import Store
 
 MFCC = ["run", "--encoder", "mfcc", "--task", "mtt"]
 
@@ -235,7 +235,7 @@ def test_records_are_read_once_and_never_again(mtt, tmp_path, monkeypatch):
     assert len({row["seed"] for row in rows}) >= 2_000
     # None is read again.
     with monkeypatch.context() as patch:
-        patch.setattr("benchmark.score_index._rows", lambda file: pytest.fail(f"reads {file}"))
+        patch.setattr("benchmark.scores.score_index._rows", lambda file: pytest.fail(f"reads {file}"))
         assert score_rows(store) == rows
     (store / INDEX).write_text("garbage")
     assert score_rows(store) == rows

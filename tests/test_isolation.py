@@ -10,14 +10,14 @@ import pytest
 from conftest import TINY_REGISTRY, bench, make_mtt
 
 from benchmark.console import LogReporter
-from benchmark.engine import Engine
+from benchmark.engine.engine import Engine
+from benchmark.engine.foreseen import foreseen
 from benchmark.errors import UserError
-from benchmark.foreseen import foreseen
-from benchmark.plan import Request
-from benchmark.planner import Planner
+from benchmark.plan.planner import Planner
+from benchmark.plan.steps_and_runs import Request
 from benchmark.pretraining.processes import visible_to_each
-from benchmark.registry import load_registry
-from benchmark.store import Store
+from benchmark.registry.registry import load_registry
+from benchmark.store.store import Store
 from encoders.tune import TUNe
 from encoders.weights import save_weights
 
@@ -414,7 +414,7 @@ def test_a_library_that_does_not_load_fails_what_needs_it(tmp_path, monkeypatch)
 
 def test_devices_that_are_not_there_are_missed_before_anything_is_computed(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("benchmark.foreseen.load", lambda *_: None)
+    monkeypatch.setattr("benchmark.engine.foreseen.load", lambda *_: None)
     assert (visible_to_each(1), visible_to_each(2)) == (2, 1)
     for training, jobs, message in (
         ({"devices": 3}, 1, "--devices 3: there are 2; see CUDA_VISIBLE_DEVICES"),

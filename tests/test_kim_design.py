@@ -10,11 +10,11 @@ import pytest
 from conftest import bench_json
 
 from benchmark.console import Reporter
-from benchmark.plan import unique_steps
-from benchmark.planner import Planner
-from benchmark.registry import load_registry
-from benchmark.store import Store
-from benchmark.studies import load_study
+from benchmark.plan.planner import Planner
+from benchmark.plan.steps_and_runs import unique_steps
+from benchmark.plan.studies import load_study
+from benchmark.registry.registry import load_registry
+from benchmark.store.store import Store
 
 #: The study's 425 runs; what it says and where it is from is told in tests/golden.
 DESIGN = Path(__file__).parent / "golden" / "multisource" / "design.csv"

@@ -15,7 +15,7 @@ from conftest import TINY_REGISTRY, bench_json
 from benchmark import libraries
 from benchmark.errors import UserError
 from benchmark.libraries import LIBRARIES, Library, fault_behind, library_errors, mending, requirement
-from benchmark.plan import Step
+from benchmark.plan.steps_and_runs import Step
 
 ROOT = Path(__file__).parents[1]
 
@@ -243,8 +243,8 @@ def test_what_uses_a_broken_library_says_so_in_a_line(tmp_path, mtt, name):
 def test_without_dask_only_one_of_several_gpus_is_used(monkeypatch):
     import torch
 
-    from benchmark import execution
     from benchmark.console import Silent
+    from benchmark.engine.engine import execution
 
     said = []
     monkeypatch.setattr(Silent, "say", lambda self, text: said.append(text))

@@ -9,9 +9,9 @@ import pytest
 from report_store import fill, make_record
 
 from analysis.report import render
-from benchmark.looking.maps import lay_out
-from benchmark.registry import load_registry
-from benchmark.report_data import collect
+from benchmark.registry.registry import load_registry
+from benchmark.report.contents import collect
+from benchmark.visualisation.maps import lay_out
 
 
 def test_maps_place_clips_of_a_class_together_and_count_neighbours():

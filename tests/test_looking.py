@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from look_document import RATE, make_document
 
 from analysis.looking import render
-from benchmark.embeddings import Embeddings
-from benchmark.looking.audio_clips import LONGEST, SHORTEST, Excerpts, faded, ogg
-from benchmark.looking.exciting import choose_features, most_exciting, separation, variation
-from benchmark.looking.maps import window_map
-from benchmark.pcm import Pcm, PcmClip
+from benchmark.store.embeddings import Embeddings
+from benchmark.store.pcm import Pcm, PcmClip
+from benchmark.visualisation.audio_clips import LONGEST, SHORTEST, Excerpts, faded, ogg
+from benchmark.visualisation.exciting import choose_features, most_exciting, separation, variation
+from benchmark.visualisation.maps import window_map
 from tasks.base import Task
 from tasks.magnatagatune import TOP_TAGS
 

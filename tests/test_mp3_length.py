@@ -10,9 +10,9 @@ from conftest import tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark import audio
-from benchmark.audio import decode, decode_blocks, decoded_length, to_int16
-from benchmark.mpeg import DECODER_DELAY, Mp3, find_frames, frame_size
+from benchmark.audio.decoding import decode, decode_blocks, decoded_length, to_int16
+from benchmark.audio.decoding import decoding as audio
+from benchmark.audio.mpeg import DECODER_DELAY, Mp3, find_frames, frame_size
 
 SECONDS = 4
 #: From many to few bits, as the guess is made from the first frames.

@@ -14,13 +14,13 @@ from conftest import bench, bench_json
 from benchmark import plain_files
 from benchmark.console import LogReporter, Silent
 from benchmark.data.download import download
+from benchmark.engine.housekeeping import copy_missing, problems
 from benchmark.errors import UserError
-from benchmark.housekeeping import copy_missing, problems
 from benchmark.plain_files import PlantedError, check_work
-from benchmark.plan import Request
-from benchmark.planner import Planner
-from benchmark.registry import load_registry
-from benchmark.store import Store
+from benchmark.plan.planner import Planner
+from benchmark.plan.steps_and_runs import Request
+from benchmark.registry.registry import load_registry
+from benchmark.store.store import Store
 
 #: The cheapest first step there is: the stand-in of this task's dataset.
 RUN = ["run", "--encoder", "mfcc", "--task", "gtzan"]
@@ -163,7 +163,7 @@ def test_a_link_inside_an_artifact_makes_it_damaged(tmp_path, victim, harm):
 def test_what_becomes_a_link_while_it_is_copied_is_not_copied(tmp_path, victim, monkeypatch):
     store, other = Store(tmp_path / "s"), Store(tmp_path / "t")
     HARM["one that no manifest names"](whole(store), victim)
-    monkeypatch.setattr("benchmark.housekeeping.problems", lambda folder: [])
+    monkeypatch.setattr("benchmark.engine.housekeeping.problems", lambda folder: [])
     with pytest.raises(PlantedError, match=r"labels.npz: is a link"):
         copy_missing(store, other, lambda _: None)
     assert not list((tmp_path / "t" / "artifacts").glob("*/*"))

@@ -12,14 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmark.console import Reporter
-from benchmark.encoding import build_encoder
+from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
-from benchmark.overlay import add_entry, with_entry
-from benchmark.plan import Request, unique_steps
-from benchmark.planner import Planner
-from benchmark.registry import Registry, built_in_registry, load_registry
-from benchmark.scaffold import write_encoder
-from benchmark.store import Store
+from benchmark.plan.planner import Planner
+from benchmark.plan.steps_and_runs import Request, unique_steps
+from benchmark.registry.added_entries import add_entry, with_entry
+from benchmark.registry.registry import Registry, built_in_registry, load_registry
+from benchmark.registry.scaffold import write_encoder
+from benchmark.store.store import Store
 
 ENTRY = {"class": "a.b:C", "args": {"n": [1, 2]}, "weights": "w.safetensors", "description": "what: it, is"}
 ADDED = "  new:\n    class: a.b:C\n    args: {n: [1, 2]}\n    weights: w.safetensors\n    description: 'what: it, is'\n"

@@ -12,13 +12,13 @@ import soundfile
 import soxr
 from conftest import make_mtt, tone, write_mp3
 
-from benchmark.audio import Undecodable, add_channels, decode, decode_blocks, decoded_length, to_int16
+from benchmark.audio.decoding import Undecodable, add_channels, decode, decode_blocks, decoded_length, to_int16
 from benchmark.console import Reporter
-from benchmark.entries import DatasetEntry
-from benchmark.pcm import open_pcm
-from benchmark.plan import Step
-from benchmark.registry import Named
+from benchmark.plan.steps_and_runs import Step
+from benchmark.registry.entries import DatasetEntry
+from benchmark.registry.registry import Named
 from benchmark.steps import prepare
+from benchmark.store.pcm import open_pcm
 from tasks.magnatagatune import MagnaTagATune
 
 
@@ -208,7 +208,7 @@ def test_decoders_are_silent_in_worker_processes_and_where_the_user_reads(tmp_pa
     content = path.read_bytes()
     path.write_bytes(content[:3_000] + os.urandom(2_000) + content[5_000:8_000])
     script = (
-        "import sys; from pathlib import Path; from benchmark.audio import decode_blocks, Undecodable\n"
+        "import sys; from pathlib import Path; from benchmark.audio.decoding import decode_blocks, Undecodable\n"
         "try: print(sum(map(len, decode_blocks(Path(sys.argv[1]), 22_050))))\n"
         "except Undecodable as error: print(error)\n"
         "print('heard', file=sys.stderr)"
@@ -280,9 +280,9 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
         "import resource, sys\n"
         "from pathlib import Path\n"
         "from benchmark.console import Reporter\n"
-        "from benchmark.entries import DatasetEntry\n"
-        "from benchmark.plan import Step\n"
-        "from benchmark.registry import Named\n"
+        "from benchmark.registry.entries import DatasetEntry\n"
+        "from benchmark.plan.steps_and_runs import Step\n"
+        "from benchmark.registry.registry import Named\n"
         "from benchmark.steps import prepare\n"
         "if __name__ == '__main__':\n"
         "    entry = DatasetEntry.model_validate({'class': 'tasks.folder:AudioFolder'})\n"

@@ -3,10 +3,10 @@
 import pytest
 from training_steps import plain
 
-from benchmark import pretrain_speed
 from benchmark.console import Silent
 from benchmark.pretraining.module import TrainedModule
-from benchmark.registry import load_registry
+from benchmark.registry.registry import load_registry
+from benchmark.speed import pretrain as pretrain_speed
 
 
 def test_rates_and_shares_belong_together(monkeypatch):

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import benchmark.pretraining.crops
-from benchmark.encoding import build_encoder
+from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
-from benchmark.overrides import override
-from benchmark.pcm import Pcm, PcmClip
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.items import items_of
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent
 from benchmark.pretraining.optimisation import Lars
-from benchmark.registry import load_registry
+from benchmark.registry.overrides import override
+from benchmark.registry.registry import load_registry
 from benchmark.steps.pretrain import _divide, total_steps
+from benchmark.store.pcm import Pcm, PcmClip
 
 CPU = torch.device("cpu")
 

@@ -9,11 +9,11 @@ import pytest
 from conftest import bench, bench_json
 from safetensors.numpy import save_file
 
-from benchmark.embeddings import open_embeddings
-from benchmark.plan import Step
+from benchmark.plan.steps_and_runs import Step
 from benchmark.steps.label import read_labels
 from benchmark.steps.probe import _predict
-from benchmark.store import Artifact
+from benchmark.store.embeddings import open_embeddings
+from benchmark.store.store import Artifact
 from probes.sweep import unseen
 
 ENCODERS = """

@@ -11,8 +11,8 @@ from report_store import fill, grid, make_record
 
 from analysis.report.groups import form_groups
 from analysis.report.published import compare, published_numbers
-from benchmark.registry import load_registry
-from benchmark.report_data import collect
+from benchmark.registry.registry import load_registry
+from benchmark.report.contents import collect
 from tasks.metrics import METRICS, split_name
 
 PAPERS = Path(__file__).parent.parent.parent / "shared" / "papers"

@@ -9,10 +9,10 @@ import torch
 from conftest import bench, bench_json
 from encoder_weights import chirps, published_state, seeded
 
-from benchmark.encoding import build_encoder
+from benchmark.data.published_weights import import_weights
+from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
-from benchmark.published_weights import import_weights
-from benchmark.registry import load_registry
+from benchmark.registry.registry import load_registry
 from encoders import EncoderError
 from encoders.sample_cnn import SampleCNN
 from encoders.tune import TUNe
@@ -242,7 +242,9 @@ def test_a_refused_import_leaves_nothing(clmr, tmp_path, monkeypatch):
         import_weights(tmp_path / "nowhere.ckpt", "sample_cnn", "clmr", own)
     assert contents(tmp_path) == before
     # A full disk while the registry is written takes the weights with it.
-    monkeypatch.setattr("benchmark.overlay.write_atomically", lambda *_: (_ for _ in ()).throw(OSError("no space")))
+    monkeypatch.setattr(
+        "benchmark.registry.added_entries.write_atomically", lambda *_: (_ for _ in ()).throw(OSError("no space"))
+    )
     with pytest.raises(OSError, match="no space"):
         import_weights(file, "sample_cnn", "clmr", own)
     assert contents(tmp_path) == before
@@ -250,7 +252,7 @@ def test_a_refused_import_leaves_nothing(clmr, tmp_path, monkeypatch):
 
 def test_the_frozen_tail_takes_imported_weights(clmr, tmp_path, monkeypatch):
     """The built-in entry says what is missing; one of the user's own names it."""
-    from benchmark.planner import Planner
+    from benchmark.plan.planner import Planner
 
     monkeypatch.chdir(tmp_path)
     torch.save(plain(published_state(clmr)), "released.pt")

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import UserError
-from benchmark.overrides import override
-from benchmark.registry import built_in_registry, load_registry
-from benchmark.yaml_dialect import read_value
+from benchmark.registry.overrides import override
+from benchmark.registry.registry import built_in_registry, load_registry
+from benchmark.registry.yaml_dialect import read_value
 
 ENTRY = "encoders:\n  mine:\n    class: my_package.my_module:MyEncoder\n    args: {width: 3}\n"
 

@@ -27,9 +27,9 @@ from analysis.report.curves import (
 from analysis.report.groups import form_groups
 from analysis.report.over_tasks import REFITS, over_tasks
 from analysis.report.page import script_json, tint
-from benchmark.records import mark_used
-from benchmark.registry import load_registry
-from benchmark.report_data import collect
+from benchmark.registry.registry import load_registry
+from benchmark.report.contents import collect
+from benchmark.scores.records import mark_used
 
 
 class Page(HTMLParser):

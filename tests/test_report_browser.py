@@ -9,8 +9,8 @@ from chromium import NASTY, check_accessibility, requests_of_opening, show
 from report_store import everything, fill, grid, make_record
 
 from analysis.report import render
-from benchmark.registry import load_registry
-from benchmark.report_data import collect
+from benchmark.registry.registry import load_registry
+from benchmark.report.contents import collect
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from report_store import fill, make_record
 
 from analysis.report.groups import Value, form_groups
 from analysis.report.leaderboard import _compare, leaderboard
-from benchmark.registry import load_registry
-from benchmark.report_data import collect
+from benchmark.registry.registry import load_registry
+from benchmark.report.contents import collect
 
 
 def test_leaderboard_means_and_ties(tmp_path):

@@ -12,8 +12,8 @@ from report_store import everything, fill, grid, make_record
 
 from analysis.report import render
 from analysis.report.groups import over_seeds
-from benchmark.registry import load_registry
-from benchmark.report_data import collect
+from benchmark.registry.registry import load_registry
+from benchmark.report.contents import collect
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from benchmark.citations import citations, shipped_references
-from benchmark.overrides import changes_in_words, parse_settings
-from benchmark.registry import load_registry
-from benchmark.reproduce import commands, split_overrides
+from benchmark.comparison.reproduce import commands, split_overrides
+from benchmark.registry.overrides import changes_in_words, parse_settings
+from benchmark.registry.registry import load_registry
+from benchmark.report.citations import citations, shipped_references
 
 
 def test_commands_are_the_fewest_full_grids():

@@ -4,13 +4,13 @@ import pytest
 import torch
 from conftest import bench_json
 
-from benchmark import resources
 from benchmark.console import Reporter
-from benchmark.encoding import build_encoder
+from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
-from benchmark.forward_speed import forward_ratio
-from benchmark.registry import load_registry
-from benchmark.resources import Unbuilt, activation_bytes, measure_all, multiply_adds, resources_table
+from benchmark.forecast import resources
+from benchmark.forecast.resources import Unbuilt, activation_bytes, measure_all, multiply_adds, resources_table
+from benchmark.registry.registry import load_registry
+from benchmark.speed.forward import forward_ratio
 from encoders.features import Mfcc
 from encoders.sample_cnn import SampleCNN
 from encoders.tune import TUNe

@@ -12,8 +12,8 @@ from conftest import bench_json, tone, write_mp3
 from sklearn.metrics import f1_score, r2_score, roc_auc_score
 
 from benchmark.errors import UserError
-from benchmark.records import Score
-from benchmark.scoring import score
+from benchmark.scores.records import Score
+from benchmark.scores.scoring import score
 from tasks.base import Task
 from tasks.magnatagatune import MagnaTagATune
 from tasks.metrics import METRICS, macro

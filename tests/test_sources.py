@@ -9,15 +9,15 @@ from dataclasses import replace
 import pytest
 from conftest import bench
 
-from benchmark import sources
 from benchmark.console import Silent
-from benchmark.encoding import build_encoder
+from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
-from benchmark.plan import Request
-from benchmark.planner import Planner
-from benchmark.registry import load_registry
-from benchmark.sources import DigestCache, code_identity, fingerprint, load_class
-from benchmark.store import Store, digest_file, digest_of
+from benchmark.plan.planner import Planner
+from benchmark.plan.steps_and_runs import Request
+from benchmark.registry.plugins import DigestCache, code_identity, fingerprint, load_class
+from benchmark.registry.registry import load_registry
+from benchmark.registry.registry import plugins as sources
+from benchmark.store.store import Store, digest_file, digest_of
 from tasks.magnatagatune import MagnaTagATune
 
 

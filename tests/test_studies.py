@@ -7,10 +7,10 @@ from conftest import bench, bench_json
 
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.planner import Planner
-from benchmark.registry import load_registry
-from benchmark.store import Store
-from benchmark.studies import SHIPPED, check_matched, load_study
+from benchmark.plan.planner import Planner
+from benchmark.plan.studies import SHIPPED, check_matched, load_study
+from benchmark.registry.registry import load_registry
+from benchmark.store.store import Store
 
 STUDY = """
 name: small

@@ -10,15 +10,15 @@ from scipy.special import expit, softmax
 from torch.nn import functional as F
 from training_steps import RATE, Quiet, plain
 
-from benchmark.encoding import build_encoder, cut_windows
+from benchmark.encoding.windows import build_encoder, cut_windows
 from benchmark.errors import UserError
-from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
-from benchmark.plan import Step
+from benchmark.plan.steps_and_runs import Step
 from benchmark.pretraining.supervised import clip_loss, targets_of, window_loss
 from benchmark.steps import supervise
 from benchmark.steps.label import LABELS
 from benchmark.steps.probe import HEAD
-from benchmark.store import Artifact
+from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
+from benchmark.store.store import Artifact
 from encoders.weights import load_weights, save_weights
 
 WINDOW = 2187

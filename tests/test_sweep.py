@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from benchmark import probe_speed
 from benchmark.console import Silent
+from benchmark.speed import probe as probe_speed
 from probes import sweep
 from probes.protocol import Course, Member
 from probes.reference import _forward, _loss, train_alone

@@ -15,10 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from training_steps import Quiet, finish, inputs, plain, pretrain_step, recipe
 
-from benchmark.encoding import build_encoder
-from benchmark.entries import RecipeEntry
+from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
-from benchmark.pcm import open_pcm
 from benchmark.pretraining import crops as crops_module
 from benchmark.pretraining import training
 from benchmark.pretraining.continuation import adopt
@@ -30,10 +28,12 @@ from benchmark.pretraining.measures import MEASURES, collapse, measure
 from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import similarities
 from benchmark.pretraining.ridge import rate, ridge, validation_probe
+from benchmark.registry.entries import RecipeEntry
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
 from benchmark.steps.pretrain import compute
-from benchmark.store import Artifact
+from benchmark.store.pcm import open_pcm
+from benchmark.store.store import Artifact
 from tasks.base import Task
 
 

@@ -7,8 +7,8 @@ import torch
 from encoder_weights import chirps, published_state, seeded
 from torch.nn import functional as F
 
-from benchmark.encoding import build_encoder
-from benchmark.registry import load_registry
+from benchmark.encoding.windows import build_encoder
+from benchmark.registry.registry import load_registry
 from encoders import EncoderError
 from encoders.sample_cnn import SampleCNN
 from encoders.tune import TUNe

@@ -17,10 +17,10 @@ import yaml
 from conftest import bench, tone
 
 from benchmark.errors import UserError
-from benchmark.origins import in_use
-from benchmark.plan import Request
-from benchmark.registry import SECTIONS, built_in_registry, load_registry
-from benchmark.sources import load_class
+from benchmark.plan.origins import in_use
+from benchmark.plan.steps_and_runs import Request
+from benchmark.registry.plugins import load_class
+from benchmark.registry.registry import SECTIONS, built_in_registry, load_registry
 
 BENCH = Path(sys.executable).with_name("bench")
 BUILT_IN = yaml.safe_load(built_in_registry().read_text())
@@ -196,13 +196,13 @@ def test_every_command_says_it(folder, words):
 
 
 def test_resources_of_all_encoders_are_those_that_nobody_has_to_import(folder, monkeypatch, capsys):
-    import benchmark.resources
+    import benchmark.forecast.resources
     import cli
 
     write(folder, ADDED)
     asked = []
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(benchmark.resources, "measure_all", lambda named, *_, **__: asked.extend(named) or [])
+    monkeypatch.setattr(benchmark.forecast.resources, "measure_all", lambda named, *_, **__: asked.extend(named) or [])
     monkeypatch.setattr(sys, "argv", ["bench", "resources"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -325,7 +325,7 @@ def test_processes_that_decode_import_nothing_of_the_working_directory(full_of_l
 
 def test_workers_import_nothing_of_the_working_directory(full_of_libraries, monkeypatch):
     """They are started as `python -m`, which looks there first."""
-    from benchmark.clusters import local_cluster
+    from benchmark.engine.clusters import local_cluster
 
     monkeypatch.chdir(full_of_libraries)
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)

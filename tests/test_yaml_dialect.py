@@ -10,8 +10,8 @@ import pytest
 from conftest import bench
 
 from benchmark.errors import UserError
-from benchmark.registry import load_registry
-from benchmark.yaml_dialect import DEEPEST, LARGEST, read_document, read_value
+from benchmark.registry.registry import load_registry
+from benchmark.registry.yaml_dialect import DEEPEST, LARGEST, read_document, read_value
 
 LISTS = ["&a0 [x,x,x,x,x,x,x,x,x]", *(f"&a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 8))]
 MAPPINGS = ["&a0 x", *(f"&a{i} {{{', '.join(f'k{j}: *a{i - 1}' for j in range(9))}}}" for i in range(1, 8))]

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from conftest import tone
 
-from benchmark.encoding import build_encoder
-from benchmark.entries import EncoderEntry, RecipeEntry
-from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, write_lines
-from benchmark.plan import STEP_VERSIONS, Step
-from benchmark.registry import Named, load_registry
+from benchmark.encoding.windows import build_encoder
+from benchmark.plan.steps_and_runs import STEP_VERSIONS, Step
+from benchmark.registry.entries import EncoderEntry, RecipeEntry
+from benchmark.registry.registry import Named, load_registry
 from benchmark.steps.initialise import WEIGHTS
-from benchmark.store import Artifact, digest_of
+from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, write_lines
+from benchmark.store.store import Artifact, digest_of
 from encoders.weights import save_weights
 
 RATE = 22_050

@@ -14,8 +14,8 @@ import typer
 
 if TYPE_CHECKING:
     from benchmark.console import Reporter
-    from benchmark.plan import Plan
-    from benchmark.registry import Registry
+    from benchmark.plan.steps_and_runs import Plan
+    from benchmark.registry.registry import Registry
 
 RegistryOption = Annotated[
     list[Path] | None,
@@ -67,7 +67,7 @@ def open_registry(given: Sequence[Path] | None) -> Registry:
     As the command ends at the latest, standard error says which entries cannot be used, but for those that the command
     asked for, which are its own to tell.
     """
-    from benchmark.registry import load_registry
+    from benchmark.registry.registry import load_registry
 
     entries = load_registry(given or [])
     atexit.register(say_broken, entries)
@@ -109,7 +109,7 @@ def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str
     def complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         from benchmark.console import printable
         from benchmark.errors import USER_ERRORS
-        from benchmark.registry import load_registry
+        from benchmark.registry.registry import load_registry
 
         try:
             entries = load_registry(context.params.get("registry") or []).sections[section]
@@ -129,7 +129,7 @@ def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str
 
 def recipe_overrides(settings: list[str] | None, **numbers: object) -> dict[str, Any]:
     """Numbers of a recipe that options replace: those of their own (``None`` if not given), and all of ``--set``."""
-    from benchmark.overrides import parse_settings
+    from benchmark.registry.overrides import parse_settings
 
     return {**{name: value for name, value in numbers.items() if value is not None}, **parse_settings(settings or [])}
 
@@ -165,7 +165,7 @@ def check_output(file: Path) -> None:
 
 def write_output(file: Path, text: str) -> None:
     """Write a text to `file` at once, or to standard output if that is `-`."""
-    from benchmark.store import storage_errors, write_atomically
+    from benchmark.store.store import storage_errors, write_atomically
 
     if str(file) == "-":
         print_document(text.rstrip("\n"))

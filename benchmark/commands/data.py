@@ -46,7 +46,7 @@ def status(
     from benchmark.console import Reporter
     from benchmark.data.status import as_document, not_looked_at, statuses
     from benchmark.data.status_text import as_text
-    from benchmark.origins import announce
+    from benchmark.plan.origins import announce
 
     entries = open_registry(registry)
     reporter = Reporter()
@@ -76,13 +76,13 @@ def prepare(
 
     Example: bench data prepare magnatagatune --data DIR
     """
+    from benchmark.audio.unused_files import by_kind, summary
     from benchmark.console import Reporter
-    from benchmark.engine import Engine
-    from benchmark.origins import announce
-    from benchmark.pcm import PROBLEMS, read_lines
-    from benchmark.planner import Planner
-    from benchmark.reasons import by_kind, summary
-    from benchmark.store import Store, storage_errors
+    from benchmark.engine.engine import Engine
+    from benchmark.plan.origins import announce
+    from benchmark.plan.planner import Planner
+    from benchmark.store.pcm import PROBLEMS, read_lines
+    from benchmark.store.store import Store, storage_errors
 
     reporter = Reporter()
     place = Store(store_folder(store))
@@ -135,8 +135,8 @@ def verify(
     from benchmark.console import Reporter, printable
     from benchmark.data.verify import verify as call
     from benchmark.errors import UserError
-    from benchmark.origins import announce
-    from benchmark.sources import dataset_in
+    from benchmark.plan.origins import announce
+    from benchmark.registry.plugins import dataset_in
 
     entries = open_registry(registry)
     reporter = Reporter()
@@ -170,8 +170,8 @@ def download(
     from benchmark.console import Reporter
     from benchmark.data.download import download as call
     from benchmark.errors import UserError
-    from benchmark.origins import announce
-    from benchmark.sources import dataset_in
+    from benchmark.plan.origins import announce
+    from benchmark.registry.plugins import dataset_in
 
     entries = open_registry(registry)
     reporter = Reporter()
@@ -197,7 +197,7 @@ def standin(
     """
     from benchmark.console import Reporter
     from benchmark.data.standin import write_standin
-    from benchmark.origins import announce
+    from benchmark.plan.origins import announce
 
     reporter = Reporter()
     entries = open_registry(registry)

@@ -21,8 +21,8 @@ def doctor(
 
     Example: bench doctor
     """
-    from benchmark.doctor import examine
-    from benchmark.tables import aligned
+    from benchmark.examination.installation import examine
+    from benchmark.text import aligned
 
     findings = examine(store_folder(store), data, full)
     if as_json:

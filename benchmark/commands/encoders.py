@@ -29,9 +29,9 @@ def check(
     Example: bench check mfcc
     """
     from benchmark.console import Reporter
-    from benchmark.fitness import Fitness, fitness_table
-    from benchmark.origins import announce
-    from benchmark.planner import weights_file
+    from benchmark.examination.fitness import Fitness, fitness_table
+    from benchmark.plan.origins import announce
+    from benchmark.plan.planner import weights_file
 
     entries = open_registry(registry)
     named = entries.encoder(encoder)
@@ -65,8 +65,8 @@ def resources(
     """
     from benchmark.console import Reporter
     from benchmark.errors import UserError
-    from benchmark.origins import announce
-    from benchmark.resources import Unbuilt, measure_all, resources_table
+    from benchmark.forecast.resources import Unbuilt, measure_all, resources_table
+    from benchmark.plan.origins import announce
 
     entries = open_registry(registry)
     asked = entries if encoder else entries.asked()
@@ -118,11 +118,11 @@ def encode(
     Example: bench encode song.mp3 --encoder mfcc --output song.npz
     """
     from benchmark.console import Reporter
-    from benchmark.encode_files import check_layer, check_output, encode_files, open_files
-    from benchmark.encoding import build_encoder
+    from benchmark.encoding.encode_files import check_layer, check_output, encode_files, open_files
+    from benchmark.encoding.windows import build_encoder
     from benchmark.errors import UserError
-    from benchmark.origins import announce
-    from benchmark.planner import weights_file
+    from benchmark.plan.origins import announce
+    from benchmark.plan.planner import weights_file
 
     if timeline and layer is not None:
         raise UserError("give either --layer or --timeline: only the representation is known in time")

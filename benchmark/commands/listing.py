@@ -47,7 +47,7 @@ def list_entries(
     """
     from benchmark.console import Reporter
     from benchmark.errors import unknown_name
-    from benchmark.tables import fitted
+    from benchmark.text import fitted
 
     wanted = kind if kind is None else KINDS.get(kind, kind)
     if wanted is not None and wanted not in KINDS.values():
@@ -84,7 +84,7 @@ def list_entries(
 
 def _studies() -> list[dict[str, Any]]:
     """The studies that ship, as rows."""
-    from benchmark.studies import SHIPPED, load_study
+    from benchmark.plan.studies import SHIPPED, load_study
 
     studies = {file: load_study(str(file)) for file in sorted(SHIPPED.glob("*.yaml"))}
     return [
@@ -105,7 +105,7 @@ def _width() -> int | None:
 
 
 def _short(path: Path) -> str:
-    from benchmark.registry import built_in_registry
+    from benchmark.registry.registry import built_in_registry
 
     own = built_in_registry()
     return "bench" if path == own or path.is_relative_to(own.parent / "benchmark") else os.path.relpath(path)

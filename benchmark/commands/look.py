@@ -91,13 +91,13 @@ def look(
     Example: bench look tune_plus --task mtt --task gtzan -o look.html
     """
     from benchmark.console import Reporter
-    from benchmark.engine import Engine
+    from benchmark.engine.engine import Engine
     from benchmark.errors import UserError
-    from benchmark.looking.shown import find
-    from benchmark.origins import announce, in_use
-    from benchmark.plan import Request
-    from benchmark.planner import Planner
-    from benchmark.store import Store, storage_errors, write_atomically
+    from benchmark.plan.origins import announce, in_use
+    from benchmark.plan.planner import Planner
+    from benchmark.plan.steps_and_runs import Request
+    from benchmark.store.store import Store, storage_errors, write_atomically
+    from benchmark.visualisation.shown import find
 
     folder = store_folder(store)
     given: dict[str, Any] = {
@@ -139,7 +139,7 @@ def look(
         engine = Engine(place, reporter)
         shown = find(Planner(entries, place, reporter, data), request, engine, run)
         from analysis.looking import render
-        from benchmark.looking.document import MOST_BYTES, collect
+        from benchmark.visualisation.document import MOST_BYTES, collect
 
         own_options = {"--feature": feature, "--filters": filters if filters != FILTERS else None}
         again = _command(["bench", "look", encoder], task, {**given, **own_options}, *(["--audio"] if audio else []))

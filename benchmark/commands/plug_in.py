@@ -36,7 +36,7 @@ def import_weights(
     Example: bench import clmr.ckpt --encoder sample_cnn --as clmr
     """
     from benchmark.console import Reporter
-    from benchmark.published_weights import import_weights as call
+    from benchmark.data.published_weights import import_weights as call
 
     own = registry or Path("registry.yaml")
     filled, weights = call(file, encoder, name, own, Reporter(), named=registry is not None)
@@ -73,7 +73,7 @@ def new_encoder(
 
     Example: bench new encoder my_encoder
     """
-    from benchmark.scaffold import write_encoder
+    from benchmark.registry.scaffold import write_encoder
 
     written = write_encoder(name, into, into / "registry.yaml")
     if as_json:

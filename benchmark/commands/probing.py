@@ -38,11 +38,11 @@ def compare(
 
     Example: bench compare tune_plus mfcc --task mtt
     """
-    from benchmark.compare import SEPARATOR, documents
-    from benchmark.compare import compare as call
+    from benchmark.comparison.compare import SEPARATOR, documents
+    from benchmark.comparison.compare import compare as call
     from benchmark.console import Reporter, printable
-    from benchmark.origins import announce_unimported
-    from benchmark.registry import load_registry
+    from benchmark.plan.origins import announce_unimported
+    from benchmark.registry.registry import load_registry
 
     entries = load_registry([])
     encoders, tasks = entries.sections["encoders"], entries.sections["tasks"]

@@ -57,9 +57,9 @@ def report(
     from analysis.report import render
     from benchmark.console import Reporter
     from benchmark.errors import UserError
-    from benchmark.origins import announce, announce_unimported, in_use
-    from benchmark.report_data import collect
-    from benchmark.store import storage_errors
+    from benchmark.plan.origins import announce, announce_unimported, in_use
+    from benchmark.report.contents import collect
+    from benchmark.store.store import storage_errors
 
     reporter = Reporter()
     folder = store_folder(store)
@@ -72,9 +72,9 @@ def report(
     if study is None:
         announce_unimported(entries, [], reporter)
     else:
-        from benchmark.planner import Planner
-        from benchmark.store import Store
-        from benchmark.studies import load_study
+        from benchmark.plan.planner import Planner
+        from benchmark.plan.studies import load_study
+        from benchmark.store.store import Store
 
         asked = load_study(study)
         announce(entries, in_use(entries, asked.requests(False)), reporter)

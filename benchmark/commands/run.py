@@ -33,10 +33,10 @@ from benchmark.commands.common import (
 
 if TYPE_CHECKING:
     from benchmark.console import Reporter
-    from benchmark.engine import Engine
-    from benchmark.plan import Plan
-    from benchmark.progress import Loss
-    from benchmark.rates import Rates
+    from benchmark.engine.engine import Engine
+    from benchmark.engine.progress import Loss
+    from benchmark.forecast.rates import Rates
+    from benchmark.plan.steps_and_runs import Plan
 
 #: Records whose paths are worth listing.
 LISTED = 20
@@ -149,13 +149,13 @@ def run(
     Example: bench run --encoder tune_plus --task mtt
     """
     from benchmark.console import Reporter
-    from benchmark.engine import Engine
+    from benchmark.engine.engine import Engine
     from benchmark.errors import UserError
-    from benchmark.origins import announce, in_use
-    from benchmark.plan import Request
-    from benchmark.planner import Planner
-    from benchmark.store import Store, storage_errors
-    from benchmark.studies import load_study
+    from benchmark.plan.origins import announce, in_use
+    from benchmark.plan.planner import Planner
+    from benchmark.plan.steps_and_runs import Request
+    from benchmark.plan.studies import load_study
+    from benchmark.store.store import Store, storage_errors
 
     reporter = Reporter()
     training = _training(devices, precision, corpus_in, tensorboard)
@@ -221,8 +221,8 @@ def run(
         plan = planner.plan(requests) if asked is None else asked.planned(planner, allow_missing, training)
         runs = plan.runs
         if asked is not None and asked.matched_parameters is not None:
-            from benchmark.sizes import parameter_counts
-            from benchmark.studies import check_matched
+            from benchmark.forecast.sizes import parameter_counts
+            from benchmark.plan.studies import check_matched
 
             check_matched(asked, parameter_counts(runs))
     if not say_lost(plan):
@@ -230,7 +230,7 @@ def run(
     say_broken(entries)
     engine = Engine(place, reporter)
     if dry_run:
-        from benchmark.rates import Rates
+        from benchmark.forecast.rates import Rates
 
         _show_plan(plan, engine, Rates(place, reporter), reporter, None if cluster else jobs or 1, as_json)
         return
@@ -240,7 +240,7 @@ def run(
         )
     elif any(run.recipe.startswith("demo") for run in runs):
         reporter.warn("Recipe demo is a short demonstration; --recipe tune is the published pretraining")
-    from benchmark.execution import Means, carry_out, sensible_jobs
+    from benchmark.engine.execution import Means, carry_out, sensible_jobs
 
     with interruptible(reporter), storage_errors(place.root):
         if jobs is None:
@@ -265,8 +265,8 @@ def _leave_to_the_study(**options: object) -> None:
 def _show_plan(plan: Plan, engine: Engine, rates: Rates, reporter: Reporter, jobs: int | None, as_json: bool) -> None:
     """Print the steps of what can be had; exit code 1 if something cannot, 2 if nothing can."""
     from benchmark.errors import UserError
-    from benchmark.sizes import planned_steps
-    from benchmark.tables import plan_table
+    from benchmark.forecast.plan_table import plan_table
+    from benchmark.forecast.sizes import planned_steps
 
     steps, causes = planned_steps(plan.runs, engine, rates, jobs)
     if not steps and len(causes) == 1 and not plan.lost:
@@ -282,8 +282,8 @@ def _show_plan(plan: Plan, engine: Engine, rates: Rates, reporter: Reporter, job
 
 def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool) -> None:
     """Print the scores that there are, and end with exit code 1 if some are missing, or 2 if all are."""
-    from benchmark.records import mark_used, read_record
-    from benchmark.tables import score_tables
+    from benchmark.comparison.score_tables import score_tables
+    from benchmark.scores.records import mark_used, read_record
 
     found = {run.probe.key: engine.current(run.probe) for run in plan.runs}
     artifacts = [artifact for artifact in found.values() if artifact is not None]

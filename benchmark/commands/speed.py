@@ -27,7 +27,7 @@ def speed_decode(
     Example: bench speed decode
     """
     from benchmark.console import Reporter
-    from benchmark.decode_speed import measure, table
+    from benchmark.speed.decode import measure, table
 
     result = measure(Reporter(), repeats=repeats)
     print_document(result if as_json else table(result))
@@ -66,9 +66,9 @@ def speed_forward(
     Example: bench speed forward --encoder tune_plus
     """
     from benchmark.console import Reporter
-    from benchmark.encoding import build_encoder
-    from benchmark.forward_speed import ENCODERS, LIMIT, forward_ratio, forward_table
-    from benchmark.origins import announce
+    from benchmark.encoding.windows import build_encoder
+    from benchmark.plan.origins import announce
+    from benchmark.speed.forward import ENCODERS, LIMIT, forward_ratio, forward_table
 
     entries = open_registry(registry)
     named = [entries.encoder(name) for name in encoder or ENCODERS]
@@ -88,7 +88,7 @@ def speed_probe(
     Example: bench speed probe
     """
     from benchmark.console import Reporter
-    from benchmark.probe_speed import measure, table
+    from benchmark.speed.probe import measure, table
 
     result = measure(Reporter(), share)
     print_document(result if as_json else table(result))
@@ -112,10 +112,10 @@ def speed_pretrain(
     Example: bench speed pretrain --encoder tune_plus
     """
     from benchmark.console import Reporter
-    from benchmark.entries import RecipeEntry
     from benchmark.errors import UserError
-    from benchmark.origins import announce
-    from benchmark.pretrain_speed import measure, table
+    from benchmark.plan.origins import announce
+    from benchmark.registry.entries import RecipeEntry
+    from benchmark.speed.pretrain import measure, table
 
     entries = open_registry(registry)
     names = [entries.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
@@ -137,7 +137,7 @@ def speed_engine(
     Example: bench speed engine --records 10000
     """
     from benchmark.console import Reporter
-    from benchmark.engine_speed import measure, table
+    from benchmark.speed.engine import measure, table
 
     found = measure(Reporter(), records)
     print_document(found if as_json else table(found))

@@ -137,7 +137,7 @@ def _scores(store: Path | None, metric: str | None, named: str, derive: list[str
     from analysis.expressions import derive as add_columns
     from analysis.expressions import where as keep_rows
     from benchmark.console import Reporter
-    from benchmark.long_table import long_table, poolable
+    from benchmark.scores.long_table import long_table, poolable
 
     reporter = Reporter()
     rows = long_table(store_folder(store), metric, reporter)

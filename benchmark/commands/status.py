@@ -11,8 +11,8 @@ def status(store: StoreOption = None, as_json: JsonOption = False) -> None:
     Example: bench status
     """
     from benchmark.console import printable
-    from benchmark.progress import notes
-    from benchmark.store import Store
+    from benchmark.engine.progress import notes
+    from benchmark.store.store import Store
 
     found = notes(Store(store_folder(store)))
     if as_json:

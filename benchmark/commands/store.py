@@ -22,7 +22,7 @@ from benchmark.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from benchmark.plan import Run
+    from benchmark.plan.steps_and_runs import Run
 
 app = App(help="Look into the store, check it, tidy it, copy it.")
 
@@ -44,11 +44,11 @@ def ls(
 
     Example: bench store ls --kind pretrain
     """
+    from benchmark.engine.housekeeping import holdings
     from benchmark.errors import unknown_name
-    from benchmark.housekeeping import holdings
-    from benchmark.plan import STEP_VERSIONS
-    from benchmark.store import Store
-    from benchmark.tables import aligned, readable_bytes
+    from benchmark.plan.steps_and_runs import STEP_VERSIONS
+    from benchmark.store.store import Store
+    from benchmark.text import aligned, readable_bytes
 
     if kind is not None and kind not in STEP_VERSIONS:
         raise unknown_name("kind of artifact", kind, STEP_VERSIONS, "bench store ls")
@@ -74,8 +74,8 @@ def show(
 
     Example: bench store show 0c7e5b42a1
     """
-    from benchmark.housekeeping import show as call
-    from benchmark.store import Store
+    from benchmark.engine.housekeeping import show as call
+    from benchmark.store.store import Store
 
     print_document(call(Store(store_folder(store)), key))
 
@@ -87,8 +87,8 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
     Example: bench store verify
     """
     from benchmark.console import Reporter, printable
-    from benchmark.housekeeping import folders, problems
-    from benchmark.store import Store
+    from benchmark.engine.housekeeping import folders, problems
+    from benchmark.store.store import Store
 
     reporter = Reporter()
     every = list(folders(Store(store_folder(store))))
@@ -122,13 +122,13 @@ def gc(
     Example: bench store gc --keep study.yaml --dry-run
     """
     from benchmark.console import Reporter
+    from benchmark.engine.housekeeping import abandoned, remove, size_of, stood_in_for, unwanted
     from benchmark.errors import UserError
-    from benchmark.housekeeping import abandoned, remove, size_of, stood_in_for, unwanted
-    from benchmark.origins import announce, in_use
-    from benchmark.planner import Planner
-    from benchmark.store import Store, storage_errors
-    from benchmark.studies import load_study
-    from benchmark.tables import readable_bytes
+    from benchmark.plan.origins import announce, in_use
+    from benchmark.plan.planner import Planner
+    from benchmark.plan.studies import load_study
+    from benchmark.store.store import Store, storage_errors
+    from benchmark.text import readable_bytes
 
     place = Store(store_folder(store))
     entries = open_registry(registry)
@@ -167,7 +167,7 @@ def export(
     Example: bench store export scores.csv
     """
     from benchmark.console import Reporter
-    from benchmark.long_table import as_csv, long_table
+    from benchmark.scores.long_table import as_csv, long_table
 
     check_output(output)
     text = as_csv(long_table(store_folder(store), metric, Reporter()))
@@ -198,8 +198,8 @@ def pull(other: OtherStore, store: StoreOption = None) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     from benchmark.console import Reporter
-    from benchmark.housekeeping import copy_missing, folders
-    from benchmark.store import Store, storage_errors
+    from benchmark.engine.housekeeping import copy_missing, folders
+    from benchmark.store.store import Store, storage_errors
 
     reporter = Reporter()
     origin, goal = Store(source), Store(target)

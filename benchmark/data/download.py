@@ -22,7 +22,7 @@ from benchmark.data.unpack import safe_path, unpack
 from benchmark.data.verify import checksum
 from benchmark.errors import UserError
 from benchmark.plain_files import check_folder, lock, make_folder, read_plain, write_anew
-from benchmark.store import storage_errors, write_atomically
+from benchmark.store.store import storage_errors, write_atomically
 from tasks import DatasetError
 from tasks.base import Dataset, Remote
 

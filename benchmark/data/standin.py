@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 from benchmark.console import Reporter
-from benchmark.entries import DatasetEntry
 from benchmark.errors import UserError
-from benchmark.registry import Named
-from benchmark.sources import load_class
-from benchmark.store import storage_errors
+from benchmark.registry.entries import DatasetEntry
+from benchmark.registry.plugins import load_class
+from benchmark.registry.registry import Named
+from benchmark.store.store import storage_errors
 
 #: Says of the folder what its layout hides.
 NOTICE = "STAND-IN.txt"

@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmark.audio import header_problem
+from benchmark.audio.decoding import header_problem
 from benchmark.console import Reporter
 from benchmark.data.leaks import Leak, Overlap, leaks, members, overlap
-from benchmark.entries import DatasetEntry
 from benchmark.errors import USER_ERRORS
-from benchmark.pcm import PROBLEMS, read_lines
 from benchmark.plain_files import check_artifact
-from benchmark.registry import Named, Registry
-from benchmark.sources import dataset_in, fingerprint, load_class, relative
-from benchmark.store import UNREADABLE, Store
+from benchmark.registry.entries import DatasetEntry
+from benchmark.registry.plugins import dataset_in, fingerprint, load_class, relative
+from benchmark.registry.registry import Named, Registry
+from benchmark.store.pcm import PROBLEMS, read_lines
+from benchmark.store.store import UNREADABLE, Store
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Task
 from tasks.folds import divide

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from benchmark.audio.unused_files import summary
 from benchmark.console import printable
 from benchmark.data.leaks import Leak, Overlap
 from benchmark.data.status import Prepared, Status
-from benchmark.reasons import summary
-from benchmark.tables import aligned
+from benchmark.text import aligned
 
 #: Files that are named before the rest is counted.
 NAMED = 5

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.environment import versions
-from benchmark.pcm import Pcm, PcmClip
-from benchmark.plan import Step
-from benchmark.store import Artifact, digest_of
+from benchmark.plan.steps_and_runs import Step
+from benchmark.store.pcm import Pcm, PcmClip
+from benchmark.store.store import Artifact, digest_of
 
 CARD = "card.json"
 READABLE = "card.md"

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.entries import RecipeEntry
-from benchmark.plan import STEP_VERSIONS, Step, planned_recipe
+from benchmark.plan.steps_and_runs import STEP_VERSIONS, Step, planned_recipe
 from benchmark.pretraining.training import CHECKPOINT, kept_weights, steps_done
-from benchmark.store import Artifact, digest_of
+from benchmark.registry.entries import RecipeEntry
+from benchmark.store.store import Artifact, digest_of
 
 #: Keys of a recipe in which a shorter training may differ.
 LENGTH = ("epochs", "pairs", "keep_epochs")

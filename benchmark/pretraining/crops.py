@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.pcm import Pcm
 from benchmark.pretraining.items import Item
+from benchmark.store.pcm import Pcm
 
 Residence = Literal["device", "stream"]
 #: Share of the free device memory that a resident corpus may take.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.pcm import PcmClip
+from benchmark.store.pcm import PcmClip
 
 
 @dataclass(frozen=True)

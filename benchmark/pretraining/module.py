@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.encoding import exact_float32, to_waveform
-from benchmark.entries import Projector, RecipeEntry
+from benchmark.augmentation.chain import AugmentationChain
+from benchmark.augmentation.draws import Draws
+from benchmark.encoding.windows import exact_float32, to_waveform
 from benchmark.errors import UserError
-from benchmark.pretraining.augmentation.chain import AugmentationChain
-from benchmark.pretraining.augmentation.draws import Draws
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
 from benchmark.pretraining.curve import Curve
 from benchmark.pretraining.gathering import gather_pairs, mean_over_processes
 from benchmark.pretraining.measures import MEASURES, measure
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
 from benchmark.pretraining.optimisation import build_optimiser, half_cosine
+from benchmark.registry.entries import Projector, RecipeEntry
 from encoders.base import Encoder
 
 #: Tells the generator of a held-out evaluation from those of training steps.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from benchmark.entries import AdamEntry, LarsEntry
+from benchmark.registry.entries import AdamEntry, LarsEntry
 
 
 class Lars(torch.optim.Optimizer):

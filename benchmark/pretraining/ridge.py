@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from benchmark.encoding import BatchEncoder, cut_windows
+from benchmark.encoding.windows import BatchEncoder, cut_windows
 from benchmark.errors import UserError
-from benchmark.pcm import Pcm
 from benchmark.pretraining.module import evaluating
+from benchmark.store.pcm import Pcm
 from encoders.base import Encoder
 from tasks.base import Task
 

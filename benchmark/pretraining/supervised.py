@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.encoding import BatchEncoder, cut_windows, to_waveform
-from benchmark.entries import SupervisedEntry
-from benchmark.pcm import Pcm, PcmClip
-from benchmark.pretraining.augmentation.chain import AugmentationChain
+from benchmark.augmentation.chain import AugmentationChain
+from benchmark.encoding.windows import BatchEncoder, cut_windows, to_waveform
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.gathering import mean_over_processes
 from benchmark.pretraining.module import TrainedModule, evaluating, mix
 from benchmark.pretraining.optimisation import build_optimiser
+from benchmark.registry.entries import SupervisedEntry
+from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
 
 Kind = Literal["multilabel", "multiclass", "regression"]

@@ -20,7 +20,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Dataset
 
 from benchmark.console import Advance, Reporter
-from benchmark.encoding import exact_float32
+from benchmark.encoding.windows import exact_float32
 from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.libraries import load

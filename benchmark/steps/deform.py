@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmark.audio.deformations import deform
 from benchmark.console import Reporter
-from benchmark.deformations import deform
-from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
-from benchmark.plan import Step
+from benchmark.plan.steps_and_runs import Step
 from benchmark.steps.label import TEST_CLIPS
-from benchmark.store import Artifact
+from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
+from benchmark.store.store import Artifact
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:

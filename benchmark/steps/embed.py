@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.console import Reporter
-from benchmark.embeddings import INDEX, REPRESENTATION, rows_file
-from benchmark.encoding import BatchEncoder, build_encoder, cut_windows, window_spans
+from benchmark.encoding.windows import BatchEncoder, build_encoder, cut_windows, window_spans
 from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
-from benchmark.pcm import Pcm, PcmClip, open_pcm
-from benchmark.plan import ALL_LAYERS, Step
+from benchmark.plan.steps_and_runs import ALL_LAYERS, Step
 from benchmark.steps.initialise import WEIGHTS
-from benchmark.store import Artifact, reserve
+from benchmark.store.embeddings import INDEX, REPRESENTATION, rows_file
+from benchmark.store.pcm import Pcm, PcmClip, open_pcm
+from benchmark.store.store import Artifact, reserve
 from encoders.base import Encoder
 
 PROGRESS = "rows-done"

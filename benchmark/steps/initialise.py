@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.console import Reporter
-from benchmark.encoding import build_encoder
-from benchmark.plan import Step
-from benchmark.store import Artifact
+from benchmark.encoding.windows import build_encoder
+from benchmark.plan.steps_and_runs import Step
+from benchmark.store.store import Artifact
 from encoders.weights import save_weights
 
 WEIGHTS = "encoder.safetensors"

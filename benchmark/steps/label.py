@@ -11,11 +11,11 @@ import numpy as np
 
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.pcm import open_pcm, write_lines
-from benchmark.plan import Step
-from benchmark.scoring import check_metrics
-from benchmark.sources import dataset_at
-from benchmark.store import Artifact
+from benchmark.plan.steps_and_runs import Step
+from benchmark.registry.plugins import dataset_at
+from benchmark.scores.scoring import check_metrics
+from benchmark.store.pcm import open_pcm, write_lines
+from benchmark.store.store import Artifact
 from tasks.base import SPLITS, Dataset, Task
 from tasks.folds import divide
 

@@ -18,15 +18,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmark.audio import Undecodable, decode, silence_decoders
+from benchmark.audio.decoding import Undecodable, decode, silence_decoders
+from benchmark.audio.unused_files import NAMED, by_kind
 from benchmark.console import Reporter
-from benchmark.engine import workers
+from benchmark.engine.engine import workers
 from benchmark.libraries import library_errors
-from benchmark.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, write_lines
-from benchmark.plan import Step
-from benchmark.reasons import NAMED, by_kind
-from benchmark.sources import dataset_at
-from benchmark.store import Artifact
+from benchmark.plan.steps_and_runs import Step
+from benchmark.registry.plugins import dataset_at
+from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, write_lines
+from benchmark.store.store import Artifact
 from tasks.base import Clip
 
 JOURNAL = "journal.jsonl"

@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from benchmark.console import Reporter
-from benchmark.encoding import bfloat16_pays, build_encoder
-from benchmark.entries import RecipeEntry
+from benchmark.encoding.windows import bfloat16_pays, build_encoder
 from benchmark.environment import node_rank
 from benchmark.errors import UserError
-from benchmark.pcm import Pcm, PcmClip, open_pcm, write_lines
-from benchmark.plan import Step, planned_recipe
+from benchmark.plan.steps_and_runs import Step, planned_recipe
 from benchmark.pretraining.card import write_card
 from benchmark.pretraining.continuation import adopt
 from benchmark.pretraining.crops import Crops, CropSampler
@@ -30,10 +28,12 @@ from benchmark.pretraining.processes import Place, devices_of, together
 from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.ridge import validation_probe
 from benchmark.pretraining.training import Plan, fit
+from benchmark.registry.entries import RecipeEntry
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
 from benchmark.steps.probe import CORPUS
-from benchmark.store import Artifact
+from benchmark.store.pcm import Pcm, PcmClip, open_pcm, write_lines
+from benchmark.store.store import Artifact
 from encoders.base import Encoder
 from encoders.weights import save_weights
 

@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from benchmark.console import Advance, Reporter
-from benchmark.embeddings import open_embeddings
-from benchmark.encoding import device
+from benchmark.encoding.windows import device
 from benchmark.environment import measured, versions
 from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
-from benchmark.pcm import PcmClip, read_lines
-from benchmark.plan import END_TO_END, Step
-from benchmark.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
-from benchmark.scoring import check_metrics, score
+from benchmark.plan.steps_and_runs import END_TO_END, Step
+from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
+from benchmark.scores.scoring import check_metrics, score
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, TEST_CLIPS, read_labels
-from benchmark.store import Artifact, digest_of, lineage
+from benchmark.store.embeddings import open_embeddings
+from benchmark.store.pcm import PcmClip, read_lines
+from benchmark.store.store import Artifact, digest_of, lineage
 from probes.probing import LabelledClips, Probed, ProbeTask, head_predictions, run_protocol
 from probes.protocol import Protocol
 from probes.subsets import label_subset

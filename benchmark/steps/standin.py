@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.console import Reporter
-from benchmark.engine import empty_folder
-from benchmark.plan import Step
-from benchmark.sources import load_class
-from benchmark.store import Artifact
+from benchmark.engine.engine import empty_folder
+from benchmark.plan.steps_and_runs import Step
+from benchmark.registry.plugins import load_class
+from benchmark.store.store import Artifact
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:

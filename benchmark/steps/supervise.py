@@ -12,11 +12,9 @@ import numpy as np
 import safetensors.torch
 
 from benchmark.console import Reporter
-from benchmark.encoding import bfloat16_pays, build_encoder
-from benchmark.entries import SupervisedEntry
+from benchmark.encoding.windows import bfloat16_pays, build_encoder
 from benchmark.errors import UserError
-from benchmark.pcm import open_pcm, write_lines
-from benchmark.plan import Step
+from benchmark.plan.steps_and_runs import Step
 from benchmark.pretraining.card import write_card
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.curve_file import write_curve
@@ -25,11 +23,13 @@ from benchmark.pretraining.processes import Place, devices_of, together
 from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.supervised import SupervisedModule, targets_of
 from benchmark.pretraining.training import Plan, fit
+from benchmark.registry.entries import SupervisedEntry
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
 from benchmark.steps.pretrain import ENDS
 from benchmark.steps.probe import CORPUS, HEAD
-from benchmark.store import Artifact
+from benchmark.store.pcm import open_pcm, write_lines
+from benchmark.store.store import Artifact
 from encoders.weights import save_weights
 from probes.subsets import label_subset
 

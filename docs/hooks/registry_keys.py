@@ -13,9 +13,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from benchmark.entries import SupervisedEntry
-from benchmark.registry import SECTIONS, Registry, built_in_registry
-from benchmark.studies import SHIPPED, Grid, Study, load_study
+from benchmark.plan.studies import SHIPPED, Grid, Study, load_study
+from benchmark.registry.entries import SupervisedEntry
+from benchmark.registry.registry import SECTIONS, Registry, built_in_registry
 
 #: Names of tables -> the models whose keys they list.
 TABLES: dict[str, type[BaseModel]] = {**SECTIONS, "supervised": SupervisedEntry, "study": Study, "grid": Grid}

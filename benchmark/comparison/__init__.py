@@ -1,0 +1,1 @@
+"""Pairs of representations over the same test clips, tables of scores, and the commands that made them."""

@@ -1,0 +1,76 @@
+"""Tables of scores for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark.console import printable
+from benchmark.scores.records import Score, ScoreRecord
+from benchmark.text import aligned
+
+#: What a run may vary beside the grid; shown only where a run does.
+_EXTRAS = ("layer", "labels", "deform")
+
+
+def score_tables(records: Sequence[ScoreRecord]) -> str:
+    """One table for each task, and never one for two sets of test clips."""
+    groups: dict[tuple[str, str, str], list[ScoreRecord]] = {}
+    for record in records:
+        groups.setdefault((record.task, record.data, record.fingerprint), []).append(record)
+    return "\n\n".join(_score_table(group) for group in groups.values())
+
+
+def _score_table(records: Sequence[ScoreRecord]) -> str:
+    first = records[0]
+    metrics = list(first.metrics)
+    lead = first.metrics[metrics[0]]
+    labels = lead.n_labels + len(first.unscored_labels)
+    data = "the STAND-IN: synthetic audio, not comparable with published scores"
+    title = (
+        f"{printable(first.task)} on {data if first.data == 'stand-in' else 'real data'}\n"
+        f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, "
+        + (f"{lead.n_labels} of {labels} labels, macro average, " if labels > 1 else "")
+        + f"{lead.level:.0%} bootstrap intervals over test clips"
+    )
+    extras = [name for name in _EXTRAS if any(_extra(record, name) for record in records)]
+    rows = [["encoder", "pretraining", "protocol", "seed", *extras, *map(_title, metrics)]]
+    for record in records:
+        pretraining = f"{record.recipe} on {record.corpus}" if record.corpus else record.recipe
+        rows.append(
+            [
+                record.encoder,
+                pretraining,
+                record.protocol,
+                str(record.seed),
+                *(_extra(record, name) for name in extras),
+                *(_with_interval(record.metrics[metric]) for metric in metrics),
+            ]
+        )
+    rows.append(
+        ["constant", "", "", "", *("" for _ in extras), *(f"{first.metrics[metric].floor:.3f}" for metric in metrics)]
+    )
+    notes = [
+        printable(f"{record.encoder} ({record.recipe}) was pretrained on {record.overlap.clips} of the test clips")
+        for record in records
+        if record.overlap.clips
+    ]
+    return "\n".join([title, "", aligned(rows), *notes])
+
+
+def _title(metric: str) -> str:
+    """How people call a metric, and its part if it is one."""
+    from tasks.metrics import METRICS, split_name
+
+    name, part = split_name(metric)
+    title = METRICS[name].title if name in METRICS else name
+    return f"{title}, {part}" if part else title
+
+
+def _extra(record: ScoreRecord, name: str) -> str:
+    """How a run departs from the plain one in `name`; empty if it does not."""
+    value = getattr(record, name)
+    return "" if value in (None, 1.0) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _with_interval(score: Score) -> str:
+    return f"{score.value:.3f} [{score.lower:.3f}, {score.upper:.3f}]"

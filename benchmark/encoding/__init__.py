@@ -1,0 +1,1 @@
+"""Windows of waveforms through a frozen encoder: weights found, cut, batched, and kept."""

@@ -1,0 +1,275 @@
+"""What a store holds, whether it is whole, what of it is still wanted, and copies to and from other stores."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from benchmark.console import printable
+from benchmark.errors import UserError
+from benchmark.plain_files import check_artifact, check_folder, lock, make_folder, odd_ones, read_within
+from benchmark.plan.steps_and_runs import STEP_VERSIONS, Run
+from benchmark.store.store import UNREADABLE, Store, digest_file, digest_of, stays_inside
+
+#: Shortest beginning of a key that is taken for it.
+SHORTEST_KEY = 6
+#: Manifests that a thread reads at a time.
+_SHARE = 64
+
+
+@dataclass(frozen=True)
+class Holding:
+    """An artifact, as its manifest describes it.
+
+    Attributes
+    ----------
+    kind, key, title, finished
+        Of the step.
+    bytes
+        Size of all files.
+    seconds
+        What computing it took [s].
+    """
+
+    kind: str
+    key: str
+    title: str
+    bytes: int
+    finished: str
+    seconds: float
+
+
+def folders(store: Store) -> Iterator[Path]:
+    """Folders of all artifacts, and links in their places, by kind and key."""
+    for kind in STEP_VERSIONS:
+        place = store.root / "artifacts" / kind
+        if place.is_dir():
+            entries = os.scandir(place)
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) or entry.is_symlink())
+            yield from (place / name for name in names)
+
+
+def holdings(store: Store) -> list[Holding]:
+    """Every artifact whose manifest can be read; `problems` finds the others."""
+    every = list(folders(store))
+    # Threads hide the delays of a shared file system; a task for each artifact would cost more than reading it.
+    shares = [every[start : start + _SHARE] for start in range(0, len(every), _SHARE)]
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda share: [_holding(folder) for folder in share], shares)
+        return [holding for share in found for holding in share if holding is not None]
+
+
+def _holding(folder: Path) -> Holding | None:
+    try:
+        manifest = _manifest(folder)
+        own = manifest["lineage"][manifest["key"]]
+        return Holding(
+            kind=folder.parent.name,
+            key=folder.name,
+            title=printable(manifest["title"]),
+            bytes=sum(int(file["bytes"]) for file in manifest["files"].values()),
+            finished=printable(manifest["finished"]),
+            seconds=float(own["resources"]["seconds"]),
+        )
+    except UNREADABLE:
+        return None
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    found = json.loads(read_within(folder, "manifest.json"))
+    if not isinstance(found, dict):
+        raise TypeError("not a mapping")
+    return found
+
+
+def show(store: Store, key: str) -> dict[str, Any]:
+    """The manifest of the artifact whose key begins with `key`, and its folder.
+
+    Raises
+    ------
+    UserError
+        If there is none, or several.
+    """
+    if len(key) < SHORTEST_KEY:
+        raise UserError(f"{key}: name at least the first {SHORTEST_KEY} characters of a key")
+    found = [folder for folder in folders(store) if folder.name.startswith(key)]
+    if len(found) != 1:
+        many = f"{len(found)} artifacts whose keys begin" if found else "no artifact whose key begins"
+        raise UserError(f"{store.root}: {many} with {key!r}; `bench store ls` lists them")
+    try:
+        return {"folder": str(found[0]), **_manifest(found[0])}
+    except UNREADABLE as error:
+        raise UserError(f"{found[0]}: its manifest cannot be read: {error}") from None
+
+
+def problems(folder: Path) -> list[str]:
+    """What is wrong with an artifact, every byte of it read; empty if nothing is.
+
+    Parameters
+    ----------
+    folder
+        The artifact's.
+    """
+    try:
+        odd = sorted((path.relative_to(folder.parent).as_posix(), what) for path, what in odd_ones(folder))
+        if odd:
+            return [f"{name.removeprefix(f'{folder.name}/')!r} is {what}; artifacts hold none" for name, what in odd]
+        manifest = _manifest(folder)
+        if manifest["key"] != folder.name or manifest["kind"] != folder.parent.name:
+            return [f"is the artifact {manifest['kind']}/{manifest['key']}, moved"]
+        return _wrong_files(folder, manifest)
+    except UNREADABLE as error:
+        return [f"its manifest cannot be read: {type(error).__name__}: {error}"]
+
+
+def _wrong_files(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What of an artifact without links is not as its manifest says."""
+    files: Mapping[str, Mapping[str, Any]] = manifest["files"]
+    found = []
+    for name, facts in files.items():
+        if not stays_inside(name):
+            found.append(f"its manifest names {name!r}, a path outside")
+            continue
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{name} is missing")
+        elif path.stat().st_size != facts["bytes"]:
+            found.append(f"{name} has {path.stat().st_size:,} bytes instead of {facts['bytes']:,}")
+        elif digest_file(path) != facts["sha256"]:
+            found.append(f"{name} has another content than was written")
+    if not found and manifest["digest"] != digest_of({name: facts["sha256"] for name, facts in files.items()}):
+        found.append("its manifest was changed")
+    strangers = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    found += [f"{name} does not belong to it" for name in sorted(strangers - files.keys() - {"manifest.json"})]
+    return found
+
+
+def unwanted(store: Store, runs: Sequence[Run]) -> list[Path]:
+    """Artifacts that no run of `runs` rests on.
+
+    Raises
+    ------
+    UserError
+        If the store holds links to folders, which may be anybody's.
+    """
+    _refuse_links(store)
+    kept = {(step.kind, step.key) for run in runs for step in run.probe.lineage()}
+    return [folder for folder in folders(store) if (folder.parent.name, folder.name) not in kept]
+
+
+def abandoned(store: Store) -> list[Path]:
+    """What unfinished steps have left that no process is at now; raises as `unwanted` does."""
+    _refuse_links(store)
+    found = []
+    for path in sorted((store.root / "unfinished").glob("*")):
+        if path.suffix == ".lock":
+            continue
+        with suppress(Timeout), _lock_of(path).acquire(timeout=0):
+            found.append(path)
+    return found
+
+
+def _lock_of(work: Path) -> FileLock:
+    """What a process holds while it fills a folder of `unfinished`."""
+    return lock(work.with_name(f"{work.name}.lock"))
+
+
+def stood_in_for(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
+    """Datasets whose genuine files artifacts of `paths` were made from, while `runs` rest on their stand-ins."""
+    steps = [step for run in runs for step in run.probe.lineage()]
+    standins = {str(step.spec["dataset"]) for step in steps if step.kind == "standin"}
+    found: set[str] = set()
+    for path in paths:
+        try:
+            behind = [step["spec"] for step in _manifest(path)["lineage"].values() if step["kind"] == "prepare"]
+            found |= {str(spec["dataset"]) for spec in behind if "files" in spec}
+        except UNREADABLE:
+            continue
+    return sorted(found & standins)
+
+
+def _refuse_links(store: Store) -> None:
+    places = [store.root / "unfinished", store.root / "artifacts"]
+    places += [store.root / "artifacts" / kind for kind in STEP_VERSIONS]
+    for place in places:
+        if place.is_symlink():
+            raise UserError(f"{place}: is a link to another folder; nothing is deleted through links")
+
+
+def size_of(folder: Path) -> int:
+    """Size of all files below a folder [bytes]."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def remove(store: Store, paths: Sequence[Path]) -> list[Path]:
+    """Delete artifacts and leftovers; an artifact vanishes in one rename, so a reader never sees half of it.
+
+    Returns
+    -------
+    list of Path
+        What is gone; a leftover that a process is at again stays.
+    """
+    gone = []
+    for path in paths:
+        if path.parent.parent.name == "artifacts":
+            store.delete(path.parent.name, path.name)
+            gone.append(path)
+            continue
+        with suppress(Timeout), _lock_of(path).acquire(timeout=0):
+            if path.is_dir() and not path.is_symlink():
+                with suppress(FileNotFoundError):  # what another process is deleting, too
+                    shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            gone.append(path)
+    return gone
+
+
+def copy_missing(source: Store, target: Store, advance: Callable[[int], None]) -> tuple[int, list[str]]:
+    """Copy artifacts that `target` lacks; each is checked as it is read and appears whole or not at all.
+
+    Parameters
+    ----------
+    source, target
+        Two stores.
+    advance
+        Told 1 for every artifact looked at.
+
+    Returns
+    -------
+    copied : int
+        Number of artifacts.
+    refused : list of str
+        What was not copied because it is damaged, and why.
+    """
+    copied, refused = 0, []
+    for folder in folders(source):
+        kind, key = folder.parent.name, folder.name
+        advance(1)
+        if target.find(kind, key) is not None:
+            continue
+        wrong = problems(folder)
+        if wrong:
+            refused.append(f"{kind}/{key}: {wrong[0]}")
+            continue
+        work = target.work_folder("copy", f"{kind}-{key}-{os.getpid()}")
+        make_folder(work.parent)
+        held = _lock_of(work)
+        with held:
+            check_folder(work)
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(folder, work, symlinks=True)
+            check_artifact(work)  # a link that came in since is no more followed than one that was there
+            target.adopt(kind, key, work)
+        Path(held.lock_file).unlink(missing_ok=True)  # of this process alone, as its folder is
+        copied += 1
+    return copied, refused

@@ -1,0 +1,1 @@
+"""Whether an installation works, and whether an encoder keeps its contract."""

@@ -1,0 +1,1 @@
+"""What a plan will take: bytes, time on this device, and an encoder's resources."""

@@ -1,0 +1,31 @@
+"""The table that a dry run prints: every step, what of it is kept already, and what the rest will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark.forecast.sizes import PlannedStep
+from benchmark.text import aligned, readable_bytes, readable_time
+
+
+def plan_table(steps: Sequence[PlannedStep]) -> str:
+    """A line for each step and the bytes still to be written."""
+    rows = [["state", "step", "work", "size", "time", "key"]]
+    rows += [
+        [
+            step.state,
+            step.title,
+            step.work,
+            readable_bytes(step.bytes),
+            readable_time(step.seconds) if step.seconds else "",
+            step.key[:12],
+        ]
+        for step in steps
+    ]
+    missing = [step for step in steps if step.state != "cached"]
+    total = readable_bytes(sum(step.bytes for step in missing))
+    hours = readable_time(sum(step.seconds for step in missing))
+    return (
+        f"{aligned(rows)}\n\n{len(missing)} of {len(steps)} steps to do, about {total} to write; "
+        f"decoding, training and encoding take about {hours} on this device, one step at a time"
+    )

@@ -1,0 +1,1 @@
+"""From requests and study files to runs, and to the steps that make them; nothing is computed here."""

@@ -1,0 +1,294 @@
+"""From what a user asks for to runs whose steps are shared wherever their keys agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmark.console import Reporter
+from benchmark.errors import UserError
+from benchmark.plan.cells import TROUBLE, Cell, at_rate
+from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED, Lost, Plan, Request, Run, Step
+from benchmark.registry.arguments import file_digests
+from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
+from benchmark.registry.overrides import override
+from benchmark.registry.plugins import (
+    code_identity,
+    extent,
+    fingerprint,
+    load_class,
+    open_dataset,
+    reading,
+    standin_extent,
+)
+from benchmark.registry.registry import Named, Registry
+from benchmark.store.store import Artifact, Store, digest_file
+from tasks.base import Dataset
+
+STANDIN_SEED = 0
+
+T = TypeVar("T")
+
+
+class Planner:
+    """Plans requests.
+
+    Parameters
+    ----------
+    registry
+        What names mean.
+    store
+        Remembers hashes of the user's files.
+    reporter
+        Shows progress while files are hashed.
+    data
+        The user's data folder; ``None`` for stand-ins.
+    """
+
+    def __init__(self, registry: Registry, store: Store, reporter: Reporter, data: Path | None) -> None:
+        self._registry = registry
+        self._store = store
+        self._reporter = reporter
+        self._data = data
+        self._found: dict[tuple[Any, ...], Any] = {}
+        self._opened: dict[str, Dataset] = {}
+
+    def plan(self, requests: Sequence[Request]) -> Plan:
+        """Runs of `requests`, each trained encoder followed by its untrained twin of the same seed.
+
+        What cannot be planned, as an encoder whose module is not there, takes its own runs with it and no others.
+
+        Raises
+        ------
+        UserError
+            If a name is not known, or an override or a deformation is none: then the command is wrong, not a part.
+        """
+        for request in requests:
+            self._check(request)
+        runs: dict[str, Run] = {}
+        lost: dict[Lost, None] = {}
+        for request in requests:
+            for cell in self._cells(request):
+                for found in cell.planned():
+                    if isinstance(found, Run):
+                        runs.setdefault(found.probe.key, found)
+                    else:
+                        lost.setdefault(found)
+        return Plan(list(runs.values()), list(lost))
+
+    def runs(self, request: Request) -> list[Run]:
+        """The runs of `request`, if all of them can be planned.
+
+        Raises
+        ------
+        UserError
+            If one cannot.
+        """
+        plan = self.plan([request])
+        for cause in plan.causes:
+            raise UserError(cause)
+        return list(plan.runs)
+
+    def _check(self, request: Request) -> None:
+        """Raise `UserError` for what is wrong with a command as a whole."""
+        for name in request.tasks:
+            self._registry.check_name("tasks", name)
+        for name in request.protocols:
+            self._registry.check_name("protocols", name)
+        for name in request.corpora:
+            self._corpus(name)
+        for name in request.encoders:
+            for part in self._registry.encoder_names(name):
+                self._registry.check_name("encoders", part)
+        for name in request.recipes:
+            if name not in (UNTRAINED, AS_GIVEN):
+                self._registry.check_name("recipes", name)
+                if name in self._registry.sections["recipes"]:
+                    override(self._registry.recipe(name).entry, request.overrides)
+        for deform in request.deforms:
+            if deform is not None:
+                from benchmark.audio.deformations import parse_deformation
+
+                parse_deformation(deform)
+
+    def _cells(self, request: Request) -> Iterator[Cell]:
+        for task in request.tasks:
+            own = self._registry.task(task).entry if task in self._registry.sections["tasks"] else None
+            protocols = request.protocols or (own.protocol if own else "",)
+            corpora = request.corpora or (own.corpus if own else "",)
+            for protocol, corpus, seed, name in product(protocols, corpora, request.seeds, request.encoders):
+                parts: Sequence[Named[EncoderEntry]] = []
+                error: Exception | None = None
+                try:
+                    parts = [
+                        at_rate(self._registry.encoder(part), request.sample_rate)
+                        for part in self._registry.encoder_names(name)
+                    ]
+                except UserError as broken:
+                    error = broken
+                learns = error is not None or any(part.entry.learns for part in parts)
+                seeded = any(part.entry.seeded for part in parts)
+                for recipe in [*request.recipes, UNTRAINED] if learns else [UNTRAINED if seeded else AS_GIVEN]:
+                    yield Cell(self, request, name, parts, corpus, recipe, task, protocol, seed, error)
+
+    def _corpus(self, name: str) -> None:
+        """Make a folder of audio that the user names a corpus, unless the registry knows the name."""
+        known = self._registry.sections["corpora"]
+        if name in self._registry.broken["corpora"]:
+            return
+        if name not in known and Path(name).expanduser().is_dir():
+            folder = Path(name).expanduser().resolve()
+            entry = DatasetEntry.model_validate({"class": "tasks.folder:AudioFolder", "root": str(folder)})
+            datasets = self._registry.sections["datasets"]
+            dataset = name
+            while dataset in datasets:  # a folder may be called like a dataset that is something else
+                dataset = f"./{dataset}"
+            datasets[dataset] = Named(dataset, entry, folder, 0)
+            known[name] = Named(name, CorpusEntry(dataset=dataset), folder, 0)
+        if name not in known and ("/" in name or name.startswith("~")):
+            raise UserError(f"--corpus {name}: there is no such folder; `bench list corpora` lists what has a name")
+        self._registry.check_name("corpora", name)
+
+    def prepare_step(self, dataset: str, sample_rate: int) -> Step:
+        """Decode `dataset` at a rate [Hz]."""
+        spec, needs, context = self._source(dataset)
+        return Step(
+            "prepare", {**spec, "sample_rate": sample_rate}, needs, f"decode {dataset} at {sample_rate:,} Hz", context
+        )
+
+    def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
+        """Labels and split of `task` for the clips of `pcm`."""
+        entry = self._registry.task(task).entry
+        spec: dict[str, Any] = {"options": dict(entry.options), "allow_missing": allow_missing}
+        if entry.folds is not None:
+            spec["folds"] = entry.folds
+        context = {**pcm.context, "metrics": entry.metrics}
+        return Step("label", spec, {"pcm": pcm, **pcm.needs}, f"labels and split of {task}", context)
+
+    def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
+        """Random weights of a seed, or the weights that the entry names."""
+        entry = named.entry
+        spec = {"class": entry.class_path, "args": entry.args, "code": self._code(named), "seed": seed}
+        if entry.files:
+            spec["files"] = file_digests(named)
+        context: dict[str, Any] = {"encoder": named}
+        title = f"initialise {named.name}, seed {seed}"
+        if entry.weights is not None:
+            file = weights_file(named)
+            context["weights"] = file
+            title = f"load {named.name} from {file.name}"
+        spec["weights"] = digest_file(context["weights"]) if "weights" in context else None
+        return Step("initialise", spec, {}, title, context)
+
+    def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
+        """Layers of an encoder that can be probed."""
+
+        def ask() -> Sequence[str]:
+            from benchmark.encoding.windows import build_encoder
+
+            encoder = build_encoder(named, 0)
+            try:
+                return tuple(encoder.layers())
+            except Exception as error:
+                raise UserError(
+                    f"{named.file}:{named.line}: encoders.{named.name}: its layers cannot be told: {error!r}"
+                ) from error
+
+        return self._once(("layers", named.file, named.line, named.name), ask)
+
+    def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
+        """Raise `UserError` if labels, metrics and protocol are known not to go together; decodes nothing.
+
+        Parameters
+        ----------
+        task, protocol
+            Their names; no protocol for an encoder with a head of its own.
+        labels
+            The task's label step. Unless the store holds what it leaves, the tables of the user's data are read.
+        """
+        from benchmark.plan.task_fit import check_protocol, kind_of
+
+        named = self._registry.task(task)
+
+        def kind() -> Any:
+            opened = None
+            if self._store.find(labels.kind, labels.key) is None:
+                opened = self._opened.get(named.entry.dataset)
+            return kind_of(named, self._registry.dataset(named.entry.dataset), opened)
+
+        found = self._once(("kind", task), kind)
+        if protocol is not None:
+            self._once(
+                ("fit", protocol, found), lambda: check_protocol(self._registry.protocol(protocol), named.name, found)
+            )
+
+    def _source(self, dataset: str) -> tuple[dict[str, Any], dict[str, Step], dict[str, Any]]:
+        """Spec, needs and context that a prepare step takes from where the dataset comes from."""
+        return self._once(("source", dataset), lambda: self._look_for(dataset))
+
+    def _look_for(self, dataset: str) -> tuple[dict[str, Any], dict[str, Step], dict[str, Any]]:
+        named = self._registry.dataset(dataset)
+        code = self._code(named)
+        if self._data is None and named.entry.root is None:
+            load_class(named)
+            spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
+            context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
+            standin = Step("standin", spec, {}, f"make the stand-in of {dataset}", context)
+            return {"args": named.entry.args}, {"standin": standin}, context
+        with reading(named):
+            opened = open_dataset(named, self._data)
+            files = fingerprint(opened, self._store, self._reporter)
+        self._opened[dataset] = opened
+        spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "files": files}
+        spec["args"] = named.entry.args
+        context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
+        return spec, {}, context
+
+    def _code(self, named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
+        """`code_identity`, whose files are read once however many seeds and tasks there are."""
+        return self._once(("code", named.file, named.line, named.name), lambda: code_identity(named))
+
+    def _once(self, key: tuple[Any, ...], find: Callable[[], T]) -> T:
+        """What `find` returns or raises, found out once however many cells ask."""
+        if key not in self._found:
+            try:
+                self._found[key] = (find(), None)
+            except TROUBLE as error:
+                self._found[key] = (None, error)
+        found, trouble = self._found[key]
+        if trouble is not None:
+            raise trouble.with_traceback(None)
+        return found  # type: ignore[no-any-return]
+
+    @property
+    def finished(self) -> Callable[[], list[Artifact]]:
+        """Yields the pretrainings in the store, for a longer one to go on from."""
+        return partial(_pretrainings, self._store.root.absolute())
+
+    @property
+    def registry(self) -> Registry:
+        """What names mean."""
+        return self._registry
+
+
+def _pretrainings(store: Path) -> list[Artifact]:
+    return list(Store(store).whole("pretrain"))
+
+
+def weights_file(named: Named[EncoderEntry]) -> Path:
+    """File of weights that an encoder's entry names, looked for beside the registry file.
+
+    Raises
+    ------
+    UserError
+        If it is not there.
+    """
+    assert named.entry.weights is not None
+    file = (named.file.parent / Path(named.entry.weights).expanduser()).resolve()
+    if not file.is_file():
+        where = f"{named.file}:{named.line}: encoders.{named.name}.weights"
+        raise UserError(f"{where}: there is no file {file}; correct the path")
+    return file

@@ -1,0 +1,234 @@
+"""Studies as files: a grid of runs in YAML, with what to leave out and what to add.
+
+A study says what to compare; ``bench run --study`` computes what is missing of it, on any machine, as often as needed::
+
+    name: tails
+    description: does a longer tail help?
+    grid:
+      encoder: [tune_vanilla, tune_tail_5]
+      task: [mtt, gtzan]
+      seed: [0, 1, 2]
+    exclude:
+      - {encoder: tune_vanilla, task: gtzan}
+    include:
+      - {encoder: [mfcc], task: [mtt]}
+    matched_parameters: 0.15
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.plan.planner import Planner
+from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED, Lost, Plan, Request, Run
+from benchmark.registry.yaml_dialect import read_document, tuples
+from benchmark.store.store import Store
+
+SHIPPED = Path(__file__).parent / "study_files"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Grid(_Model):
+    """Levels of every factor; each combination is a run. An empty factor takes what the task's entry says."""
+
+    encoder: tuple[str, ...] = Field(min_length=1, description="encoders, or several joined by + and probed as one")
+    task: tuple[str, ...] = Field(min_length=1, description="what encoders are scored on")
+    corpus: tuple[str, ...] = Field(default=(), description="pretraining corpora; the task's own if empty")
+    recipe: tuple[str, ...] = Field(default=("demo",), description="pretraining recipes")
+    protocol: tuple[str, ...] = Field(default=(), description="probing protocols; the task's own if empty")
+    seed: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), description="seeds of training and probing")
+    layer: tuple[str, ...] = Field(
+        default=(), description="layers to probe, or `all`; the representation alone if empty"
+    )
+    labels: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(1.0,), description="fractions of the training labels that are used"
+    )
+    deform: tuple[str, ...] = Field(
+        default=(), description="deformations of the test audio as NAME=STRENGTH, scored beside the audio as it is"
+    )
+    sample_rate: tuple[Annotated[int, Field(ge=1000)], ...] = Field(
+        default=(), description="rates that encoders are given audio at [Hz]; their own if empty"
+    )
+    settings: tuple[dict[str, Any], ...] = Field(
+        default=({},), description="numbers of the recipe replaced, one mapping of keys to values for each level"
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | int | float | dict) and not isinstance(value, bool) else value
+
+
+class Study(_Model):
+    """A study file."""
+
+    name: str = Field(description="how the study is called on the terminal")
+    description: str = Field(default="", description="what it asks")
+    source: str = Field(default="", description="the paper whose table it is")
+    grid: Grid | None = Field(default=None, description="levels of every factor; each combination is a run")
+    include: tuple[Grid, ...] = Field(default=(), description="further grids")
+    exclude: tuple[dict[str, Any], ...] = Field(
+        default=(), description="runs to leave out: those that agree in all the factors named"
+    )
+    untrained: bool = Field(default=True, description="whether every trained encoder has its untrained twin")
+    matched_parameters: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="largest relative difference of an encoder's parameters from the median encoder's"
+    )
+
+    def requests(self, allow_missing: bool, training: Mapping[str, Any] | None = None) -> list[Request]:
+        """What the study asks a planner for; `training` as in `Request`."""
+        grids = [*([self.grid] if self.grid else []), *self.include]
+        return [
+            Request(
+                encoders=grid.encoder,
+                tasks=grid.task,
+                recipes=grid.recipe,
+                corpora=grid.corpus,
+                protocols=grid.protocol,
+                seeds=grid.seed,
+                layers=grid.layer,
+                labels=grid.labels,
+                deforms=(None, *grid.deform),
+                allow_missing=allow_missing,
+                sample_rate=rate,
+                training=training or {},
+                overrides=changes,
+            )
+            for grid in grids
+            for rate in grid.sample_rate or (None,)
+            for changes in grid.settings
+        ]
+
+    def chosen(self, plan: Plan) -> Plan:
+        """`plan` without what the study leaves out.
+
+        Raises
+        ------
+        UserError
+            If nothing is left, or something to leave out is not in the plan.
+        """
+        every: list[Run | Lost] = [*plan.runs, *plan.lost]
+        for number, pattern in enumerate(self.exclude, 1):
+            self._check_exclusion(number, pattern, every)
+        plan = plan if self.untrained else plan.without_twins()
+
+        def stays(cell: Run | Lost) -> bool:
+            return not any(_agrees(cell, pattern) for pattern in self.exclude)
+
+        kept = Plan([run for run in plan.runs if stays(run)], [cell for cell in plan.lost if stays(cell)])
+        if not kept.runs and not kept.lost:
+            raise UserError(f"study {self.name}: its exclusions leave no run")
+        return kept
+
+    def planned(self, planner: Planner, allow_missing: bool, training: Mapping[str, Any] | None = None) -> Plan:
+        """The study's runs, with `allow_missing` as `bench run` was or will be told; `training` as in `Request`."""
+        return self.chosen(planner.plan(self.requests(allow_missing, training)))
+
+    def scored(self, planner: Planner, store: Store) -> Plan:
+        """The study's runs as the store has them scored, without missing test clips or with some."""
+        whole, partial = self.planned(planner, False), self.planned(planner, True)
+        pairs = zip(whole.runs, partial.runs, strict=True)
+        runs = [run if _is_there(store, run) or not _is_there(store, other) else other for run, other in pairs]
+        return Plan(runs, whole.lost)
+
+    def _check_exclusion(self, number: int, pattern: dict[str, Any], runs: Sequence[Run | Lost]) -> None:
+        """Raise `UserError` if a pattern leaves out nothing, which is a slip in it."""
+        where = f"study {self.name}: exclusion {number}"
+        for key, wanted in pattern.items():
+            levels = sorted({getattr(run, key) for run in runs}, key=str)
+            unknown = [level for level in _levels(wanted) if level not in levels]
+            if unknown:
+                raise UserError(
+                    f"{where}: no run has the {key} {unknown[0]!r}; there are: {', '.join(map(repr, levels))}"
+                )
+        if not any(_agrees(run, pattern) for run in runs):
+            raise UserError(f"{where}: no run agrees in all of {', '.join(pattern)}; correct it or leave it out")
+
+
+def load_study(name: str) -> Study:
+    """A study from a file, or one of those that ship with the project by its name.
+
+    Raises
+    ------
+    UserError
+        If there is none, or the file is wrong: file, line, key and reason.
+    """
+    path = Path(name)
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
+    if name in shipped:
+        if path.is_file():
+            raise UserError(f"{name} ships with bench and is a file here too; name the file ./{name}, or rename it")
+        path = shipped[name]
+    elif not path.is_file() and (path.suffix or len(path.parts) > 1):
+        raise UserError(f"{path}: there is no such study file; `bench list studies` lists those that ship")
+    elif not path.is_file():
+        raise unknown_name("study", name, shipped, "bench list studies")
+    read = read_document(path)
+    document = tuples(read.value)
+    if not isinstance(document, dict):
+        raise UserError(f"{path}:1: a study is a mapping with the keys {', '.join(Study.model_fields)}")
+    try:
+        study = Study.model_validate(document)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        where = tuple(first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            model = Study if len(where) == 1 else Grid
+            message = str(unknown_name("key", str(where[-1]), model.model_fields))
+        raise UserError(f"{path}:{read.line(where)}: {'.'.join(map(str, where))}: {message}") from None
+    if study.grid is None and not study.include:
+        raise UserError(f"{path}:1: says neither grid nor include, so there is nothing to run")
+    for number, pattern in enumerate(study.exclude):
+        for key in pattern:
+            if key not in Run.__dataclass_fields__ or key == "probe":
+                factors = [field for field in Run.__dataclass_fields__ if field != "probe"]
+                raise UserError(f"{path}:{read.line(('exclude', number, key))}: {unknown_name('factor', key, factors)}")
+    return study
+
+
+def check_matched(study: Study, parameters: dict[str, int]) -> None:
+    """Raise `UserError` if the study wants equal budgets and an encoder's parameter count is too far from the median.
+
+    Parameters
+    ----------
+    study
+        Says how far is too far.
+    parameters
+        Count of each encoder that a recipe trains.
+    """
+    if study.matched_parameters is None or not parameters:
+        return
+    ordered = sorted(parameters.values())
+    median = ordered[len(ordered) // 2]
+    for name, count in parameters.items():
+        if abs(count / median - 1) > study.matched_parameters:
+            raise UserError(
+                f"study {study.name}: {name} has {count:,} parameters, {count / median - 1:+.0%} beside the median "
+                f"{median:,}; matched_parameters allows {study.matched_parameters:.0%}"
+            )
+
+
+def trained_encoders(runs: Sequence[Run]) -> dict[str, Run]:
+    """One run of every encoder that a recipe trains."""
+    return {run.encoder: run for run in runs if run.recipe not in (UNTRAINED, AS_GIVEN)}
+
+
+def _is_there(store: Store, run: Run) -> bool:
+    return store.find(run.probe.kind, run.probe.key) is not None
+
+
+def _agrees(run: Run | Lost, pattern: dict[str, Any]) -> bool:
+    return all(getattr(run, key) in _levels(wanted) for key, wanted in pattern.items())
+
+
+def _levels(wanted: Any) -> Sequence[Any]:
+    return wanted if isinstance(wanted, tuple | list) else (wanted,)

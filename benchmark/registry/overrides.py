@@ -1,0 +1,99 @@
+"""Numbers of a recipe replaced on the command line, which makes it another recipe."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.registry.entries import Entry
+from benchmark.registry.yaml_dialect import read_value
+
+E = TypeVar("E", bound=Entry)
+
+#: Texts that need no quotes among other values.
+_PLAIN = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts, with dots in KEY for nested keys and YAML in VALUE, as a mapping.
+
+    Raises
+    ------
+    UserError
+        If one has another form.
+    """
+    changes = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not (key and equals and value):
+            raise UserError(f"--set {setting}: must look like KEY=VALUE, e.g. augmentation.pitch.probability=0.2")
+        changes[key] = read_value(value, f"--set {setting}")
+    return changes
+
+
+def override(entry: E, changes: Mapping[str, Any]) -> E:
+    """`entry` with some values replaced; setting one of `epochs` and `pairs`, its length, drops the other.
+
+    Parameters
+    ----------
+    entry
+        A recipe.
+    changes
+        New values by key; dots lead into nested keys.
+
+    Raises
+    ------
+    UserError
+        If a key is not known, a value is out of its range, or both `epochs` and `pairs` are given.
+    """
+    document = entry.model_dump()
+    if {"epochs", "pairs"} <= changes.keys():
+        raise UserError("epochs and pairs are both the length of a training: give one of them")
+    for key, value in changes.items():
+        if key in ("epochs", "pairs") and {"epochs", "pairs"} <= document.keys():
+            document["epochs"] = document["pairs"] = None
+        *path, last = key.split(".")
+        place: Any = document
+        for part in path:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise unknown_name("key", key, _keys(document))
+        place[last] = value
+    try:
+        return type(entry).model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or ", ".join(changes)
+        raise UserError(f"{where}: {first['msg']}, not {first['input']!r}") from None
+
+
+def changes_in_words(changes: Mapping[str, Any]) -> str:
+    """E.g. ``batch=8, temperature=0.1``, in the order of keys; empty if nothing is changed."""
+    return ", ".join(f"{key}={in_words(value)}" for key, value in sorted(changes.items()))
+
+
+def in_words(value: Any) -> str:
+    """A value of a recipe as short as `read_value` still reads the same from it."""
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    if isinstance(value, str):
+        plain = _PLAIN.fullmatch(value) and read_value(value, "") == value
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{json.dumps(key)}:{in_words(inner)}" for key, inner in sorted(value.items())) + "}"
+    return "[" + ",".join(map(in_words, value)) + "]" if isinstance(value, tuple | list) else str(value)
+
+
+def _keys(document: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for key, value in document.items():
+        keys += _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+    return keys

@@ -1,0 +1,1 @@
+"""The document from which a report is written, and the literature it cites."""

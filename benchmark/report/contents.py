@@ -1,0 +1,333 @@
+"""Collects from a store what a report shows: runs, costs, failures, what is missing of a study, what to cite."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmark.audio.deformations import DEFORMATIONS
+from benchmark.comparison.reproduce import commands, split_overrides
+from benchmark.console import Reporter, Silent
+from benchmark.errors import UserError
+from benchmark.plain_files import read_plain, read_within
+from benchmark.plan.steps_and_runs import STEP_VERSIONS, Lost, Plan, Run
+from benchmark.plan.studies import Study
+from benchmark.pretraining.curve_file import read_probe_scores
+from benchmark.registry.registry import Registry
+from benchmark.report.citations import citations
+from benchmark.scores.records import FACTORS, RECORD, ScoreRecord, newest, read_record, run_name
+from benchmark.store.store import UNREADABLE, check_layout, refuse_other_format
+
+SCHEMA_VERSION = 1
+_FAILED = re.compile(r"^\S+ \S+ failed: (?P<cause>.*)$", re.MULTILINE)
+
+
+def collect(
+    store: Path,
+    registry: Registry,
+    study: Study | None = None,
+    plan: Plan | None = None,
+    study_given: str = "",
+    look: bool = False,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Everything a report shows, as `analysis.report` takes it.
+
+    Parameters
+    ----------
+    store
+        The store's folder; nothing in it is changed or run.
+    registry
+        Says what names mean; names that it does not hold are shown without description.
+    study, plan
+        Keep to a study's runs, and say which are missing or cannot be had.
+    study_given
+        How the user named the study.
+    look
+        Add maps of test clips.
+    reporter
+        Shows progress; ``None`` shows none.
+
+    Returns
+    -------
+    dict
+        JSON-able; see `analysis.report`.
+
+    Raises
+    ------
+    UserError
+        If there is no score to report, a record cannot be read, or the store is of another format.
+    """
+    check_layout(store)
+    marker = store / "format"
+    if marker.exists():
+        refuse_other_format(store, read_plain(marker).decode(errors="replace").strip())
+    planned = None if plan is None else plan.runs
+    folder = store / "artifacts" / "probe"
+    there = {entry.name for entry in os.scandir(folder) if entry.is_dir()} if folder.is_dir() else set()
+    wanted = sorted(there) if planned is None else [run.probe.key for run in planned if run.probe.key in there]
+    if not wanted:
+        which = f" of study {study.name}" if study else ""
+        raise UserError(f"{store}: holds no score record{which}; `bench run` makes some")
+    reporter = reporter or Silent()
+    records = []
+    with ThreadPoolExecutor(4) as pool, reporter.progress("read scores", len(wanted), "records") as advance:
+        for record in pool.map(_read, [folder / key for key in wanted]):
+            records.append(record)
+            advance(1)
+    last = newest(zip(wanted, records, strict=True), lambda found: run_name(found[1]), lambda found: folder / found[0])
+    records = [record for _, record in last]
+    runs = [_run(key, record) for key, record in last]
+    if planned is None:
+        runs.sort(key=lambda run: tuple(str(run[name]) for name in ("task", "encoder", "recipe", "protocol", "corpus")))
+    # Keys become paths further on; a stranger's record may name anything.
+    steps = {step.key: step.model_dump() for record in records for step in record.steps if step.key.isalnum()}
+    layers = _embeddings(store, runs, steps)
+    tasks = _tasks(registry, sorted({run["task"] for run in runs}))
+    real = any(not run["standin"] for run in runs)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "report",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "bench": importlib.metadata.version("bench-music"),
+        "study": _study(study, plan, there),
+        "runs": runs,
+        "older": len(wanted) - len(last),
+        "steps": steps,
+        "layers": layers,
+        "tasks": tasks,
+        "metrics": _metric_titles(runs),
+        "descriptions": _descriptions(registry, runs),
+        "trainings": _trainings(store, steps),
+        "deformations": _deformation_units(runs),
+        "maps": _maps(store, runs, steps, reporter) if look else [],
+        "failures": [*(_unplanned(plan.lost) if plan else []), *_failures(store, planned)],
+        "commands": _study_commands(study_given, real) if study else _run_commands(runs),
+        "versions": _versions(records),
+        "citations": citations(
+            registry,
+            _names(part for run in runs for part in _parts(registry, run["encoder"])),
+            _names(run["recipe_name"] for run in runs),
+            _names(run["protocol"] for run in runs),
+            _names([*(task["dataset"] for task in tasks.values()), *_corpora(registry, runs)]),
+        ),
+    }
+
+
+def _read(folder: Path) -> ScoreRecord:
+    try:
+        return read_record(folder)
+    except (OSError, ValidationError) as error:
+        raise UserError(
+            f"{folder / RECORD}: not a score record of this version: {str(error).splitlines()[0]}; "
+            "`bench store verify` finds damaged artifacts, and deleting one is safe"
+        ) from None
+
+
+def _run(key: str, record: ScoreRecord) -> dict[str, Any]:
+    recipe, changes = split_overrides(record.recipe)
+    leading = next(iter(record.metrics))
+    plain = record.layer is None and record.labels == 1 and record.deform is None
+    metrics: dict[str, Any] = {}
+    for name, score in record.metrics.items():
+        entry = score.model_dump(exclude={"per_label", "replicates"})
+        if name == leading and plain and len(score.per_label) > 1:
+            entry["per_label"] = score.per_label
+        metrics[name] = entry
+    return {
+        "key": key,
+        **{name: getattr(record, name) for name in FACTORS},
+        "recipe_name": recipe,
+        "overrides": changes,
+        **_length(record),
+        "standin": record.data == "stand-in",
+        "fingerprint": record.fingerprint,
+        "n_test": record.n_scored["test"],
+        "n_expected": record.n_expected["test"],
+        "overlap": record.overlap.model_dump(),
+        "unscored": record.unscored_labels,
+        "parameters": record.parameters,
+        "dim": record.dim,
+        "weights": record.weights_sha256,
+        "finished": record.finished,
+        "steps": [step.key for step in record.steps],
+        "metrics": metrics,
+    }
+
+
+def _length(record: ScoreRecord) -> dict[str, int | None]:
+    """How long the pretraining was, as its own step's spec says."""
+    for entry in record.spec.get("lineage", {}).values():
+        if entry.get("kind") in ("pretrain", "supervise"):
+            recipe = entry["spec"].get("recipe", {})
+            return {"epochs": recipe.get("epochs"), "pairs": recipe.get("pairs")}
+    return {"epochs": None, "pairs": None}
+
+
+def _embeddings(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str, Any]) -> dict[str, list[str]]:
+    """Put window counts beside the embed steps; returns, in order, the layers of encoders whose layers were probed."""
+    layers: dict[str, list[str]] = {}
+    facts: dict[str, Any] = {}
+    for key, step in steps.items():
+        if step["kind"] == "embed":
+            try:
+                facts[key] = json.loads(read_within(store / "artifacts" / "embed" / key, "manifest.json"))["facts"]
+                step["windows"] = int(facts[key]["windows"])
+            except UNREADABLE:
+                continue  # deleted or damaged: its cost is still in the records
+    for run in runs:
+        if run["layer"] is not None:
+            for key in run["steps"]:
+                if run["layer"] in facts.get(key, {}).get("dims", {}):
+                    layers[run["encoder"]] = list(facts[key]["dims"])
+    return layers
+
+
+def _trainings(store: Path, steps: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
+    """Epochs and validation scores of the pretrainings that were probed on the way."""
+    folder = store / "artifacts" / "pretrain"
+    found = {key: read_probe_scores(folder / key) for key, step in steps.items() if step["kind"] == "pretrain"}
+    # Of one deleted or damaged, the scores on test clips are still in the records.
+    return {key: points for key, points in found.items() if len(points) > 1}
+
+
+def _maps(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str, Any], reporter: Reporter) -> list[Any]:
+    from benchmark.visualisation.maps import clip_maps  # scikit-learn takes a while to import
+
+    return clip_maps(store, runs, steps, reporter)
+
+
+def _study(study: Study | None, plan: Plan | None, there: set[str]) -> dict[str, Any] | None:
+    if study is None or plan is None:
+        return None
+    missing = [run.probe.title for run in plan.runs if run.probe.key not in there]
+    missing += [_title(cell) for cell in plan.lost]
+    return {
+        "name": study.name,
+        "description": study.description,
+        "source": study.source,
+        "planned": len(plan.runs) + len(plan.lost),
+        "missing": missing,
+    }
+
+
+def _tasks(registry: Registry, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for name in names:
+        entry = registry.sections["tasks"].get(name)
+        found[name] = {
+            "description": getattr(entry.entry, "description", "") if entry else "",
+            "dataset": getattr(entry.entry, "dataset", name) if entry else name,
+        }
+    return found
+
+
+def _metric_titles(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    from tasks.metrics import METRICS, split_name
+
+    titles = {}
+    for name in _names(name for run in runs for name in run["metrics"]):
+        base, part = split_name(name)
+        title = METRICS[base].title if base in METRICS else base
+        titles[name] = f"{title}, {part}" if part else title
+    return titles
+
+
+def _descriptions(registry: Registry, runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """One sentence an encoder, recipe, protocol and corpus, where the registry has it."""
+    wanted = {
+        "encoders": [part for run in runs for part in _parts(registry, run["encoder"])],
+        "recipes": [run["recipe_name"] for run in runs],
+        "protocols": [run["protocol"] for run in runs],
+        "corpora": [run["corpus"] for run in runs if run["corpus"]],
+    }
+    found: dict[str, dict[str, str]] = {}
+    for section, names in wanted.items():
+        entries = registry.sections[section]
+        found[section] = {
+            name: str(getattr(entries[name].entry, "description", "")) for name in _names(names) if name in entries
+        }
+    return found
+
+
+def _deformation_units(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    names = _names(run["deform"].partition("=")[0] for run in runs if run["deform"])
+    return {name: DEFORMATIONS[name].unit for name in names if name in DEFORMATIONS}
+
+
+def _run_commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Commands for real data and, apart, for stand-ins, which come when no folder of data is named."""
+    return [
+        command
+        for standin in (False, True)
+        for command in commands([run for run in runs if run["standin"] == standin], not standin)
+    ]
+
+
+def _title(cell: Lost) -> str:
+    return f"{cell.task} on {cell.encoder} ({cell.recipe}), {cell.protocol}, seed {cell.seed}"
+
+
+def _unplanned(lost: Sequence[Lost]) -> list[dict[str, str]]:
+    """Why runs of a study cannot be had, each cause once, with the first of the runs."""
+    first = {cell.cause: cell for cell in reversed(lost)}
+    return [{"title": _title(cell), "cause": cause, "log": ""} for cause, cell in first.items()][::-1]
+
+
+def _failures(store: Path, planned: Sequence[Run] | None) -> list[dict[str, str]]:
+    """Steps whose log ends in a failure and that have not been computed since."""
+    titles = {}
+    if planned is not None:
+        titles = {(step.kind, step.key): step.title for run in planned for step in run.probe.lineage()}
+    found = []
+    for log in sorted((store / "logs").glob("*-*.log")):
+        kind, _, key = log.stem.partition("-")
+        if kind not in STEP_VERSIONS or (store / "artifacts" / kind / key).exists():
+            continue
+        if planned is not None and (kind, key) not in titles:
+            continue
+        causes = _FAILED.findall(read_plain(log).decode(errors="replace"))
+        if causes:
+            title = titles.get((kind, key), f"{kind} {key[:12]}")
+            found.append({"title": title, "cause": causes[-1].replace(str(store), "STORE"), "log": f"logs/{log.name}"})
+    return found
+
+
+def _study_commands(study: str, real: bool) -> list[str]:
+    options = ["--study", study, *(["--data", "DIR"] if real else [])]
+    return [shlex.join(["bench", "run", *options]), shlex.join(["bench", "report", *options, "-o", "report.html"])]
+
+
+def _versions(records: Sequence[ScoreRecord]) -> dict[str, list[str]]:
+    """Every version of each package that some score was computed with, the most frequent first."""
+    counts: dict[str, Counter[str]] = {}
+    for record in records:
+        for package, version in record.versions.items():
+            counts.setdefault(package, Counter())[version] += 1
+    return {package: [version for version, _ in counter.most_common()] for package, counter in counts.items()}
+
+
+def _parts(registry: Registry, encoder: str) -> list[str]:
+    name = split_overrides(encoder)[0]
+    return [name] if name in registry.sections["encoders"] else name.split("+")
+
+
+def _corpora(registry: Registry, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    entries = registry.sections["corpora"]
+    names = _names(run["corpus"] for run in runs if run["corpus"])
+    return [str(getattr(entries[name].entry, "dataset", name)) for name in names if name in entries]
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,97 @@
+"""The scores of a store as the long table that `analysis` takes: one row a run and metric."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from analysis.report.groups import name_representations
+from benchmark.console import Reporter, Silent
+from benchmark.errors import UserError, unknown_name
+from benchmark.scores.records import FACTORS, newest
+from benchmark.scores.score_index import score_rows
+
+#: Columns that differ only in runs on something less than, or other than, the representation of the task's own audio.
+_PLAIN = {"layer": "none", "labels": 1.0, "deform": "none"}
+
+
+def long_table(store: Path, metric: str | None = None, reporter: Reporter | None = None) -> list[dict[str, Any]]:
+    """Rows of all runs in a store, by the scores that were made or asked for last.
+
+    Parameters
+    ----------
+    store
+        The store's folder.
+    metric
+        Which metric of each record; by default the one that leads its task.
+    reporter
+        Told how many older scores are left out.
+
+    Returns
+    -------
+    list of dict
+        The columns of `score_rows` but ``leading``, and ``representation``: the encoder, with what its pretraining
+        differs in where there are several ways.
+
+    Raises
+    ------
+    UserError
+        If the folder holds no record with that metric, or one cannot be read.
+    """
+    every = score_rows(store)
+    if not every:
+        raise UserError(f"{store}: holds no score record; `bench run` makes some")
+    chosen = [row for row in every if (row["leading"] if metric is None else row["metric"] == metric)]
+    if not chosen:
+        raise unknown_name(f"metric in {store}", str(metric), {row["metric"] for row in every})
+    probes = store / "artifacts" / "probe"
+    last = newest(chosen, itemgetter(*FACTORS, "standin"), lambda row: probes / row["key"])
+    if len(last) < len(chosen):
+        left = len(chosen) - len(last)
+        (reporter or Silent()).warn(f"{left:,} older scores of runs that were scored again since are left out")
+    ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in last]
+    return [
+        {column: value for column, value in row.items() if column != "leading"}
+        | {"representation": way["representation"]}
+        for row, way in zip(last, name_representations(ways), strict=True)
+    ]
+
+
+def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) -> list[dict[str, Any]]:
+    """Rows that an analysis may take for scores of the same things.
+
+    Parameters
+    ----------
+    rows
+        As `long_table` returns them.
+    named
+        Text that names columns. Of columns that it does not name, rows on a single layer, on a part of the labels and
+        on deformed audio are left out, if there are others.
+    reporter
+        Told what is left out.
+    """
+    kept = [dict(row) for row in rows]
+    words = set(re.findall(r"\w+", named))
+    for column, plain in _PLAIN.items():
+        own = [row for row in kept if row[column] == plain]
+        if column not in words and 0 < len(own) < len(kept):
+            reporter.warn(
+                f"{len(kept) - len(own):,} scores are left out, for their {column} is not {plain}; "
+                f"to have them, name that column, e.g. --factor {column}"
+            )
+            kept = own
+    return kept
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV text with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

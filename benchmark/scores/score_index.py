@@ -1,0 +1,165 @@
+"""Rows of all score records of a store, read from one file where they have been read before.
+
+A store may hold a hundred thousand records; opening each takes minutes on a shared file system. The rows of each are
+kept in ``STORE/scores.jsonl`` by key and by what tells one file from another, and only new or replaced records are
+read. The file may be deleted at any time, and a store that cannot be written to is read without it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.errors import UserError
+from benchmark.plain_files import planted, read_plain
+from benchmark.scores.records import RECORD
+from benchmark.store.store import check_layout, write_atomically
+
+INDEX = "scores.jsonl"
+LARGEST_INDEX = 2**30
+"""More than rows of a million records take [bytes]."""
+#: Raised when a row gets another column.
+ROW_VERSION = 3
+COLUMNS = (
+    "key", "encoder", "corpus", "recipe", "protocol", "task", "metric", "seed", "layer", "labels", "deform",
+    "score", "lower", "upper", "floor", "fingerprint", "standin", "n", "leading",
+)  # fmt: skip
+
+#: Time of change [ns], size and inode of a record's file. No single one will do: clocks jump, copies keep times.
+_Identity = list[int]
+#: Identity of a record, and the values of its rows in the order of `COLUMNS`, less the key.
+_Known = tuple[_Identity, list[list[Any]]]
+
+
+class _Score(BaseModel):
+    value: float
+    lower: float
+    upper: float
+    floor: float
+
+
+class _Record(BaseModel):
+    """What of a `ScoreRecord` is in its rows; the rest, most of its size, is passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    encoder: str
+    corpus: str | None
+    recipe: str
+    task: str
+    protocol: str
+    seed: int
+    layer: str | None
+    labels: float
+    deform: str | None
+    data: str
+    metrics: dict[str, _Score]
+    n_scored: dict[str, int]
+    fingerprint: str
+
+
+def score_rows(store: Path) -> list[dict[str, Any]]:
+    """One row a run and metric, of all records in a store, by key of the record.
+
+    Returns
+    -------
+    list of dict
+        `COLUMNS`; ``leading`` says whether the metric leads its task.
+
+    Raises
+    ------
+    UserError
+        If a record cannot be read.
+    """
+    folder = store / "artifacts" / "probe"
+    check_layout(store)
+    there = sorted(_names(folder)) if folder.is_dir() else []
+    known = _read(store / INDEX)
+    current: dict[str, _Known] = {}
+    for key in there:
+        file = f"{folder}/{key}/{RECORD}"
+        identity = _identity(file)
+        found = known.get(key)
+        current[key] = found if found and found[0] == identity else (identity, _rows(file))
+    if current != known:
+        _write(store / INDEX, current)
+    return [dict(zip(COLUMNS, (key, *row), strict=True)) for key, (_, rows) in current.items() for row in rows]
+
+
+def _names(folder: Path) -> Iterator[str]:
+    for entry in os.scandir(folder):
+        if entry.is_symlink():
+            raise planted(folder / entry.name, "is a link")
+        yield entry.name
+
+
+def _identity(file: str) -> _Identity:
+    try:
+        found = os.lstat(file)  # making a Path takes longer than asking
+    except OSError:
+        return []
+    return [found.st_mtime_ns, found.st_size, found.st_ino]
+
+
+def _rows(file: str) -> list[list[Any]]:
+    try:
+        record = _Record.model_validate_json(read_plain(Path(file)))
+    except (OSError, ValidationError) as error:
+        raise UserError(
+            f"{file}: not a score record of this version: {str(error).splitlines()[0]}; "
+            "`bench store verify` finds damaged artifacts, and deleting one is safe"
+        ) from None
+    return [
+        [
+            record.encoder,
+            record.corpus or "none",
+            record.recipe,
+            record.protocol,
+            record.task,
+            name,
+            record.seed,
+            record.layer or "none",
+            record.labels,
+            record.deform or "none",
+            score.value,
+            score.lower,
+            score.upper,
+            score.floor,
+            record.fingerprint,
+            record.data == "stand-in",
+            record.n_scored["test"],
+            number == 0,
+        ]
+        for number, (name, score) in enumerate(record.metrics.items())
+    ]
+
+
+def _read(file: Path) -> dict[str, _Known]:
+    """What is known by key, as far as the file can be understood."""
+    known: dict[str, _Known] = {}
+    try:
+        with io.StringIO(read_plain(file, LARGEST_INDEX).decode()) as lines:
+            if json.loads(next(lines, "null")) != {"version": ROW_VERSION}:
+                return {}
+            for line in lines:
+                key, identity, rows = json.loads(line)
+                if all(len(row) == len(COLUMNS) - 1 for row in rows):
+                    known[key] = (identity, rows)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return known
+    return known
+
+
+def _write(file: Path, known: Mapping[str, _Known]) -> None:
+    lines = [json.dumps({"version": ROW_VERSION})]
+    lines += [json.dumps([key, identity, rows]) for key, (identity, rows) in known.items()]
+    try:
+        write_atomically(file, ("\n".join(lines) + "\n").encode())
+    except OSError:  # a store that may only be read
+        return

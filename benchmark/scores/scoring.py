@@ -1,0 +1,171 @@
+"""From predictions to scores: each metric with its interval, its floor, and the labels and clips it can speak of.
+
+A score of a task with folds is the mean of the folds' scores: outputs of different trainings have no common scale to be
+ranked on, which makes pooled ROC-AUC and average precision too low (Forman and Scholz 2010, section 3). Bootstrap
+replicates draw from the clips of all folds, and are scored in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError, unknown_name
+from benchmark.scores.records import Score
+from probes.bootstrap import bias_corrected_interval, replicate_counts
+from tasks import DatasetError
+from tasks.base import Task
+from tasks.metrics import METRICS, Metric, macro, split_name
+
+REPLICATES = 1000
+#: One seed for all runs, so that the replicates of two encoders on the same clips can be paired.
+BOOTSTRAP_SEED = 0
+
+
+def check_metrics(task: Task, metrics: Sequence[str]) -> None:
+    """Raise `UserError` if a metric is not known, has no part of that name, or does not fit the kind of task."""
+    for name in metrics:
+        base, part = split_name(name)
+        if base not in METRICS:
+            raise unknown_name("metric", base, METRICS)
+        try:
+            METRICS[base].check(task.kind, task.label_names)
+        except DatasetError as error:
+            raise UserError(str(error)) from None
+        if part and part not in METRICS[base].parts(task.label_names):
+            raise unknown_name(f"part of metric {base!r}", part, METRICS[base].parts(task.label_names))
+
+
+def score(task: Task, predictions: NDArray[np.float32], metrics: Sequence[str]) -> tuple[dict[str, Score], list[str]]:
+    """Score predictions for the test clips of a task.
+
+    Parameters
+    ----------
+    task
+        Labels and split.
+    predictions : ndarray, shape [test clips, labels]
+        In the task's order: a score a tag, a probability a class, or estimates of the targets.
+    metrics
+        Names from `tasks.metrics.METRICS`, or of a part of one, as in ``r2.arousal``.
+
+    Returns
+    -------
+    scores : dict
+        A `Score` for each metric.
+    unscored : list of str
+        Labels that one of the metrics is not defined for on these clips, and that its mean therefore leaves out:
+        tags without a positive or without a negative clip, classes neither there nor predicted, targets that do
+        not vary.
+
+    Raises
+    ------
+    UserError
+        If a metric does not fit the task, a prediction is no finite number, or not one label can be scored.
+    """
+    check_metrics(task, metrics)
+    if not np.isfinite(predictions).all():
+        clips = int((~np.isfinite(predictions).all(axis=1)).sum())
+        raise UserError(
+            f"the probe's predictions for {clips} of {len(predictions)} test clips are not finite numbers: "
+            "its training diverged, or the embeddings are broken; try a lower learning rate"
+        )
+    parts: dict[str, _Parts] = {}
+    scores = {}
+    for name in metrics:
+        base, part = split_name(name)
+        if base not in parts:
+            parts[base] = _evaluate(METRICS[base], task, predictions)
+        scores[name] = _score(name, parts[base], part)
+    missing = {label for found in parts.values() for label in found.unscored}
+    return scores, [name for name in task.label_names if name in missing]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A metric's parts on the test clips of each fold: values and floors [F, K], replicates [F, R, K]."""
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    replicates: NDArray[np.float64]
+    floors: NDArray[np.float64]
+    clips: int
+
+    @property
+    def unscored(self) -> list[str]:
+        """Parts that not one fold can score."""
+        lacking = np.flatnonzero(np.isnan(self.values).all(axis=0))
+        return [self.names[part] for part in lacking.tolist()]
+
+
+def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32]) -> _Parts:
+    is_test = task.splits == "test"
+    labels: NDArray[Any] = task.labels[is_test]
+    outputs = predictions.shape[1]
+    constants = np.stack([metric.constant(task.labels[own == "train"], outputs) for own in task.divisions])
+    fold = task.tested_in
+    blocks = replicate_counts(task.groups[is_test], REPLICATES, BOOTSTRAP_SEED)
+    return _Parts(
+        names=metric.parts(task.label_names),
+        values=in_folds(metric, labels, predictions, fold),
+        replicates=np.concatenate([in_folds(metric, labels, predictions, fold, counts) for counts in blocks], axis=1),
+        floors=in_folds(metric, labels, constants[fold], fold),
+        clips=int(metric.clips(labels).sum()),
+    )
+
+
+def in_folds(
+    metric: Metric,
+    labels: NDArray[Any],
+    predictions: NDArray[np.floating],
+    fold: NDArray[np.intp],
+    counts: NDArray[np.float32] | None = None,
+) -> NDArray[np.float64]:
+    """A metric's parts on the test clips of each fold, [F, K], or [F, R, K] for replicates; see `Metric.__call__`.
+
+    `fold` [clips] says in which fold each clip was tested; zeros for a task with a split.
+    """
+    found = []
+    for number in range(int(fold.max()) + 1):
+        own = fold == number
+        found.append(metric(labels[own], predictions[own], None if counts is None else counts[own]))
+    return np.stack(found)
+
+
+def mean_of_folds(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Macro-averaged score [R] of parts [F, R, K], or a single one of [F, K]: the mean over folds that have one."""
+    return macro(np.moveaxis(macro(parts), 0, -1))
+
+
+def _score(name: str, parts: _Parts, part: str) -> Score:
+    chosen = np.array([part in ("", other) for other in parts.names])
+    scored = chosen & ~np.isnan(parts.values).all(axis=0)
+    if not scored.any():
+        what = f"{parts.names[int(chosen.argmax())]!r}" if part else "not one label"
+        raise UserError(
+            f"{name}: {what + ' cannot' if part else what + ' can'} be scored on these {parts.clips} test clips: "
+            "a tag needs a clip that has it and one that has not, a target two different values"
+        )
+    replicates = mean_of_folds(parts.replicates[..., scored])
+    # On a handful of clips a replicate may hold no label that can be scored at all; the record says how many do.
+    replicates = replicates[~np.isnan(replicates)]
+    value = float(mean_of_folds(parts.values[:, scored]))
+    interval = bias_corrected_interval(replicates, value)
+    names = [other for other, ok in zip(parts.names, scored, strict=True) if ok]
+    per_fold = macro(parts.values[:, scored])
+    per_label = macro(parts.values[:, scored].T)
+    return Score(
+        value=value,
+        lower=interval.lower,
+        upper=interval.upper,
+        level=interval.level,
+        replicates=len(replicates),
+        floor=float(mean_of_folds(parts.floors[:, chosen])),
+        n_labels=len(names),
+        n_clips=parts.clips,
+        per_label=dict(zip(names, per_label.tolist(), strict=True)),
+        folds=[None if np.isnan(value) else float(value) for value in per_fold] if len(per_fold) > 1 else None,
+    )

@@ -1,0 +1,307 @@
+"""How much of the bare model's speed a pretraining keeps, with crops, augmentation and the loop around it.
+
+The bare step is forward, loss, backward and optimiser on one batch of views that is ready on the device; the full
+training is `fit`, as `bench run` calls it, on audio in a file as the store holds it. Both have the same precision and
+take turns, so that what else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import fields, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark.augmentation.chain import AugmentationChain
+from benchmark.console import Advance, Reporter, Silent
+from benchmark.encoding.windows import bfloat16_pays, build_encoder, device, to_waveform
+from benchmark.environment import measured
+from benchmark.freed_memory import freed_memory_kept
+from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
+from benchmark.pretraining.items import items_of
+from benchmark.pretraining.module import ContrastiveModule
+from benchmark.pretraining.ntxent import ntxent
+from benchmark.pretraining.optimisation import build_optimiser
+from benchmark.pretraining.processes import Place
+from benchmark.pretraining.training import Plan, fit
+from benchmark.registry.entries import EncoderEntry, RecipeEntry
+from benchmark.registry.registry import Named
+from benchmark.store.pcm import Pcm, PcmClip
+from encoders.base import Encoder
+
+#: Pairs a step, by default: that of the TUNe paper on a GPU, fewer where such a step takes most of a minute.
+GPU_BATCH = 96
+CPU_BATCH = 8
+#: Share of the bare step's rate that a training is to keep.
+GPU_TARGET = 0.9
+CPU_TARGET = 0.7
+#: A round lasts at least this long [s].
+ROUND = 1.5
+#: Rates of one kind that differ by more than this share of their median are too unsteady to found a claim on.
+STEADY = 0.2
+#: Length of the clips [s]: that of MagnaTagATune's.
+CLIP_SECONDS = 29.1
+#: Training clips of MagnaTagATune.
+MTT_CLIPS = 18_706
+#: Epochs of 194 batches of 96 an hour on two or three Titan RTX (TUNe paper, Table S3).
+PUBLISHED = {
+    "tune_vanilla": 17.94,
+    "tune_contractive_1": 18.15,
+    "tune_contractive_2": 17.95,
+    "tune_contractive_3": 18.15,
+    "tune_expansive_1": 17.82,
+    "tune_expansive_2": 16.39,
+    "tune_expansive_3": 17.64,
+    "tune_tail_1": 17.68,
+    "tune_tail_2": 17.75,
+    "tune_tail_3": 17.55,
+    "tune_tail_4": 18.06,
+    "tune_tail_5": 17.55,
+    "tune_clmr_tail": 17.96,
+    "tune_plus": 17.48,
+    "tune_vanilla_small": 17.71,
+    "tune_plus_large": 18.25,
+    "tune_plus_256": 17.11,
+    "sample_cnn": 17.47,
+}
+AUGMENTATIONS = ("polarity", "noise", "gain", "filter", "delay", "pitch", "reverb")
+
+
+def measure(
+    reporter: Reporter, encoders: Sequence[Named[EncoderEntry]], recipe: RecipeEntry, batch: int | None, rounds: int
+) -> dict[str, Any]:
+    """Time pretraining of encoders on this device.
+
+    Parameters
+    ----------
+    reporter
+        Shows progress.
+    encoders
+        What to train.
+    recipe
+        Whose loss, optimiser and augmentation.
+    batch
+        Pairs a step; by default 96 on a GPU and 8 on a CPU.
+    rounds
+        Turns of each kind, the medians of which are reported, after one that is not counted.
+
+    Returns
+    -------
+    dict
+        `ratio`: the least of the encoders' ratios of the full training's rate over the bare step's; `target`; what
+        was measured on; and under `encoders` a row for each, marked `unsteady` where its rounds disagree.
+    """
+    where = device()
+    gpu = where.type == "cuda"
+    recipe = recipe.model_copy(update={"batch": batch or (GPU_BATCH if gpu else CPU_BATCH)})
+    with reporter.progress("measure pretraining", len(encoders) * (rounds + 1), "rounds") as advance:
+        rows = [_measure_one(named, recipe, rounds, where, advance) for named in encoders]
+    return {
+        "ratio": min(row["ratio"] for row in rows),
+        "target": GPU_TARGET if gpu else CPU_TARGET,
+        "device": torch.cuda.get_device_name() if gpu else "CPU",
+        "threads": torch.get_num_threads(),
+        "batch": recipe.batch,
+        "precision": _precision(where),
+        "encoders": rows,
+    }
+
+
+def _measure_one(
+    named: Named[EncoderEntry], recipe: RecipeEntry, rounds: int, where: torch.device, advance: Advance
+) -> dict[str, Any]:
+    encoder = build_encoder(named, 0)
+    window = encoder.window or encoder.max_window
+    with tempfile.TemporaryDirectory() as folder, measured() as resources:
+        pcm = _corpus(Path(folder), encoder.sample_rate, 2 * recipe.batch)
+        module, bare_step = _bare(encoder, recipe, pcm, window, where)
+        _seconds(bare_step, 1, where)  # starts the device's libraries, which takes longer than a round
+        steps = max(1, round(ROUND / _seconds(bare_step, 1, where)))
+        chain = AugmentationChain(recipe.augmentation, encoder.sample_rate)
+        bare, full, waits = [], [], []
+        shares: dict[str, list[float]] = {name: [] for name in AUGMENTATIONS}
+        for number in range(rounds + 1):
+            turns: dict[str, Any] = {}
+            # Who goes first changes from round to round: a drift of the machine then favours neither.
+            for kind in ("bare", "full") if number % 2 else ("full", "bare"):
+                if kind == "bare":
+                    module.to(where)  # the full training has left the encoder, which both share, on the CPU
+                    with freed_memory_kept():  # as in the full training
+                        turns[kind] = recipe.batch * steps / _seconds(bare_step, steps, where)
+                else:
+                    turns[kind] = _full(encoder, recipe, pcm, window, where, number, steps, Path(folder))
+            parts = _augmentations(chain, pcm, recipe, window, where, number)
+            advance(1)
+            if number:
+                bare.append(turns["bare"])
+                full.append(turns["full"]["clips_per_second"])
+                waits.append(turns["full"]["input_wait"])
+                for name, part in parts.items():
+                    shares[name].append(part * full[-1] / recipe.batch)
+    rate = median(full)
+    per_epoch = MTT_CLIPS // recipe.batch * recipe.batch
+    published = PUBLISHED.get(named.name)
+    return {
+        "encoder": named.name,
+        "ratio": rate / median(bare),
+        "bare_clips_per_second": median(bare),
+        "clips_per_second": rate,
+        "bare_range": [min(bare), max(bare)],
+        "range": [min(full), max(full)],
+        "unsteady": max(_unsteadiness(bare), _unsteadiness(full)) > STEADY,
+        "steps_a_round": steps,
+        "input_wait": median(waits),
+        "augmentation_share": {name: median(values) for name, values in shares.items()},
+        "epochs_per_hour": rate * 3600 / per_epoch,
+        "peak_memory_bytes": resources.get("peak_gpu_memory_bytes", resources["peak_memory_bytes"]),
+        "published_epochs_per_hour": published,
+        "published_clips_per_second": published and published * (MTT_CLIPS // 96 * 96) / 3600,
+    }
+
+
+def _unsteadiness(rates: Sequence[float]) -> float:
+    """Range of rates relative to their median; one rate says nothing of its own steadiness."""
+    return (max(rates) - min(rates)) / median(rates) if len(rates) > 1 else float("inf")
+
+
+def _precision(where: torch.device) -> str:
+    return "bf16-mixed" if bfloat16_pays(where) else "32-true"
+
+
+def _corpus(folder: Path, sample_rate: int, count: int) -> Pcm:
+    """Clips of coloured noise in a file, mapped as the store's are."""
+    samples = int(CLIP_SECONDS * sample_rate)
+    rng = np.random.default_rng(0)
+    path = folder / "pcm.int16"
+    with path.open("wb") as file:
+        for _ in range(count):
+            noise = rng.standard_normal(samples, dtype=np.float32)
+            file.write((3000 * (noise + np.roll(noise, 1) + np.roll(noise, 2))).astype(np.int16).tobytes())
+    clips = [PcmClip(str(n), "", "train", "", "", "", n * samples, samples, str(n)) for n in range(count)]
+    mapped: NDArray[np.int16] = np.memmap(path, dtype=np.int16, mode="r")
+    return Pcm(mapped, tuple(clips), (), sample_rate)
+
+
+def _module(
+    encoder: Encoder, recipe: RecipeEntry, pcm: Pcm, window: int, where: torch.device, seed: int, steps: int
+) -> ContrastiveModule:
+    items = items_of(pcm.clips, "clip", window)
+    sampler = CropSampler([item.samples for item in items], window, recipe.batch, seed)
+    return ContrastiveModule(encoder, recipe, Crops(pcm, items, window, where), sampler, seed, steps).to(where)
+
+
+def _bare(
+    encoder: Encoder, recipe: RecipeEntry, pcm: Pcm, window: int, where: torch.device
+) -> tuple[ContrastiveModule, Callable[[], None]]:
+    """The bare model, and a function that takes a step with it on a batch of views that stays on the device."""
+    module = _module(encoder, recipe, pcm, window, where, 0, 1)
+    with closing(module.crops) as crops:
+        views = to_waveform(crops.cut_step(module.sampler, 0, 0)).unsqueeze(2)
+    optimiser = build_optimiser(recipe.optimiser, module.parameters(), recipe.step_size, recipe.weight_decay)
+
+    def step() -> None:
+        module.train()
+        with torch.autocast(where.type, torch.bfloat16, enabled=_precision(where) == "bf16-mixed"):
+            _, (z_i, z_j) = module.embed(views)
+            loss = ntxent(z_i, z_j, recipe.temperature)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return module, step
+
+
+def _full(
+    encoder: Encoder,
+    recipe: RecipeEntry,
+    pcm: Pcm,
+    window: int,
+    where: torch.device,
+    number: int,
+    steps: int,
+    folder: Path,
+) -> dict[str, float]:
+    module = _module(encoder, recipe, pcm, window, where, number, steps)
+    work = folder / f"round-{number}"
+    work.mkdir()
+    return fit(module, Plan("speed", steps, recipe.batch, work, Place(), _precision(where)), Silent())
+
+
+def _augmentations(
+    chain: AugmentationChain, pcm: Pcm, recipe: RecipeEntry, window: int, where: torch.device, number: int
+) -> dict[str, float]:
+    """Seconds that each augmentation takes in a step, on the views that it is drawn for."""
+    rng = np.random.default_rng(number)
+    starts = rng.integers(0, len(pcm.samples) - window, VIEWS * recipe.batch)
+    crops = torch.from_numpy(np.stack([pcm.samples[at : at + window] for at in starts.tolist()]))
+    waveform = to_waveform(crops.to(where))
+    draws = chain.draw(len(waveform), torch.Generator().manual_seed(number))
+    none: dict[str, Any] = {
+        field.name: torch.zeros_like(getattr(draws, field.name))
+        for field in fields(draws)
+        if field.name in AUGMENTATIONS
+    }
+    unchanged = replace(draws, **none)
+    chain.apply(waveform, draws)
+    idle = _seconds(lambda: chain.apply(waveform, unchanged), 1, where)
+    found = {}
+    for name in AUGMENTATIONS:
+        only: dict[str, Any] = {name: getattr(draws, name)}
+        alone = replace(unchanged, **only)
+        found[name] = max(0.0, _seconds(lambda: chain.apply(waveform, alone), 1, where) - idle)  # noqa: B023
+    return found
+
+
+def _seconds(function: Any, times: int, where: torch.device) -> float:
+    if where.type == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(times):
+        function()
+    if where.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for a terminal."""
+    lines = [
+        f"Pretraining on {result['device']}, {result['threads']} threads, {result['batch']} pairs a step, "
+        f"{result['precision']}",
+        "",
+        f"{'encoder':<22} {'bare':>9} {'training':>9} {'ratio':>6} {'epochs/h':>9} {'Table S3':>9} {'waiting':>8} "
+        f"{'memory':>9}",
+        f"{'':<22} {'clips/s':>9} {'clips/s':>9} {'':>6} {'of MTT':>9} {'epochs/h':>9} {'for input':>8} {'peak':>9}",
+    ]
+    for row in result["encoders"]:
+        published = f"{row['published_epochs_per_hour']:.2f}" if row["published_epochs_per_hour"] else "-"
+        lines.append(
+            f"{row['encoder']:<22} {row['bare_clips_per_second']:>9.3g} {row['clips_per_second']:>9.3g} "
+            f"{row['ratio']:>6.0%} {row['epochs_per_hour']:>9.3g} {published:>9} {row['input_wait']:>8.1%} "
+            f"{row['peak_memory_bytes'] / 2**30:>5.1f} GiB"
+        )
+    unsteady = [row["encoder"] for row in result["encoders"] if row["unsteady"]]
+    if unsteady:
+        lines += [
+            "",
+            f"UNSTEADY: {', '.join(unsteady)}: rates differ by more than {STEADY:.0%} between rounds, or there was one "
+            "round; the machine was busy, and the ratio proves nothing",
+        ]
+    lines += ["", "share of a training step   " + " ".join(f"{name:>9}" for name in AUGMENTATIONS)]
+    for row in result["encoders"]:
+        shares = (f"{row['augmentation_share'][name]:>9.2%}" for name in AUGMENTATIONS)
+        lines.append(f"{row['encoder']:<26} " + " ".join(shares))
+    lines += [
+        "",
+        f"ratio {result['ratio']:.0%}, target {result['target']:.0%} on such a device. Table S3 of the TUNe paper was "
+        "measured on two or three Titan RTX.",
+    ]
+    return "\n".join(lines)

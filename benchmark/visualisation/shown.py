@@ -1,0 +1,105 @@
+"""Finds in the store what `bench look` shows: one set of weights, and what it made of each task's clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchmark.engine.engine import Engine
+from benchmark.errors import UserError
+from benchmark.plan.planner import Planner
+from benchmark.plan.steps_and_runs import Request, Run, Step
+from benchmark.steps.label import LABELS, read_labels
+from benchmark.store.embeddings import Embeddings, open_embeddings
+from benchmark.store.store import Artifact
+from tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A task's clips as the representation has them.
+
+    Attributes
+    ----------
+    run
+        The run that the embeddings were computed for.
+    task
+        Labels and split, for the clips that can be decoded.
+    embeddings
+        Of all clips of the task's dataset.
+    artifact
+        Where the embeddings are from.
+    """
+
+    run: Run
+    task: Task
+    embeddings: Embeddings
+    artifact: Artifact
+
+    @property
+    def pcm(self) -> Step:
+        """The step that decoded the dataset."""
+        return self.run.probe.needs["embeddings"].needs["pcm"]
+
+    @property
+    def weights(self) -> Step:
+        """The step that left the encoder's weights."""
+        return self.run.probe.needs["embeddings"].needs["weights"]
+
+    @property
+    def standin(self) -> bool:
+        """Whether the clips are a stand-in's."""
+        return "standin" in self.pcm.needs
+
+
+def find(planner: Planner, request: Request, engine: Engine, command: str) -> list[Shown]:
+    """What the store holds of one encoder, one pretraining and one seed for each task of `request`.
+
+    Parameters
+    ----------
+    request
+        With one encoder, recipe, corpus and seed.
+    command
+        Computes what is missing; for the message.
+
+    Raises
+    ------
+    UserError
+        If several encoders are joined, the tasks' encoders have different weights, or something is not in the store.
+    """
+    (encoder,) = request.encoders
+    if len(planner.registry.encoder_names(encoder)) > 1:
+        raise UserError(f"{encoder}: name one encoder; of several joined, each has features of its own")
+    # Whether missing test clips were allowed changes the labels' key, not what is seen here.
+    plans = [_one_a_task(planner.runs(replace(request, allow_missing=allowed))) for allowed in (False, True)]
+    if len({run.probe.needs["embeddings"].needs["weights"].key for run in plans[0].values()}) > 1:
+        raise UserError(
+            f"{encoder} ({next(iter(plans[0].values())).recipe}) has other weights for each of the tasks "
+            f"{', '.join(plans[0])}; name one task"
+        )
+    found = {task: _shown([plan[task] for plan in plans], engine) for task in plans[0]}
+    missing = [task for task, shown in found.items() if shown is None]
+    if missing:
+        (*_, run) = plans[0].values()
+        raise UserError(
+            f"the store holds no embeddings of {run.encoder} ({run.recipe}), seed {run.seed}, for "
+            f"{', '.join(missing)}; compute them with: {command}"
+        )
+    return [shown for shown in found.values() if shown is not None]
+
+
+def _one_a_task(runs: Sequence[Run]) -> dict[str, Run]:
+    """The first run of each task: trained ones come before their untrained twins."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        found.setdefault(run.task, run)
+    return found
+
+
+def _shown(runs: Sequence[Run], engine: Engine) -> Shown | None:
+    for run in runs:
+        embeddings = engine.current(run.probe.needs["embeddings"])
+        labels = engine.current(run.probe.needs["labels"])
+        if embeddings is not None and labels is not None:
+            return Shown(run, read_labels(labels / LABELS), open_embeddings(embeddings.path), embeddings)
+    return None
