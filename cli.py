@@ -31,7 +31,7 @@ from benchmark.commands import (
 from benchmark.commands.app import App, UsageError, in_one_line
 from benchmark.commands.common import print_document
 from benchmark.console import Level, choose_level, chosen_level, complain, writing_to
-from benchmark.registry.registry import modules_beside as beside
+from benchmark.registry import modules_beside as beside
 
 # Processes that `bench` starts import this file first, and may be sent objects of what it has imported.
 beside.inherit()

@@ -18,7 +18,7 @@ import soundfile
 import warm_command
 from loopback_only import refuse_others
 
-from benchmark.registry.registry import modules_beside as beside
+from benchmark.registry import modules_beside as beside
 from tasks.magnatagatune import TOP_TAGS
 from tasks.standin.columns import TAG_COLUMNS
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 from test_faults import BENCH
 from test_faults import _obey_permissions as obey_permissions
 
-from benchmark.engine.engine import housekeeping
+from benchmark.engine import housekeeping
 from benchmark.engine.housekeeping import abandoned, copy_missing, holdings, problems, remove, show, unwanted
 from benchmark.errors import UserError
 from benchmark.scores.score_index import INDEX, score_rows

@@ -244,7 +244,7 @@ def test_without_dask_only_one_of_several_gpus_is_used(monkeypatch):
     import torch
 
     from benchmark.console import Silent
-    from benchmark.engine.engine import execution
+    from benchmark.engine import execution
 
     said = []
     monkeypatch.setattr(Silent, "say", lambda self, text: said.append(text))

@@ -10,8 +10,8 @@ from conftest import tone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.audio import decoding as audio
 from benchmark.audio.decoding import decode, decode_blocks, decoded_length, to_int16
-from benchmark.audio.decoding import decoding as audio
 from benchmark.audio.mpeg import DECODER_DELAY, Mp3, find_frames, frame_size
 
 SECONDS = 4

@@ -16,8 +16,8 @@ from conftest import bench
 from listening import Listening, Lookout, listening_below, wait_for
 from loopback_only import is_loopback
 
+from benchmark.engine import tls
 from benchmark.engine.clusters import local_cluster
-from benchmark.engine.engine import tls
 from benchmark.engine.tls import check_address
 from benchmark.errors import UserError
 

@@ -14,9 +14,9 @@ from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
 from benchmark.plan.planner import Planner
 from benchmark.plan.steps_and_runs import Request
+from benchmark.registry import plugins as sources
 from benchmark.registry.plugins import DigestCache, code_identity, fingerprint, load_class
 from benchmark.registry.registry import load_registry
-from benchmark.registry.registry import plugins as sources
 from benchmark.store.store import Store, digest_file, digest_of
 from tasks.magnatagatune import MagnaTagATune
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from benchmark.console import Reporter
 from benchmark.errors import UserError, unknown_name
-from benchmark.registry.registry import entries
+from benchmark.registry import entries
 from benchmark.registry.yaml_dialect import Document, read_document, tuples
 
 E = TypeVar("E", bound=entries.Entry)
