@@ -104,3 +104,8 @@ def _peak_memory(own_peak: bool) -> int:
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def workers() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.registry.overrides import parse_settings
 from benchmark.scores.records import RECORD, Overlap, Score, ScoreRecord, StepCost
 
 METRICS = {
@@ -61,19 +62,21 @@ def make_record(
             floor=FLOORS.get(name.split(".")[0], 0.1), n_labels=len(parts), n_clips=300, per_label=per_label,
         )  # fmt: skip
     key = hashlib.sha256(f"{encoder} {recipe} {corpus} {seed}".encode()).hexdigest()[:40]
-    probe_key = hashlib.sha256(repr((names, seed, data, fingerprint)).encode()).hexdigest()[:40]
+    score_key = hashlib.sha256(repr((names, seed, data, fingerprint)).encode()).hexdigest()[:40]
     steps = [
         StepCost(kind="pretrain", key=key, seconds=60.0 + 40 * quality(encoder), peak_memory_bytes=10**9, device="x86"),
         StepCost(kind="embed", key=key[::-1], seconds=5.0, peak_memory_bytes=2 * 10**8, device="x86"),
-        StepCost(kind="probe", key=probe_key, seconds=1.5, peak_memory_bytes=10**8, device="x86"),
+        StepCost(kind="score", key=score_key, seconds=1.5, peak_memory_bytes=10**8, device="x86"),
     ]  # fmt: skip
+    name, _, changes = recipe.partition("(")
     trained = recipe not in ("as-given", "untrained")
     spec = {
         "lineage": {key: {"kind": "pretrain", "spec": {"recipe": {"epochs": epochs, "pairs": None}}}} if trained else {}
     }
     clips = {"train": 700, "valid": 100, "test": 300}
     return ScoreRecord(
-        encoder=encoder, corpus=corpus if trained else None, recipe=recipe, task=task, protocol=protocol, seed=seed,
+        encoders=tuple(encoder.split("+")), corpus=corpus if trained else None, recipe_name=name,
+        settings=parse_settings(filter(None, changes.rstrip(")").split(", "))), task=task, protocol=protocol, seed=seed,
         layer=layer, labels=labels, deform=deform, data=data, metrics=metrics, unscored_labels=[],
         n_expected=clips, n_scored=clips, test_clips_lost={},
         fingerprint=fingerprint or hashlib.sha256(f"{task} {data}".encode()).hexdigest(),
@@ -115,7 +118,7 @@ def fill(store: Path, records: Iterable[ScoreRecord]) -> Path:
     """Write records as the probe artifacts of a store."""
     store.mkdir(parents=True, exist_ok=True)
     for record in records:
-        folder = store / "artifacts" / "probe" / record.steps[-1].key
+        folder = store / "artifacts" / "score" / record.steps[-1].key
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
     (store / "format").write_text("1\n")

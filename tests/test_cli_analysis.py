@@ -94,7 +94,7 @@ def record(row, data="real", **changes):
 def test_the_scores_of_a_store_are_analysed(tmp_path):
     table = grid(3, 5, 2, rng=1, step=2.0)
     for number, row in enumerate(table.itertuples()):
-        folder = tmp_path / "artifacts" / "probe" / f"{number:03}"
+        folder = tmp_path / "artifacts" / "score" / f"{number:03}"
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(record(row).model_dump_json())
     rows = long_table(tmp_path)
@@ -108,7 +108,7 @@ def test_the_scores_of_a_store_are_analysed(tmp_path):
     from analysis.commands import analyze
 
     assert found["fixed"] == analyze(table, bootstrap=0)["fixed"]
-    (tmp_path / "artifacts" / "probe" / "000" / "record.json").write_text(record(row, "stand-in").model_dump_json())
+    (tmp_path / "artifacts" / "score" / "000" / "record.json").write_text(record(row, "stand-in").model_dump_json())
     mixed = bench("analyze", "--store", tmp_path, "--bootstrap", 0)
     assert mixed.returncode == 2
     assert "stand-in" in mixed.stderr
@@ -128,7 +128,7 @@ def test_scores_of_other_things_are_not_pooled(tmp_path):
     for change in variants:
         for row in table.itertuples():
             worse = row._replace(score=row.score - 0.3 * (bool(change) and row.encoder == table.encoder[0]))
-            folder = tmp_path / "artifacts" / "probe" / f"{number:03}"
+            folder = tmp_path / "artifacts" / "score" / f"{number:03}"
             folder.mkdir(parents=True)
             (folder / "record.json").write_text(record(worse, **change).model_dump_json())
             number += 1

@@ -101,7 +101,7 @@ def test_intervals_of_a_true_difference_cover_it():
 
 def write_record(store, name, encoder, labels, predictions, *, seed=0, recipe="tune", fingerprint="f", **changes):
     """A probe step's artifact as the step leaves it."""
-    folder = store / "artifacts" / "probe" / name
+    folder = store / "artifacts" / "score" / name
     folder.mkdir(parents=True)
     ids = tuple(map(str, range(len(labels))))
     names = tuple(f"tag {i}" for i in range(labels.shape[1]))
@@ -195,7 +195,7 @@ def test_of_a_training_that_was_scored_again_the_newest_score_counts(store):
     labels, (_, worse) = simulated(rng, n=300, strengths=(2.0, 0.5))
     # The same seed, scored before the encoder was mended, and on other clips.
     write_record(store, "z", "good", labels, worse, fingerprint="old")
-    os.utime(store / "artifacts" / "probe" / "z", (1, 1))
+    os.utime(store / "artifacts" / "score" / "z", (1, 1))
     after = compare(store, "good", "worse")[0]
     assert after == before
     write_record(store, "0", "good", labels, worse)
@@ -203,7 +203,7 @@ def test_of_a_training_that_was_scored_again_the_newest_score_counts(store):
     assert mended.seeds == (2, 1)
     assert mended.difference < before.difference
     # The change is undone, and `bench run` shows the first scores again.
-    mark_used(store / "artifacts" / "probe" / "a")
+    mark_used(store / "artifacts" / "score" / "a")
     assert compare(store, "good", "worse")[0] == before
 
 

@@ -247,5 +247,5 @@ def test_nothing_is_written_to_a_terminal_but_by_the_console():
         found |= {(file.relative_to(ROOT).as_posix(), call) for call in calls if WRITERS.fullmatch(call)}
     assert found == {
         ("benchmark/console.py", "print"),
-        *((f"benchmark/{n}.py", "Console") for n in ("console", "progress")),
+        *((f"benchmark/{n}.py", "Console") for n in ("console", "engine/progress")),
     }

@@ -8,10 +8,9 @@ import pytest
 from training_steps import Quiet, inputs, plain
 
 from benchmark.encoding.windows import window_spans
-from benchmark.plan.steps_and_runs import Step
-from benchmark.steps import embed
-from benchmark.steps.initialise import WEIGHTS
+from benchmark.steps import KINDS, embed
 from benchmark.store.embeddings import open_embeddings
+from benchmark.store.file_names import WEIGHTS
 
 
 def encode(folder, name):
@@ -21,7 +20,7 @@ def encode(folder, name):
     taken["start"].manifest["files"] = {WEIGHTS: {"sha256": "0"}}
     work = folder / name
     work.mkdir(exist_ok=True)
-    step = Step("embed", {"layers": ""}, {}, "encode", {"encoder": encoder})
+    step = KINDS["embed"].step({"layers": ""}, {}, "encode", {"encoder": encoder})
     reporter = Quiet()
     facts = embed.compute(step, {"pcm": taken["pcm"], "weights": taken["start"]}, work, reporter)
     return reporter.lines[0], facts["windows"], work
@@ -29,7 +28,7 @@ def encode(folder, name):
 
 @pytest.fixture
 def whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(embed, "CHUNK", 8)  # on a GPU as on a CPU
+    monkeypatch.setattr(dataset_pass, "CHUNK", 8)  # on a GPU as on a CPU
     _, windows, work = encode(tmp_path, "whole")
     assert windows > 16
     return open_embeddings(work).rows

@@ -18,8 +18,8 @@ from filelock import FileLock
 from benchmark.console import LogReporter
 from benchmark.engine.engine import Engine
 from benchmark.engine.progress import notes
-from benchmark.plan.steps_and_runs import Step
 from benchmark.scores.score_index import INDEX, score_rows
+from benchmark.steps import KINDS
 from benchmark.store.store import Store
 
 BENCH = Path(sys.executable).with_name("bench")
@@ -55,7 +55,7 @@ def only(store: Path, kind: str) -> Path:
 
 
 def forget_probes(store: Path) -> None:
-    shutil.rmtree(store / "artifacts" / "probe")
+    shutil.rmtree(store / "artifacts" / "score")
 
 
 def test_what_was_cut_short_is_named_and_computed_again(finished, store):
@@ -67,7 +67,7 @@ def test_what_was_cut_short_is_named_and_computed_again(finished, store):
     labels = sorted((store / "artifacts" / "label").iterdir())[0] / "manifest.json"
     os.truncate(labels, labels.stat().st_size // 2)
     verified = bench("store", "verify", "--store", store)
-    assert (verified.returncode, "3 of 5 artifacts are whole" in verified.stdout) == (1, True)
+    assert (verified.returncode, "4 of 6 artifacts are whole" in verified.stdout) == (1, True)
 
     result = bench(*arguments, "--store", store)
     assert result.returncode == 0, result.stderr
@@ -88,9 +88,9 @@ def test_an_input_that_is_cut_while_it_is_read_is_the_cause_that_is_named(tmp_pa
             (work / "file").write_text("whole")
             return {}
 
-    before = Step("embed", {}, {}, "the step before")
+    before = KINDS["embed"].step({}, {}, "the step before")
     engine = Cut(Store(tmp_path / "store"), LogReporter(tmp_path / "log"))
-    (failure,) = engine.compute([Step("probe", {}, {"embeddings": before}, "the step after")])
+    (failure,) = engine.compute([KINDS["probe"].step({}, {"embeddings": before}, "the step after")])
     assert failure.step.title == "the step after"
     assert failure.cause.startswith("the step before: was damaged or deleted in the store while it was used")
     assert "`bench store verify`" in failure.cause
@@ -103,7 +103,7 @@ def test_a_store_made_read_only_costs_what_is_missing_and_no_more(finished, stor
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_obey_permissions
     )
-    done = store / "artifacts" / "probe"
+    done = store / "artifacts" / "score"
     while not (done.is_dir() and any(done.iterdir())):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.005)
@@ -168,7 +168,7 @@ def test_a_full_disk_costs_what_is_missing_and_no_more(finished, small_disk):
     lost = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
     assert lost
     assert all("no space left; free some and run the same command again" in line for line in lost)
-    done = len(list((store / "artifacts" / "probe").iterdir()))
+    done = len(list((store / "artifacts" / "score").iterdir()))
     assert f"{5 + done} of 17 steps done (5 cached, {12 - done} failed), 0 running" in result.stderr
 
     assert resize(64_000)
@@ -223,7 +223,7 @@ def test_clocks_that_jump_lose_nothing_and_hide_nothing(finished, store):
     assert exported(store) == scores
 
     # A record that replaces another within one tick of the clock, or under a clock that was set back, is read again.
-    record = sorted((store / "artifacts" / "probe").iterdir())[0] / "record.json"
+    record = sorted((store / "artifacts" / "score").iterdir())[0] / "record.json"
     times = record.stat()
     document = json.loads(record.read_text())
     document["metrics"]["roc_auc"]["value"] = 0.123

@@ -259,7 +259,7 @@ def test_a_run_is_as_talkative_as_it_is_told(mtt, tmp_path):
     first = bench(*arguments, "-v")
     assert first.returncode == 0, first.stderr
     steps = re.findall(r"^(.*): computed, (\w+) (\w{12}), \d+\.\d s$", first.stderr, re.M)
-    assert [kind for _, kind, _ in steps] == ["initialise", "prepare", "label", "embed", "probe"]
+    assert [kind for _, kind, _ in steps] == ["initialise", "prepare", "label", "embed", "probe", "score"]
     second = bench(*arguments, "-v")
     assert re.findall(r"^(.*): cached, (\w+) (\w{12}), \d+\.\d s$", second.stderr, re.M) == steps
     assert "cached" not in bench(*arguments).stderr

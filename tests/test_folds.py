@@ -238,7 +238,7 @@ def test_a_table_without_a_split_is_cross_validated(music):
     tested = []
     for record in records:
         key = record["steps"][-1]["key"]
-        with np.load(music / "store" / "artifacts" / "probe" / key / "predictions.npz") as arrays:
+        with np.load(music / "store" / "artifacts" / "score" / key / "predictions.npz") as arrays:
             fold, labels, clips = arrays["folds"], arrays["labels"], arrays["clip_ids"].tolist()
             guess = arrays["predictions"].argmax(axis=1)
         assert sorted(clips) == sorted(artist)

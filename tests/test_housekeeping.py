@@ -189,12 +189,14 @@ def test_a_run_store_through_the_commands(mtt, tmp_path):
         "prepare",
         "probe",
         "probe",
+        "score",
+        "score",
     ]
     assert [each["kind"] for each in bench_json("store", "ls", "--kind", "embed", "--store", store)] == ["embed"]
-    assert "7 artifacts" in bench("store", "ls", "--store", store).stdout
+    assert "9 artifacts" in bench("store", "ls", "--store", store).stdout
     assert bench("store", "verify", "--store", store).returncode == 0
 
-    key = next(each["key"] for each in listed if each["kind"] == "probe")
+    key = next(each["key"] for each in listed if each["kind"] == "score")
     assert json.loads(bench("store", "show", key[:10], "--store", store).stdout)["key"] == key
 
     exported = tmp_path / "scores.csv"
@@ -204,17 +206,17 @@ def test_a_run_store_through_the_commands(mtt, tmp_path):
     values = {float(row.split(",")[11]) for row in rows}
     assert values == {record["metrics"]["roc_auc"]["value"] for record in records}
 
-    assert "7 artifacts copied" in bench("store", "push", tmp_path / "copy", "--store", store).stdout
+    assert "9 artifacts copied" in bench("store", "push", tmp_path / "copy", "--store", store).stdout
     again = bench_json(*MFCC, "--data", data, "--store", tmp_path / "copy")
     assert again == records[:1]
 
     study = tmp_path / "study.yaml"
     study.write_text("name: kept\ngrid: {encoder: mfcc, task: mtt}\n")
     options = ["store", "gc", "--keep", study, "--data", data, "--store", store]
-    assert "would delete 2 folders" in bench(*options, "--dry-run").stdout
-    assert "deleted 2 folders" in bench(*options).stdout
+    assert "would delete 3 folders" in bench(*options, "--dry-run").stdout
+    assert "deleted 3 folders" in bench(*options).stdout
     assert sorted(each["kind"] for each in bench_json("store", "ls", "--store", store)) == [
-        "embed", "initialise", "label", "prepare", "probe"
+        "embed", "initialise", "label", "prepare", "probe", "score"
     ]  # fmt: skip
     assert len(score_rows(store)) == len(records[0]["metrics"])
 
@@ -223,7 +225,7 @@ def test_records_are_read_once_and_never_again(mtt, tmp_path, monkeypatch):
     data, _ = mtt
     store = tmp_path / "store"
     bench_json(*MFCC, "--data", data, "--store", store)
-    folder = next((store / "artifacts" / "probe").iterdir())
+    folder = next((store / "artifacts" / "score").iterdir())
     text = (folder / "record.json").read_text()
     for number in range(2_000):
         copy = folder.with_name(f"{number:040}")

@@ -14,7 +14,8 @@ from benchmark.engine.engine import Engine
 from benchmark.engine.foreseen import foreseen
 from benchmark.errors import UserError
 from benchmark.plan.planner import Planner
-from benchmark.plan.steps_and_runs import Request
+from benchmark.plan.requests import Request
+from benchmark.plan.requests import grid as levels
 from benchmark.pretraining.processes import visible_to_each
 from benchmark.registry.registry import load_registry
 from benchmark.store.store import Store
@@ -395,7 +396,7 @@ def planned(folder: Path, **training: object):
     (folder / "tiny.yaml").write_text(TINY_REGISTRY)
     store = Store(folder / "store")
     planner = Planner(load_registry([folder / "tiny.yaml"]), store, LogReporter(folder / "log"), None)
-    runs = planner.runs(Request(["tiny", "mfcc"], ["mtt"], ["short"], training=training))
+    runs = planner.runs(Request(levels(encoder=["tiny", "mfcc"], task="mtt", recipe="short"), training=training))
     return runs, Engine(store, LogReporter(folder / "log"))
 
 
@@ -409,7 +410,7 @@ def test_a_library_that_does_not_load_fails_what_needs_it(tmp_path, monkeypatch)
     assert list(foreseen(runs, engine, None)) == []  # other machines have libraries of their own
     for step, error in found:
         engine.refuse(step, error)
-    assert [engine.failure(run.probe) is None for run in runs] == [False, True, True]
+    assert [engine.failure(run.score) is None for run in runs] == [False, True, True]
 
 
 def test_devices_that_are_not_there_are_missed_before_anything_is_computed(tmp_path, monkeypatch):
@@ -442,7 +443,7 @@ def test_what_only_hopeless_runs_need_is_not_computed(tmp_path):
     engine = Recorder(Store(tmp_path / "store"), LogReporter(tmp_path / "log"))
     failures = engine.scores(runs, after_stage=lambda: stages.append(len(done)))
     assert [failure.cause for failure in failures] == ["cannot be built"]
-    assert done == ["initialise", "initialise", "standin", "prepare", "label", "embed", "probe"]
+    assert done == ["initialise", "initialise", "standin", "prepare", "label", "embed", "probe", "score"]
     assert stages == [2, 5, 7]
     done.clear()
     engine = Recorder(Store(tmp_path / "other"), LogReporter(tmp_path / "log"))

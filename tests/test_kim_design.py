@@ -11,7 +11,7 @@ from conftest import bench_json
 
 from benchmark.console import Reporter
 from benchmark.plan.planner import Planner
-from benchmark.plan.steps_and_runs import unique_steps
+from benchmark.plan.runs import unique_steps
 from benchmark.plan.studies import load_study
 from benchmark.registry.registry import load_registry
 from benchmark.store.store import Store

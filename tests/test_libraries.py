@@ -15,7 +15,6 @@ from conftest import TINY_REGISTRY, bench_json
 from benchmark import libraries
 from benchmark.errors import UserError
 from benchmark.libraries import LIBRARIES, Library, fault_behind, library_errors, mending, requirement
-from benchmark.plan.steps_and_runs import Step
 
 ROOT = Path(__file__).parents[1]
 
@@ -250,7 +249,9 @@ def test_without_dask_only_one_of_several_gpus_is_used(monkeypatch):
     monkeypatch.setattr(Silent, "say", lambda self, text: said.append(text))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(execution, "workers", lambda: 2)
-    monkeypatch.setattr(execution, "unique_steps", lambda runs: [Step("pretrain", {"n": n}, {}, "") for n in (1, 2)])
+    monkeypatch.setattr(
+        execution, "unique_steps", lambda runs: [KINDS["pretrain"].step({"n": n}, {}, "") for n in (1, 2)]
+    )
     monkeypatch.setitem(sys.modules, "distributed", None)
 
     class Empty:

@@ -63,7 +63,7 @@ def test_the_page_shows_maps_of_what_the_store_holds(tmp_path):
         whole = record.model_dump() | {
             "steps": [*record.model_dump()["steps"][:-1], cost, record.model_dump()["steps"][-1]]
         }
-        (store / "artifacts" / "probe" / record.steps[-1].key / "record.json").write_text(json.dumps(whole))
+        (store / "artifacts" / "score" / record.steps[-1].key / "record.json").write_text(json.dumps(whole))
     document = collect(store, load_registry(), look=True)
     assert [len(found["x"]) for found in document["maps"]] == [24, 24]
     assert document["maps"][0]["label"] == classes[:24, 0].tolist()

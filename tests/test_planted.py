@@ -18,7 +18,7 @@ from benchmark.engine.housekeeping import copy_missing, problems
 from benchmark.errors import UserError
 from benchmark.plain_files import PlantedError, check_work
 from benchmark.plan.planner import Planner
-from benchmark.plan.steps_and_runs import Request
+from benchmark.plan.requests import Request, grid
 from benchmark.registry.registry import load_registry
 from benchmark.store.store import Store
 
@@ -30,8 +30,8 @@ RUN = ["run", "--encoder", "mfcc", "--task", "gtzan"]
 def key(tmp_path_factory):
     """Known to everyone."""
     planner = Planner(load_registry(), Store(tmp_path_factory.mktemp("s") / "s"), Silent(), None)
-    (run,) = planner.runs(Request(["mfcc"], ["gtzan"], ["demo"]))
-    return next(step.key for step in run.probe.lineage() if step.kind == "standin")
+    (run,) = planner.runs(Request(grid(encoder="mfcc", task="gtzan", recipe="demo")))
+    return next(step.key for step in run.score.lineage() if step.kind == "standin")
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_scores_are_not_read_through_links(tmp_path, store, victim, command, nam
     from report_store import fill, make_record
 
     fill(store, [make_record(encoder, "gtzan", 0) for encoder in ("a", "b")])
-    folder = sorted((store / "artifacts" / "probe").iterdir())[0]
+    folder = sorted((store / "artifacts" / "score").iterdir())[0]
     place = folder / name if name else folder
     if name == "predictions.npz":
         place.symlink_to(victim / "rc")

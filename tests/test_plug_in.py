@@ -15,7 +15,8 @@ from benchmark.console import Reporter
 from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
 from benchmark.plan.planner import Planner
-from benchmark.plan.steps_and_runs import Request, unique_steps
+from benchmark.plan.requests import Request, grid
+from benchmark.plan.runs import unique_steps
 from benchmark.registry.added_entries import add_entry, with_entry
 from benchmark.registry.registry import Registry, built_in_registry, load_registry
 from benchmark.registry.scaffold import write_encoder
@@ -181,12 +182,12 @@ def test_a_name_that_cannot_be_is_refused_before_anything_is_written(tmp_path, n
 def test_chance_has_a_seed(tmp_path):
     """Encoder `random` is never trained, yet another one for every seed; features are computed once for all seeds."""
     planner = Planner(load_registry(), Store(tmp_path), Reporter(), None)
-    runs = planner.runs(Request(encoders=["random", "mfcc"], tasks=["mtt"], recipes=["demo"], seeds=(0, 1)))
-    assert [(run.encoder, run.recipe, run.corpus, run.seed) for run in runs] == [
+    runs = planner.runs(Request(grid(encoder=["random", "mfcc"], task="mtt", recipe="demo", seed=(0, 1))))
+    assert [(run.cell.encoder, run.cell.recipe, run.cell.corpus, run.cell.seed) for run in runs] == [
         *(("random", "untrained", None, 0), ("mfcc", "as-given", None, 0)),
         *(("random", "untrained", None, 1), ("mfcc", "as-given", None, 1)),
     ]
-    keys = [run.probe.needs["weights"].key for run in runs]
+    keys = [run.score.needs["weights"].key for run in runs]
     assert keys[0] != keys[2]
     assert keys[1] == keys[3]
     assert not {"pretrain", "supervise"} & {step.kind for step in unique_steps(runs)}

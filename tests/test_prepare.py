@@ -14,10 +14,9 @@ from conftest import make_mtt, tone, write_mp3
 
 from benchmark.audio.decoding import Undecodable, add_channels, decode, decode_blocks, decoded_length, to_int16
 from benchmark.console import Reporter
-from benchmark.plan.steps_and_runs import Step
 from benchmark.registry.entries import DatasetEntry
 from benchmark.registry.registry import Named
-from benchmark.steps import prepare
+from benchmark.steps import KINDS, prepare
 from benchmark.store.pcm import open_pcm
 from tasks.magnatagatune import MagnaTagATune
 
@@ -25,7 +24,7 @@ from tasks.magnatagatune import MagnaTagATune
 def prepared(root: Path, work: Path, reporter: Reporter | None = None):
     entry = DatasetEntry.model_validate({"class": "tasks.magnatagatune:MagnaTagATune"})
     named = Named("magnatagatune", entry, Path("registry.yaml"), 1)
-    step = Step("prepare", {"sample_rate": 22_050}, {}, "decode", {"dataset": named, "root": root})
+    step = KINDS["prepare"].step({"sample_rate": 22_050}, {}, "decode", {"dataset": named, "root": root})
     work.mkdir(exist_ok=True)
     facts = prepare.compute(step, {}, work, reporter or Reporter())
     return facts, open_pcm(work, {"spec": step.spec})
@@ -281,13 +280,12 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
         "from pathlib import Path\n"
         "from benchmark.console import Reporter\n"
         "from benchmark.registry.entries import DatasetEntry\n"
-        "from benchmark.plan.steps_and_runs import Step\n"
         "from benchmark.registry.registry import Named\n"
         "from benchmark.steps import prepare\n"
         "if __name__ == '__main__':\n"
         "    entry = DatasetEntry.model_validate({'class': 'tasks.folder:AudioFolder'})\n"
         "    context = {'dataset': Named('x', entry, Path('r'), 1), 'root': Path(sys.argv[1])}\n"
-        "    step = Step('prepare', {'sample_rate': 22_050}, {}, 'decode', context)\n"
+        "    step = prepare.KIND.step({'sample_rate': 22_050}, {}, 'decode', context)\n"
         "    facts = prepare.compute(step, {}, Path(sys.argv[2]), Reporter())\n"
         "    print(facts['clips'], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )

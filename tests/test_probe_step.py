@@ -9,12 +9,12 @@ import pytest
 from conftest import bench, bench_json
 from safetensors.numpy import save_file
 
-from benchmark.plan.steps_and_runs import Step
+from benchmark.console import Silent
+from benchmark.scores.prediction import predict
+from benchmark.steps import KINDS
 from benchmark.steps.label import read_labels
-from benchmark.steps.probe import _predict
 from benchmark.store.embeddings import open_embeddings
 from benchmark.store.store import Artifact
-from probes.sweep import unseen
 
 ENCODERS = """
 encoders:
@@ -69,7 +69,7 @@ def run(mtt, tmp_path):
         common = ("--task", "mtt", "--data", data, "--store", place, "--registry", registry)
         records = bench_json("run", *arguments, *common)
         found = {}
-        for file in place.glob("artifacts/probe/*/record.json"):
+        for file in place.glob("artifacts/score/*/record.json"):
             with np.load(file.parent / "predictions.npz") as arrays:
                 found[json.loads(file.read_text())["finished"], file.parent.name] = dict(arrays)
         keys = {record["steps"][-1]["key"]: record for record in records}
@@ -142,9 +142,9 @@ def test_a_supervised_encoder_predicts_by_its_own_head(run, tmp_path):
     rng = np.random.default_rng(0)
     head = {"weight": rng.normal(size=(50, 120)).astype(np.float32), "bias": rng.normal(size=50).astype(np.float32)}
     save_file(head, weights / "head.safetensors")
-    step = Step("probe", {"protocol": "end-to-end", "metrics": ["roc_auc"], "seed": 0}, {}, "")
-    inputs = {"embeddings": Artifact(folders["embed"], {}), "weights": Artifact(weights, {})}
-    probed, dim = _predict(step, read_labels(folders["label"] / "labels.npz"), inputs, unseen)
+    step = KINDS["probe"].step({"protocol": "end-to-end"}, {}, "")
+    inputs = {"embeddings": Artifact(folders["embed"], {}), "head": Artifact(weights, {})}
+    probed, dim = predict(step, read_labels(folders["label"] / "labels.npz"), inputs, Silent())
     assert dim == 120
     embeddings = open_embeddings(folders["embed"])
     clips = embeddings.clip_ids
@@ -166,4 +166,4 @@ def test_a_protocol_that_does_not_fit_is_one_line(mtt, tmp_path):
     assert result.returncode != 0
     assert "windows start at the same times" in result.stderr
     assert "Traceback" not in result.stderr
-    assert not list((tmp_path / "store").glob("artifacts/probe/*/record.json"))
+    assert not list((tmp_path / "store").glob("artifacts/score/*/record.json"))

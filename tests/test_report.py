@@ -272,9 +272,9 @@ def test_of_a_run_that_was_scored_again_the_newest_score_counts(tmp_path):
     assert "older scores" not in Page(render(document)).text
     for record, older in ((again, 1), (records[0], 1)):  # the second time the change was undone
         store = fill(tmp_path / "store", [*records, again])
-        for folder in (store / "artifacts" / "probe").iterdir():
+        for folder in (store / "artifacts" / "score").iterdir():
             os.utime(folder, (1, 1))
-        mark_used(store / "artifacts" / "probe" / record.steps[-1].key)
+        mark_used(store / "artifacts" / "score" / record.steps[-1].key)
         document = collect(store, load_registry())
         scores = {run["encoder"]: run["metrics"]["accuracy"]["value"] for run in document["runs"]}
         assert scores == {"a": record.metrics["accuracy"].value, "b": 0.4}
@@ -421,7 +421,7 @@ def test_unknown_forms_and_empty_documents_are_refused(document):
 
 def damaged(store):
     fill(store, [make_record("a", "gtzan", 0)])
-    (record,) = (store / "artifacts" / "probe").glob("*/*")
+    (record,) = (store / "artifacts" / "score").glob("*/*")
     record.unlink()
     return store
 

@@ -6,46 +6,39 @@ import re
 
 import pytest
 
-from benchmark.comparison.reproduce import commands, split_overrides
-from benchmark.registry.overrides import changes_in_words, parse_settings
+from benchmark.cell import Cell, options_of
+from benchmark.comparison.reproduce import commands
+from benchmark.registry.overrides import parse_settings
 from benchmark.registry.registry import load_registry
 from benchmark.report.citations import citations, shipped_references
 
 
 def test_commands_are_the_fewest_full_grids():
     def run(encoder, task, seed, **more):
-        factors = {
-            "corpus": None,
-            "recipe": "as-given",
-            "protocol": "linear",
-            "layer": None,
-            "labels": 1.0,
-            "deform": None,
-        }
-        return {"encoder": encoder, "task": task, "seed": seed, **factors, **more}
+        factors = {"corpus": None, "recipe_name": "as-given", "protocol": "linear"}
+        return Cell(encoders=encoder.split("+"), task=task, seed=seed, **factors | more)
 
     plain = [run(encoder, task, seed) for encoder in "ab" for task in ("mtt", "key") for seed in (0, 1)]
     assert commands(plain, False) == [
         "bench run --encoder a --encoder b --task mtt --task key --seed 0 --seed 1 --protocol linear"
     ]
-    trained = {"corpus": "gtzan", "recipe": "tune(batch=8, epochs=300)"}
+    trained = {"corpus": "gtzan", "recipe_name": "tune", "settings": {"batch": 8, "epochs": 300}}
     cells = [
         run("t", "mtt", 0, **trained),
-        run("t", "mtt", 0, recipe="untrained"),
-        run("s(sample_rate=8000)", "mtt", 0),
+        run("t", "mtt", 0, recipe_name="untrained"),
+        run("s", "mtt", 0, sample_rate=8000),
     ]
     assert commands(cells, True) == [
-        "bench run --encoder t --task mtt --seed 0 --corpus gtzan --recipe tune --protocol linear --set batch=8"
-        " --set epochs=300 --data DIR",
-        "bench run --encoder s --task mtt --seed 0 --protocol linear --sample-rate 8000 --data DIR",
+        "bench run --encoder t --task mtt --seed 0 --corpus gtzan --recipe tune --set batch=8"
+        " --set epochs=300 --protocol linear --data DIR",
+        "bench run --encoder s --task mtt --seed 0 --sample-rate 8000 --protocol linear --data DIR",
     ]
-    assert split_overrides("tune") == ("tune", {})
-    joined = run("mfcc(sample_rate=16000)+chroma(sample_rate=16000)", "mtt", 0, labels=0.12345678)
+    joined = run("mfcc+chroma", "mtt", 0, sample_rate=16000, labels=0.12345678)
     assert commands([joined], False) == [
-        "bench run --encoder mfcc+chroma --task mtt --seed 0 --protocol linear --sample-rate 16000 --labels 0.12345678"
+        "bench run --encoder mfcc+chroma --task mtt --seed 0 --sample-rate 16000 --protocol linear --labels 0.12345678"
     ]
     assert commands([run("x y", "mtt", 0, layer="tail_1", labels=0.1, deform="noise=20")], False) == [
-        "bench run --encoder 'x y' --task mtt --seed 0 --protocol linear --layer tail_1 --deform noise=20 --labels 0.1"
+        "bench run --encoder 'x y' --task mtt --seed 0 --protocol linear --layer tail_1 --labels 0.1 --deform noise=20"
     ]
 
 
@@ -89,8 +82,9 @@ def test_every_entry_is_cited_for_what_it_is_used_for():
     ],
 )
 def test_what_was_replaced_is_named_so_that_it_can_be_replaced_again(value, words):
-    name = f"tune({changes_in_words({'key': value, 'zoom': 3})})"
-    assert name == f"tune(key={words}, zoom=3)"
-    recipe, changes = split_overrides(name)
-    assert recipe == "tune"
-    assert parse_settings(f"{key}={text}" for key, text in changes.items()) == {"key": value, "zoom": 3}
+    settings = {"key": value, "zoom": 3}
+    cell = Cell(
+        encoders=["a"], corpus="c", recipe_name="tune", settings=settings, protocol="linear", task="mtt", seed=0
+    )
+    assert cell.recipe == f"tune(key={words}, zoom=3)"
+    assert parse_settings(text for option, text in options_of(cell) if option == "--set") == settings

@@ -51,12 +51,12 @@ def test_real_files_from_decoding_to_record(mtt, tiny_registry, tmp_path):
     assert trained["pretraining"]["clips"] == 13
     assert trained["pretraining"]["pairs"] == 24
     kinds = [step["kind"] for step in trained["steps"]]
-    assert sorted(kinds) == ["embed", "initialise", "label", "prepare", "pretrain", "probe"]
+    assert sorted(kinds) == ["embed", "initialise", "label", "prepare", "pretrain", "probe", "score"]
     assert all(step["seconds"] > 0 and step["peak_memory_bytes"] > 10**7 for step in trained["steps"])
     assert "0/artist_0-album_0-01-title-0-29.mp3: empty file (0 bytes); left out" in first.stderr
 
     # The scores are those of the predictions kept beside the record.
-    folder = next(f for f in artifacts(store, "probe") if json.loads((f / "record.json").read_text()) == trained)
+    folder = next(f for f in artifacts(store, "score") if json.loads((f / "record.json").read_text()) == trained)
     kept = np.load(folder / "predictions.npz")
     assert kept["predictions"].shape == (8, 50)
     scored = [i for i in range(50) if 0 < kept["labels"][:, i].sum() < 8]
@@ -91,7 +91,7 @@ def test_real_files_from_decoding_to_record(mtt, tiny_registry, tmp_path):
     # Deleting any artifact is safe.
     for folder in artifacts(store, "embed"):
         (folder / "embeddings.0.float32").write_bytes(b"cut")
-    for folder in artifacts(store, "probe"):
+    for folder in artifacts(store, "score"):
         (folder / "record.json").unlink()
     repaired = bench_json("run", *arguments)
     assert [r["metrics"] for r in repaired] == [trained["metrics"], untrained["metrics"]]
@@ -171,7 +171,7 @@ def test_dry_run_shows_every_step_and_does_none(mtt, tiny_registry, tmp_path):
     arguments = ["--data", data, "--store", store, "--registry", tiny_registry]
     steps = bench_json("run", *TINY, *arguments, "--dry-run")
     assert [step["kind"] for step in steps] == [
-        "initialise", "prepare", "label", "pretrain", "embed", "probe", "embed", "probe",
+        "initialise", "prepare", "label", "pretrain", "embed", "probe", "score", "embed", "probe", "score",
     ]  # fmt: skip
     assert {step["state"] for step in steps} == {"to do"}
     assert all(step["bytes"] > 0 for step in steps)

@@ -13,7 +13,7 @@ from benchmark.console import Silent
 from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
 from benchmark.plan.planner import Planner
-from benchmark.plan.steps_and_runs import Request
+from benchmark.plan.requests import Request, grid
 from benchmark.registry import plugins as sources
 from benchmark.registry.plugins import DigestCache, code_identity, fingerprint, load_class
 from benchmark.registry.registry import load_registry
@@ -170,7 +170,7 @@ def test_a_folder_called_like_a_dataset_is_the_corpus(tmp_path, monkeypatch):
     (tmp_path / "fma_small").mkdir()
     (tmp_path / "fma_small" / "a.wav").write_bytes(b"not read")
     planner = Planner(load_registry(), Store(tmp_path / "store"), Silent(), None)
-    run, _ = planner.runs(Request(["tune_plus"], ["mtt"], ["demo"], ["fma_small"]))
-    corpus = run.probe.needs["weights"].needs["pcm"]
-    assert (run.corpus, corpus.spec["class"], corpus.needs) == ("fma_small", "tasks.folder:AudioFolder", {})
+    run, _ = planner.runs(Request(grid(encoder="tune_plus", task="mtt", recipe="demo", corpus="fma_small")))
+    corpus = run.score.needs["weights"].needs["pcm"]
+    assert (run.cell.corpus, corpus.spec["class"], corpus.needs) == ("fma_small", "tasks.folder:AudioFolder", {})
     assert planner.registry.dataset("fma_small").entry.class_path == "tasks.fma:FmaSmall"

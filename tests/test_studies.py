@@ -36,7 +36,7 @@ def planned(path_or_name, tmp_path, registry=()):
 def test_a_study_is_its_grid_less_what_it_excludes_and_more_what_it_includes(tmp_path, tiny_registry):
     (tmp_path / "study.yaml").write_text(STUDY)
     runs = planned(tmp_path / "study.yaml", tmp_path, [tiny_registry])
-    cells = {(run.encoder, run.recipe, run.task, run.seed, run.labels) for run in runs}
+    cells = {(run.cell.encoder, run.cell.recipe, run.cell.task, run.cell.seed, run.cell.labels) for run in runs}
     assert cells == {
         *(("tiny", "short", task, seed, 1.0) for task in ("mtt", "mtt-tagged") for seed in (0, 1)),
         *(("tiny", "untrained", "mtt", seed, 1.0) for seed in (0, 1)),
@@ -66,13 +66,13 @@ def test_shipped_studies_can_be_planned(file, tmp_path):
     assert study.source
     runs = planned(file.stem, tmp_path)
     assert len({run.probe.key for run in runs}) == len(runs) > 0
-    assert all(run.recipe != "untrained" for run in runs) == (not study.untrained)
+    assert all(run.cell.recipe != "untrained" for run in runs) == (not study.untrained)
 
 
 def test_table_1_has_its_rows(tmp_path):
     runs = planned("tune-table-1", tmp_path)
     assert len(runs) == 3 * (17 + 3 * 2)
-    assert {run.recipe for run in runs} == {"tune", "tune(epochs=10000)"}
+    assert {run.cell.recipe for run in runs} == {"tune", "tune(epochs=10000)"}
 
 
 def test_unequal_budgets_are_refused(tmp_path):
@@ -134,7 +134,7 @@ def test_sample_rates_are_a_factor(tmp_path):
         (tmp_path / "x.yaml").write_text(f"name: x\ngrid: {{encoder: mfcc, task: mtt, sample_rate: {rates}}}\n")
         assert load_study(str(tmp_path / "x.yaml")).grid.sample_rate == expected
         names = [f"mfcc(sample_rate={rate})" for rate in expected] or ["mfcc"]
-        assert [run.encoder for run in planned(tmp_path / "x.yaml", tmp_path)] == names
+        assert [run.cell.encoder for run in planned(tmp_path / "x.yaml", tmp_path)] == names
     (tmp_path / "x.yaml").write_text("name: x\ngrid: {encoder: mfcc, task: mtt, sample_rate: [16000, 16]}\n")
     with pytest.raises(UserError, match=r"x.yaml:2: grid.sample_rate.1: .* greater than or equal to 1000"):
         load_study(str(tmp_path / "x.yaml"))

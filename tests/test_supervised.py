@@ -12,12 +12,12 @@ from training_steps import RATE, Quiet, plain
 
 from benchmark.encoding.windows import build_encoder, cut_windows
 from benchmark.errors import UserError
-from benchmark.plan.steps_and_runs import Step
 from benchmark.pretraining.supervised import clip_loss, targets_of, window_loss
 from benchmark.steps import supervise
 from benchmark.steps.label import LABELS
 from benchmark.steps.probe import HEAD
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
+from benchmark.store.step import Step
 from benchmark.store.store import Artifact
 from encoders.weights import load_weights, save_weights
 

@@ -29,9 +29,9 @@ from benchmark.pretraining.module import ContrastiveModule
 from benchmark.pretraining.ntxent import similarities
 from benchmark.pretraining.ridge import rate, ridge, validation_probe
 from benchmark.registry.entries import RecipeEntry
-from benchmark.steps.initialise import WEIGHTS
-from benchmark.steps.label import LABELS, read_labels
+from benchmark.steps.label import read_labels
 from benchmark.steps.pretrain import compute
+from benchmark.store.file_names import LABELS, WEIGHTS
 from benchmark.store.pcm import open_pcm
 from benchmark.store.store import Artifact
 from tasks.base import Task

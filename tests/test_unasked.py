@@ -18,7 +18,7 @@ from conftest import bench, tone
 
 from benchmark.errors import UserError
 from benchmark.plan.origins import in_use
-from benchmark.plan.steps_and_runs import Request
+from benchmark.plan.requests import Request, grid
 from benchmark.registry.plugins import load_class
 from benchmark.registry.registry import SECTIONS, built_in_registry, load_registry
 
@@ -260,15 +260,19 @@ def test_many_are_counted(folder, monkeypatch):
     assert " and 4 more; rename them" in load_registry().said_of_left_out()
 
 
+def asked(encoder, task, recipe, **levels):
+    return Request(grid(encoder=encoder, task=task, recipe=recipe, **levels))
+
+
 def test_what_a_run_rests_on_and_nothing_else(folder, monkeypatch):
     monkeypatch.chdir(folder)
     registry = load_registry()
     (folder / "music").mkdir()
     for request, names in (
-        (Request(["mfcc"], ["gtzan"], ["tune"]), ["mfcc", "gtzan", "gtzan", "linear"]),
-        (Request(["tune_plus"], ["key"], ["demo"], ["./music"]), ["tune_plus", "demo", "key", "giantsteps", "linear"]),
-        (Request(["tune_plus"], ["gtzan"], ["untrained"]), ["tune_plus", "gtzan", "gtzan", "linear"]),
-        (Request(["tune_plus"], ["gtzan"], ["supervised"]), ["tune_plus", "supervised", "gtzan", "gtzan", "linear"]),
+        (asked("mfcc", "gtzan", "tune"), ["mfcc", "gtzan", "gtzan", "linear"]),
+        (asked("tune_plus", "key", "demo", corpus="./music"), ["tune_plus", "demo", "key", "giantsteps", "linear"]),
+        (asked("tune_plus", "gtzan", "untrained"), ["tune_plus", "gtzan", "gtzan", "linear"]),
+        (asked("tune_plus", "gtzan", "supervised"), ["tune_plus", "supervised", "gtzan", "gtzan", "linear"]),
     ):
         assert [named.name for named in in_use(registry, [request])] == names
 

@@ -7,12 +7,13 @@ import numpy as np
 from conftest import tone
 
 from benchmark.encoding.windows import build_encoder
-from benchmark.plan.steps_and_runs import STEP_VERSIONS, Step
-from benchmark.registry.entries import EncoderEntry, RecipeEntry
+from benchmark.registry.entries import EncoderEntry, RecipeEntry, numbers
 from benchmark.registry.registry import Named, load_registry
-from benchmark.steps.initialise import WEIGHTS
+from benchmark.steps import KINDS
+from benchmark.store.file_names import WEIGHTS
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, write_lines
-from benchmark.store.store import Artifact, digest_of
+from benchmark.store.step import Step
+from benchmark.store.store import Artifact
 from encoders.weights import save_weights
 
 RATE = 22_050
@@ -52,7 +53,7 @@ def recipe(**changes):
     entry = load_registry().recipe("tune").entry.model_dump(mode="json")
     entry["augmentation"]["noise"]["probability"] = 0.0
     entry = RecipeEntry.model_validate(entry | RECIPE | changes, strict=False)
-    return {key: value for key, value in entry.model_dump(mode="json").items() if key not in ("source", "description")}
+    return numbers(entry)
 
 
 def plain(**args):
@@ -79,8 +80,7 @@ def inputs(folder: Path, encoder: Named, seed=0):
 
 def pretrain_step(encoder: Named, context=None, spec=None, **changes) -> Step:
     names = {"encoder": encoder.name, "corpus": "tones", "recipe": "tests"}
-    return Step(
-        "pretrain",
+    return KINDS["pretrain"].step(
         {"recipe": recipe(**changes), "splits": ["train"], "seed": 0, **(spec or {})},
         {},
         "pretrain plain",
@@ -92,14 +92,7 @@ def finish(step: Step, taken: dict, folder: Path, facts: dict) -> Artifact:
     """The artifact that the engine would make of a folder."""
     needs = {name: {"kind": name, "key": artifact.manifest["key"]} for name, artifact in taken.items()}
     files = {path.name: {"bytes": path.stat().st_size} for path in folder.iterdir()}
-    key = digest_of(
-        {
-            "kind": step.kind,
-            "version": STEP_VERSIONS[step.kind],
-            "spec": step.spec,
-            "needs": {n: need["key"] for n, need in needs.items()},
-        }
-    )[:40]
+    key = step.of.key(step.spec, {n: need["key"] for n, need in needs.items()})
     manifest = {
         "key": key,
         "spec": json.loads(json.dumps(step.spec)),

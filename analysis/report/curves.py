@@ -57,7 +57,7 @@ def label_curves(groups: Iterable[Group]) -> list[Curve]:
     """Score against the fraction of training labels."""
     found = []
     for group in groups:
-        runs = [run for run in group.runs if run["layer"] is None and run["deform"] is None]
+        runs = [run for run in group.runs if set(run["departs"]) <= {"labels"}]
         series = _series(group, runs, ("representation", "protocol"), "labels")
         if series:
             found.append(Curve(group, "fraction of the training labels", group.lead, series, logarithmic=True))
@@ -103,7 +103,7 @@ def layer_curves(groups: Iterable[Group], layers: Mapping[str, Sequence[str]]) -
     """Score of every layer, a figure for each set of layers; the representation comes last."""
     found = []
     for group in groups:
-        probed = [run for run in group.runs if run["layer"] is not None and run["labels"] == 1 and not run["deform"]]
+        probed = [run for run in group.runs if run["departs"] == ["layer"]]
         by_order: dict[tuple[str, ...], list[Run]] = {}
         for (encoder,), runs in gather(probed, "encoder").items():
             names = {run["layer"] for run in runs}
@@ -130,7 +130,7 @@ def deformation_curves(groups: Iterable[Group], units: Mapping[str, str]) -> lis
     """Score against the strength of each deformation of the test audio, in the unit of its name."""
     found = []
     for group in groups:
-        deformed = [run for run in group.runs if run["deform"] and run["layer"] is None and run["labels"] == 1]
+        deformed = [run for run in group.runs if run["departs"] == ["deform"]]
         kinds: dict[str, list[Run]] = {}
         for run in deformed:
             name, _, strength = run["deform"].partition("=")

@@ -56,7 +56,7 @@ class Group:
 
 def is_plain(run: Mapping[str, Any]) -> bool:
     """Whether nothing but the grid's own factors was varied."""
-    return run["layer"] is None and run["labels"] == 1 and run["deform"] is None
+    return not run["departs"]
 
 
 def form_groups(runs: Iterable[Mapping[str, Any]]) -> list[Group]:

@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from benchmark.console import Reporter
-    from benchmark.plan.steps_and_runs import Plan
+    from benchmark.plan.runs import Plan
     from benchmark.registry.registry import Registry
 
 RegistryOption = Annotated[

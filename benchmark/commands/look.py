@@ -95,7 +95,7 @@ def look(
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce, in_use
     from benchmark.plan.planner import Planner
-    from benchmark.plan.steps_and_runs import Request
+    from benchmark.plan.requests import Request, grid
     from benchmark.store.store import Store, storage_errors, write_atomically
     from benchmark.visualisation.shown import find
 
@@ -117,20 +117,22 @@ def look(
     if not output.parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent}; make it, or name another file")
     request = Request(
-        encoders=[encoder],
-        tasks=list(dict.fromkeys(task)),
-        recipes=[recipe or RECIPE],
-        corpora=[corpus],
-        seeds=[seed],
-        sample_rate=sample_rate,
-        overrides=recipe_overrides(
-            setting,
-            epochs=epochs,
-            pairs=pairs,
-            batch=batch,
-            learning_rate=learning_rate,
-            temperature=temperature,
-        ),
+        grid(
+            encoder=encoder,
+            task=list(dict.fromkeys(task)),
+            recipe=recipe or RECIPE,
+            corpus=corpus,
+            seed=seed,
+            sample_rate=sample_rate,
+            settings=recipe_overrides(
+                setting,
+                epochs=epochs,
+                pairs=pairs,
+                batch=batch,
+                learning_rate=learning_rate,
+                temperature=temperature,
+            ),
+        )
     )
     reporter = Reporter()
     announce(entries, in_use(entries, [request]), reporter)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from benchmark.engine.engine import Engine
     from benchmark.engine.progress import Loss
     from benchmark.forecast.rates import Rates
-    from benchmark.plan.steps_and_runs import Plan
+    from benchmark.plan.runs import Plan
 
 #: Records whose paths are worth listing.
 LISTED = 20
@@ -153,7 +153,7 @@ def run(
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce, in_use
     from benchmark.plan.planner import Planner
-    from benchmark.plan.steps_and_runs import Request
+    from benchmark.plan.requests import Request, grid
     from benchmark.plan.studies import load_study
     from benchmark.store.store import Store, storage_errors
 
@@ -185,27 +185,29 @@ def run(
     elif encoder and task:
         requests = [
             Request(
-                encoders=encoder,
-                tasks=task,
-                recipes=recipe or ["demo"],
-                corpora=corpus or [],
-                protocols=protocol or [],
-                seeds=seed or [0],
-                layers=layer or [],
-                labels=_fractions(labels),
-                deforms=[None, *(deform or [])],
-                allow_missing=allow_missing,
-                sample_rate=sample_rate,
-                probe_every=probe_every,
-                training=training,
-                overrides=recipe_overrides(
-                    setting,
-                    epochs=epochs,
-                    pairs=pairs,
-                    batch=batch,
-                    learning_rate=learning_rate,
-                    temperature=temperature,
+                grid(
+                    encoder=encoder,
+                    task=task,
+                    recipe=recipe,
+                    corpus=corpus,
+                    protocol=protocol,
+                    seed=seed,
+                    layer=layer,
+                    labels=_fractions(labels),
+                    deform=deform,
+                    sample_rate=sample_rate,
+                    settings=recipe_overrides(
+                        setting,
+                        epochs=epochs,
+                        pairs=pairs,
+                        batch=batch,
+                        learning_rate=learning_rate,
+                        temperature=temperature,
+                    ),
                 ),
+                allow_missing,
+                probe_every,
+                training,
             )
         ]
     else:
@@ -234,11 +236,11 @@ def run(
 
         _show_plan(plan, engine, Rates(place, reporter), reporter, None if cluster else jobs or 1, as_json)
         return
-    if any(step.kind == "standin" for run in runs for step in run.probe.lineage()):
+    if any(step.kind == "standin" for run in runs for step in run.score.lineage()):
         reporter.warn(
             "No --data given: using the STAND-IN, synthetic music whose scores mean nothing outside this program"
         )
-    elif any(run.recipe.startswith("demo") for run in runs):
+    elif any(run.cell.recipe_name.startswith("demo") for run in runs):
         reporter.warn("Recipe demo is a short demonstration; --recipe tune is the published pretraining")
     from benchmark.engine.execution import Means, carry_out, sensible_jobs
 
@@ -285,7 +287,7 @@ def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter
     from benchmark.comparison.score_tables import score_tables
     from benchmark.scores.records import mark_used, read_record
 
-    found = {run.probe.key: engine.current(run.probe) for run in plan.runs}
+    found = {run.score.key: engine.current(run.score) for run in plan.runs}
     artifacts = [artifact for artifact in found.values() if artifact is not None]
     for artifact in artifacts:
         mark_used(artifact.path)
@@ -298,7 +300,7 @@ def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter
     if len(artifacts) < asked:
         reporter.warn(f"{asked - len(artifacts)} of {asked} runs are missing; the same command tries them again")
         # Where nothing that was asked for can be had and the user has to put it right, the command is wrong.
-        some = any(found[run.probe.key] is not None for run in plan.without_twins().runs)
+        some = any(found[run.score.key] is not None for run in plan.without_twins().runs)
         raise typer.Exit(1 if some or not all(loss.by_user for loss in losses) else 2)
 
 

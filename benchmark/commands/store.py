@@ -22,7 +22,7 @@ from benchmark.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from benchmark.plan.steps_and_runs import Run
+    from benchmark.plan.runs import Run
 
 app = App(help="Look into the store, check it, tidy it, copy it.")
 
@@ -46,12 +46,12 @@ def ls(
     """
     from benchmark.engine.housekeeping import holdings
     from benchmark.errors import unknown_name
-    from benchmark.plan.steps_and_runs import STEP_VERSIONS
+    from benchmark.steps import KINDS
     from benchmark.store.store import Store
     from benchmark.text import aligned, readable_bytes
 
-    if kind is not None and kind not in STEP_VERSIONS:
-        raise unknown_name("kind of artifact", kind, STEP_VERSIONS, "bench store ls")
+    if kind is not None and kind not in KINDS:
+        raise unknown_name("kind of artifact", kind, KINDS, "bench store ls")
     found = [each for each in holdings(Store(store_folder(store))) if kind in (None, each.kind)]
     if as_json:
         print_document([vars(each) for each in found])

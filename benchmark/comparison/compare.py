@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.plain_files import check_artifact
-from benchmark.plan.steps_and_runs import UNTRAINED
-from benchmark.scores.records import PREDICTIONS, RECORD, ScoreRecord, newest, read_record, run_name
+from benchmark.plan.runs import UNTRAINED
+from benchmark.scores.records import PREDICTIONS, RECORD, SCORE, ScoreRecord, newest, read_record, run_name
 from benchmark.scores.scoring import BOOTSTRAP_SEED, REPLICATES, in_folds, mean_of_folds
 from benchmark.store.store import check_layout
 from probes.bootstrap import percentile_interval, replicate_counts
@@ -148,7 +148,7 @@ def compare(
 def _records(store: Path) -> list[tuple[Path, ScoreRecord]]:
     records = []
     check_layout(store)
-    for file in sorted(store.glob(f"artifacts/probe/*/{RECORD}")):
+    for file in sorted(store.glob(f"artifacts/{SCORE}/*/{RECORD}")):
         check_artifact(file.parent)
         try:
             records.append((file.parent, read_record(file.parent)))
@@ -166,11 +166,11 @@ def _cells(
     known = dict.fromkeys(record.encoder for _, record in records)
     encoder, _, own_recipe = (name, "", "") if name in known else name.partition(SEPARATOR)
     if encoder not in known:
-        raise unknown_name("encoder with scores", encoder, list(known), "bench store ls --kind probe")
+        raise unknown_name("encoder with scores", encoder, list(known), "bench store ls --kind score")
     own = [(path, record) for path, record in records if record.encoder == encoder]
     for task in tasks:
         if task not in (scored := {record.task for _, record in own}):
-            raise unknown_name(f"task with scores of {encoder}", task, scored, "bench store ls --kind probe")
+            raise unknown_name(f"task with scores of {encoder}", task, scored, "bench store ls --kind score")
     if tasks:
         own = [(path, record) for path, record in own if record.task in tasks]
     wanted = own_recipe or recipe
@@ -192,7 +192,7 @@ def _cells(
         )
     cells: dict[tuple[str, ...], list[tuple[Path, ScoreRecord]]] = {}
     for path, record in own:
-        key = (record.task, record.protocol, record.layer or "", f"{record.labels:g}", record.deform or "", record.data)
+        key = (record.task, record.protocol, *record.departures_in_words(), record.data)
         cells.setdefault(key, []).append((path, record))
     for cell in cells.values():
         ways = sorted({(record.recipe, record.corpus or "") for _, record in cell})
@@ -240,15 +240,7 @@ def _compare_cell(
     sides = (_side(first), _side(second))
     labels, groups = sides[0].labels, sides[0].groups
     numbers = {metric: _paired(metric, sides) for metric in lead.metrics if metric in second[0][1].metrics}
-    setting = ", ".join(
-        text
-        for text in (
-            f"layer {lead.layer}" if lead.layer else "",
-            f"{100 * lead.labels:g}% of labels" if lead.labels != 1 else "",
-            lead.deform or "",
-        )
-        if text
-    )
+    setting = ", ".join(lead.departures_in_words())
     return [
         Comparison(
             task=lead.task,

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from benchmark.plan.steps_and_runs import AS_GIVEN, END_TO_END, UNTRAINED
-from benchmark.registry.overrides import in_words
+from benchmark.cell import COLUMNS, FACTORS, Cell, options_of
+from benchmark.plan.runs import AS_GIVEN, END_TO_END, UNTRAINED
 
-_OVERRIDDEN = re.compile(r"(?P<name>[^()]*)\((?P<changes>.*)\)")
-#: One replaced value; a comma within quotes does not end it.
-_CHANGE = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"]|,(?! ))+')
-#: What the planner adds to the name of each encoder that works at another rate.
-_AT_RATE = re.compile(r"\(sample_rate=(\d+)\)(?=\+|$)")
+#: Options that one command takes several levels of, each cell of whose product is a run.
+_GRID = ("--encoder", "--task", "--seed")
+#: What the planner says by itself, and no command can ask for.
+_UNASKED = {("--recipe", UNTRAINED), ("--recipe", AS_GIVEN), ("--protocol", END_TO_END)}
 
-
-def split_overrides(name: str) -> tuple[str, dict[str, str]]:
-    """Name of a recipe, or of encoders, as a run has it, apart: the registry's name, and the numbers replaced.
-
-    Examples
-    --------
-    >>> split_overrides("tune(batch=8, epochs=300)")
-    ('tune', {'batch': '8', 'epochs': '300'})
-    >>> split_overrides("mfcc(sample_rate=16000)+chroma(sample_rate=16000)")
-    ('mfcc+chroma', {'sample_rate': '16000'})
-    """
-    rates = set(_AT_RATE.findall(name))
-    if len(rates) == 1:
-        return _AT_RATE.sub("", name), {"sample_rate": rates.pop()}
-    match = _OVERRIDDEN.fullmatch(name)
-    if match is None:
-        return name, {}
-    changes = (change.strip().partition("=") for change in _CHANGE.findall(match["changes"]))
-    return match["name"], {key: value for key, _, value in changes}
+_Options = tuple[tuple[str, str], ...]
 
 
-def commands(runs: Sequence[Mapping[str, Any]], real_data: bool) -> list[str]:
-    """Fewest `bench run` commands that make `runs` again, each a full grid.
+def commands(cells: Sequence[Cell], real_data: bool) -> list[str]:
+    """Fewest `bench run` commands that make the runs of `cells` again, each a full grid.
 
     Parameters
     ----------
-    runs
-        Have the factors of a run by name.
+    cells
+        Their factors.
     real_data
         Whether to name the folder of data.
 
@@ -52,27 +31,25 @@ def commands(runs: Sequence[Mapping[str, Any]], real_data: bool) -> list[str]:
     list of str
         Ready for a shell but for DIR.
     """
-    cells: dict[tuple[Any, ...], dict[str, set[tuple[str, int]]]] = {}
-    trained = {_cell(run) for run in runs if run["recipe"] != UNTRAINED}
-    for run in runs:
-        if run["recipe"] == UNTRAINED and _cell(run) in trained:
+    trained = {_twin(cell) for cell in cells if cell.recipe_name != UNTRAINED}
+    grids: dict[_Options, dict[str, set[tuple[str, int]]]] = {}
+    for cell in cells:
+        if cell.recipe_name == UNTRAINED and _twin(cell) in trained:
             continue  # comes with its trained twin
-        name, changes = split_overrides(run["recipe"])
-        encoder, extra = split_overrides(run["encoder"])
-        recipe = None if name in (UNTRAINED, AS_GIVEN) else name
-        protocol = None if run["protocol"] == END_TO_END else run["protocol"]
-        options = (run["corpus"], recipe, tuple(sorted(changes.items())), protocol, extra.get("sample_rate"),
-                   run["layer"], run["deform"], run["labels"])  # fmt: skip
-        cells.setdefault(options, {}).setdefault(run["task"], set()).add((encoder, run["seed"]))
-    found = []
-    for options, by_task in cells.items():
-        for tasks, encoders, seeds in _grids(by_task):
-            found.append(_command(options, tasks, encoders, seeds, real_data))
-    return found
+        asked = [option for option in options_of(cell) if option not in _UNASKED]
+        (encoder,) = (value for option, value in asked if option == FACTORS["encoders"].option)
+        others = tuple(option for option in asked if option[0] not in _GRID)
+        grids.setdefault(others, {}).setdefault(cell.task, set()).add((encoder, cell.seed))
+    return [
+        _command(others, tasks, encoders, seeds, real_data)
+        for others, by_task in grids.items()
+        for tasks, encoders, seeds in _grids(by_task)
+    ]
 
 
-def _cell(run: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(run[name] for name in ("encoder", "task", "protocol", "seed", "layer", "labels", "deform"))
+def _twin(cell: Cell) -> tuple[object, ...]:
+    """What a trained run and its untrained twin have in common."""
+    return tuple(getattr(cell, column) for column in COLUMNS if column not in ("corpus", "recipe"))
 
 
 def _grids(by_task: Mapping[str, set[tuple[str, int]]]) -> Iterable[tuple[list[str], list[str], list[int]]]:
@@ -92,21 +69,14 @@ def _grids(by_task: Mapping[str, set[tuple[str, int]]]) -> Iterable[tuple[list[s
 
 
 def _command(
-    options: tuple[Any, ...], tasks: Iterable[str], encoders: Iterable[str], seeds: Iterable[int], real_data: bool
+    options: _Options, tasks: Iterable[str], encoders: Iterable[str], seeds: Iterable[int], real_data: bool
 ) -> str:
-    corpus, recipe, changes, protocol, rate, layer, deform, labels = options
     words = ["bench", "run"]
-    for option, values in (("--encoder", encoders), ("--task", tasks), ("--seed", seeds)):
+    for option, values in zip(_GRID, (encoders, tasks, map(str, seeds)), strict=True):
         for level in values:
-            words += [option, str(level)]
-    for option, value in (
-        ("--corpus", corpus), ("--recipe", recipe), ("--protocol", protocol), ("--sample-rate", rate),
-        ("--layer", layer), ("--deform", deform), ("--labels", None if labels == 1 else in_words(labels)),
-    ):  # fmt: skip
-        if value is not None:
-            words += [option, str(value)]
-    for key, text in changes:
-        words += ["--set", f"{key}={text}"]
+            words += [option, level]
+    for option, value in options:
+        words += [option, value]
     if real_data:
         words += ["--data", "DIR"]
     return shlex.join(words)

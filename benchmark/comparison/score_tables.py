@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.cell import PLAIN
 from benchmark.console import printable
 from benchmark.scores.records import Score, ScoreRecord
 from benchmark.text import aligned
-
-#: What a run may vary beside the grid; shown only where a run does.
-_EXTRAS = ("layer", "labels", "deform")
 
 
 def score_tables(records: Sequence[ScoreRecord]) -> str:
@@ -32,7 +30,7 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         + (f"{lead.n_labels} of {labels} labels, macro average, " if labels > 1 else "")
         + f"{lead.level:.0%} bootstrap intervals over test clips"
     )
-    extras = [name for name in _EXTRAS if any(_extra(record, name) for record in records)]
+    extras = [name for name in PLAIN if any(_extra(record, name) for record in records)]  # shown where a run departs
     rows = [["encoder", "pretraining", "protocol", "seed", *extras, *map(_title, metrics)]]
     for record in records:
         pretraining = f"{record.recipe} on {record.corpus}" if record.corpus else record.recipe
@@ -69,7 +67,7 @@ def _title(metric: str) -> str:
 def _extra(record: ScoreRecord, name: str) -> str:
     """How a run departs from the plain one in `name`; empty if it does not."""
     value = getattr(record, name)
-    return "" if value in (None, 1.0) else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value == PLAIN[name] else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _with_interval(score: Score) -> str:

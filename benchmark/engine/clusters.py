@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.engine.dask_nodes import TICK, WORKER_OPTIONS, WORKER_SETTINGS, Scheduler
-from benchmark.engine.engine import workers
 from benchmark.engine.slurm import slurm_cluster
 from benchmark.engine.tls import check_address, keys_of_a_run
-from benchmark.engine.worker_imports import KINDS
+from benchmark.engine.worker_imports import MODULES
+from benchmark.environment import workers
 from benchmark.errors import UserError
 from benchmark.plain_files import append_to, make_folder
 
@@ -30,7 +30,7 @@ _PATIENCE = "120s"
 
 
 @contextmanager
-def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Client]:
+def local_cluster(jobs: int, logs: Path, modules: Collection[str]) -> Iterator[Client]:
     """`jobs` worker processes on this machine, one step each at a time; the first ones hold a GPU each.
 
     Each is watched by a process that starts it again should it die, and that ends itself should this one. All listen
@@ -42,7 +42,7 @@ def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Cli
         Number of processes.
     logs
         Folder for what the processes print.
-    kinds
+    modules
         Of the steps to come, whose modules the processes import as they start.
 
     Raises
@@ -62,7 +62,7 @@ def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Cli
         Client(cluster) as client,
         append_to(logs / f"workers-{socket.gethostname()}-{os.getpid()}.log") as log,
     ):
-        shared = {**os.environ, **_environment(jobs, kinds), **keys}
+        shared = {**os.environ, **_environment(jobs, modules), **keys}
         gpus = _visible_gpus()
         try:
             for number in range(jobs):
@@ -86,14 +86,14 @@ def local_cluster(jobs: int, logs: Path, kinds: Collection[str]) -> Iterator[Cli
                 process.wait()
 
 
-def _environment(jobs: int, kinds: Collection[str]) -> dict[str, str]:
+def _environment(jobs: int, modules: Collection[str]) -> dict[str, str]:
     threads = str(max(1, workers() // jobs))
     return {
         **WORKER_SETTINGS,
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "BENCH_THREADS": threads,
-        KINDS: ",".join(kinds),
+        MODULES: ",".join(modules),
         "DASK_LOGGING__DISTRIBUTED": "critical",
     }
 

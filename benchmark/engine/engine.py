@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from filelock import Timeout
 
@@ -21,19 +18,15 @@ from benchmark.environment import measured, node_rank, versions
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.libraries import library_errors
 from benchmark.plain_files import lock, make_folder
-from benchmark.plan.steps_and_runs import Run, Step, staged
+from benchmark.plan.runs import Run, staged
+from benchmark.store.step import Step
 from benchmark.store.store import Artifact, Store, lineage, storage_errors
 
-#: Computes a step: takes it, the artifacts it needs, an own folder to write into (with whatever an interrupted
-#: attempt left there) and a reporter; returns facts for the manifest.
-Compute = Callable[[Step, Mapping[str, Artifact], Path, Reporter], Mapping[str, Any]]
 #: Told a step before it is computed.
 Watch = Callable[[Step], None]
 #: Called after each stage of a plan.
 AfterStage = Callable[[], None]
 
-#: Steps that several nodes compute together, each with its own ``NODE_RANK``; see `benchmark.pretraining.processes`.
-JOINT_KINDS = frozenset({"pretrain", "supervise"})
 #: How long the other nodes wait for what the first one leaves [s].
 JOINED_SECONDS = 600
 
@@ -117,7 +110,7 @@ class Engine:
     def wanted(self, runs: Iterable[Run]) -> set[str]:
         """Keys of the steps without which the missing scores of `runs` cannot be had."""
         wanted: set[str] = set()
-        open_steps = [run.probe for run in runs]
+        open_steps = [run.score for run in runs]
         while open_steps:
             step = open_steps.pop()
             if step.key not in wanted and self.current(step) is None:
@@ -144,7 +137,7 @@ class Engine:
         watch
             Told each step before it is computed.
         after_stage
-            Called after each of `benchmark.plan.steps_and_runs.STAGES`.
+            Called after each of `benchmark.store.step.Stage`.
 
         Returns
         -------
@@ -185,7 +178,7 @@ class Engine:
         inputs = {name: self.ensure(need, watch) for name, need in step.needs.items()}
         try:
             with storage_errors(self._store.root), library_errors():
-                if node_rank() > 0 and step.kind in JOINT_KINDS:
+                if node_rank() > 0 and step.of.trains:
                     return self._join(step, inputs)
                 with self._locked(step):
                     self._current.clear()
@@ -271,25 +264,10 @@ class Engine:
         return artifact
 
     def run_step(self, step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> Mapping[str, Any]:
-        """Do a step's own work; see `Compute`."""
-        compute = cast(Compute, importlib.import_module(f"benchmark.steps.{step.kind}").compute)
-        return compute(step, inputs, work, reporter)
+        """Do a step's own work; see `benchmark.store.step.Compute`."""
+        return step.of.compute(step, inputs, work, reporter)
 
 
 def computed_in_words(step: Step, seconds: float, state: str = "computed") -> str:
     """How a step came about, for those who want to know: its title, key and cost [s]."""
     return f"{step.title}: {state}, {step.kind} {step.key[:12]}, {seconds:.1f} s"
-
-
-def empty_folder(folder: Path) -> None:
-    """Remove what an earlier attempt left, for steps that start afresh."""
-    for child in folder.iterdir():
-        if child.is_dir():
-            shutil.rmtree(child)
-        else:
-            child.unlink()
-
-
-def workers() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.console import Level, Reporter
-from benchmark.engine.engine import Engine, computed_in_words, workers
+from benchmark.engine.engine import Engine, computed_in_words
 from benchmark.engine.foreseen import foreseen
 from benchmark.engine.progress import Loss, Progress, Watcher, in_words
+from benchmark.environment import workers
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.libraries import load
-from benchmark.plan.steps_and_runs import Run, Step, unique_steps
+from benchmark.plan.runs import Run, unique_steps
+from benchmark.store.step import Step
 from benchmark.store.store import Artifact, Store
 
 if TYPE_CHECKING:
@@ -69,14 +71,14 @@ def carry_out(
         If a cluster cannot be reached or is lost.
     """
     there = _tell_cached(runs, engine, reporter)
-    if all(engine.current(run.probe) is not None for run in runs):
+    if all(engine.current(run.score) is not None for run in runs):
         return []
     for step, error in foreseen(runs, engine, means.jobs if means.cluster is None else None):
         engine.refuse(step, error)
     watcher = Watcher(store, command, reporter)
     said = _Said(reporter)
     alone = means.jobs == 1 and means.cluster is None
-    if alone or all(engine.failure(run.probe) is not None for run in runs):
+    if alone or all(engine.failure(run.score) is not None for run in runs):
         losses = _here(runs, engine, watcher, reporter, said)
         said.say(losses)
         return list(losses.values())
@@ -84,13 +86,14 @@ def carry_out(
 
     if means.cluster == "slurm":
         reporter.say("waiting for the first job of the queue")
-    kinds = dict.fromkeys(step.kind for step in unique_steps(runs) if engine.current(step) is None)
+    missing = [step for step in unique_steps(runs) if engine.current(step) is None]
+    modules = dict.fromkeys(module for step in missing for module in step.of.libraries(step))
 
     def after_stage(losses: Mapping[str, Loss]) -> None:
         if not all(_lost(run, losses) for run in runs):
             said.say(losses)
 
-    with _client(means, store, kinds) as client, watcher.watching():
+    with _client(means, store, modules) as client, watcher.watching():
         count = len(client.scheduler_info(n_workers=-1)["workers"])
         reporter.say(f"{len(runs)} runs on {count} workers of {means.cluster or 'this machine'}")
         found = compute_on(client, store, runs, engine, watcher.update, after_stage)
@@ -124,7 +127,7 @@ def _seconds(artifact: Artifact) -> float:
 
 
 def _lost(run: Run, losses: Mapping[str, Loss]) -> bool:
-    return any(step.key in losses for step in run.probe.lineage())
+    return any(step.key in losses for step in run.score.lineage())
 
 
 class _Said:
@@ -154,7 +157,7 @@ def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher, reporter: Repor
     def count(running: Step | None) -> None:
         if len(engine.failures) > len(lost):
             lost.update(failure.step.key for failure in engine.failures)
-            needed = {step.key for run in runs if engine.failure(run.probe) is None for step in run.probe.lineage()}
+            needed = {step.key for run in runs if engine.failure(run.score) is None for step in run.score.lineage()}
             progress.failed = len({step.key for step in steps} - needed - cached - (begun - lost))
         progress.done = len(begun - lost)
         progress.running = {} if running is None else {"this process": running.title}
@@ -184,18 +187,18 @@ def _here(runs: Sequence[Run], engine: Engine, watcher: Watcher, reporter: Repor
 
 
 def _missed(run: Run, engine: Engine) -> bool:
-    return engine.current(run.probe) is None and engine.failure(run.probe) is not None
+    return engine.current(run.score) is None and engine.failure(run.score) is not None
 
 
 @contextmanager
-def _client(means: Means, store: Store, kinds: Collection[str]) -> Iterator[Client]:
+def _client(means: Means, store: Store, modules: Collection[str]) -> Iterator[Client]:
     load("distributed")
     from benchmark.engine.clusters import local_cluster, remote_cluster
 
     with (
         remote_cluster(means.cluster, means.config, store.root / "unfinished")
         if means.cluster
-        else local_cluster(means.jobs, store.root / "logs", kinds) as client
+        else local_cluster(means.jobs, store.root / "logs", modules) as client
     ):
         yield client
 
@@ -207,7 +210,7 @@ def sensible_jobs(runs: Sequence[Run], engine: Engine, reporter: Reporter) -> in
     So it is, with a word, where Dask cannot be loaded, which nobody has asked for.
     """
     missing = [step for step in unique_steps(runs) if engine.current(step) is None]
-    parallel = sum(step.kind in ("pretrain", "supervise") for step in missing)
+    parallel = sum(step.of.trains for step in missing)
     if parallel < 2:
         return 1
     import torch

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from benchmark.engine.engine import Engine
 from benchmark.errors import UserError
 from benchmark.libraries import load
-from benchmark.plan.steps_and_runs import Run, Step, unique_steps
-
-#: Other people's modules that each kind of step imports.
-LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "standin": ("soundfile",),
-    "prepare": ("soundfile",),  # soxr too, where rates differ, which headers of files alone tell
-    "deform": ("soundfile", "soxr", "scipy.signal"),
-    "initialise": ("torch",),
-    "pretrain": ("torch", "lightning.pytorch"),
-    "supervise": ("torch", "lightning.pytorch"),
-    "embed": ("torch",),
-    "probe": ("torch",),
-}
-_ESTIMATORS = "sklearn"
+from benchmark.plan.runs import Run, unique_steps
+from benchmark.store.step import Step
 
 
 def foreseen(runs: Sequence[Run], engine: Engine, jobs: int | None) -> Iterator[tuple[Step, UserError]]:
@@ -45,7 +33,7 @@ def foreseen(runs: Sequence[Run], engine: Engine, jobs: int | None) -> Iterator[
 
 
 def _unmet(step: Step, jobs: int, tried: dict[str, UserError | None]) -> UserError | None:
-    for module in _libraries(step):
+    for module in step.of.libraries(step):
         if module not in tried:
             try:
                 load(module)
@@ -54,7 +42,7 @@ def _unmet(step: Step, jobs: int, tried: dict[str, UserError | None]) -> UserErr
                 tried[module] = error
         if (found := tried[module]) is not None:
             return found
-    if step.kind in ("pretrain", "supervise"):
+    if step.of.trains:
         from benchmark.pretraining.processes import devices_of, visible_to_each
 
         try:
@@ -62,11 +50,3 @@ def _unmet(step: Step, jobs: int, tried: dict[str, UserError | None]) -> UserErr
         except UserError as error:
             return error
     return None
-
-
-def _libraries(step: Step) -> tuple[str, ...]:
-    own = LIBRARIES.get(step.kind, ())
-    protocol = step.spec.get("protocol")
-    if step.kind == "probe" and isinstance(protocol, Mapping) and protocol["estimator"] is not None:
-        own = (*own, _ESTIMATORS)
-    return (*own, "torch.utils.tensorboard") if step.context.get("tensorboard") else own

@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 from benchmark.console import printable
 from benchmark.errors import UserError
 from benchmark.plain_files import check_artifact, check_folder, lock, make_folder, odd_ones, read_within
-from benchmark.plan.steps_and_runs import STEP_VERSIONS, Run
+from benchmark.plan.runs import Run
+from benchmark.steps import KINDS
 from benchmark.store.store import UNREADABLE, Store, digest_file, digest_of, stays_inside
 
 #: Shortest beginning of a key that is taken for it.
@@ -50,7 +51,7 @@ class Holding:
 
 def folders(store: Store) -> Iterator[Path]:
     """Folders of all artifacts, and links in their places, by kind and key."""
-    for kind in STEP_VERSIONS:
+    for kind in KINDS:
         place = store.root / "artifacts" / kind
         if place.is_dir():
             entries = os.scandir(place)
@@ -162,7 +163,7 @@ def unwanted(store: Store, runs: Sequence[Run]) -> list[Path]:
         If the store holds links to folders, which may be anybody's.
     """
     _refuse_links(store)
-    kept = {(step.kind, step.key) for run in runs for step in run.probe.lineage()}
+    kept = {(step.kind, step.key) for run in runs for step in run.score.lineage()}
     return [folder for folder in folders(store) if (folder.parent.name, folder.name) not in kept]
 
 
@@ -185,7 +186,7 @@ def _lock_of(work: Path) -> FileLock:
 
 def stood_in_for(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
     """Datasets whose genuine files artifacts of `paths` were made from, while `runs` rest on their stand-ins."""
-    steps = [step for run in runs for step in run.probe.lineage()]
+    steps = [step for run in runs for step in run.score.lineage()]
     standins = {str(step.spec["dataset"]) for step in steps if step.kind == "standin"}
     found: set[str] = set()
     for path in paths:
@@ -199,7 +200,7 @@ def stood_in_for(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
 
 def _refuse_links(store: Store) -> None:
     places = [store.root / "unfinished", store.root / "artifacts"]
-    places += [store.root / "artifacts" / kind for kind in STEP_VERSIONS]
+    places += [store.root / "artifacts" / kind for kind in KINDS]
     for place in places:
         if place.is_symlink():
             raise UserError(f"{place}: is a link to another folder; nothing is deleted through links")

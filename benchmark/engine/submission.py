@@ -21,14 +21,13 @@ from benchmark.console import LogReporter
 from benchmark.engine.engine import Engine
 from benchmark.engine.progress import Loss, Progress
 from benchmark.errors import USER_ERRORS
-from benchmark.plan.steps_and_runs import Run, Step, staged, unique_steps
+from benchmark.plan.runs import Run, staged, unique_steps
+from benchmark.store.step import Step
 from benchmark.store.store import Store
 
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Steps that use a GPU where there is one.
-GPU_KINDS = frozenset({"pretrain", "supervise", "embed", "probe"})
 #: How often a step is handed out again after Dask has given it up, which it does when several workers died at it.
 RETRIES = 5
 
@@ -56,7 +55,7 @@ def compute_on(
     watch
         Told at least every second where things stand.
     after_stage
-        Told after each of `benchmark.plan.steps_and_runs.STAGES` what is lost so far, by the key of the step.
+        Told after each of `benchmark.store.step.Stage` what is lost so far, by the key of the step.
 
     Returns
     -------
@@ -146,7 +145,7 @@ class _Submission:
             [self._futures[need.key] for need in step.needs.values() if need.key in self._futures],
             key=name,
             pure=False,
-            resources={"GPU": 1} if self._has_gpu and step.kind in GPU_KINDS else {},
+            resources={"GPU": 1} if self._has_gpu and step.of.on_gpu else {},
         )
         return self._futures[step.key]
 
@@ -158,8 +157,8 @@ class _Submission:
         if not isinstance(error, KilledWorker):
             return False
         if error.task == future.key:
-            self._deaths[future.key.split("-")[1]] += 1
-        return self._deaths[future.key.split("-")[1]] <= RETRIES
+            self._deaths[self._steps[future.key].key] += 1
+        return self._deaths[self._steps[future.key].key] <= RETRIES
 
     def _waits(self, step: Step) -> bool:
         """Whether a step that this one rests on was given up and is not yet tried again, nor known to have failed."""
@@ -200,7 +199,7 @@ def _portable(step: Step) -> Step:
     """The step without what only a dry run needs, which may hold objects of a user's own modules."""
     context = {name: value for name, value in step.context.items() if name != "extent"}
     needs = {name: _portable(need) for name, need in step.needs.items()}
-    return Step(step.kind, step.spec, needs, step.title, context)
+    return step.of.step(step.spec, needs, step.title, context)
 
 
 def _arrived(waiting: Any, pending: set[Any], seconds: float) -> list[Any]:

@@ -14,21 +14,21 @@ from typing import Any
 
 from benchmark.folder_settings import ignore_folder_settings
 
-#: Environment variable with the kinds of steps to come, separated by commas.
-KINDS = "BENCH_STEP_KINDS"
+#: Environment variable with modules of other people that the steps to come import, separated by commas.
+MODULES = "BENCH_MODULES"
 
 
 def dask_setup(worker: Any) -> None:
     """Called by Dask as a worker starts: the imports go on beside it, in a thread that ends with it."""
     del worker
     ignore_folder_settings()
-    threading.Thread(target=_import, args=(os.environ.get(KINDS, ""),), daemon=True).start()
+    threading.Thread(target=_import, args=(os.environ.get(MODULES, ""),), daemon=True).start()
 
 
-def _import(kinds: str) -> None:
-    for kind in filter(None, kinds.split(",")):
+def _import(modules: str) -> None:
+    for module in filter(None, modules.split(",")):
         # What cannot be imported is told by the step that needs it.
         try:
-            importlib.import_module(f"benchmark.steps.{kind}")
+            importlib.import_module(module)
         except Exception:
             return

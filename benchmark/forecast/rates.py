@@ -13,7 +13,7 @@ import numpy as np
 from benchmark.audio.decoding import decode
 from benchmark.console import Reporter
 from benchmark.encoding.windows import device
-from benchmark.engine.engine import workers
+from benchmark.environment import workers
 from benchmark.forecast.resources import device_name, measure_entry
 from benchmark.plain_files import read_plain
 from benchmark.registry.entries import EncoderEntry

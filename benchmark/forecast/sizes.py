@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from benchmark.encoding.windows import build_encoder, fill
+from benchmark.encoding.planned import planned_encoder
 from benchmark.engine.engine import Engine
 from benchmark.engine.foreseen import foreseen
 from benchmark.errors import USER_ERRORS
 from benchmark.forecast.rates import Rates
-from benchmark.plan.steps_and_runs import END_TO_END, Run, Step, planned_recipe, unique_steps
+from benchmark.plan.runs import Run, unique_steps
 from benchmark.plan.studies import trained_encoders
-from benchmark.steps.pretrain import total_steps
-from benchmark.store.store import digest_of
-from encoders.base import Encoder
-
-#: Bytes of a stand-in's clip of six seconds as MP3, and of one label of one clip.
-_STANDIN_CLIP = 24_000
-_FLOAT = 4
-_INT16 = 2
-#: Weights, their copy in the training state, and Adam's two moments.
-_STATE_COPIES = 4
-
-_built: dict[str, Encoder | Exception] = {}
+from benchmark.store.step import Extent, Step
 
 
 @dataclass(frozen=True)
@@ -83,41 +71,32 @@ def planned_steps(
             lines[step.key] = PlannedStep(step.kind, step.key, step.title, "cached", "", artifact.bytes, 0.0)
             continue
         try:
-            work, size = _SIZES[step.kind](step)
-            seconds = _seconds(step, rates)
+            extent = step.of.extent(step)
+            seconds = _seconds(step, extent, rates)
         except Exception as error:  # of someone's encoder or dataset
             expected = isinstance(error, USER_ERRORS)
             causes.setdefault(step.key, str(error) if expected else f"{step.title}: {type(error).__name__}: {error}")
         else:
-            lines[step.key] = PlannedStep(step.kind, step.key, step.title, "to do", work, size, seconds)
+            lines[step.key] = PlannedStep(step.kind, step.key, step.title, "to do", extent.work, extent.bytes, seconds)
     wanted = engine.wanted(runs)
     fatal = {key: " ".join(cause.split()) for key, cause in causes.items() if key in wanted}
     hopeful = [
         run
         for run in runs
-        if engine.current(run.probe) is not None or not any(step.key in fatal for step in run.probe.lineage())
+        if engine.current(run.score) is not None or not any(step.key in fatal for step in run.score.lineage())
     ]
     steps = [lines[step.key] for step in unique_steps(hopeful) if step.key in lines]
     return steps, list(dict.fromkeys(fatal.values()))
 
 
-def _seconds(step: Step, rates: Rates) -> float:
-    if step.kind == "prepare":
-        return _audio(step)[1] / rates.decode()
-    if step.kind not in ("pretrain", "supervise", "embed"):
-        return 0.0
-    clips, seconds = _audio(step.needs["pcm"])
-    named, encoder = step.context["encoder"], _encoder(step)
-    window = encoder.window or encoder.max_window
-    if step.kind == "embed":
-        return seconds * encoder.sample_rate / rates.encode(named)
-    if step.kind == "pretrain":
-        recipe = planned_recipe(step)
-        views = 2 * total_steps(recipe, clips) * recipe.batch
-    else:
-        views = clips * int(step.spec["recipe"]["epochs"])
-    rate = rates.train(named)
-    return views * window / rate if rate else 0.0
+def _seconds(step: Step, extent: Extent, rates: Rates) -> float:
+    seconds = extent.decoded / rates.decode() if extent.decoded else 0.0
+    if extent.encoded:
+        seconds += extent.encoded / rates.encode(step.context["encoder"])
+    if extent.trained:
+        rate = rates.train(step.context["encoder"])
+        seconds += extent.trained / rate if rate else 0.0
+    return seconds
 
 
 def parameter_counts(runs: Sequence[Run]) -> dict[str, int]:
@@ -125,98 +104,5 @@ def parameter_counts(runs: Sequence[Run]) -> dict[str, int]:
     counts = {}
     for name, run in trained_encoders(runs).items():
         with suppress(*USER_ERRORS):
-            counts[name] = _encoder(run.probe.needs["weights"].needs["start"]).parameter_count()
+            counts[name] = planned_encoder(run.score.needs["weights"].needs["start"]).parameter_count()
     return counts
-
-
-def _encoder(step: Step) -> Encoder:
-    """The encoder of a step's entry; one for all seeds and tasks, for a study names each many times."""
-    named = step.context["encoder"]
-    identity = digest_of([str(named.file), named.line, named.name, named.entry.class_path, named.entry.args])
-    if identity not in _built:
-        try:
-            _built[identity] = build_encoder(named, 0)
-        except USER_ERRORS as error:
-            _built[identity] = error
-    found = _built[identity]
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
-def _audio(prepare: Step) -> tuple[int, float]:
-    clips, seconds = prepare.context["extent"]()
-    return int(clips), float(seconds)
-
-
-def _standin(step: Step) -> tuple[str, int]:
-    clips, _ = step.context["extent"]()
-    return f"{clips:,} clips", clips * _STANDIN_CLIP
-
-
-def _prepare(step: Step) -> tuple[str, int]:
-    clips, seconds = _audio(step)
-    return f"{clips:,} clips, {seconds / 3600:,.1f} h", int(seconds * step.spec["sample_rate"]) * _INT16
-
-
-def _label(step: Step) -> tuple[str, int]:
-    clips, _ = _audio(step.needs["pcm"])
-    return f"{clips:,} clips", clips * 64
-
-
-def _initialise(step: Step) -> tuple[str, int]:
-    encoder = _encoder(step)
-    if "weights" in step.context:
-        fill(encoder, step.context["encoder"], step.context["weights"])  # whether they fit
-    parameters = encoder.parameter_count()
-    return f"{parameters:,} parameters", parameters * _FLOAT
-
-
-def _pretrain(step: Step) -> tuple[str, int]:
-    clips, _ = _audio(step.needs["pcm"])
-    recipe = planned_recipe(step)
-    pairs = total_steps(recipe, clips) * recipe.batch
-    return f"at most {pairs:,} pairs", _encoder(step).parameter_count() * _FLOAT * _STATE_COPIES
-
-
-def _deform(step: Step) -> tuple[str, int]:
-    clips, seconds = _audio(step.needs["pcm"])
-    return f"test clips among {clips:,}", int(seconds * step.needs["pcm"].spec["sample_rate"]) * _INT16
-
-
-def _supervise(step: Step) -> tuple[str, int]:
-    clips, _ = _audio(step.needs["pcm"])
-    return f"{clips:,} clips at most", _encoder(step).parameter_count() * _FLOAT * _STATE_COPIES
-
-
-def _embed(step: Step) -> tuple[str, int]:
-    encoder = _encoder(step)
-    clips, seconds = _audio(step.needs["pcm"])
-    per_clip = max(1.0, seconds / clips * encoder.sample_rate // (encoder.window or encoder.max_window)) if clips else 0
-    windows = int(clips * per_clip)
-    layers = max(1, len(encoder.layers())) if step.spec["layers"] else 1
-    return f"about {windows:,} windows", windows * encoder.dim * _FLOAT * layers
-
-
-def _probe(step: Step) -> tuple[str, int]:
-    clips, _ = _audio(step.needs["labels"].needs["pcm"])
-    protocol = step.spec["protocol"]
-    if protocol == END_TO_END:
-        return "the trained head", clips * 50
-    if protocol["estimator"] is not None:
-        return str(protocol["estimator"]["kind"]), clips * 50
-    length = f"{protocol['max_epochs']} epochs" if protocol["max_epochs"] else f"{protocol['max_steps']:,} steps"
-    return f"{length} at most", clips * 50
-
-
-_SIZES: dict[str, Callable[[Step], tuple[Any, int]]] = {
-    "standin": _standin,
-    "prepare": _prepare,
-    "deform": _deform,
-    "label": _label,
-    "initialise": _initialise,
-    "pretrain": _pretrain,
-    "supervise": _supervise,
-    "embed": _embed,
-    "probe": _probe,
-}

@@ -10,7 +10,8 @@ from typing import Any
 
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED, Request
+from benchmark.plan.requests import Request
+from benchmark.plan.runs import AS_GIVEN, UNTRAINED
 from benchmark.registry.entries import DatasetEntry, EncoderEntry, RecipeEntry
 from benchmark.registry.plugins import modules_from_outside
 from benchmark.registry.registry import Named, Registry, built_in_registry
@@ -60,26 +61,26 @@ def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[An
         If there is none of a name, or it is one of an entry that was left out.
     """
     for request in requests:
-        parts = [part for name in request.encoders for part in registry.encoder_names(name)]
+        parts = [part for name in request.levels("encoders") for part in registry.encoder_names(name)]
         encoders = [named for part in parts for named in _usable(registry, "encoders", part)]
         yield from encoders
         learns = any(named.entry.learns for named in encoders)
         recipes = [
             named
-            for name in request.recipes
+            for name in request.levels("recipe_name")
             if learns and name not in (UNTRAINED, AS_GIVEN)
             for named in _usable(registry, "recipes", name)
         ]
         yield from recipes
         pretrains = any(isinstance(named.entry, RecipeEntry) for named in recipes)
-        for name in request.tasks:
+        for name in request.levels("task"):
             for task in _usable(registry, "tasks", name):
                 yield task
                 yield from _usable(registry, "datasets", task.entry.dataset)
-                for protocol in request.protocols or (task.entry.protocol,):
+                for protocol in request.levels("protocol") or (task.entry.protocol,):
                     yield from _usable(registry, "protocols", protocol)
                 if pretrains:
-                    yield from _corpora(registry, request.corpora or (task.entry.corpus,))
+                    yield from _corpora(registry, request.levels("corpus") or (task.entry.corpus,))
 
 
 def _usable(registry: Registry, section: str, name: str) -> list[Named[Any]]:

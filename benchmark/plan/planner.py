@@ -8,10 +8,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmark.cell import Cell
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.plan.cells import TROUBLE, Cell, at_rate
-from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED, Lost, Plan, Request, Run, Step
+from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
+from benchmark.plan.requests import Request
+from benchmark.plan.runs import AS_GIVEN, UNTRAINED, Lost, Plan, Run
 from benchmark.registry.arguments import file_digests
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
@@ -25,6 +27,8 @@ from benchmark.registry.plugins import (
     standin_extent,
 )
 from benchmark.registry.registry import Named, Registry
+from benchmark.steps import initialise, label, prepare, standin
+from benchmark.store.step import Step
 from benchmark.store.store import Artifact, Store, digest_file
 from tasks.base import Dataset
 
@@ -74,7 +78,7 @@ class Planner:
             for cell in self._cells(request):
                 for found in cell.planned():
                     if isinstance(found, Run):
-                        runs.setdefault(found.probe.key, found)
+                        runs.setdefault(found.score.key, found)
                     else:
                         lost.setdefault(found)
         return Plan(list(runs.values()), list(lost))
@@ -94,45 +98,50 @@ class Planner:
 
     def _check(self, request: Request) -> None:
         """Raise `UserError` for what is wrong with a command as a whole."""
-        for name in request.tasks:
+        for name in request.levels("task"):
             self._registry.check_name("tasks", name)
-        for name in request.protocols:
+        for name in request.levels("protocol"):
             self._registry.check_name("protocols", name)
-        for name in request.corpora:
+        for name in request.levels("corpus"):
             self._corpus(name)
-        for name in request.encoders:
+        for name in request.levels("encoders"):
             for part in self._registry.encoder_names(name):
                 self._registry.check_name("encoders", part)
-        for name in request.recipes:
+        for name in request.levels("recipe_name"):
             if name not in (UNTRAINED, AS_GIVEN):
                 self._registry.check_name("recipes", name)
                 if name in self._registry.sections["recipes"]:
-                    override(self._registry.recipe(name).entry, request.overrides)
-        for deform in request.deforms:
+                    for settings in request.levels("settings"):
+                        override(self._registry.recipe(name).entry, settings)
+        for deform in request.levels("deform"):
             if deform is not None:
                 from benchmark.audio.deformations import parse_deformation
 
                 parse_deformation(deform)
 
-    def _cells(self, request: Request) -> Iterator[Cell]:
-        for task in request.tasks:
+    def _cells(self, request: Request) -> Iterator[CellPlanner]:
+        for rate, settings, task in product(*map(request.levels, ("sample_rate", "settings", "task"))):
             own = self._registry.task(task).entry if task in self._registry.sections["tasks"] else None
-            protocols = request.protocols or (own.protocol if own else "",)
-            corpora = request.corpora or (own.corpus if own else "",)
-            for protocol, corpus, seed, name in product(protocols, corpora, request.seeds, request.encoders):
+            protocols = request.levels("protocol") or (own.protocol if own else "",)
+            corpora = request.levels("corpus") or (own.corpus if own else "",)
+            named = (request.levels("seed"), request.levels("encoders"))
+            for protocol, corpus, seed, name in product(protocols, corpora, *named):
                 parts: Sequence[Named[EncoderEntry]] = []
                 error: Exception | None = None
+                names = self._registry.encoder_names(name)
                 try:
-                    parts = [
-                        at_rate(self._registry.encoder(part), request.sample_rate)
-                        for part in self._registry.encoder_names(name)
-                    ]
+                    parts = [at_rate(self._registry.encoder(part), rate) for part in names]
                 except UserError as broken:
                     error = broken
                 learns = error is not None or any(part.entry.learns for part in parts)
                 seeded = any(part.entry.seeded for part in parts)
-                for recipe in [*request.recipes, UNTRAINED] if learns else [UNTRAINED if seeded else AS_GIVEN]:
-                    yield Cell(self, request, name, parts, corpus, recipe, task, protocol, seed, error)
+                recipes = request.levels("recipe_name")
+                for recipe in [*recipes, UNTRAINED] if learns else [UNTRAINED if seeded else AS_GIVEN]:
+                    cell = Cell(
+                        encoders=tuple(names), sample_rate=rate, corpus=corpus, recipe_name=recipe, settings=settings,
+                        protocol=protocol, task=task, seed=seed,
+                    )  # fmt: skip
+                    yield CellPlanner(self, request, parts, cell, corpus, error)
 
     def _corpus(self, name: str) -> None:
         """Make a folder of audio that the user names a corpus, unless the registry knows the name."""
@@ -155,9 +164,8 @@ class Planner:
     def prepare_step(self, dataset: str, sample_rate: int) -> Step:
         """Decode `dataset` at a rate [Hz]."""
         spec, needs, context = self._source(dataset)
-        return Step(
-            "prepare", {**spec, "sample_rate": sample_rate}, needs, f"decode {dataset} at {sample_rate:,} Hz", context
-        )
+        title = f"decode {dataset} at {sample_rate:,} Hz"
+        return prepare.KIND.step({**spec, "sample_rate": sample_rate}, needs, title, context)
 
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
@@ -166,7 +174,7 @@ class Planner:
         if entry.folds is not None:
             spec["folds"] = entry.folds
         context = {**pcm.context, "metrics": entry.metrics}
-        return Step("label", spec, {"pcm": pcm, **pcm.needs}, f"labels and split of {task}", context)
+        return label.KIND.step(spec, {"pcm": pcm, **pcm.needs}, f"labels and split of {task}", context)
 
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
@@ -181,7 +189,7 @@ class Planner:
             context["weights"] = file
             title = f"load {named.name} from {file.name}"
         spec["weights"] = digest_file(context["weights"]) if "weights" in context else None
-        return Step("initialise", spec, {}, title, context)
+        return initialise.KIND.step(spec, {}, title, context)
 
     def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
         """Layers of an encoder that can be probed."""
@@ -236,8 +244,8 @@ class Planner:
             load_class(named)
             spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
             context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
-            standin = Step("standin", spec, {}, f"make the stand-in of {dataset}", context)
-            return {"args": named.entry.args}, {"standin": standin}, context
+            made = standin.KIND.step(spec, {}, f"make the stand-in of {dataset}", context)
+            return {"args": named.entry.args}, {"standin": made}, context
         with reading(named):
             opened = open_dataset(named, self._data)
             files = fingerprint(opened, self._store, self._reporter)

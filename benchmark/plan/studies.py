@@ -21,11 +21,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchmark.cell import COLUMNS, Cell
 from benchmark.errors import UserError, unknown_name
 from benchmark.plan.planner import Planner
-from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED, Lost, Plan, Request, Run
+from benchmark.plan.requests import Grid, Request
+from benchmark.plan.runs import AS_GIVEN, UNTRAINED, Plan, Run
 from benchmark.registry.yaml_dialect import read_document, tuples
 from benchmark.store.store import Store
 
@@ -34,37 +36,6 @@ SHIPPED = Path(__file__).parent / "study_files"
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Grid(_Model):
-    """Levels of every factor; each combination is a run. An empty factor takes what the task's entry says."""
-
-    encoder: tuple[str, ...] = Field(min_length=1, description="encoders, or several joined by + and probed as one")
-    task: tuple[str, ...] = Field(min_length=1, description="what encoders are scored on")
-    corpus: tuple[str, ...] = Field(default=(), description="pretraining corpora; the task's own if empty")
-    recipe: tuple[str, ...] = Field(default=("demo",), description="pretraining recipes")
-    protocol: tuple[str, ...] = Field(default=(), description="probing protocols; the task's own if empty")
-    seed: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), description="seeds of training and probing")
-    layer: tuple[str, ...] = Field(
-        default=(), description="layers to probe, or `all`; the representation alone if empty"
-    )
-    labels: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
-        default=(1.0,), description="fractions of the training labels that are used"
-    )
-    deform: tuple[str, ...] = Field(
-        default=(), description="deformations of the test audio as NAME=STRENGTH, scored beside the audio as it is"
-    )
-    sample_rate: tuple[Annotated[int, Field(ge=1000)], ...] = Field(
-        default=(), description="rates that encoders are given audio at [Hz]; their own if empty"
-    )
-    settings: tuple[dict[str, Any], ...] = Field(
-        default=({},), description="numbers of the recipe replaced, one mapping of keys to values for each level"
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _one_is_a_list_of_one(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str | int | float | dict) and not isinstance(value, bool) else value
 
 
 class Study(_Model):
@@ -86,26 +57,7 @@ class Study(_Model):
     def requests(self, allow_missing: bool, training: Mapping[str, Any] | None = None) -> list[Request]:
         """What the study asks a planner for; `training` as in `Request`."""
         grids = [*([self.grid] if self.grid else []), *self.include]
-        return [
-            Request(
-                encoders=grid.encoder,
-                tasks=grid.task,
-                recipes=grid.recipe,
-                corpora=grid.corpus,
-                protocols=grid.protocol,
-                seeds=grid.seed,
-                layers=grid.layer,
-                labels=grid.labels,
-                deforms=(None, *grid.deform),
-                allow_missing=allow_missing,
-                sample_rate=rate,
-                training=training or {},
-                overrides=changes,
-            )
-            for grid in grids
-            for rate in grid.sample_rate or (None,)
-            for changes in grid.settings
-        ]
+        return [Request(grid, allow_missing, training=training or {}) for grid in grids]
 
     def chosen(self, plan: Plan) -> Plan:
         """`plan` without what the study leaves out.
@@ -115,15 +67,10 @@ class Study(_Model):
         UserError
             If nothing is left, or something to leave out is not in the plan.
         """
-        every: list[Run | Lost] = [*plan.runs, *plan.lost]
         for number, pattern in enumerate(self.exclude, 1):
-            self._check_exclusion(number, pattern, every)
+            self._check_exclusion(number, pattern, plan.cells)
         plan = plan if self.untrained else plan.without_twins()
-
-        def stays(cell: Run | Lost) -> bool:
-            return not any(_agrees(cell, pattern) for pattern in self.exclude)
-
-        kept = Plan([run for run in plan.runs if stays(run)], [cell for cell in plan.lost if stays(cell)])
+        kept = plan.only(lambda cell: not any(_agrees(cell, pattern) for pattern in self.exclude))
         if not kept.runs and not kept.lost:
             raise UserError(f"study {self.name}: its exclusions leave no run")
         return kept
@@ -139,17 +86,17 @@ class Study(_Model):
         runs = [run if _is_there(store, run) or not _is_there(store, other) else other for run, other in pairs]
         return Plan(runs, whole.lost)
 
-    def _check_exclusion(self, number: int, pattern: dict[str, Any], runs: Sequence[Run | Lost]) -> None:
+    def _check_exclusion(self, number: int, pattern: dict[str, Any], cells: Sequence[Cell]) -> None:
         """Raise `UserError` if a pattern leaves out nothing, which is a slip in it."""
         where = f"study {self.name}: exclusion {number}"
         for key, wanted in pattern.items():
-            levels = sorted({getattr(run, key) for run in runs}, key=str)
+            levels = sorted({getattr(cell, key) for cell in cells}, key=str)
             unknown = [level for level in _levels(wanted) if level not in levels]
             if unknown:
                 raise UserError(
                     f"{where}: no run has the {key} {unknown[0]!r}; there are: {', '.join(map(repr, levels))}"
                 )
-        if not any(_agrees(run, pattern) for run in runs):
+        if not any(_agrees(cell, pattern) for cell in cells):
             raise UserError(f"{where}: no run agrees in all of {', '.join(pattern)}; correct it or leave it out")
 
 
@@ -189,9 +136,8 @@ def load_study(name: str) -> Study:
         raise UserError(f"{path}:1: says neither grid nor include, so there is nothing to run")
     for number, pattern in enumerate(study.exclude):
         for key in pattern:
-            if key not in Run.__dataclass_fields__ or key == "probe":
-                factors = [field for field in Run.__dataclass_fields__ if field != "probe"]
-                raise UserError(f"{path}:{read.line(('exclude', number, key))}: {unknown_name('factor', key, factors)}")
+            if key not in COLUMNS:
+                raise UserError(f"{path}:{read.line(('exclude', number, key))}: {unknown_name('factor', key, COLUMNS)}")
     return study
 
 
@@ -219,15 +165,15 @@ def check_matched(study: Study, parameters: dict[str, int]) -> None:
 
 def trained_encoders(runs: Sequence[Run]) -> dict[str, Run]:
     """One run of every encoder that a recipe trains."""
-    return {run.encoder: run for run in runs if run.recipe not in (UNTRAINED, AS_GIVEN)}
+    return {run.cell.encoder: run for run in runs if run.cell.recipe_name not in (UNTRAINED, AS_GIVEN)}
 
 
 def _is_there(store: Store, run: Run) -> bool:
-    return store.find(run.probe.kind, run.probe.key) is not None
+    return store.find(run.score.kind, run.score.key) is not None
 
 
-def _agrees(run: Run | Lost, pattern: dict[str, Any]) -> bool:
-    return all(getattr(run, key) in _levels(wanted) for key, wanted in pattern.items())
+def _agrees(cell: Cell, pattern: dict[str, Any]) -> bool:
+    return all(getattr(cell, key) in _levels(wanted) for key, wanted in pattern.items())
 
 
 def _levels(wanted: Any) -> Sequence[Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.environment import versions
-from benchmark.plan.steps_and_runs import Step
 from benchmark.store.pcm import Pcm, PcmClip
+from benchmark.store.step import Step
 from benchmark.store.store import Artifact, digest_of
 
 CARD = "card.json"

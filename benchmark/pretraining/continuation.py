@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.plan.steps_and_runs import STEP_VERSIONS, Step, planned_recipe
 from benchmark.pretraining.training import CHECKPOINT, kept_weights, steps_done
-from benchmark.registry.entries import RecipeEntry
-from benchmark.store.store import Artifact, digest_of
+from benchmark.registry.entries import RecipeEntry, planned
+from benchmark.store.step import Step
+from benchmark.store.store import Artifact
 
 #: Keys of a recipe in which a shorter training may differ.
 LENGTH = ("epochs", "pairs", "keep_epochs")
@@ -40,7 +40,7 @@ def adopt(step: Step, inputs: Mapping[str, Artifact], work: Path, finished: Iter
     int
         Steps that need not be trained again; 0 if nothing was copied.
     """
-    recipe = planned_recipe(step)
+    recipe = planned(RecipeEntry, step.spec["recipe"])
     if recipe.schedule != "constant":
         return 0
     best: tuple[int, Artifact] | None = None
@@ -69,8 +69,7 @@ def _same_training(step: Step, inputs: Mapping[str, Artifact], artifact: Artifac
     manifest = artifact.manifest
     # Its key tells whether it was left by this version of the step.
     needs = {name: need["key"] for name, need in manifest["needs"].items()}
-    whole = {"kind": step.kind, "version": STEP_VERSIONS[step.kind], "spec": manifest["spec"], "needs": needs}
-    if digest_of(whole)[:40] != manifest["key"]:
+    if step.of.key(manifest["spec"], needs) != manifest["key"]:
         return False
     digests = {name: needed.digest for name, needed in inputs.items()}
     return _without_length(manifest["spec"]) == _without_length(step.spec) and manifest["inputs"] == digests

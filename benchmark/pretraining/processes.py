@@ -22,8 +22,8 @@ from benchmark.console import Reporter, Silent
 from benchmark.environment import measured, node_rank, report
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.libraries import library_errors
-from benchmark.plan.steps_and_runs import Step
 from benchmark.pretraining.rendezvous import join, nodes, rendezvous
+from benchmark.store.step import Step
 
 
 @dataclass(frozen=True)

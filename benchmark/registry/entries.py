@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from benchmark.augmentation.config import AugmentationConfig
+
+E = TypeVar("E", bound="Entry")
 
 
 class Entry(BaseModel):
@@ -183,6 +185,13 @@ class RecipeEntry(Entry):
         scale = {"none": 1.0, "linear": self.batch / 256, "sqrt": math.sqrt(self.batch)}
         return float(self.learning_rate * scale[self.learning_rate_scale])
 
+    def total_steps(self, items: int) -> int:
+        """Optimiser steps on a corpus of `items` clips or songs."""
+        if self.pairs is not None:
+            return math.ceil(self.pairs / self.batch)
+        assert self.epochs is not None
+        return self.epochs * (items // self.batch)
+
     @model_validator(mode="after")
     def _consistent(self) -> RecipeEntry:
         if (self.epochs is None) == (self.pairs is None):
@@ -223,6 +232,20 @@ class EstimatorEntry(Entry):
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of its class; a list is chosen from on validation"
     )
+
+
+def numbers(entry: Entry) -> dict[str, Any]:
+    """What of a recipe or protocol determines its result, as keys hold it.
+
+    What is as by default is left out: a key that is added with a default, which means what was done before, then leaves
+    the keys of all that was made before. A default never changes.
+    """
+    return entry.model_dump(mode="json", exclude_defaults=True, exclude={"source", "description"})
+
+
+def planned(entry: type[E], document: Mapping[str, Any]) -> E:
+    """A recipe or protocol from its numbers in a step's spec."""
+    return entry.model_validate({"source": "plan", **document}, strict=False)
 
 
 def recipe_class(document: Mapping[str, Any]) -> type[RecipeEntry] | type[SupervisedEntry]:

@@ -17,16 +17,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.audio.deformations import DEFORMATIONS
-from benchmark.comparison.reproduce import commands, split_overrides
+from benchmark.comparison.reproduce import commands
 from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError
 from benchmark.plain_files import read_plain, read_within
-from benchmark.plan.steps_and_runs import STEP_VERSIONS, Lost, Plan, Run
+from benchmark.plan.runs import Lost, Plan, Run
 from benchmark.plan.studies import Study
 from benchmark.pretraining.curve_file import read_probe_scores
+from benchmark.registry.overrides import in_words
 from benchmark.registry.registry import Registry
 from benchmark.report.citations import citations
-from benchmark.scores.records import FACTORS, RECORD, ScoreRecord, newest, read_record, run_name
+from benchmark.scores.records import RECORD, SCORE, ScoreRecord, newest, read_record, run_name
+from benchmark.steps import KINDS
 from benchmark.store.store import UNREADABLE, check_layout, refuse_other_format
 
 SCHEMA_VERSION = 1
@@ -74,9 +76,9 @@ def collect(
     if marker.exists():
         refuse_other_format(store, read_plain(marker).decode(errors="replace").strip())
     planned = None if plan is None else plan.runs
-    folder = store / "artifacts" / "probe"
+    folder = store / "artifacts" / SCORE
     there = {entry.name for entry in os.scandir(folder) if entry.is_dir()} if folder.is_dir() else set()
-    wanted = sorted(there) if planned is None else [run.probe.key for run in planned if run.probe.key in there]
+    wanted = sorted(there) if planned is None else [run.score.key for run in planned if run.score.key in there]
     if not wanted:
         which = f" of study {study.name}" if study else ""
         raise UserError(f"{store}: holds no score record{which}; `bench run` makes some")
@@ -113,11 +115,11 @@ def collect(
         "deformations": _deformation_units(runs),
         "maps": _maps(store, runs, steps, reporter) if look else [],
         "failures": [*(_unplanned(plan.lost) if plan else []), *_failures(store, planned)],
-        "commands": _study_commands(study_given, real) if study else _run_commands(runs),
+        "commands": _study_commands(study_given, real) if study else _run_commands(records),
         "versions": _versions(records),
         "citations": citations(
             registry,
-            _names(part for run in runs for part in _parts(registry, run["encoder"])),
+            _names(part for record in records for part in record.encoders),
             _names(run["recipe_name"] for run in runs),
             _names(run["protocol"] for run in runs),
             _names([*(task["dataset"] for task in tasks.values()), *_corpora(registry, runs)]),
@@ -136,20 +138,21 @@ def _read(folder: Path) -> ScoreRecord:
 
 
 def _run(key: str, record: ScoreRecord) -> dict[str, Any]:
-    recipe, changes = split_overrides(record.recipe)
     leading = next(iter(record.metrics))
-    plain = record.layer is None and record.labels == 1 and record.deform is None
+    departs = list(record.departures())
     metrics: dict[str, Any] = {}
     for name, score in record.metrics.items():
         entry = score.model_dump(exclude={"per_label", "replicates"})
-        if name == leading and plain and len(score.per_label) > 1:
+        if name == leading and not departs and len(score.per_label) > 1:
             entry["per_label"] = score.per_label
         metrics[name] = entry
     return {
         "key": key,
-        **{name: getattr(record, name) for name in FACTORS},
-        "recipe_name": recipe,
-        "overrides": changes,
+        **record.columns(),
+        "departs": departs,
+        "encoders": list(record.encoders),
+        "recipe_name": record.recipe_name,
+        "overrides": {key: in_words(value) for key, value in record.settings.items()},
         **_length(record),
         "standin": record.data == "stand-in",
         "fingerprint": record.fingerprint,
@@ -211,8 +214,8 @@ def _maps(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str, Any],
 def _study(study: Study | None, plan: Plan | None, there: set[str]) -> dict[str, Any] | None:
     if study is None or plan is None:
         return None
-    missing = [run.probe.title for run in plan.runs if run.probe.key not in there]
-    missing += [_title(cell) for cell in plan.lost]
+    missing = [run.cell.title() for run in plan.runs if run.score.key not in there]
+    missing += [lost.cell.title() for lost in plan.lost]
     return {
         "name": study.name,
         "description": study.description,
@@ -247,7 +250,7 @@ def _metric_titles(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def _descriptions(registry: Registry, runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     """One sentence an encoder, recipe, protocol and corpus, where the registry has it."""
     wanted = {
-        "encoders": [part for run in runs for part in _parts(registry, run["encoder"])],
+        "encoders": [part for run in runs for part in run["encoders"]],
         "recipes": [run["recipe_name"] for run in runs],
         "protocols": [run["protocol"] for run in runs],
         "corpora": [run["corpus"] for run in runs if run["corpus"]],
@@ -266,34 +269,30 @@ def _deformation_units(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {name: DEFORMATIONS[name].unit for name in names if name in DEFORMATIONS}
 
 
-def _run_commands(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _run_commands(records: Sequence[ScoreRecord]) -> list[str]:
     """Commands for real data and, apart, for stand-ins, which come when no folder of data is named."""
     return [
         command
-        for standin in (False, True)
-        for command in commands([run for run in runs if run["standin"] == standin], not standin)
+        for data in ("real", "stand-in")
+        for command in commands([record for record in records if record.data == data], data == "real")
     ]
-
-
-def _title(cell: Lost) -> str:
-    return f"{cell.task} on {cell.encoder} ({cell.recipe}), {cell.protocol}, seed {cell.seed}"
 
 
 def _unplanned(lost: Sequence[Lost]) -> list[dict[str, str]]:
     """Why runs of a study cannot be had, each cause once, with the first of the runs."""
-    first = {cell.cause: cell for cell in reversed(lost)}
-    return [{"title": _title(cell), "cause": cause, "log": ""} for cause, cell in first.items()][::-1]
+    first = {each.cause: each.cell for each in reversed(lost)}
+    return [{"title": cell.title(), "cause": cause, "log": ""} for cause, cell in first.items()][::-1]
 
 
 def _failures(store: Path, planned: Sequence[Run] | None) -> list[dict[str, str]]:
     """Steps whose log ends in a failure and that have not been computed since."""
     titles = {}
     if planned is not None:
-        titles = {(step.kind, step.key): step.title for run in planned for step in run.probe.lineage()}
+        titles = {(step.kind, step.key): step.title for run in planned for step in run.score.lineage()}
     found = []
     for log in sorted((store / "logs").glob("*-*.log")):
         kind, _, key = log.stem.partition("-")
-        if kind not in STEP_VERSIONS or (store / "artifacts" / kind / key).exists():
+        if kind not in KINDS or (store / "artifacts" / kind / key).exists():
             continue
         if planned is not None and (kind, key) not in titles:
             continue
@@ -316,11 +315,6 @@ def _versions(records: Sequence[ScoreRecord]) -> dict[str, list[str]]:
         for package, version in record.versions.items():
             counts.setdefault(package, Counter())[version] += 1
     return {package: [version for version, _ in counter.most_common()] for package, counter in counts.items()}
-
-
-def _parts(registry: Registry, encoder: str) -> list[str]:
-    name = split_overrides(encoder)[0]
-    return [name] if name in registry.sections["encoders"] else name.split("+")
 
 
 def _corpora(registry: Registry, runs: Sequence[Mapping[str, Any]]) -> list[str]:

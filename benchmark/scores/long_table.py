@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from analysis.report.groups import name_representations
+from benchmark.cell import COLUMNS, PLAIN, in_cells
 from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError, unknown_name
-from benchmark.scores.records import FACTORS, newest
+from benchmark.scores.records import SCORE, newest
 from benchmark.scores.score_index import score_rows
-
-#: Columns that differ only in runs on something less than, or other than, the representation of the task's own audio.
-_PLAIN = {"layer": "none", "labels": 1.0, "deform": "none"}
 
 
 def long_table(store: Path, metric: str | None = None, reporter: Reporter | None = None) -> list[dict[str, Any]]:
@@ -49,8 +47,8 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     chosen = [row for row in every if (row["leading"] if metric is None else row["metric"] == metric)]
     if not chosen:
         raise unknown_name(f"metric in {store}", str(metric), {row["metric"] for row in every})
-    probes = store / "artifacts" / "probe"
-    last = newest(chosen, itemgetter(*FACTORS, "standin"), lambda row: probes / row["key"])
+    scores = store / "artifacts" / SCORE
+    last = newest(chosen, itemgetter(*COLUMNS, "standin"), lambda row: scores / row["key"])
     if len(last) < len(chosen):
         left = len(chosen) - len(last)
         (reporter or Silent()).warn(f"{left:,} older scores of runs that were scored again since are left out")
@@ -77,7 +75,8 @@ def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) 
     """
     kept = [dict(row) for row in rows]
     words = set(re.findall(r"\w+", named))
-    for column, plain in _PLAIN.items():
+    for column, value in PLAIN.items():
+        plain = in_cells(value)
         own = [row for row in kept if row[column] == plain]
         if column not in words and 0 < len(own) < len(kept):
             reporter.warn(

@@ -11,13 +11,14 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark.cell import COLUMNS, Cell
 from benchmark.plain_files import read_within
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+#: Kind of the steps whose artifacts hold records.
+SCORE = "score"
 RECORD = "record.json"
 PREDICTIONS = "predictions.npz"
-#: What names a run, beside the kind of data.
-FACTORS = ("encoder", "corpus", "recipe", "task", "protocol", "seed", "layer", "labels", "deform")
 
 Item = TypeVar("Item")
 
@@ -65,19 +66,10 @@ class StepCost(_Model):
     peak_gpu_memory_bytes: int | None = None
 
 
-class ScoreRecord(_Model):
-    """Scores of one run; per-clip predictions lie beside it in `predictions.npz`."""
+class ScoreRecord(Cell):
+    """Scores of one run, under its factors; per-clip predictions lie beside it in `predictions.npz`."""
 
     schema_version: int = SCHEMA_VERSION
-    encoder: str
-    corpus: str | None = Field(description="null where nothing was pretrained")
-    recipe: str
-    task: str
-    protocol: str
-    seed: int
-    layer: str | None = Field(description="the layer probed; null for the representation")
-    labels: float = Field(description="fraction of the training labels used")
-    deform: str | None = Field(description="deformation of the test audio, NAME=STRENGTH; null for none")
     data: Literal["stand-in", "real"]
     metrics: dict[str, Score]
     unscored_labels: list[str] = Field(description="labels without a positive or without a negative test clip")
@@ -103,12 +95,12 @@ class ScoreRecord(_Model):
 
 
 def read_record(folder: Path) -> ScoreRecord:
-    """The record in the artifact folder of a probe step."""
+    """The record in the artifact folder of a score step."""
     return ScoreRecord.model_validate_json(read_within(folder, RECORD))
 
 
 #: What a record's run is called.
-run_name = attrgetter(*FACTORS, "data")
+run_name = attrgetter(*COLUMNS, "data")
 
 
 def newest(items: Iterable[Item], run: Callable[[Item], Hashable], folder: Callable[[Item], Path]) -> list[Item]:

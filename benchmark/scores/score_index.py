@@ -16,18 +16,21 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmark.cell import COLUMNS as CELL_COLUMNS
+from benchmark.cell import Cell, in_cells
 from benchmark.errors import UserError
 from benchmark.plain_files import planted, read_plain
-from benchmark.scores.records import RECORD
+from benchmark.scores.records import RECORD, SCORE
 from benchmark.store.store import check_layout, write_atomically
 
 INDEX = "scores.jsonl"
 LARGEST_INDEX = 2**30
 """More than rows of a million records take [bytes]."""
 #: Raised when a row gets another column.
-ROW_VERSION = 3
+ROW_VERSION = 4
+_AFTER_TASK = CELL_COLUMNS.index("task") + 1
 COLUMNS = (
-    "key", "encoder", "corpus", "recipe", "protocol", "task", "metric", "seed", "layer", "labels", "deform",
+    "key", *CELL_COLUMNS[:_AFTER_TASK], "metric", *CELL_COLUMNS[_AFTER_TASK:],
     "score", "lower", "upper", "floor", "fingerprint", "standin", "n", "leading",
 )  # fmt: skip
 
@@ -44,20 +47,11 @@ class _Score(BaseModel):
     floor: float
 
 
-class _Record(BaseModel):
+class _Record(Cell):
     """What of a `ScoreRecord` is in its rows; the rest, most of its size, is passed over."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
-    encoder: str
-    corpus: str | None
-    recipe: str
-    task: str
-    protocol: str
-    seed: int
-    layer: str | None
-    labels: float
-    deform: str | None
     data: str
     metrics: dict[str, _Score]
     n_scored: dict[str, int]
@@ -77,7 +71,7 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
     UserError
         If a record cannot be read.
     """
-    folder = store / "artifacts" / "probe"
+    folder = store / "artifacts" / SCORE
     check_layout(store)
     there = sorted(_names(folder)) if folder.is_dir() else []
     known = _read(store / INDEX)
@@ -115,18 +109,12 @@ def _rows(file: str) -> list[list[Any]]:
             f"{file}: not a score record of this version: {str(error).splitlines()[0]}; "
             "`bench store verify` finds damaged artifacts, and deleting one is safe"
         ) from None
+    factors = [in_cells(value) for value in record.columns().values()]
     return [
         [
-            record.encoder,
-            record.corpus or "none",
-            record.recipe,
-            record.protocol,
-            record.task,
+            *factors[:_AFTER_TASK],
             name,
-            record.seed,
-            record.layer or "none",
-            record.labels,
-            record.deform or "none",
+            *factors[_AFTER_TASK:],
             score.value,
             score.lower,
             score.upper,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.audio.decoding import decode, to_int16
 from benchmark.console import Advance, Reporter
-from benchmark.engine.engine import workers
+from benchmark.environment import workers
 from benchmark.libraries import load as library
 from benchmark.steps.prepare import decode_all
 from tasks.base import Clip

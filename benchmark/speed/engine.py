@@ -13,9 +13,10 @@ from typing import Any
 from benchmark.console import Advance, LogReporter, Reporter
 from benchmark.engine.engine import Engine
 from benchmark.engine.housekeeping import holdings
-from benchmark.plan.steps_and_runs import Step
 from benchmark.scores.long_table import as_csv, long_table
-from benchmark.scores.records import RECORD, Overlap, Score, ScoreRecord
+from benchmark.scores.records import RECORD, SCORE, Overlap, Score, ScoreRecord
+from benchmark.steps import embed
+from benchmark.store.step import Step
 from benchmark.store.store import Artifact, Store
 
 #: Steps that are timed, one artifact of a few files each.
@@ -54,7 +55,7 @@ def measure(reporter: Reporter, records: int) -> dict[str, float]:
         root = Path(folder)
         store = Store(root / "store")
         log = LogReporter(root / "log")
-        steps = [Step("embed", {"number": number}, {}, f"step {number}") for number in range(STEPS)]
+        steps = [embed.KIND.step({"number": number}, {}, f"step {number}") for number in range(STEPS)]
         idle = _Idle(store, log)
         trivial = [_seconds(lambda step=step: idle.ensure(step)) for step in steps]
         fresh = Engine(store, log)
@@ -95,7 +96,7 @@ def _seconds(call: Any) -> float:
 
 
 def _generate(store: Store, records: int, advance: Advance) -> None:
-    """Fill a store with artifacts of probe steps whose records differ in encoder, task and seed."""
+    """Fill a store with artifacts of score steps whose records differ in encoder, task and seed."""
     score = Score(
         value=0.8,
         lower=0.7,
@@ -108,15 +109,12 @@ def _generate(store: Store, records: int, advance: Advance) -> None:
         per_label={f"label {number}": 0.8 for number in range(LABELS)},
     )
     record = ScoreRecord(
-        encoder="encoder",
+        encoders=("encoder",),
         corpus=None,
-        recipe="untrained",
+        recipe_name="untrained",
         task="task",
         protocol="linear",
         seed=0,
-        layer=None,
-        labels=1.0,
-        deform=None,
         data="stand-in",
         metrics={"roc_auc": score, "average_precision": score},
         unscored_labels=[],
@@ -137,15 +135,15 @@ def _generate(store: Store, records: int, advance: Advance) -> None:
     ).model_dump()
     for number in range(records):
         key = f"{number:040x}"
-        folder = store.folder("probe", key)
+        folder = store.folder(SCORE, key)
         folder.mkdir(parents=True)
-        record["encoder"], record["seed"] = f"encoder {number % 100}", number // 100
+        record["encoders"], record["seed"] = [f"encoder {number % 100}"], number // 100
         text = json.dumps(record)
         (folder / RECORD).write_text(text)
         manifest = {
-            "kind": "probe",
+            "kind": SCORE,
             "key": key,
-            "title": f"probe {number}",
+            "title": f"score {number}",
             "finished": record["finished"],
             "files": {RECORD: {"bytes": len(text)}},
             "lineage": {key: {"resources": {"seconds": 1.0}}},

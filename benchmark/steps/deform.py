@@ -8,17 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.audio.deformations import deform
 from benchmark.console import Reporter
-from benchmark.plan.steps_and_runs import Step
-from benchmark.steps.label import TEST_CLIPS
+from benchmark.encoding.planned import INT16, planned_audio
+from benchmark.store.file_names import TEST_CLIPS
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
+from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
     """Leave `pcm.int16`, `clips.jsonl` and an empty `problems.jsonl` in `work`; starts afresh if interrupted."""
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
+    from benchmark.audio.deformations import deform
+
     clips = [PcmClip(**row) for row in read_lines(inputs["labels"] / TEST_CLIPS)]
     start = 0
     deformed = []
@@ -33,3 +35,16 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     write_lines(work / CLIPS, deformed)
     write_lines(work / PROBLEMS, [])
     return {"clips": len(deformed), "seconds": round(start / pcm.sample_rate, 1)}
+
+
+def _extent(step: Step) -> Extent:
+    clips, seconds = planned_audio(step.needs["pcm"])
+    return Extent(f"test clips among {clips:,}", int(seconds * step.spec["sample_rate"]) * INT16)
+
+
+def _libraries(step: Step) -> tuple[str, ...]:
+    del step
+    return ("soundfile", "soxr", "scipy.signal")
+
+
+KIND = StepKind("deform", 1, Stage.WORK, compute, _extent, _libraries)

@@ -2,106 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmark.console import Reporter
-from benchmark.encoding.windows import BatchEncoder, build_encoder, cut_windows, window_spans
-from benchmark.errors import UserError
-from benchmark.freed_memory import freed_memory_kept
-from benchmark.plan.steps_and_runs import ALL_LAYERS, Step
-from benchmark.steps.initialise import WEIGHTS
-from benchmark.store.embeddings import INDEX, REPRESENTATION, rows_file
-from benchmark.store.pcm import Pcm, PcmClip, open_pcm
-from benchmark.store.store import Artifact, reserve
-from encoders.base import Encoder
-
-PROGRESS = "rows-done"
-#: Windows handed to the encoder at once, which batches them as the device likes.
-CHUNK = 1024
+from benchmark.encoding.planned import FLOAT32, planned_audio, planned_encoder
+from benchmark.store.step import Extent, Stage, Step, StepKind
+from benchmark.store.store import Artifact
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
     """Leave a file of rows for each layer, and `index.npz`, in `work`; goes on where an interrupted attempt stopped."""
-    pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
-    encoder = build_encoder(step.context["encoder"], 0, inputs["weights"] / WEIGHTS)
-    layers = encoder.layers() if step.spec["layers"] == ALL_LAYERS else (REPRESENTATION,)
-    segment = step.spec.get("segment_seconds")
-    starts = [[start for start, _ in window_spans(clip.samples, encoder, segment)] for clip in pcm.clips]
-    first = np.concatenate([[0], np.cumsum([len(s) for s in starts])]).astype(np.int64)
-    windows = int(first[-1])
-    encode = BatchEncoder(encoder)
-    dims = _dims(encode, encoder, layers)
+    from benchmark.encoding.dataset_pass import embed_dataset
 
-    marker, part = work / PROGRESS, work / f"{PROGRESS}.part"
-    # The index is written last: where there is one, all rows are there.
-    done = windows if (work / INDEX).exists() else _rows_done(marker)
-    rows = {name: _open_rows(work / rows_file(n), windows, dims[name]) for n, name in enumerate(layers)}
-    with freed_memory_kept(), reporter.progress(step.title, windows, "windows", done) as advance:
-        size = CHUNK if encode.device.type == "cuda" else encode.batch
-        for chunk in _chunks(pcm, encoder, segment, first, done, size):
-            for name, found in encode.layers(chunk, layers).items():
-                if not np.isfinite(found).all():
-                    clip = pcm.clips[int(np.searchsorted(first, done, side="right")) - 1]
-                    raise UserError(f"{step.title}: values that are not finite, at or after clip {clip.path}")
-                rows[name][done : done + len(chunk)] = found
-                rows[name].flush()
-            done += len(chunk)
-            part.write_text(str(done))
-            part.replace(marker)  # so that a kill never leaves half a number
-            advance(len(chunk))
-    np.savez_compressed(
-        work / INDEX,
-        layers=np.array(layers, dtype=np.str_),
-        dims=np.array([dims[name] for name in layers]),
-        clip_ids=np.array([clip.id for clip in pcm.clips], dtype=np.str_),
-        first=first,
-        seconds=np.array([at / encoder.sample_rate for clip in starts for at in clip], dtype=np.float32),
-        durations=np.array([clip.samples / encoder.sample_rate for clip in pcm.clips], dtype=np.float32),
-    )
-    marker.unlink(missing_ok=True)
-    return {"windows": windows, "dims": dims, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
+    return embed_dataset(step, inputs, work, reporter)
 
 
-def _rows_done(marker: Path) -> int:
-    """Rows that an interrupted attempt has left; none if its note is empty, as a kill could leave it formerly."""
-    text = marker.read_text() if marker.exists() else ""
-    return int(text) if text.isdecimal() else 0
+def _extent(step: Step) -> Extent:
+    encoder = planned_encoder(step)
+    clips, seconds = planned_audio(step.needs["pcm"])
+    per_clip = max(1.0, seconds / clips * encoder.sample_rate // (encoder.window or encoder.max_window)) if clips else 0
+    windows = int(clips * per_clip)
+    layers = max(1, len(encoder.layers())) if step.spec["layers"] else 1
+    size = windows * encoder.dim * FLOAT32 * layers
+    return Extent(f"about {windows:,} windows", size, encoded=seconds * encoder.sample_rate)
 
 
-def _dims(encode: BatchEncoder, encoder: Encoder, layers: Sequence[str]) -> dict[str, int]:
-    """Number of channels of each layer."""
-    if tuple(layers) == (REPRESENTATION,):
-        return {REPRESENTATION: encoder.dim}
-    silence = np.zeros(encoder.window or encoder.max_window, np.int16)
-    return {name: output.shape[1] for name, output in encode.layers([silence], layers).items()}
+def _libraries(step: Step) -> tuple[str, ...]:
+    del step
+    return ("torch",)
 
 
-def _open_rows(path: Path, windows: int, dim: int) -> np.memmap[Any, np.dtype[np.float32]]:
-    reserve(path, windows * dim * np.dtype(np.float32).itemsize)
-    return np.memmap(path, np.float32, "r+", shape=(windows, dim))
-
-
-def _chunks(
-    pcm: Pcm, encoder: Encoder, segment: float | None, first: NDArray[np.int64], done: int, size: int
-) -> Iterator[list[NDArray[np.int16]]]:
-    """Windows from row `done` on, in lists of `size` windows of one length."""
-    chunk: list[NDArray[np.int16]] = []
-    for clip, row in _clips_from(pcm.clips, first, done):
-        for window in cut_windows(pcm.waveform(clip), encoder, segment)[max(done - row, 0) :]:
-            if chunk and (len(chunk) == size or len(window) != len(chunk[0])):
-                yield chunk
-                chunk = []
-            chunk.append(window)
-    if chunk:
-        yield chunk
-
-
-def _clips_from(clips: Sequence[PcmClip], first: NDArray[np.int64], done: int) -> Iterator[tuple[PcmClip, int]]:
-    for clip, row, end in zip(clips, first[:-1].tolist(), first[1:].tolist(), strict=True):
-        if end > done:
-            yield clip, row
+KIND = StepKind("embed", 2, Stage.WORK, compute, _extent, _libraries, on_gpu=True)

@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 
 from benchmark.console import Reporter
+from benchmark.encoding.planned import planned_audio
 from benchmark.errors import UserError
-from benchmark.plan.steps_and_runs import Step
 from benchmark.registry.plugins import dataset_at
-from benchmark.scores.scoring import check_metrics
+from benchmark.store.file_names import LABELS, TEST_CLIPS
 from benchmark.store.pcm import open_pcm, write_lines
+from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
 from tasks.base import SPLITS, Dataset, Task
 from tasks.folds import divide
 
-LABELS = "labels.npz"
-TEST_CLIPS = "test-clips.jsonl"
 #: Missing test clips that the error names; the file it points to names all.
 NAMED = 5
 
@@ -36,6 +35,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     DatasetError
         If the tables cannot be parsed, or give neither a split nor enough to make folds of.
     """
+    from benchmark.scores.scoring import check_metrics  # SciPy takes a while to import
+
     del reporter
     root = inputs["standin"].path if "standin" in inputs else step.context["root"]
     dataset = dataset_at(step.context["dataset"], root)
@@ -100,3 +101,11 @@ def read_labels(path: Path) -> Task:
             groups=arrays["groups"],
             folds=arrays.get("folds"),
         )
+
+
+def _extent(step: Step) -> Extent:
+    clips, _ = planned_audio(step.needs["pcm"])
+    return Extent(f"{clips:,} clips", clips * 64)
+
+
+KIND = StepKind("label", 1, Stage.TASKS, compute, _extent)

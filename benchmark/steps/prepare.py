@@ -21,11 +21,12 @@ from typing import Any
 from benchmark.audio.decoding import Undecodable, decode, silence_decoders
 from benchmark.audio.unused_files import NAMED, by_kind
 from benchmark.console import Reporter
-from benchmark.engine.engine import workers
+from benchmark.encoding.planned import INT16, planned_audio
+from benchmark.environment import workers
 from benchmark.libraries import library_errors
-from benchmark.plan.steps_and_runs import Step
 from benchmark.registry.plugins import dataset_at
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, write_lines
+from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
 from tasks.base import Clip
 
@@ -202,3 +203,17 @@ def _report(problems: Sequence[Problem], reporter: Reporter) -> None:
         reporter.warn(f"  {missing} clips are missing")
     if known:
         reporter.say(f"  {known} files are known to be broken in every copy")
+
+
+def _libraries(step: Step) -> tuple[str, ...]:
+    del step
+    return ("soundfile",)  # soxr too, where rates differ, which headers of files alone tell
+
+
+def _extent(step: Step) -> Extent:
+    clips, seconds = planned_audio(step)
+    size = int(seconds * step.spec["sample_rate"]) * INT16
+    return Extent(f"{clips:,} clips, {seconds / 3600:,.1f} h", size, decoded=seconds)
+
+
+KIND = StepKind("prepare", 2, Stage.TASKS, compute, _extent, _libraries)

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.console import Reporter
-from benchmark.engine.engine import empty_folder
-from benchmark.plan.steps_and_runs import Step
+from benchmark.encoding.planned import planned_audio
 from benchmark.registry.plugins import load_class
-from benchmark.store.store import Artifact
+from benchmark.store.step import Extent, Stage, Step, StepKind
+from benchmark.store.store import Artifact, empty_folder
+
+#: Of a stand-in's clip of six seconds as MP3.
+CLIP_BYTES = 24_000
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
@@ -30,3 +33,16 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
 
         dataset.write_standin(work, int(step.spec["seed"]), progress)
     return {"clips": clips, "seconds": seconds}
+
+
+def _libraries(step: Step) -> tuple[str, ...]:
+    del step
+    return ("soundfile",)
+
+
+def _extent(step: Step) -> Extent:
+    clips, _ = planned_audio(step)
+    return Extent(f"{clips:,} clips", clips * CLIP_BYTES)
+
+
+KIND = StepKind("standin", 1, Stage.TASKS, compute, _extent, _libraries)

@@ -306,6 +306,15 @@ def reserve(path: Path, size: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
 
 
+def empty_folder(folder: Path) -> None:
+    """Remove what an earlier attempt left, for steps that start afresh."""
+    for child in folder.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is never seen half-written."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.comparison.reproduce import split_overrides
 from benchmark.console import Reporter
 from benchmark.engine.engine import Engine
 from benchmark.errors import UserError
 from benchmark.registry.entries import DatasetEntry
+from benchmark.registry.overrides import in_words
 from benchmark.registry.plugins import dataset_at, load_class
 from benchmark.registry.registry import Named, Registry
-from benchmark.steps.initialise import WEIGHTS
 from benchmark.store.embeddings import Embeddings
+from benchmark.store.file_names import WEIGHTS
 from benchmark.store.pcm import open_pcm
 from benchmark.visualisation.activations import activation_profile
 from benchmark.visualisation.audio_clips import Excerpts, data_uri, ogg
@@ -109,22 +109,24 @@ def collect(
 
 
 def _what(shown: Shown, registry: Registry, corpus: str | None) -> dict[str, Any]:
-    run = shown.run
-    name, changes = split_overrides(run.recipe)
-    encoder = split_overrides(run.encoder)[0]
+    cell = shown.run.cell
     descriptions = {
         section: str(getattr(registry.sections[section][entry].entry, "description", ""))
         if entry in registry.sections[section]
         else ""
-        for section, entry in (("encoders", encoder), ("recipes", name), ("corpora", run.corpus or ""))
+        for section, entry in (
+            ("encoders", cell.encoders[0]),
+            ("recipes", cell.recipe_name),
+            ("corpora", cell.corpus or ""),
+        )
     }
     return {
-        "encoder": run.encoder,
-        "recipe": name,
-        "changes": changes,
-        "corpus": run.corpus,
+        "encoder": cell.encoder,
+        "recipe": cell.recipe_name,
+        "changes": {key: in_words(value) for key, value in cell.settings.items()},
+        "corpus": cell.corpus,
         "corpus_dataset": corpus,
-        "seed": run.seed,
+        "seed": cell.seed,
         "dim": int(shown.embeddings.rows.shape[1]),
         "weights": str(shown.artifact.manifest["facts"]["weights"]),
         "pretrained": shown.weights.kind != "initialise",
@@ -135,8 +137,8 @@ def _what(shown: Shown, registry: Registry, corpus: str | None) -> dict[str, Any
 def _corpus_dataset(shown: Shown, registry: Registry) -> str | None:
     """Dataset that the encoder was trained on here; ``None`` if it was not."""
     if shown.weights.kind == "supervise":
-        return registry.task(shown.run.task).entry.dataset
-    return registry.corpus(shown.run.corpus).entry.dataset if shown.run.corpus is not None else None
+        return registry.task(shown.run.cell.task).entry.dataset
+    return registry.corpus(shown.run.cell.corpus).entry.dataset if shown.run.cell.corpus is not None else None
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class _Seen:
 
     @property
     def name(self) -> str:
-        return self.shown.run.task
+        return self.shown.run.cell.task
 
     @property
     def task(self) -> Task:
@@ -235,7 +237,8 @@ def _features(shown: Sequence[Shown], named: Sequence[int]) -> list[tuple[int, s
     for feature in named:
         if not 0 <= feature < dim:
             raise UserError(
-                f"--feature {feature}: the representation of {shown[0].run.encoder} has {dim} features, 0 to {dim - 1}"
+                f"--feature {feature}: the representation of {shown[0].run.cell.encoder} has {dim} features, "
+                f"0 to {dim - 1}"
             )
     if named:
         return [(feature, "named on the command line") for feature in dict.fromkeys(named)]
@@ -323,7 +326,7 @@ def _filters(shown: Shown, engine: Engine, units: int, reporter: Reporter) -> tu
     from benchmark.encoding.windows import build_encoder, device
     from benchmark.visualisation.filters import filter_spectra
 
-    named = shown.run.probe.needs["embeddings"].context["encoder"]
+    named = shown.run.embeddings.context["encoder"]
     encoder = build_encoder(named, 0, artifact / WEIGHTS).eval().to(device())
     names = encoder.layers()
     if not names or not encoder.parameter_count():

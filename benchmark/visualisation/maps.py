@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from benchmark.console import Reporter
 from benchmark.plain_files import PlantedError, check_artifact
-from benchmark.steps.label import LABELS, read_labels
+from benchmark.steps.label import read_labels
 from benchmark.store.embeddings import Embeddings, open_embeddings
+from benchmark.store.file_names import LABELS
 from tasks.base import Task
 
 #: Clips on a map, representations of a task, and tags of a tagging task, at most.
@@ -64,7 +65,7 @@ def _best(runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """One run of each of the best representations of a task: that of the best score."""
     tasks: dict[tuple[Any, ...], dict[tuple[Any, ...], Mapping[str, Any]]] = {}
     for run in runs:
-        if run["layer"] is None and run["labels"] == 1 and run["deform"] is None:
+        if not run["departs"]:
             own = tasks.setdefault((run["task"], run["fingerprint"], run["standin"]), {})
             name = (run["encoder"], run["recipe"], run["corpus"])
             if name not in own or _lead(run) > _lead(own[name]):

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from benchmark.engine.engine import Engine
 from benchmark.errors import UserError
 from benchmark.plan.planner import Planner
-from benchmark.plan.steps_and_runs import Request, Run, Step
-from benchmark.steps.label import LABELS, read_labels
+from benchmark.plan.requests import Request
+from benchmark.plan.runs import Run
+from benchmark.steps.label import read_labels
 from benchmark.store.embeddings import Embeddings, open_embeddings
+from benchmark.store.file_names import LABELS
+from benchmark.store.step import Step
 from benchmark.store.store import Artifact
 from tasks.base import Task
 
@@ -39,12 +42,12 @@ class Shown:
     @property
     def pcm(self) -> Step:
         """The step that decoded the dataset."""
-        return self.run.probe.needs["embeddings"].needs["pcm"]
+        return self.run.embeddings.needs["pcm"]
 
     @property
     def weights(self) -> Step:
         """The step that left the encoder's weights."""
-        return self.run.probe.needs["embeddings"].needs["weights"]
+        return self.run.embeddings.needs["weights"]
 
     @property
     def standin(self) -> bool:
@@ -67,14 +70,14 @@ def find(planner: Planner, request: Request, engine: Engine, command: str) -> li
     UserError
         If several encoders are joined, the tasks' encoders have different weights, or something is not in the store.
     """
-    (encoder,) = request.encoders
+    (encoder,) = request.levels("encoders")
     if len(planner.registry.encoder_names(encoder)) > 1:
         raise UserError(f"{encoder}: name one encoder; of several joined, each has features of its own")
     # Whether missing test clips were allowed changes the labels' key, not what is seen here.
     plans = [_one_a_task(planner.runs(replace(request, allow_missing=allowed))) for allowed in (False, True)]
-    if len({run.probe.needs["embeddings"].needs["weights"].key for run in plans[0].values()}) > 1:
+    if len({run.embeddings.needs["weights"].key for run in plans[0].values()}) > 1:
         raise UserError(
-            f"{encoder} ({next(iter(plans[0].values())).recipe}) has other weights for each of the tasks "
+            f"{encoder} ({next(iter(plans[0].values())).cell.recipe}) has other weights for each of the tasks "
             f"{', '.join(plans[0])}; name one task"
         )
     found = {task: _shown([plan[task] for plan in plans], engine) for task in plans[0]}
@@ -82,7 +85,7 @@ def find(planner: Planner, request: Request, engine: Engine, command: str) -> li
     if missing:
         (*_, run) = plans[0].values()
         raise UserError(
-            f"the store holds no embeddings of {run.encoder} ({run.recipe}), seed {run.seed}, for "
+            f"the store holds no embeddings of {run.cell.encoder} ({run.cell.recipe}), seed {run.cell.seed}, for "
             f"{', '.join(missing)}; compute them with: {command}"
         )
     return [shown for shown in found.values() if shown is not None]
@@ -92,14 +95,14 @@ def _one_a_task(runs: Sequence[Run]) -> dict[str, Run]:
     """The first run of each task: trained ones come before their untrained twins."""
     found: dict[str, Run] = {}
     for run in runs:
-        found.setdefault(run.task, run)
+        found.setdefault(run.cell.task, run)
     return found
 
 
 def _shown(runs: Sequence[Run], engine: Engine) -> Shown | None:
     for run in runs:
-        embeddings = engine.current(run.probe.needs["embeddings"])
-        labels = engine.current(run.probe.needs["labels"])
+        embeddings = engine.current(run.embeddings)
+        labels = engine.current(run.labels)
         if embeddings is not None and labels is not None:
             return Shown(run, read_labels(labels / LABELS), open_embeddings(embeddings.path), embeddings)
     return None

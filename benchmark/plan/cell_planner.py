@@ -1,0 +1,274 @@
+"""From a cell of the grid to the runs that it asks for, or to why they cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any, Protocol
+
+from benchmark.cell import FACTORS, PLAIN, Cell
+from benchmark.errors import USER_ERRORS, UserError, unknown_name
+from benchmark.plan.requests import Request
+from benchmark.plan.runs import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Lost, Run
+from benchmark.registry.entries import EncoderEntry, SupervisedEntry, numbers
+from benchmark.registry.overrides import override
+from benchmark.registry.registry import Named, Registry
+from benchmark.steps import deform, embed, pretrain, probe, score, supervise
+from benchmark.store.step import Step, numbered
+from benchmark.store.store import Artifact
+
+#: What the user can put right in files of theirs.
+TROUBLE = (*USER_ERRORS, OSError)
+
+
+class Steps(Protocol):
+    """What a planner knows of the steps that cells share."""
+
+    @property
+    def registry(self) -> Registry:
+        """What names mean."""
+
+    @property
+    def finished(self) -> Callable[[], list[Artifact]]:
+        """Yields the pretrainings in the store, for a longer one to go on from."""
+
+    def prepare_step(self, dataset: str, sample_rate: int) -> Step:
+        """Decode `dataset` at a rate [Hz]."""
+
+    def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
+        """Labels and split of `task` for the clips of `pcm`."""
+
+    def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
+        """Random weights of a seed, or the weights that the entry names."""
+
+    def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
+        """Layers of an encoder that can be probed."""
+
+    def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
+        """Raise `UserError` if labels, metrics and protocol are known not to go together."""
+
+
+class CellPlanner:
+    """Plans the runs of the grid's factors: one for each layer, fraction of labels, ...
+
+    Parameters
+    ----------
+    steps
+        Plans what cells share.
+    request
+        What is asked for.
+    parts
+        Entries of the cell's encoders, at its sample rate; empty where `error` says why there are none.
+    cell
+        Its factors, without departures from a plain run.
+    corpus
+        Name of the corpus that is asked for; it stands in the cell only where something is pretrained on it.
+    error
+        Why nothing of it can be had, if that is known.
+    """
+
+    def __init__(
+        self,
+        steps: Steps,
+        request: Request,
+        parts: Sequence[Named[EncoderEntry]],
+        cell: Cell,
+        corpus: str,
+        error: Exception | None,
+    ) -> None:
+        self._steps = steps
+        self._request = request
+        self._registry = steps.registry
+        self._parts = parts
+        self._error = error
+        self._corpus = corpus
+        named = self._registry.sections["recipes"].get(cell.recipe_name)
+        trained = cell.recipe_name not in (UNTRAINED, AS_GIVEN)
+        self._supervised = trained and named is not None and isinstance(named.entry, SupervisedEntry)
+        self._pretrained = trained and not self._supervised
+        self._cell = cell.model_copy(
+            update={
+                "corpus": corpus if self._pretrained else None,
+                "settings": cell.settings if trained else {},
+                "protocol": END_TO_END if self._supervised else cell.protocol,
+            }
+        )
+
+    def planned(self) -> Iterator[Run | Lost]:
+        """Every combination of departures from a plain run that is asked for, if it can be had."""
+        levels = {name: self._request.levels(name) for name, factor in FACTORS.items() if factor.departs}
+        error: Exception | None = None
+        try:
+            self._check()
+            levels["layer"] = self._layers(levels["layer"])
+        except TROUBLE as trouble:
+            error = trouble
+        for values in product(*levels.values()):
+            cell = self._cell.model_copy(update=dict(zip(levels, values, strict=True)))
+            try:
+                if error is not None:
+                    raise error
+                yield self._run(cell)
+            except TROUBLE as found:
+                yield Lost(cell, _in_a_line(found))
+
+    def _check(self) -> None:
+        """Raise `UserError` for what makes all of the runs impossible."""
+        if self._error is not None:
+            raise self._error
+        cell = self._cell
+        task = self._registry.task(cell.task).entry
+        if cell.recipe_name not in (UNTRAINED, AS_GIVEN):
+            self._registry.recipe(cell.recipe_name)
+        if self._pretrained:
+            self._registry.corpus(self._corpus)
+        if not self._supervised:
+            self._registry.protocol(cell.protocol)
+        if task.folds and (self._supervised or self._request.probe_every is not None):
+            what = f"recipe {cell.recipe_name}" if self._supervised else "--probe-every"
+            raise UserError(f"task {cell.task} has folds, and {what} needs a single split")
+        if self._supervised and len(self._parts) > 1:
+            raise UserError(
+                f"{cell.encoder}: recipe {cell.recipe_name} trains one encoder at a time; name them one by one"
+            )
+
+    def _layers(self, asked: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        if asked == (None,):
+            return asked
+        if len(self._parts) > 1:
+            raise UserError(f"{self._cell.encoder}: layers are probed for one encoder at a time")
+        if ALL_LAYERS not in asked:
+            return asked
+        (named,) = self._parts
+        known = self._steps.layers(named)
+        if not known:
+            raise UserError(f"encoder {named.name} has no layers; leave out --layer")
+        return tuple(known)
+
+    def _check_layer(self, layer: str) -> None:
+        (named,) = self._parts
+        known = self._steps.layers(named)
+        if layer not in known:
+            raise unknown_name(f"layer of {named.name}", layer, known)
+
+    def _run(self, cell: Cell) -> Run:
+        if cell.layer is not None:
+            self._check_layer(cell.layer)
+        dataset = self._registry.task(cell.task).entry.dataset
+        weights: dict[str, Step] = {}
+        heard: dict[str, Step] = {}
+        labels: Step | None = None
+        for number, named in enumerate(self._parts):
+            pcm = self._steps.prepare_step(dataset, _rate(named))
+            labelled = self._steps.label_step(cell.task, pcm, self._request.allow_missing)
+            if labels is None:
+                self._steps.check_fit(cell.task, None if self._supervised else cell.protocol, labelled)
+                labels = labelled
+            own = self._weights(named, labelled, cell)
+            weights[numbered("weights", number)] = own
+            heard[numbered("embeddings", number)] = self._embed(named, own, pcm, cell)
+            if cell.deform is not None:
+                deformed = _deformed(cell.deform, pcm, labelled)
+                heard[numbered("deformed", number)] = self._embed(named, own, deformed, cell)
+        assert labels is not None
+        metrics = list(self._registry.task(cell.task).entry.metrics)
+        title = cell.title()
+        head = {"head": weights["weights"]} if self._supervised else {}
+        probed = probe.KIND.step(
+            self._probe_spec(cell, metrics[0]), {**heard, "labels": labels, **head}, f"probe {title}"
+        )
+        scored = score.KIND.step(
+            {"run": cell.determining(), "metrics": metrics},
+            {"probe": probed, "labels": labels, **weights},
+            f"score {title}",
+        )
+        return Run(cell, scored)
+
+    def _probe_spec(self, cell: Cell, leading: str) -> dict[str, Any]:
+        spec: dict[str, Any] = {"protocol": END_TO_END}
+        if not self._supervised:
+            entry = self._registry.protocol(cell.protocol).entry
+            spec = {"protocol": numbers(entry), "seed": cell.seed}
+            if entry.stop_on == "metric" or entry.estimator is not None or entry.decision == "best":
+                spec["metric"] = leading
+        for name, value in cell.departures().items():
+            if FACTORS[name].probed and (name == "layer" or not self._supervised):
+                spec[name] = value
+        return spec
+
+    def _embed(self, named: Named[EncoderEntry], weights: Step, pcm: Step, cell: Cell) -> Step:
+        dataset = self._registry.task(cell.task).entry.dataset
+        spec: dict[str, Any] = {"layers": ALL_LAYERS if cell.layer is not None else None}
+        protocol = None if self._supervised else self._registry.protocol(cell.protocol).entry
+        if protocol is not None and protocol.examples == "segments":
+            # Encoders of any length take a segment at a time, not the clip.
+            spec["segment_seconds"] = protocol.segment_seconds
+        what = f"{dataset}, {pcm.spec['deform']}" if pcm.kind == deform.KIND.name else dataset
+        return embed.KIND.step(
+            spec,
+            {"weights": weights, "pcm": pcm},
+            f"embed {what} with {named.name} ({cell.recipe})" + (", all layers" if cell.layer is not None else ""),
+            {"encoder": named},
+        )
+
+    def _weights(self, named: Named[EncoderEntry], labelled: Step, cell: Cell) -> Step:
+        if not named.entry.learns:
+            return self._steps.initialise_step(named, cell.seed if named.entry.seeded else 0)
+        start = self._steps.initialise_step(named, cell.seed)
+        if cell.recipe_name in (UNTRAINED, AS_GIVEN):
+            return start
+        entry = override(self._registry.recipe(cell.recipe_name).entry, cell.settings)
+        spec: dict[str, Any] = {"recipe": numbers(entry), "seed": cell.seed}
+        names = {key: value for key, value in cell.columns().items() if key not in PLAIN} | {"encoder": named.name}
+        context = {**self._request.training, "encoder": named, "names": names}
+        if isinstance(entry, SupervisedEntry):
+            if cell.labels != 1:
+                spec["labels"] = cell.labels
+            part = f" with {100 * cell.labels:g}% of the labels" if cell.labels != 1 else ""
+            return supervise.KIND.step(
+                spec,
+                {"start": start, "pcm": labelled.needs["pcm"], "labels": labelled},
+                f"train {named.name} end to end on {cell.task}{part}, recipe {cell.recipe_name}, seed {cell.seed}",
+                context,
+            )
+        corpus = self._registry.corpus(self._corpus).entry
+        spec["splits"] = list(corpus.splits) if corpus.splits else None
+        needs = {"start": start, "pcm": self._steps.prepare_step(corpus.dataset, _rate(named))}
+        if self._request.probe_every is not None:
+            spec["probe_every"] = self._request.probe_every
+            needs["labels"] = labelled
+            if labelled.needs["pcm"].key != needs["pcm"].key:
+                needs["labels_pcm"] = labelled.needs["pcm"]
+        length = f"{entry.pairs:,} pairs" if entry.pairs else f"{entry.epochs:,} epochs"
+        title = f"pretrain {named.name} on {self._corpus}, recipe {cell.recipe_name} ({length}), seed {cell.seed}"
+        return pretrain.KIND.step(spec, needs, title, {**context, "finished": self._steps.finished})
+
+
+def _deformed(deformation: str, pcm: Step, labelled: Step) -> Step:
+    from benchmark.audio.deformations import parse_deformation
+
+    name, strength = parse_deformation(deformation)
+    return deform.KIND.step(
+        {"deform": f"{name}={strength:g}", "name": name, "strength": strength, "sample_rate": pcm.spec["sample_rate"]},
+        {"pcm": pcm, "labels": labelled},
+        f"deform test audio: {deformation}",
+        pcm.context,
+    )
+
+
+def at_rate(named: Named[EncoderEntry], sample_rate: int | None) -> Named[EncoderEntry]:
+    """The entry, working at another sample rate [Hz]."""
+    if sample_rate is None:
+        return named
+    entry = named.entry.model_copy(update={"args": {**named.entry.args, "sample_rate": sample_rate}})
+    return Named(f"{named.name}(sample_rate={sample_rate})", entry, named.file, named.line)
+
+
+def _rate(named: Named[EncoderEntry]) -> int:
+    return int(named.entry.args.get("sample_rate", named.entry.sample_rate))
+
+
+def _in_a_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: cannot be read: {error.strerror}"
+    return " ".join(str(error).split())
