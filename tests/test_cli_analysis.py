@@ -80,8 +80,7 @@ def record(row, data="real", **changes):
     score |= {"n_labels": 1, "n_clips": 9}
     return ScoreRecord.model_validate(
         {
-            "encoder": row.encoder, "corpus": None, "recipe": "as-given", "task": row.task, "protocol": "linear",
-            "layer": None, "labels": 1.0, "deform": None,
+            "encoders": [row.encoder], "corpus": None, "recipe_name": "as-given", "task": row.task, "protocol": "linear",
             "seed": row.seed, "data": data, "metrics": {"roc_auc": {**score, "per_label": {}}}, "unscored_labels": [],
             "n_expected": {"test": 9}, "n_scored": {"test": 9}, "test_clips_lost": {}, "fingerprint": row.task,
             "overlap": {"clips": 0, "recordings": 0, "artists": 0}, "selection": {}, "pretraining": None, "spec": {},
@@ -118,7 +117,7 @@ def test_scores_of_other_things_are_not_pooled(tmp_path):
     table = grid(3, 5, 2, rng=1, step=2.0)
     variants = [
         {},
-        {"recipe": "untrained"},
+        {"recipe_name": "untrained"},
         {"labels": 0.1},
         {"deform": "noise=10"},
         {"layer": "tail_1"},

@@ -124,15 +124,12 @@ def write_record(store, name, encoder, labels, predictions, *, seed=0, recipe="t
     )
     scores, unscored = score(task, predictions, ["roc_auc", "average_precision"])
     record = {
-        "encoder": encoder,
+        "encoders": [encoder],
         "corpus": "mtt" if recipe == "tune" else None,
-        "recipe": recipe,
+        "recipe_name": recipe,
         "task": "mtt",
         "protocol": "linear",
         "seed": seed,
-        "layer": None,
-        "labels": 1.0,
-        "deform": None,
         "data": "real",
         "metrics": scores,
         "unscored_labels": unscored,

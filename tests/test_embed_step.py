@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from training_steps import Quiet, inputs, plain
 
+from benchmark.encoding import dataset_pass
 from benchmark.encoding.windows import window_spans
 from benchmark.steps import KINDS, embed
 from benchmark.store.embeddings import open_embeddings
@@ -36,7 +37,7 @@ def whole(tmp_path, monkeypatch):
 
 def test_an_empty_note_of_progress_is_survived(tmp_path, whole):
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / embed.PROGRESS).write_text("")  # what a kill could leave
+    (tmp_path / "work" / dataset_pass.PROGRESS).write_text("")  # what a kill could leave
     said, _, work = encode(tmp_path, "work")
     assert said == "encode: from 0"
     np.testing.assert_array_equal(open_embeddings(work).rows, whole)
@@ -77,7 +78,7 @@ def test_a_kill_after_the_last_batch_loses_nothing(tmp_path, whole, monkeypatch,
     said, windows, work = encode(tmp_path, "work")
     assert said == f"encode: from {windows}"
     np.testing.assert_array_equal(open_embeddings(work).rows, whole)
-    assert not (work / embed.PROGRESS).exists()
+    assert not (work / dataset_pass.PROGRESS).exists()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import UserError
-from benchmark.registry.plugins import open_dataset
+from benchmark.registry.datasets import open_dataset
 from benchmark.registry.registry import load_registry
 from tasks import DatasetError
 from tasks.folder import AudioFolder, LabelledFolder

@@ -282,7 +282,7 @@ def test_emotion_and_key_from_files_to_record(tmp_path):
     assert key["n_scored"]["test"] == 12
     assert key["n_scored"]["train"] + key["n_scored"]["valid"] == 42
     kept = {}
-    for folder in (store / "artifacts/probe").iterdir():
+    for folder in (store / "artifacts/score").iterdir():
         record = json.loads((folder / "record.json").read_text())
         kept[record["task"]] = np.load(folder / "predictions.npz")
 

@@ -14,9 +14,11 @@ from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
 from benchmark.plan.planner import Planner
 from benchmark.plan.requests import Request, grid
-from benchmark.registry import plugins as sources
-from benchmark.registry.plugins import DigestCache, code_identity, fingerprint, load_class
+from benchmark.registry.datasets import contents, relative
+from benchmark.registry.plugins import code_identity, load_class
 from benchmark.registry.registry import load_registry
+from benchmark.store import digests
+from benchmark.store.digests import DigestCache
 from benchmark.store.store import Store, digest_file, digest_of
 from tasks.magnatagatune import MagnaTagATune
 
@@ -112,7 +114,7 @@ def test_a_module_alone_has_the_key_that_it_always_had(tmp_path):
 
     named = entry(tmp_path, "own_code:Mine", "import torch\n\nclass Mine: pass\n")
     assert code_identity(named) == sha256(digest_file(tmp_path / "own_code.py").encode()).hexdigest()
-    assert code_identity(load_registry().encoder("mfcc")) == "bench"
+    assert code_identity(load_registry().encoder("mfcc")) == "version 1"
 
 
 def test_what_is_no_encoder_and_no_dataset_is_one_line(tmp_path):
@@ -129,18 +131,22 @@ def test_files_that_no_clip_names_are_no_part_of_a_dataset(mtt, tmp_path):
     data, paths = mtt
     dataset = MagnaTagATune(data / "magnatagatune")
     store = Store(tmp_path / "store")
-    before = fingerprint(dataset, store, Silent())
-    files = [*dataset.tables(), *dataset.audio_files()]
-    assert before == digest_of({sources.relative(dataset, file): digest_file(file) for file in files})
+    before = contents(dataset, store, Silent())
+    assert before.audio == {
+        clip.path: digest_file(dataset.root / clip.path)
+        for clip in dataset.clips()
+        if (dataset.root / clip.path).exists()
+    }
+    assert before.tables == digest_of({relative(dataset, file): digest_file(file) for file in dataset.tables()})
     (data / "magnatagatune" / "0" / ".DS_Store").write_bytes(b"icons")
     (data / "magnatagatune" / "0" / "notes.txt").write_text("mine")
-    assert fingerprint(MagnaTagATune(data / "magnatagatune"), store, Silent()) == before
+    assert contents(MagnaTagATune(data / "magnatagatune"), store, Silent()) == before
     oddly = MagnaTagATune(data / "magnatagatune")
     clips = [replace(clip, path=f"./{clip.path}") for clip in oddly.clips()]
     oddly.clips = lambda: clips
-    assert fingerprint(oddly, store, Silent()) == before
+    assert list(contents(oddly, store, Silent()).audio.values()) == list(before.audio.values())
     paths["1"].write_bytes(paths["2"].read_bytes())
-    assert fingerprint(MagnaTagATune(data / "magnatagatune"), store, Silent()) != before
+    assert contents(MagnaTagATune(data / "magnatagatune"), store, Silent()) != before
 
 
 def test_a_table_that_cannot_be_read_is_left_to_the_step_that_reads_it(mtt, tmp_path):
@@ -158,7 +164,7 @@ def test_hashes_are_found_though_the_store_cannot_keep_them(tmp_path, monkeypatc
     def refuse(*_):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(sources, "write_atomically", refuse)
+    monkeypatch.setattr(digests, "write_atomically", refuse)
     twice = [tmp_path / "a", tmp_path / "a"]
     found = DigestCache(store).digests(twice, lambda n: Silent().progress("hash", n, "files"))
     assert found == [digest_file(tmp_path / "a")] * 2
@@ -172,5 +178,6 @@ def test_a_folder_called_like_a_dataset_is_the_corpus(tmp_path, monkeypatch):
     planner = Planner(load_registry(), Store(tmp_path / "store"), Silent(), None)
     run, _ = planner.runs(Request(grid(encoder="tune_plus", task="mtt", recipe="demo", corpus="fma_small")))
     corpus = run.score.needs["weights"].needs["pcm"]
-    assert (run.cell.corpus, corpus.spec["class"], corpus.needs) == ("fma_small", "tasks.folder:AudioFolder", {})
+    assert (run.cell.corpus, corpus.context["dataset"].entry.class_path) == ("fma_small", "tasks.folder:AudioFolder")
+    assert corpus.needs == {}
     assert planner.registry.dataset("fma_small").entry.class_path == "tasks.fma:FmaSmall"

@@ -136,7 +136,7 @@ def verify(
     from benchmark.data.verify import verify as call
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce
-    from benchmark.registry.plugins import dataset_in
+    from benchmark.registry.datasets import dataset_in
 
     entries = open_registry(registry)
     reporter = Reporter()
@@ -171,7 +171,7 @@ def download(
     from benchmark.data.download import download as call
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce
-    from benchmark.registry.plugins import dataset_in
+    from benchmark.registry.datasets import dataset_in
 
     entries = open_registry(registry)
     reporter = Reporter()

@@ -196,6 +196,36 @@ def pull(other: OtherStore, store: StoreOption = None) -> None:
     _copy(other, store_folder(store))
 
 
+@app.command()
+def migrate(store: StoreOption = None) -> None:
+    """Bring the scores of a store of the last release along; what else it holds stays, and is not used.
+
+    Example: bench store migrate --store bench-store
+    """
+    from benchmark.console import Reporter
+    from benchmark.engine.migration import migrate as bring_along
+    from benchmark.engine.migration import old_records
+    from benchmark.store.store import storage_errors
+
+    folder = store_folder(store)
+    reporter = Reporter()
+    with interruptible(reporter), storage_errors(folder):
+        count = len(old_records(folder))
+        with reporter.progress(f"migrate {folder}", count, "records") as advance:
+            migrated, refused = bring_along(folder, advance)
+    for line in refused:
+        reporter.warn(f"not migrated, {line}")
+    trained = len(list(folder.glob("artifacts/pretrain/*/encoder.safetensors")))
+    weights = (
+        f"; {trained:,} pretrainings stay, whose encoder.safetensors an entry of a registry can name as its `weights`"
+        if trained
+        else ""
+    )
+    print_document(f"{migrated:,} score records migrated{weights}")
+    if refused:
+        raise typer.Exit(1)
+
+
 def _copy(source: Path, target: Path) -> None:
     from benchmark.console import Reporter
     from benchmark.engine.housekeeping import copy_missing, folders

@@ -14,8 +14,9 @@ from benchmark.console import Reporter
 from benchmark.data.leaks import Leak, Overlap, leaks, members, overlap
 from benchmark.errors import USER_ERRORS
 from benchmark.plain_files import check_artifact
+from benchmark.registry.datasets import contents, dataset_in, relative
 from benchmark.registry.entries import DatasetEntry
-from benchmark.registry.plugins import dataset_in, fingerprint, load_class, relative
+from benchmark.registry.plugins import load_class
 from benchmark.registry.registry import Named, Registry
 from benchmark.store.pcm import PROBLEMS, read_lines
 from benchmark.store.store import UNREADABLE, Store
@@ -234,7 +235,7 @@ def _prepared(name: str, dataset: Dataset, store: Path) -> list[Prepared]:
     if not (store / "digests.json").is_file():
         return []
     try:
-        files = fingerprint(dataset, Store(store), _NoHashing())
+        clips = contents(dataset, Store(store), _NoHashing()).clips
     except _NotHashed:
         return []
     found = []
@@ -242,13 +243,13 @@ def _prepared(name: str, dataset: Dataset, store: Path) -> list[Prepared]:
         try:
             check_artifact(file.parent)
             manifest: dict[str, Any] = json.loads(file.read_bytes())
-            if manifest["spec"].get("dataset") != name or manifest["spec"].get("files") != files:
+            if manifest["spec"].get("clips") != clips:
                 continue
             problems = {row["path"]: str(row["reason"]) for row in read_lines(file.parent / PROBLEMS)}
-            rate, clips, finished = manifest["spec"]["sample_rate"], manifest["facts"]["clips"], manifest["finished"]
+            rate, count, finished = manifest["spec"]["sample_rate"], manifest["facts"]["clips"], manifest["finished"]
         except UNREADABLE:
             continue  # half deleted, or of another version
-        found.append(Prepared(int(rate), str(finished), int(clips), problems, str(file.parent / PROBLEMS)))
+        found.append(Prepared(int(rate), str(finished), int(count), problems, str(file.parent / PROBLEMS)))
     return sorted(found, key=lambda prepared: prepared.sample_rate)
 
 

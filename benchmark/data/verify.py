@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.registry.plugins import relative
+from benchmark.registry.datasets import relative
 from tasks.base import Dataset
 
 #: Lengths of hexadecimal digests by their name.

@@ -13,11 +13,11 @@ from benchmark.console import Reporter
 from benchmark.encoding.windows import BatchEncoder, build_encoder, cut_windows, window_spans
 from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
-from benchmark.store.embeddings import INDEX, REPRESENTATION, rows_file
+from benchmark.store.embeddings import INDEX, REPRESENTATION, open_embeddings, rows_file
 from benchmark.store.file_names import WEIGHTS
 from benchmark.store.pcm import Pcm, PcmClip, open_pcm
 from benchmark.store.step import Step
-from benchmark.store.store import Artifact, reserve
+from benchmark.store.store import Artifact, digest_of, reserve
 from encoders.base import Encoder
 
 PROGRESS = "rows-done"
@@ -26,32 +26,47 @@ CHUNK = 1024
 
 
 def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
-    """Leave a file of rows for each layer, and `index.npz`, in `work`; goes on where an interrupted attempt stopped."""
+    """Leave a file of rows for each layer, and `index.npz`, in `work`; goes on where an interrupted attempt stopped.
+
+    Rows that an earlier artifact holds of the same audio by the same weights are copied.
+    """
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     encoder = build_encoder(step.context["encoder"], 0, inputs["weights"] / WEIGHTS)
     layers = encoder.layers() if step.spec["layers"] else (REPRESENTATION,)
     segment = step.spec.get("segment_seconds")
     starts = [[start for start, _ in window_spans(clip.samples, encoder, segment)] for clip in pcm.clips]
-    first = np.concatenate([[0], np.cumsum([len(s) for s in starts])]).astype(np.int64)
+    counts = np.array([len(s) for s in starts], dtype=np.int64)
+    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     windows = int(first[-1])
     encode = BatchEncoder(encoder)
     dims = _dims(encode, encoder, layers)
+    known = _embedded_before(step, inputs, layers) if "earlier" in step.context else {}
+    new = np.array([number for number, clip in enumerate(pcm.clips) if clip.digest not in known], dtype=np.int64)
+    clips = [pcm.clips[number] for number in new]
+    # Rows that are to be encoded, in order, and where the rows of each clip begin among them.
+    todo = np.concatenate([np.arange(first[n], first[n + 1]) for n in new]) if len(new) else new
+    first_new = np.concatenate([[0], np.cumsum(counts[new])]).astype(np.int64)
 
     marker, part = work / PROGRESS, work / f"{PROGRESS}.part"
+    # What is done counts only if the same rows are still to do.
+    which = f" {digest_of(new.tolist())[:16]}" if known else ""
     # The index is written last: where there is one, all rows are there.
-    done = windows if (work / INDEX).exists() else _rows_done(marker)
+    done = len(todo) if (work / INDEX).exists() else _rows_done(marker, which)
     rows = {name: _open_rows(work / rows_file(n), windows, dims[name]) for n, name in enumerate(layers)}
-    with freed_memory_kept(), reporter.progress(step.title, windows, "windows", done) as advance:
+    for number in np.setdiff1d(np.arange(len(pcm.clips)), new):
+        for name in layers:
+            rows[name][first[number] : first[number + 1]] = known[pcm.clips[number].digest][name]
+    with freed_memory_kept(), reporter.progress(step.title, len(todo), "windows", done) as advance:
         size = CHUNK if encode.device.type == "cuda" else encode.batch
-        for chunk in _chunks(pcm, encoder, segment, first, done, size):
+        for chunk in _chunks(pcm, clips, encoder, segment, first_new, done, size):
             for name, found in encode.layers(chunk, layers).items():
                 if not np.isfinite(found).all():
-                    clip = pcm.clips[int(np.searchsorted(first, done, side="right")) - 1]
+                    clip = clips[int(np.searchsorted(first_new, done, side="right")) - 1]
                     raise UserError(f"{step.title}: values that are not finite, at or after clip {clip.path}")
-                rows[name][done : done + len(chunk)] = found
+                rows[name][todo[done : done + len(chunk)]] = found
                 rows[name].flush()
             done += len(chunk)
-            part.write_text(str(done))
+            part.write_text(f"{done}{which}")
             part.replace(marker)  # so that a kill never leaves half a number
             advance(len(chunk))
     np.savez_compressed(
@@ -59,6 +74,7 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
         layers=np.array(layers, dtype=np.str_),
         dims=np.array([dims[name] for name in layers]),
         clip_ids=np.array([clip.id for clip in pcm.clips], dtype=np.str_),
+        digests=np.array([clip.digest for clip in pcm.clips], dtype=np.str_),
         first=first,
         seconds=np.array([at / encoder.sample_rate for clip in starts for at in clip], dtype=np.float32),
         durations=np.array([clip.samples / encoder.sample_rate for clip in pcm.clips], dtype=np.float32),
@@ -67,10 +83,33 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
     return {"windows": windows, "dims": dims, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
 
 
-def _rows_done(marker: Path) -> int:
+def _embedded_before(
+    step: Step, inputs: Mapping[str, Artifact], layers: Sequence[str]
+) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Rows of each layer that earlier artifacts hold of these clips' audio by these weights, by the audio's digest."""
+    known: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for artifact in step.context["earlier"]():
+        manifest = artifact.manifest
+        keys = {name: need["key"] for name, need in manifest["needs"].items()}
+        # Its key tells whether it was left by this version of the step.
+        same = manifest["spec"] == step.spec and step.of.key(manifest["spec"], keys) == manifest["key"]
+        weights = inputs["weights"]
+        same = same and keys["weights"] == weights.manifest["key"]
+        if not same or manifest["inputs"]["weights"] != weights.digest:
+            continue
+        held = {layer: open_embeddings(artifact.path, layer or None) for layer in layers}
+        one = held[layers[0]]
+        for number, digest in enumerate(one.digests):
+            begin, end = one.first[number], one.first[number + 1]
+            known.setdefault(digest, {layer: own.rows[begin:end] for layer, own in held.items()})
+    return known
+
+
+def _rows_done(marker: Path, which: str) -> int:
     """Rows that an interrupted attempt has left; none if its note is empty, as a kill could leave it formerly."""
     text = marker.read_text() if marker.exists() else ""
-    return int(text) if text.isdecimal() else 0
+    count = text.removesuffix(which)
+    return int(count) if text.endswith(which) and count.isdecimal() else 0
 
 
 def _dims(encode: BatchEncoder, encoder: Encoder, layers: Sequence[str]) -> dict[str, int]:
@@ -87,11 +126,17 @@ def _open_rows(path: Path, windows: int, dim: int) -> np.memmap[Any, np.dtype[np
 
 
 def _chunks(
-    pcm: Pcm, encoder: Encoder, segment: float | None, first: NDArray[np.int64], done: int, size: int
+    pcm: Pcm,
+    clips: Sequence[PcmClip],
+    encoder: Encoder,
+    segment: float | None,
+    first: NDArray[np.int64],
+    done: int,
+    size: int,
 ) -> Iterator[list[NDArray[np.int16]]]:
     """Windows from row `done` on, in lists of `size` windows of one length."""
     chunk: list[NDArray[np.int16]] = []
-    for clip, row in _clips_from(pcm.clips, first, done):
+    for clip, row in _clips_from(clips, first, done):
         for window in cut_windows(pcm.waveform(clip), encoder, segment)[max(done - row, 0) :]:
             if chunk and (len(chunk) == size or len(window) != len(chunk[0])):
                 yield chunk

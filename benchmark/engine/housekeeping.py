@@ -191,8 +191,9 @@ def stood_in_for(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
     found: set[str] = set()
     for path in paths:
         try:
-            behind = [step["spec"] for step in _manifest(path)["lineage"].values() if step["kind"] == "prepare"]
-            found |= {str(spec["dataset"]) for spec in behind if "files" in spec}
+            behind = [key for key, step in _manifest(path)["lineage"].items() if "clips" in step["spec"]]
+            prepared = [path if path.name == key else path.parent.parent / "prepare" / key for key in behind]
+            found |= {str(_manifest(folder)["facts"]["dataset"]) for folder in prepared}
         except UNREADABLE:
             continue
     return sorted(found & standins)

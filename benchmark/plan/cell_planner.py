@@ -28,9 +28,8 @@ class Steps(Protocol):
     def registry(self) -> Registry:
         """What names mean."""
 
-    @property
-    def finished(self) -> Callable[[], list[Artifact]]:
-        """Yields the pretrainings in the store, for a longer one to go on from."""
+    def earlier(self, kind: str) -> Callable[[], list[Artifact]]:
+        """Yields the artifacts of a kind in the store, for a step to take from them what it need not do again."""
 
     def prepare_step(self, dataset: str, sample_rate: int) -> Step:
         """Decode `dataset` at a rate [Hz]."""
@@ -208,7 +207,7 @@ class CellPlanner:
             spec,
             {"weights": weights, "pcm": pcm},
             f"embed {what} with {named.name} ({cell.recipe})" + (", all layers" if cell.layer is not None else ""),
-            {"encoder": named},
+            {"encoder": named, "earlier": self._steps.earlier(embed.KIND.name)},
         )
 
     def _weights(self, named: Named[EncoderEntry], labelled: Step, cell: Cell) -> Step:
@@ -241,7 +240,7 @@ class CellPlanner:
                 needs["labels_pcm"] = labelled.needs["pcm"]
         length = f"{entry.pairs:,} pairs" if entry.pairs else f"{entry.epochs:,} epochs"
         title = f"pretrain {named.name} on {self._corpus}, recipe {cell.recipe_name} ({length}), seed {cell.seed}"
-        return pretrain.KIND.step(spec, needs, title, {**context, "finished": self._steps.finished})
+        return pretrain.KIND.step(spec, needs, title, {**context, "finished": self._steps.earlier(pretrain.KIND.name)})
 
 
 def _deformed(deformation: str, pcm: Step, labelled: Step) -> Step:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -15,17 +16,10 @@ from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import AS_GIVEN, UNTRAINED, Lost, Plan, Run
 from benchmark.registry.arguments import file_digests
+from benchmark.registry.datasets import contents, extent, open_dataset, reading, standin_extent
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
-from benchmark.registry.plugins import (
-    code_identity,
-    extent,
-    fingerprint,
-    load_class,
-    open_dataset,
-    reading,
-    standin_extent,
-)
+from benchmark.registry.plugins import code_identity, load_class
 from benchmark.registry.registry import Named, Registry
 from benchmark.steps import initialise, label, prepare, standin
 from benchmark.store.step import Step
@@ -35,6 +29,28 @@ from tasks.base import Dataset
 STANDIN_SEED = 0
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What steps take from where a dataset comes from.
+
+    Attributes
+    ----------
+    audio
+        What determines its clips and their audio, of the step that decodes them.
+    read_by
+        What else determines its labels: the class that reads the tables, and the tables.
+    needs
+        The step that makes its stand-in, if there is no other data.
+    context
+        As for a step.
+    """
+
+    audio: Mapping[str, Any]
+    read_by: Mapping[str, Any]
+    needs: Mapping[str, Step]
+    context: Mapping[str, Any]
 
 
 class Planner:
@@ -163,18 +179,20 @@ class Planner:
 
     def prepare_step(self, dataset: str, sample_rate: int) -> Step:
         """Decode `dataset` at a rate [Hz]."""
-        spec, needs, context = self._source(dataset)
+        source = self._source(dataset)
         title = f"decode {dataset} at {sample_rate:,} Hz"
-        return prepare.KIND.step({**spec, "sample_rate": sample_rate}, needs, title, context)
+        context = {**source.context, "earlier": self.earlier("prepare")}
+        return prepare.KIND.step({**source.audio, "sample_rate": sample_rate}, source.needs, title, context)
 
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
         entry = self._registry.task(task).entry
-        spec: dict[str, Any] = {"options": dict(entry.options), "allow_missing": allow_missing}
+        source = self._source(entry.dataset)
+        spec: dict[str, Any] = {**source.read_by, "options": dict(entry.options), "allow_missing": allow_missing}
         if entry.folds is not None:
             spec["folds"] = entry.folds
-        context = {**pcm.context, "metrics": entry.metrics}
-        return label.KIND.step(spec, {"pcm": pcm, **pcm.needs}, f"labels and split of {task}", context)
+        context = {**source.context, "metrics": entry.metrics}
+        return label.KIND.step(spec, {"pcm": pcm, **source.needs}, f"labels and split of {task}", context)
 
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
@@ -233,27 +251,28 @@ class Planner:
                 ("fit", protocol, found), lambda: check_protocol(self._registry.protocol(protocol), named.name, found)
             )
 
-    def _source(self, dataset: str) -> tuple[dict[str, Any], dict[str, Step], dict[str, Any]]:
-        """Spec, needs and context that a prepare step takes from where the dataset comes from."""
+    def _source(self, dataset: str) -> _Source:
         return self._once(("source", dataset), lambda: self._look_for(dataset))
 
-    def _look_for(self, dataset: str) -> tuple[dict[str, Any], dict[str, Step], dict[str, Any]]:
+    def _look_for(self, dataset: str) -> _Source:
         named = self._registry.dataset(dataset)
         code = self._code(named)
         if self._data is None and named.entry.root is None:
             load_class(named)
             spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
+            read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args}
             context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
             made = standin.KIND.step(spec, {}, f"make the stand-in of {dataset}", context)
-            return {"args": named.entry.args}, {"standin": made}, context
+            return _Source({"args": named.entry.args}, read_by, {"standin": made}, context)
         with reading(named):
             opened = open_dataset(named, self._data)
-            files = fingerprint(opened, self._store, self._reporter)
+            found = contents(opened, self._store, self._reporter)
         self._opened[dataset] = opened
-        spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "files": files}
-        spec["args"] = named.entry.args
-        context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
-        return spec, {}, context
+        read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args, "tables": found.tables}
+        context = {
+            "dataset": named, "root": opened.root, "audio": found.audio, "extent": cache(partial(extent, opened)),
+        }  # fmt: skip
+        return _Source({"clips": found.clips}, read_by, {}, context)
 
     def _code(self, named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
         """`code_identity`, whose files are read once however many seeds and tasks there are."""
@@ -271,10 +290,9 @@ class Planner:
             raise trouble.with_traceback(None)
         return found  # type: ignore[no-any-return]
 
-    @property
-    def finished(self) -> Callable[[], list[Artifact]]:
-        """Yields the pretrainings in the store, for a longer one to go on from."""
-        return partial(_pretrainings, self._store.root.absolute())
+    def earlier(self, kind: str) -> Callable[[], list[Artifact]]:
+        """Yields the artifacts of a kind in the store, for a step to take from them what it need not do again."""
+        return partial(whole_artifacts, self._store.root.absolute(), kind)
 
     @property
     def registry(self) -> Registry:
@@ -282,8 +300,9 @@ class Planner:
         return self._registry
 
 
-def _pretrainings(store: Path) -> list[Artifact]:
-    return list(Store(store).whole("pretrain"))
+def whole_artifacts(store: Path, kind: str) -> list[Artifact]:
+    """Every whole artifact of a kind in a store; a function of its own, so that steps can be sent to workers."""
+    return list(Store(store).whole(kind))
 
 
 def weights_file(named: Named[EncoderEntry]) -> Path:

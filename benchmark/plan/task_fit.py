@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmark.errors import UserError, unknown_name
+from benchmark.registry.datasets import reading
 from benchmark.registry.entries import DatasetEntry, ProtocolEntry, TaskEntry
-from benchmark.registry.plugins import load_class, reading
+from benchmark.registry.plugins import load_class
 from benchmark.registry.registry import Named
 from benchmark.scores.scoring import check_metrics
 from probes.estimators import check_estimator

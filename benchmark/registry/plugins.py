@@ -1,29 +1,23 @@
-"""Where code and data come from: the modules that entries name, and datasets in the user's folders or made up."""
+"""The classes that entries name: where their modules are found, and what stands in a key for their code."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
-import json
-import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from benchmark.console import Reporter
-from benchmark.errors import USER_ERRORS, UserError
+from benchmark.errors import UserError
 from benchmark.libraries import fault_behind
-from benchmark.plain_files import read_plain
 from benchmark.registry.entries import DatasetEntry, EncoderEntry
 from benchmark.registry.modules_beside import files_of, find, make_findable
 from benchmark.registry.registry import Named
-from benchmark.store.store import Store, digest_file, digest_of, write_atomically
-from tasks import DatasetError
+from benchmark.store.store import digest_file
 from tasks.base import Dataset
 
 _OWN_PACKAGES = frozenset({"analysis", "benchmark", "encoders", "probes", "tasks"})
@@ -60,30 +54,34 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
 def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
     """What stands in a key for the code of an entry's class, and of the module that an adapter is to wrap.
 
-    Classes of this project are versioned by the formats of the steps that use them. Of anyone else's, the source
-    of the whole package is hashed, and of what it imports from beside it, so that an edited class is not believed to
-    be the one that was scored.
+    Classes of this project say their `VERSION`. Of anyone else's, the source of the whole package is hashed, and of
+    what it imports from beside it, so that an edited class is not believed to be the one that was scored.
 
     Raises
     ------
     UserError
         If the module cannot be found, or another one of its name hides it.
     """
-    return " ".join(_package_identity(named, module) for module in _modules(named))
+    return " ".join(_package_identity(named, path) for path in _paths(named))
 
 
-def _modules(named: Named[EncoderEntry] | Named[DatasetEntry]) -> list[str]:
-    """The module of an entry's class, and the one that an adapter is to wrap, if it names one."""
+def _paths(named: Named[EncoderEntry] | Named[DatasetEntry]) -> list[str]:
+    """The class of an entry, and the code that an adapter is to wrap, if it names some: `package.module:Name`."""
     paths = [named.entry.class_path]
     wrapped = named.entry.args.get("module") if isinstance(named.entry, EncoderEntry) else None
     if isinstance(wrapped, str):
         paths.append(wrapped)
-    return [path.partition(":")[0] for path in paths]
+    return paths
 
 
-def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], module: str) -> str:
+def _modules(named: Named[EncoderEntry] | Named[DatasetEntry]) -> list[str]:
+    return [path.partition(":")[0] for path in _paths(named)]
+
+
+def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], path: str) -> str:
+    module, _, name = path.partition(":")
     if module.partition(".")[0] in _OWN_PACKAGES:
-        return "bench"
+        return f"version {version_of_class(module, name)}"
     spec = _find_module(named, module)
     if spec is None:
         raise UserError(
@@ -197,137 +195,30 @@ def _is_installed(spec: ModuleSpec | None) -> bool:
     )
 
 
-def dataset_at(named: Named[DatasetEntry], root: Path) -> Dataset:
-    """The dataset of an entry in the folder `root`, not looked at yet.
+def version_of_class(module: str, name: str) -> int:
+    """`VERSION` of a class of this project, or of the nearest class in its module that it is derived from.
 
-    Raises
-    ------
-    UserError
-        If the class does not take the entry's arguments.
+    Read from the source, for a module of encoders takes long to import, and planning needs no more of it.
     """
-    found = load_class(named)
-    try:
-        dataset: Dataset = found(root, **named.entry.args)
-    except TypeError as error:
-        raise UserError(f"{named.file}:{named.line}: datasets.{named.name}.args: {error}") from None
-    return dataset
+    file = _file_of(module, _folders(find(module.partition(".")[0])))
+    if file is None:
+        return 1
+    versions, bases = _classes_of(file)
+    while name in bases and name not in versions:
+        name = next((base for base in bases[name] if base in bases), "")
+    return versions.get(name, 1)
 
 
-@contextmanager
-def reading(named: Named[DatasetEntry]) -> Iterator[None]:
-    """Lay to an entry's charge what its class raises inside the block and does not explain itself, as a `UserError`."""
-    try:
-        yield
-    except (*USER_ERRORS, OSError):
-        raise
-    except Exception as error:
-        raise UserError(
-            f"{named.file}:{named.line}: datasets.{named.name}: {named.entry.class_path} raises "
-            f"{type(error).__name__}: {error}"
-        ) from error
-
-
-def dataset_in(named: Named[DatasetEntry], data: Path | None) -> Dataset | None:
-    """The dataset of an entry in the folder it names or below the data folder, there or not.
-
-    ``None`` if the entry names no folder and there is no data folder.
-
-    Raises
-    ------
-    UserError
-        If its class cannot be imported or does not take the entry's arguments.
-    """
-    if named.entry.root is not None:
-        return dataset_at(named, (named.file.parent / Path(named.entry.root).expanduser()).resolve())
-    return None if data is None else dataset_at(named, data / load_class(named).NAME)
-
-
-def open_dataset(named: Named[DatasetEntry], data: Path | None) -> Dataset:
-    """The dataset of an entry, in the folder it names or below the data folder, looked at but not read through.
-
-    Raises
-    ------
-    DatasetError
-        If the folder does not hold it; the message says what is missing and how to get it.
-    """
-    dataset = dataset_in(named, data)
-    assert dataset is not None
-    dataset.check()
-    return dataset
-
-
-def fingerprint(dataset: Dataset, store: Store, reporter: Reporter) -> str:
-    """Hash over the content of the dataset's tables and of the audio that its clips name, and their paths in it.
-
-    Other files in its folders, such as those that a file manager leaves, determine nothing.
-    """
-    files = [*dataset.tables(), *_audio_of_clips(dataset)]
-    digests = DigestCache(store).digests(files, lambda n: reporter.progress(f"hash {dataset.NAME}", n, "files"))
-    return digest_of(dict(zip((relative(dataset, f) for f in files), digests, strict=True)))
-
-
-def _audio_of_clips(dataset: Dataset) -> list[Path]:
-    files = list(dataset.audio_files())
-    try:
-        named = {os.path.normpath(dataset.root / clip.path) for clip in dataset.clips()}
-    except DatasetError:
-        return files  # the step that reads the tables says so, and fails alone
-    return [file for file in files if os.path.normpath(file) in named]
-
-
-def relative(dataset: Dataset, file: Path) -> str:
-    """Path of a file from the dataset's folder, which a table of the user's own may lie outside of."""
-    return Path(os.path.relpath(file, dataset.root)).as_posix()
-
-
-def extent(dataset: Dataset) -> tuple[int, float]:
-    """Number of clips whose files are there, and the duration that the tables promise for them [s]."""
-    present = set(dataset.audio_files())
-    clips = [clip for clip in dataset.clips() if dataset.root / clip.path in present]
-    return len(clips), sum(clip.seconds or dataset.TYPICAL_SECONDS for clip in clips)
-
-
-def standin_extent(named: Named[DatasetEntry]) -> tuple[int, float]:
-    """Number of clips of a dataset's stand-in and their duration [s]."""
-    clips, seconds = load_class(named).standin_extent()
-    return int(clips), float(seconds)
-
-
-class DigestCache:
-    """SHA-256 of files outside the store; a file is read again only if its size, time of change or inode differ."""
-
-    def __init__(self, store: Store) -> None:
-        self._file = store.root / "digests.json"
-        try:
-            known = json.loads(read_plain(self._file))
-        except (OSError, ValueError, RecursionError):
-            known = {}
-        self._known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
-
-    def digests(self, files: Iterable[Path], progress: Callable[[int], Any]) -> list[str]:
-        """Hash of every file, in order.
-
-        Parameters
-        ----------
-        files
-            Files that exist; one may be there twice.
-        progress
-            Given the number of files that must be read, a context manager that yields an `advance` function.
-        """
-        paths = [str(file.absolute()) for file in files]
-        states = {path: _state(Path(path)) for path in paths}
-        stale = [path for path, state in states.items() if self._known.get(path, [None])[:-1] != state]
-        if stale:
-            with progress(len(stale)) as advance, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-                for path, digest in zip(stale, pool.map(lambda p: digest_file(Path(p)), stale), strict=True):
-                    self._known[path] = [*states[path], digest]
-                    advance(1)
-            # A store that can only be read serves what it holds; its hashes are found again next time.
-            with suppress(OSError):
-                write_atomically(self._file, json.dumps(self._known).encode())
-        return [str(self._known[path][-1]) for path in paths]
-
-
-def _state(file: Path) -> list[int]:
-    facts = file.stat()
-    return [facts.st_size, facts.st_mtime_ns, facts.st_ino]
+@cache
+def _classes_of(file: Path) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Versions that the classes of a module state, and their base classes, by name."""
+    versions: dict[str, int] = {}
+    bases: dict[str, list[str]] = {}
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            for line in node.body:
+                stated = isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+                if stated and line.target.id == "VERSION" and isinstance(line.value, ast.Constant):
+                    versions[node.name] = int(line.value.value)
+    return versions, bases

@@ -34,4 +34,4 @@ def _libraries(step: Step) -> tuple[str, ...]:
     return ("torch",)
 
 
-KIND = StepKind("embed", 2, Stage.WORK, compute, _extent, _libraries, on_gpu=True)
+KIND = StepKind("embed", 3, Stage.WORK, compute, _extent, _libraries, on_gpu=True)

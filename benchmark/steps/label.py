@@ -12,7 +12,7 @@ import numpy as np
 from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
 from benchmark.errors import UserError
-from benchmark.registry.plugins import dataset_at
+from benchmark.registry.datasets import dataset_at
 from benchmark.store.file_names import LABELS, TEST_CLIPS
 from benchmark.store.pcm import open_pcm, write_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind
@@ -108,4 +108,4 @@ def _extent(step: Step) -> Extent:
     return Extent(f"{clips:,} clips", clips * 64)
 
 
-KIND = StepKind("label", 1, Stage.TASKS, compute, _extent)
+KIND = StepKind("label", 2, Stage.TASKS, compute, _extent)

@@ -23,11 +23,12 @@ from benchmark.audio.unused_files import NAMED, by_kind
 from benchmark.console import Reporter
 from benchmark.encoding.planned import INT16, planned_audio
 from benchmark.environment import workers
+from benchmark.errors import UserError
 from benchmark.libraries import library_errors
-from benchmark.registry.plugins import dataset_at
-from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, write_lines
+from benchmark.registry.datasets import clips_digest, dataset_at
+from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, read_lines, write_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind
-from benchmark.store.store import Artifact
+from benchmark.store.store import Artifact, digest_of
 from tasks.base import Clip
 
 JOURNAL = "journal.jsonl"
@@ -44,30 +45,56 @@ class _Outcome:
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
-    """Leave `pcm.int16`, `clips.jsonl` and `problems.jsonl` in `work`."""
+    """Leave `pcm.int16`, `clips.jsonl` and `problems.jsonl` in `work`.
+
+    What an earlier artifact holds of the same file, decoded at the same rate, is copied.
+
+    Raises
+    ------
+    UserError
+        If the dataset's tables are no longer those that the step was planned for.
+    """
     root = inputs["standin"].path if "standin" in inputs else step.context["root"]
     dataset = dataset_at(step.context["dataset"], root)
     clips = list(dataset.clips())
+    audio: Mapping[str, str] = step.context.get("audio", {})
+    if step.spec.get("clips") not in (None, clips_digest(clips, audio, dataset.KNOWN_BAD)):
+        raise UserError(f"{root}: its tables were changed while this command ran; run it again")
+    known = _decoded_before(step) if audio else {}
+    contents = [_content(clip, audio) for clip in clips]
     journal, samples = work / JOURNAL, work / SAMPLES
     done = _resume(journal, samples)
+    copied = 0
     with (
         samples.open("ab") as sound,
         journal.open("a", encoding="utf-8") as notes,
         reporter.progress(step.title, len(clips), "clips", done) as advance,
     ):
         start = samples.stat().st_size // 2
-        rest = clips[done:]
-        for clip, outcome in zip(rest, decode_all(dataset.root, rest, step.spec["sample_rate"]), strict=True):
+        new = [clip for clip, content in zip(clips[done:], contents[done:], strict=True) if content not in known]
+        decoded = decode_all(dataset.root, new, step.spec["sample_rate"])
+        for clip, content in zip(clips[done:], contents[done:], strict=True):
+            if content in known:
+                outcome = known[content].outcome()
+                if outcome is None:  # it was deleted, or is damaged
+                    outcome = _decode_one(dataset.root, clip, step.spec["sample_rate"])
+                else:
+                    copied += 1
+            else:
+                outcome = next(decoded)
             sound.write(outcome.pcm)
             sound.flush()
-            entry = _entry(clip, outcome, start, known=clip.path in dataset.KNOWN_BAD)
+            entry = _entry(clip, outcome, start, content, known=clip.path in dataset.KNOWN_BAD)
             notes.write(json.dumps(entry, ensure_ascii=False) + "\n")
             notes.flush()
             start += len(outcome.pcm) // 2
             advance(1)
     found, problems = _settle(journal, work)
     _report(problems, reporter)
+    if copied:
+        reporter.say(f"  {copied:,} clips were decoded before, for the same files, and copied")
     return {
+        "dataset": step.context["dataset"].name,
         "clips": found,
         "seconds": round(start / step.spec["sample_rate"], 1),
         "unusable": sum(not problem.used for problem in problems),
@@ -75,7 +102,51 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     }
 
 
-def _entry(clip: Clip, outcome: _Outcome, start: int, known: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Decoded:
+    """Where an earlier artifact holds the audio of a file."""
+
+    samples: Path
+    clip: PcmClip
+
+    def outcome(self) -> _Outcome | None:
+        """As decoding the file would give it, if it is still what was decoded."""
+        try:
+            with self.samples.open("rb") as file:
+                file.seek(2 * self.clip.start)
+                pcm = file.read(2 * self.clip.samples)
+        except OSError:
+            return None
+        whole = hashlib.blake2b(pcm, digest_size=16).hexdigest() == self.clip.digest
+        return _Outcome(pcm, self.clip.digest) if whole else None
+
+
+def _content(clip: Clip, audio: Mapping[str, str]) -> str:
+    """What determines a clip's samples, at one rate: its file, and what its table says of the length."""
+    file = audio.get(clip.path)
+    return digest_of([file, clip.seconds])[:32] if file is not None else ""
+
+
+def _decoded_before(step: Step) -> dict[str, _Decoded]:
+    """Clips that earlier artifacts hold at this rate, without a remark on them, by content."""
+    known: dict[str, _Decoded] = {}
+    for artifact in step.context["earlier"]():
+        if artifact.manifest["spec"].get("sample_rate") != step.spec["sample_rate"]:
+            continue
+        if step.of.key(artifact.manifest["spec"], _keys(artifact)) != artifact.manifest["key"]:
+            continue  # decoded by another version
+        odd = {problem["id"] for problem in read_lines(artifact / PROBLEMS)}
+        for row in read_lines(artifact / CLIPS):
+            if row.get("content") and row["id"] not in odd:
+                known.setdefault(row["content"], _Decoded(artifact / SAMPLES, PcmClip(**row)))
+    return known
+
+
+def _keys(artifact: Artifact) -> dict[str, str]:
+    return {name: need["key"] for name, need in artifact.manifest["needs"].items()}
+
+
+def _entry(clip: Clip, outcome: _Outcome, start: int, content: str, known: bool) -> dict[str, Any]:
     problem = outcome.failure or outcome.remark
     return {
         "clip": None
@@ -91,6 +162,7 @@ def _entry(clip: Clip, outcome: _Outcome, start: int, known: bool) -> dict[str, 
                 start=start,
                 samples=len(outcome.pcm) // 2,
                 digest=outcome.digest,
+                content=content,
             )
         ),
         "problem": asdict(Problem(clip.id, clip.path, problem, used=not outcome.failure, known=known))
@@ -216,4 +288,4 @@ def _extent(step: Step) -> Extent:
     return Extent(f"{clips:,} clips, {seconds / 3600:,.1f} h", size, decoded=seconds)
 
 
-KIND = StepKind("prepare", 2, Stage.TASKS, compute, _extent, _libraries)
+KIND = StepKind("prepare", 3, Stage.TASKS, compute, _extent, _libraries)

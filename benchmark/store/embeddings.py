@@ -29,6 +29,8 @@ class Embeddings:
         Where in its clip each window starts [s].
     durations : ndarray of float32, shape [clips], optional
         Of the clips' audio [s]; ``None`` in artifacts that were made before they were kept.
+    digests : tuple of str
+        Hash of each clip's audio; empty in artifacts that were made before they were kept.
     """
 
     rows: NDArray[np.float32]
@@ -36,6 +38,7 @@ class Embeddings:
     first: NDArray[np.int64]
     seconds: NDArray[np.float32]
     durations: NDArray[np.float32] | None
+    digests: tuple[str, ...] = ()
 
 
 def rows_file(number: int) -> str:
@@ -63,4 +66,5 @@ def open_embeddings(folder: Path, layer: str | None = None) -> Embeddings:
             shape=(int(index["first"][-1]), int(index["dims"][number])),
         )
         clip_ids = tuple(index["clip_ids"].tolist())
-        return Embeddings(rows, clip_ids, index["first"], index["seconds"], index.get("durations"))
+        digests = tuple(index["digests"].tolist()) if "digests" in index else ()
+        return Embeddings(rows, clip_ids, index["first"], index["seconds"], index.get("durations"), digests)

@@ -20,7 +20,8 @@ PROBLEMS = "problems.jsonl"
 class PcmClip:
     """Where a clip lies in the file of samples, and what its dataset says of it.
 
-    `start` and `samples` count samples; `digest` is a hash of them; the other fields are those of `tasks.base.Clip`.
+    `start` and `samples` count samples; `digest` is a hash of them, `content` one of the file that they were decoded
+    from, empty if it is not known; the other fields are those of `tasks.base.Clip`.
     """
 
     id: str
@@ -32,6 +33,7 @@ class PcmClip:
     start: int
     samples: int
     digest: str
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

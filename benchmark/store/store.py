@@ -44,7 +44,7 @@ from benchmark.plain_files import (
     read_within,
 )
 
-FORMAT = 1
+FORMAT = 2
 #: Files up to this size whose time of change is not that of the manifest (copied, or tampered with) are hashed when
 #: their artifact is used; larger ones are then believed for their length. `bench store verify` hashes all.
 HASHED_ON_USE = 64 * 2**20
@@ -105,7 +105,8 @@ def stays_inside(name: str) -> bool:
 def refuse_other_format(root: Path, found: str) -> None:
     """Raise `UserError` unless a store's marker says that it is of the format read here."""
     if found != str(FORMAT):
-        raise UserError(f"{root}: is a store of format {found}; this version of bench reads {FORMAT}")
+        way = "; `bench store migrate` brings its scores along" if found == str(FORMAT - 1) else ""
+        raise UserError(f"{root}: is a store of format {found}; this version of bench reads {FORMAT}{way}")
 
 
 def check_layout(root: Path) -> None:

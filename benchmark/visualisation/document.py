@@ -15,9 +15,10 @@ import numpy as np
 from benchmark.console import Reporter
 from benchmark.engine.engine import Engine
 from benchmark.errors import UserError
+from benchmark.registry.datasets import dataset_at
 from benchmark.registry.entries import DatasetEntry
 from benchmark.registry.overrides import in_words
-from benchmark.registry.plugins import dataset_at, load_class
+from benchmark.registry.plugins import load_class
 from benchmark.registry.registry import Named, Registry
 from benchmark.store.embeddings import Embeddings
 from benchmark.store.file_names import WEIGHTS

@@ -1,0 +1,155 @@
+"""Datasets in the user's folders or made up: opened, and what of their files determines what is made of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from benchmark.console import Reporter
+from benchmark.errors import USER_ERRORS, UserError
+from benchmark.registry.entries import DatasetEntry
+from benchmark.registry.plugins import load_class
+from benchmark.registry.registry import Named
+from benchmark.store.digests import DigestCache
+from benchmark.store.store import Store, digest_of
+from tasks import DatasetError
+from tasks.base import Clip, Dataset
+
+
+def dataset_at(named: Named[DatasetEntry], root: Path) -> Dataset:
+    """The dataset of an entry in the folder `root`, not looked at yet.
+
+    Raises
+    ------
+    UserError
+        If the class does not take the entry's arguments.
+    """
+    found = load_class(named)
+    try:
+        dataset: Dataset = found(root, **named.entry.args)
+    except TypeError as error:
+        raise UserError(f"{named.file}:{named.line}: datasets.{named.name}.args: {error}") from None
+    return dataset
+
+
+@contextmanager
+def reading(named: Named[DatasetEntry]) -> Iterator[None]:
+    """Lay to an entry's charge what its class raises inside the block and does not explain itself, as a `UserError`."""
+    try:
+        yield
+    except (*USER_ERRORS, OSError):
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{named.file}:{named.line}: datasets.{named.name}: {named.entry.class_path} raises "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def dataset_in(named: Named[DatasetEntry], data: Path | None) -> Dataset | None:
+    """The dataset of an entry in the folder it names or below the data folder, there or not.
+
+    ``None`` if the entry names no folder and there is no data folder.
+
+    Raises
+    ------
+    UserError
+        If its class cannot be imported or does not take the entry's arguments.
+    """
+    if named.entry.root is not None:
+        return dataset_at(named, (named.file.parent / Path(named.entry.root).expanduser()).resolve())
+    return None if data is None else dataset_at(named, data / load_class(named).NAME)
+
+
+def open_dataset(named: Named[DatasetEntry], data: Path | None) -> Dataset:
+    """The dataset of an entry, in the folder it names or below the data folder, looked at but not read through.
+
+    Raises
+    ------
+    DatasetError
+        If the folder does not hold it; the message says what is missing and how to get it.
+    """
+    dataset = dataset_in(named, data)
+    assert dataset is not None
+    dataset.check()
+    return dataset
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What of a dataset's files determines what is made of them.
+
+    Attributes
+    ----------
+    tables
+        Hash over the content of the annotation files and their paths in the dataset.
+    clips
+        Hash over all that is known of the clips: their rows in the tables, and the content of their audio.
+    audio
+        Hash of the content of each clip's file, by its path; those that are not there are missing.
+    """
+
+    tables: str
+    clips: str
+    audio: Mapping[str, str]
+
+
+def contents(dataset: Dataset, store: Store, reporter: Reporter) -> Contents:
+    """Hash a dataset's tables, and the audio that its clips name.
+
+    Other files in its folders, such as those that a file manager leaves, determine nothing. Where a table cannot be
+    parsed there are no clips; the step that reads it says so, and fails alone.
+    """
+    tables = list(dataset.tables())
+    try:
+        clips = dataset.clips()
+    except DatasetError:
+        clips = []
+    there = {os.path.normpath(file): file for file in dataset.audio_files()}
+    named = {clip.path: there.get(os.path.normpath(dataset.root / clip.path)) for clip in clips}
+    files = list(dict.fromkeys(file for file in named.values() if file is not None))
+    hashed = DigestCache(store).digests(
+        [*tables, *files], lambda n: reporter.progress(f"hash {dataset.NAME}", n, "files")
+    )
+    of_file = dict(zip(files, hashed[len(tables) :], strict=True))
+    audio = {path: of_file[file] for path, file in named.items() if file is not None}
+    return Contents(
+        tables=digest_of({relative(dataset, f): found for f, found in zip(tables, hashed, strict=False)}),
+        clips=clips_digest(clips, audio, dataset.KNOWN_BAD),
+        audio=audio,
+    )
+
+
+def clips_digest(clips: Sequence[Clip], audio: Mapping[str, str], known_bad: Mapping[str, str]) -> str:
+    """Hash over what tables say of clips, in their order, and the content of their files.
+
+    Labels are no part of it, so that a corrected one costs nothing but what is trained on it. What a clip does not say
+    is left out, so that a further attribute of clips changes nothing of those that have none.
+    """
+    rows = []
+    for clip in clips:
+        said = {field.name: getattr(clip, field.name) for field in fields(clip)}
+        row = {name: value for name, value in said.items() if value not in (None, "")}
+        rows.append([row, audio.get(clip.path), clip.path in known_bad])
+    return digest_of(rows)
+
+
+def relative(dataset: Dataset, file: Path) -> str:
+    """Path of a file from the dataset's folder, which a table of the user's own may lie outside of."""
+    return Path(os.path.relpath(file, dataset.root)).as_posix()
+
+
+def extent(dataset: Dataset) -> tuple[int, float]:
+    """Number of clips whose files are there, and the duration that the tables promise for them [s]."""
+    present = set(dataset.audio_files())
+    clips = [clip for clip in dataset.clips() if dataset.root / clip.path in present]
+    return len(clips), sum(clip.seconds or dataset.TYPICAL_SECONDS for clip in clips)
+
+
+def standin_extent(named: Named[DatasetEntry]) -> tuple[int, float]:
+    """Number of clips of a dataset's stand-in and their duration [s]."""
+    clips, seconds = load_class(named).standin_extent()
+    return int(clips), float(seconds)
