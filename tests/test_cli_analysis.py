@@ -80,8 +80,9 @@ def record(row, data="real", **changes):
     score |= {"n_labels": 1, "n_clips": 9}
     return ScoreRecord.model_validate(
         {
-            "encoders": [row.encoder], "corpus": None, "recipe_name": "as-given", "task": row.task, "protocol": "linear",
-            "seed": row.seed, "data": data, "metrics": {"roc_auc": {**score, "per_label": {}}}, "unscored_labels": [],
+            "encoders": [row.encoder], "corpus": None, "recipe_name": "as-given", "task": row.task,
+            "protocol": "linear", "seed": row.seed, "data": data,
+            "metrics": {"roc_auc": {**score, "per_label": {}}}, "unscored_labels": [],
             "n_expected": {"test": 9}, "n_scored": {"test": 9}, "test_clips_lost": {}, "fingerprint": row.task,
             "overlap": {"clips": 0, "recordings": 0, "artists": 0}, "selection": {}, "pretraining": None, "spec": {},
             "weights_sha256": "", "parameters": 1, "dim": 1, "steps": [], "versions": {}, "finished": "",
