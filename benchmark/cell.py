@@ -11,6 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validat
 from benchmark.registry.overrides import changes_in_words, in_words
 from benchmark.registry.registry import JOINT
 
+#: The recipe column of an encoder that a recipe could have trained and did not.
+UNTRAINED = "untrained"
+#: The recipe column of an encoder that needs none: hand-made features, or weights that came with it.
+AS_GIVEN = "as-given"
+#: The protocol column of a supervised encoder, whose own head makes the predictions.
+END_TO_END = "end-to-end"
+#: Asks for every layer of an encoder.
+ALL_LAYERS = "all"
+
 _NOTHING_PLAIN = object()
 
 

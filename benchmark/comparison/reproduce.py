@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmark.cell import COLUMNS, FACTORS, Cell, options_of
-from benchmark.plan.runs import AS_GIVEN, END_TO_END, UNTRAINED
+from benchmark.cell import AS_GIVEN, COLUMNS, END_TO_END, FACTORS, UNTRAINED, Cell, options_of
 
 #: Options that one command takes several levels of, each cell of whose product is a run.
 _GRID = ("--encoder", "--task", "--seed")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, Protocol
 
-from benchmark.cell import FACTORS, PLAIN, Cell
+from benchmark.cell import ALL_LAYERS, AS_GIVEN, END_TO_END, FACTORS, PLAIN, UNTRAINED, Cell
 from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.plan.requests import Request
-from benchmark.plan.runs import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Lost, Run
+from benchmark.plan.runs import Lost, Run
 from benchmark.registry.entries import EncoderEntry, SupervisedEntry, numbers
 from benchmark.registry.overrides import override
 from benchmark.registry.registry import Named, Registry

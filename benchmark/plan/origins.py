@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmark.cell import AS_GIVEN, UNTRAINED
 from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.plan.requests import Request
-from benchmark.plan.runs import AS_GIVEN, UNTRAINED
 from benchmark.registry.entries import DatasetEntry, EncoderEntry, RecipeEntry
 from benchmark.registry.plugins import modules_from_outside
 from benchmark.registry.registry import Named, Registry, built_in_registry

@@ -9,12 +9,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmark.cell import Cell
+from benchmark.cell import AS_GIVEN, UNTRAINED, Cell
 from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
 from benchmark.plan.requests import Request
-from benchmark.plan.runs import AS_GIVEN, UNTRAINED, Lost, Plan, Run
+from benchmark.plan.runs import Lost, Plan, Run
 from benchmark.registry.arguments import file_digests
 from benchmark.registry.datasets import contents, extent, open_dataset, reading, standin_extent
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry

@@ -13,17 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmark.cell import Cell
+from benchmark.cell import AS_GIVEN, UNTRAINED, Cell
 from benchmark.store.step import Stage, Step
-
-#: The recipe column of an encoder that a recipe could have trained and did not.
-UNTRAINED = "untrained"
-#: The recipe column of an encoder that needs none: hand-made features, or weights that came with it.
-AS_GIVEN = "as-given"
-#: The protocol column of a supervised encoder, whose own head makes the predictions.
-END_TO_END = "end-to-end"
-#: Asks for every layer of an encoder.
-ALL_LAYERS = "all"
 
 
 @dataclass(frozen=True)

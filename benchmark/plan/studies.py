@@ -23,11 +23,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmark.cell import COLUMNS, Cell
+from benchmark.cell import AS_GIVEN, COLUMNS, UNTRAINED, Cell
 from benchmark.errors import UserError, unknown_name
 from benchmark.plan.planner import Planner
 from benchmark.plan.requests import Grid, Request
-from benchmark.plan.runs import AS_GIVEN, UNTRAINED, Plan, Run
+from benchmark.plan.runs import Plan, Run
 from benchmark.registry.yaml_dialect import read_document, tuples
 from benchmark.store.store import Store
 
