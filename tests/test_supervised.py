@@ -15,7 +15,7 @@ from benchmark.errors import UserError
 from benchmark.pretraining.supervised import clip_loss, targets_of, window_loss
 from benchmark.steps import supervise
 from benchmark.steps.label import LABELS
-from benchmark.steps.probe import HEAD
+from benchmark.store.file_names import HEAD
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact

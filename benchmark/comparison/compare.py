@@ -16,7 +16,7 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.plain_files import check_artifact
 from benchmark.scores.records import PREDICTIONS, RECORD, SCORE, ScoreRecord, newest, read_record, run_name
 from benchmark.scores.scoring import BOOTSTRAP_SEED, REPLICATES, in_folds, mean_of_folds
-from benchmark.store.store import check_layout
+from benchmark.store.store import check_store
 from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import AreaTest, compare_areas
 from tasks.metrics import METRICS, split_name
@@ -147,7 +147,7 @@ def compare(
 
 def _records(store: Path) -> list[tuple[Path, ScoreRecord]]:
     records = []
-    check_layout(store)
+    check_store(store)
     for file in sorted(store.glob(f"artifacts/{SCORE}/*/{RECORD}")):
         check_artifact(file.parent)
         try:

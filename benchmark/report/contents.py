@@ -29,7 +29,7 @@ from benchmark.registry.registry import Registry
 from benchmark.report.citations import citations
 from benchmark.scores.records import RECORD, SCORE, ScoreRecord, newest, read_record, run_name
 from benchmark.steps import KINDS
-from benchmark.store.store import UNREADABLE, check_layout, refuse_other_format
+from benchmark.store.store import UNREADABLE, check_store
 
 SCHEMA_VERSION = 1
 _FAILED = re.compile(r"^\S+ \S+ failed: (?P<cause>.*)$", re.MULTILINE)
@@ -71,10 +71,7 @@ def collect(
     UserError
         If there is no score to report, a record cannot be read, or the store is of another format.
     """
-    check_layout(store)
-    marker = store / "format"
-    if marker.exists():
-        refuse_other_format(store, read_plain(marker).decode(errors="replace").strip())
+    check_store(store)
     planned = None if plan is None else plan.runs
     folder = store / "artifacts" / SCORE
     there = {entry.name for entry in os.scandir(folder) if entry.is_dir()} if folder.is_dir() else set()

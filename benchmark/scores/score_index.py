@@ -21,7 +21,7 @@ from benchmark.cell import Cell, in_cells
 from benchmark.errors import UserError
 from benchmark.plain_files import planted, read_plain
 from benchmark.scores.records import RECORD, SCORE
-from benchmark.store.store import check_layout, write_atomically
+from benchmark.store.store import check_store, write_atomically
 
 INDEX = "scores.jsonl"
 LARGEST_INDEX = 2**30
@@ -72,7 +72,7 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
         If a record cannot be read.
     """
     folder = store / "artifacts" / SCORE
-    check_layout(store)
+    check_store(store)
     there = sorted(_names(folder)) if folder.is_dir() else []
     known = _read(store / INDEX)
     current: dict[str, _Known] = {}

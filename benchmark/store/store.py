@@ -119,6 +119,14 @@ def check_layout(root: Path) -> None:
             check_folder(artifacts / kind)
 
 
+def check_store(root: Path) -> None:
+    """Refuse a store that is to be read alone: one of another format, or with links; raises `UserError`."""
+    check_layout(root)
+    marker = root / "format"
+    if marker.exists():
+        refuse_other_format(root, read_plain(marker).decode(errors="replace").strip())
+
+
 class Store:
     """Artifacts in a folder that any number of processes and users may share.
 

@@ -1,0 +1,125 @@
+"""Stores of the last release: refused by name, and their scores brought along."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import bench
+
+from benchmark.scores.records import ScoreRecord, read_record
+from benchmark.store.store import digest_of
+
+SCORE = {
+    "value": 0.8, "lower": 0.7, "upper": 0.9, "level": 0.95, "replicates": 1000, "floor": 0.5, "n_labels": 2,
+    "n_clips": 9, "per_label": {"a": 0.7, "b": 0.9}, "folds": None,
+}  # fmt: skip
+#: A record as the last release wrote it.
+RECORD = {
+    "schema_version": 1, "encoder": "tune_plus", "corpus": "magnatagatune", "recipe": "tune", "task": "mtt",
+    "protocol": "linear", "seed": 0, "layer": None, "labels": 1.0, "deform": None, "data": "real",
+    "metrics": {"roc_auc": SCORE}, "unscored_labels": [], "n_expected": {"train": 5, "valid": 1, "test": 9},
+    "n_scored": {"train": 5, "valid": 1, "test": 9}, "test_clips_lost": {}, "fingerprint": "f" * 64,
+    "overlap": {"clips": 0, "recordings": 0, "artists": 0}, "selection": {"by": "-loss"}, "pretraining": None,
+    "spec": {}, "weights_sha256": "0" * 64, "parameters": 7, "dim": 3, "provenance": {}, "steps": [], "versions": {},
+    "finished": "2026-11-01T00:00:00+00:00",
+}  # fmt: skip
+
+
+def old_store(folder: Path, records: list[dict]) -> Path:
+    """A store of format 1 with nothing but score records, and one pretraining."""
+    (folder / "artifacts" / "pretrain" / ("a" * 40)).mkdir(parents=True)
+    (folder / "artifacts" / "pretrain" / ("a" * 40) / "encoder.safetensors").write_bytes(b"weights")
+    (folder / "format").write_text("1\n")
+    for number, record in enumerate(records):
+        key = f"{number:040x}"
+        place = folder / "artifacts" / "probe" / key
+        place.mkdir(parents=True)
+        (place / "record.json").write_text(json.dumps(record))
+        np.savez_compressed(place / "predictions.npz", predictions=np.zeros((9, 2), np.float32))
+        files = {
+            name: {"bytes": (place / name).stat().st_size, "modified": (place / name).stat().st_mtime_ns,
+                   "sha256": hashlib.sha256((place / name).read_bytes()).hexdigest()}
+            for name in ("record.json", "predictions.npz")
+        }  # fmt: skip
+        manifest = {"kind": "probe", "key": key, "title": "probe", "spec": {}, "needs": {}, "inputs": {}, "facts": {},
+                    "files": files, "digest": digest_of({name: one["sha256"] for name, one in files.items()}),
+                    "lineage": {}, "versions": {}, "finished": record["finished"]}  # fmt: skip
+        (place / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "factors"),
+    [
+        ({}, {"encoders": ("tune_plus",), "sample_rate": None, "recipe_name": "tune", "settings": {}}),
+        (
+            {"recipe": 'tune(batch=8, note="a, b=(c)", rates=[1,2.5])'},
+            {"recipe_name": "tune", "settings": {"batch": 8, "note": "a, b=(c)", "rates": [1, 2.5]}},
+        ),
+        (
+            {"encoder": "mfcc(sample_rate=16000)+chroma(sample_rate=16000)", "weights_sha256": "0+1"},
+            {"encoders": ("mfcc", "chroma"), "sample_rate": 16_000},
+        ),
+        ({"encoder": "a+b"}, {"encoders": ("a+b",)}),  # an entry's own name
+        ({"layer": "tail_1", "labels": 0.1, "deform": "noise=20"}, {"layer": "tail_1", "labels": 0.1}),
+    ],
+)
+def test_what_names_said_is_what_factors_say(tmp_path, names, factors):
+    store = old_store(tmp_path / "store", [RECORD | names])
+    result = bench("store", "migrate", "--store", store)
+    assert result.returncode == 0, result.stderr
+    (folder,) = (store / "artifacts" / "score").iterdir()
+    record = read_record(folder)
+    assert {name: getattr(record, name) for name in factors} == factors
+    wanted = RECORD | names
+    assert (record.encoder, record.recipe) == (wanted["encoder"], wanted["recipe"])
+    assert record.metrics["roc_auc"].value == 0.8
+    assert list((store / "artifacts" / "probe").iterdir()) == []
+
+
+def test_an_old_store_is_refused_until_it_is_migrated_and_damage_is_named(tmp_path):
+    store = old_store(tmp_path / "store", [RECORD | {"seed": seed} for seed in range(3)])
+    for words in (("store", "ls"), ("store", "export", "-"), ("report",)):
+        refused = bench(*words, "--store", store)
+        assert refused.returncode == 2, words
+        assert "is a store of format 1; this version of bench reads 2; `bench store migrate`" in refused.stderr
+    damaged = store / "artifacts" / "probe" / f"{2:040x}" / "record.json"
+    damaged.write_text(damaged.read_text().replace("0.8", "0.9"))
+    result = bench("store", "migrate", "--store", store)
+    assert result.returncode == 1
+    assert "2 score records migrated; 1 pretrainings stay" in result.stdout
+    assert f"not migrated, probe/{2:040x}: record.json is not what was written" in result.stderr
+    rows = list(csv.DictReader(bench("store", "export", "-", "--store", store).stdout.splitlines()))
+    assert [(row["encoder"], row["recipe"], row["seed"], row["score"]) for row in rows] == [
+        ("tune_plus", "tune", "0", "0.8"), ("tune_plus", "tune", "1", "0.8"),
+    ]  # fmt: skip
+    assert "only stores of format 1" in bench("store", "migrate", "--store", store).stderr
+
+
+def test_a_migration_that_was_killed_goes_on(tmp_path, monkeypatch):
+    from benchmark.engine import migration
+
+    store = old_store(tmp_path / "store", [RECORD | {"seed": seed} for seed in range(3)])
+    taken = []
+
+    def killed(root, folder, whole=migration._migrate):
+        taken.append(folder)
+        if len(taken) == 2:
+            (root / "unfinished").mkdir(exist_ok=True)
+            (root / "unfinished" / f"migrate-{folder.name}").mkdir()
+            raise KeyboardInterrupt
+        whole(root, folder)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(migration, "_migrate", killed)
+        migration.migrate(store, lambda _: None)
+    assert (store / "format").read_text() == "1\n"
+    assert migration.migrate(store, lambda _: None) == (2, [])
+    seeds = sorted(read_record(folder).seed for folder in (store / "artifacts" / "score").iterdir())
+    assert seeds == [0, 1, 2]
+    assert ScoreRecord.model_fields["schema_version"].default == 2
