@@ -13,7 +13,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from benchmark.plan.studies import SHIPPED, Grid, Study, load_study
+from benchmark.plan.requests import Grid
+from benchmark.plan.studies import SHIPPED, Study, load_study
 from benchmark.registry.entries import SupervisedEntry
 from benchmark.registry.registry import SECTIONS, Registry, built_in_registry
 
