@@ -97,7 +97,7 @@ def test_a_hear_module_gives_scenes_and_timestamps(build):
     audio = x[:, 0]
     expected = 2 * torch.stack([audio.mean(1), audio.std(1), audio.abs().amax(1)], dim=1)
     torch.testing.assert_close(encoder(x), expected)
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     assert values.shape == (2, 20, 2)
     torch.testing.assert_close(seconds, torch.arange(20, dtype=torch.float64) * 0.05 + 0.025)
     assert (encoder.dim, encoder.sample_rate, encoder.parameter_count()) == (3, 16_000, 1)
@@ -120,7 +120,7 @@ def test_a_tensorflow_hear_model_gets_tensors_of_its_own(monkeypatch):
     encoder = HearEncoder(module="some_tf_hear")
     x = waveform(16_000)
     torch.testing.assert_close(encoder(x), x.amax(dim=2))
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     torch.testing.assert_close(values, x[:, 0, :2, None])
     assert seconds.tolist() == [0.005, 0.015]
 
@@ -129,7 +129,7 @@ def test_a_tensorflow_hear_model_gets_tensors_of_its_own(monkeypatch):
 def test_an_xares_encoder_is_averaged_over_its_frames(build):
     encoder = build("crossed")
     x = waveform(16_000)
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     torch.testing.assert_close(values, encoder.model(x[:, 0]))
     torch.testing.assert_close(encoder(x), values.mean(dim=1))
     torch.testing.assert_close(seconds, torch.arange(50, dtype=torch.float64) * 0.02 + 0.01)
@@ -144,12 +144,12 @@ def test_a_function_is_called_for_each_waveform(build):
     expected = 2 * torch.stack(
         [frames.mean(2), frames.std(2, correction=0), frames.abs().amax(2), torch.full((2, 10), 22_050.0)], dim=2
     )
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     torch.testing.assert_close(values, expected)
     torch.testing.assert_close(encoder(x), expected.mean(dim=1))
     times = torch.arange(10, dtype=torch.float64) * 0.1 + 0.05
     torch.testing.assert_close(seconds, times)
-    timed, given = build("timed").timeline(x)
+    timed, given = build("timed").frames(x)
     torch.testing.assert_close(timed, expected / 2)
     torch.testing.assert_close(given, times)
 
@@ -260,7 +260,7 @@ def test_a_hugging_face_model_is_averaged_over_its_frames(folder, build, kind, n
     for output, state in zip(outputs.values(), expected.hidden_states, strict=True):
         torch.testing.assert_close(output, state.mean(dim=1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(build("hub_2")(x), outputs["layer_2"])
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     assert values.shape == (2, 49, 16)  # hops of 320 samples, frames of 400
     torch.testing.assert_close(seconds, (torch.arange(49, dtype=torch.float64) * 320 + 200) / 16_000)
     assert encoder.provenance["revision"] == "local folder"
