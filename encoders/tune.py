@@ -173,8 +173,8 @@ class TUNe(ConvolutionalEncoder):
 
         end_level = self._ascent[-1]
         if not isinstance(self.tail, nn.ModuleList):
-            for j, (x, grid) in enumerate(self.tail.through_blocks(x, grid), start=1):
-                yield f"tail_{j}", x, grid
+            for j, (y, times) in enumerate(self.tail.through_blocks(x, grid), start=1):
+                yield f"tail_{j}", y, times
             return
         for j, block in enumerate(self.tail, start=1):
             x, grid = F.max_pool1d(x, POOL), grid.pooled(POOL)
