@@ -33,9 +33,16 @@ class ConvolutionalEncoder(Encoder):
         return x.mean(dim=-1), outputs
 
     def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
-        """Output of a block over time, by default of the last; see `Encoder.frames`."""
+        """Output of a block over time, by default of the last; a single frame is in the middle of the window.
+
+        See `Encoder.frames`.
+        """
         self._check_input(waveform)
         self._check_layer(layer)
         wanted = layer or self.layers()[-1]
         x, grid = next((x, grid) for name, x, grid in self.block_outputs(waveform) if name == wanted)
-        return x.transpose(1, 2), grid.seconds(x.shape[2], self.sample_rate)
+        count = x.shape[2]
+        if count == 1:
+            # What it depends on reaches beyond the window, as a rule on both sides, and not by the same.
+            grid = TimeGrid.equal_parts(waveform.shape[2], 1)
+        return x.transpose(1, 2), grid.seconds(count, self.sample_rate)
