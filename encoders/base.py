@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import ClassVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from encoders import EncoderError
+from encoders.time_grid import TimeGrid
 
 
 class Encoder(nn.Module, ABC):
@@ -21,6 +21,8 @@ class Encoder(nn.Module, ABC):
 
     Attributes
     ----------
+    VERSION : int
+        Raised when what the class computes changes; it is in the keys of what it made.
     sample_rate : int
         Sample rate of the waveforms it takes [Hz].
     window : int or None
@@ -30,6 +32,8 @@ class Encoder(nn.Module, ABC):
     dim : int
         Size of the representation.
     """
+
+    VERSION: ClassVar[int] = 1
 
     sample_rate: int
     window: int | None
@@ -68,41 +72,45 @@ class Encoder(nn.Module, ABC):
         self._check_input(waveform)
         if layer is None:
             return self.represent(waveform)[0]
-        if layer not in self.layers():
-            raise EncoderError(f"no layer {layer!r}; there are: {', '.join(self.layers())}")
+        self._check_layer(layer)
         return self.represent(waveform, (layer,))[1][layer]
 
-    def timeline(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """What the representation is made of over time, and when.
+    def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
+        """Values over time, and when they are.
 
         Parameters
         ----------
         waveform : Tensor, shape [B, 1, T]
             As for `represent`.
+        layer
+            Name from `layers()`; by default what the representation is made of.
 
         Returns
         -------
         values : Tensor, shape [B, t, channels]
-            By default the representation as the one value of the whole window. Encoders that average over time
-            give what they average.
-        seconds : Tensor, shape [t]
-            Centre of the stretch that each value describes, from the beginning of the waveform [s].
+            Of a layer, values whose mean over time is its output. By default the output of `forward` as the one
+            value of the whole window, for layers without time.
+        seconds : Tensor, shape [t], float64, on the CPU
+            Centre of the stretch that each value describes, rising, from the beginning of the waveform [s].
 
         Raises
         ------
         EncoderError
-            If the waveform has another shape than the encoder takes.
+            If the waveform has another shape than the encoder takes, or the layer is not known.
         """
-        values = self(waveform).unsqueeze(1)
-        return values, self._centres(1, waveform.shape[2])
-
-    def _centres(self, count: int, samples: int) -> Tensor:
-        """Centres of `count` equal parts of a waveform [s]."""
-        return (torch.arange(count, dtype=torch.float64) + 0.5) * (samples / count / self.sample_rate)
+        values = self(waveform, layer).unsqueeze(1)
+        return values, TimeGrid.equal_parts(waveform.shape[2], 1).seconds(1, self.sample_rate)
 
     @property
     def provenance(self) -> Mapping[str, str]:
         """Where weights that came from elsewhere came from, for the score record; empty if all is ours."""
+        return {}
+
+    def published_names(self) -> Mapping[str, str]:
+        """Names in weights that others published -> ours for the same: prefixes that end with a dot.
+
+        Of several that ours had in the course of time, the newest comes first.
+        """
         return {}
 
     def __call__(self, waveform: Tensor, layer: str | None = None) -> Tensor:
@@ -117,6 +125,10 @@ class Encoder(nn.Module, ABC):
             raise EncoderError(f"waveform must have {self.window} samples, not {shape[2]}")
         if self.window is None and shape[2] > self.max_window:
             raise EncoderError(f"waveform must have at most {self.max_window} samples, not {shape[2]}")
+
+    def _check_layer(self, layer: str | None) -> None:
+        if layer is not None and layer not in self.layers():
+            raise EncoderError(f"no layer {layer!r}; there are: {', '.join(self.layers()) or 'none'}")
 
     def parameter_count(self) -> int:
         """Learned numbers, frozen ones included, without any head."""

@@ -6,6 +6,7 @@ second difference between frames of 512 samples, every one by mean and standard 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from math import log2
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from encoders import EncoderError
 from encoders.base import Encoder
 from encoders.filter_banks import dct_matrix, mel_filters
+from encoders.time_grid import TimeGrid
 
 #: Longest part of a clip that is described at once [s].
 MAX_SECONDS = 60
@@ -54,13 +56,39 @@ class _Feature(Encoder):
 
     def represent(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
         """See `Encoder.represent`; a silent clip gives finite features."""
-        del layers
+        return self.trunk(self.features(waveform), layers)
+
+    def features(self, waveform: Tensor) -> Tensor:
+        """Spectrum [B, bands, 1 + T // HOP] of waveforms [B, 1, T] at any level; see `FrontEndAndTrunk`."""
         x = waveform[:, 0]
-        return _described(self.coefficients(x / x.abs().amax(dim=-1, keepdim=True).clamp_min(1e-9))), {}
+        return self.spectrum(x / x.abs().amax(dim=-1, keepdim=True).clamp_min(1e-9))
+
+    def trunk(self, features: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """See `FrontEndAndTrunk.trunk`."""
+        del layers
+        return _described(self.from_spectrum(features)), {}
+
+    def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
+        """Coefficients [B, 1 + T // HOP, n], of which the representation tells more than the mean.
+
+        See `Encoder.frames`.
+        """
+        self._check_input(waveform)
+        self._check_layer(layer)
+        values = self.from_spectrum(self.features(waveform)).transpose(1, 2)
+        return values, TimeGrid(0, HOP).seconds(values.shape[1], self.sample_rate)
 
     def coefficients(self, x: Tensor) -> Tensor:
         """Coefficients [B, n, 1 + T // HOP] of waveforms [B, T] that peak at 1."""
-        raise NotImplementedError
+        return self.from_spectrum(self.spectrum(x))
+
+    @abstractmethod
+    def spectrum(self, x: Tensor) -> Tensor:
+        """Spectrum [B, bands, 1 + T // HOP] of waveforms [B, T] that peak at 1; frame t is centred on sample t HOP."""
+
+    @abstractmethod
+    def from_spectrum(self, spectrum: Tensor) -> Tensor:
+        """Coefficients [B, n, t] of a spectrum [B, bands, t]."""
 
 
 class Mfcc(_Feature):
@@ -84,11 +112,14 @@ class Mfcc(_Feature):
         )
         self.register_buffer("_dct", dct_matrix(coefficients, _BANDS), persistent=False)
 
-    def coefficients(self, x: Tensor) -> Tensor:
-        """See `_Feature.coefficients`."""
+    def spectrum(self, x: Tensor) -> Tensor:
+        """Level of the mel bands [dB]; see `_Feature.spectrum`."""
         decibels = 10 * torch.log10(self._mel(x).clamp_min(1e-10))
-        decibels = torch.maximum(decibels, decibels.amax(dim=(1, 2), keepdim=True) - 80)
-        return torch.einsum("bmt,mc->bct", decibels, self._dct)
+        return torch.maximum(decibels, decibels.amax(dim=(1, 2), keepdim=True) - 80)
+
+    def from_spectrum(self, spectrum: Tensor) -> Tensor:
+        """Cepstra; see `_Feature.from_spectrum`."""
+        return torch.einsum("bmt,mc->bct", spectrum, self._dct)
 
 
 class _PowerSpectrogram(nn.Module):
@@ -156,8 +187,8 @@ class Chroma(_Feature):
         filters = torch.cat([hann * phase.cos(), hann * phase.sin()]).to(torch.float32)
         self.register_buffer("_filters", filters.unsqueeze(1), persistent=False)
 
-    def coefficients(self, x: Tensor) -> Tensor:
-        """See `_Feature.coefficients`."""
+    def spectrum(self, x: Tensor) -> Tensor:
+        """Magnitude of the pitch classes; see `_Feature.spectrum`."""
         frames = 1 + x.shape[1] // HOP
         # Whole hops at the lowest rate, and silence to keep the end from the beginning in the periodic decimation.
         coarsest = 2 ** (self._octaves - 1)
@@ -174,7 +205,11 @@ class Chroma(_Feature):
             # Filters are longer by the step at the full rate, and weighted by the root of that.
             by_semitone = magnitude.unflatten(1, (PITCH_CLASSES, FILTERS_PER_SEMITONE)).sum(dim=2)
             energy = energy + step**0.5 * by_semitone
-        return energy / energy.amax(dim=1, keepdim=True).clamp_min(1e-6)
+        return energy
+
+    def from_spectrum(self, spectrum: Tensor) -> Tensor:
+        """Pitch classes in proportion to the strongest; see `_Feature.from_spectrum`."""
+        return spectrum / spectrum.amax(dim=1, keepdim=True).clamp_min(1e-6)
 
 
 def _described(coefficients: Tensor) -> Tensor:

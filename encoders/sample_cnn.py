@@ -7,15 +7,16 @@ released code (the thesis's Table 5.1 misprints some).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from encoders import EncoderError
-from encoders.base import Encoder
+from encoders.convolutional import ConvolutionalEncoder
+from encoders.time_grid import TimeGrid
 
 STEM = 3
 WIDTHS = (128, 128, 256, 256, 256, 256, 256, 256, 512)
@@ -27,17 +28,23 @@ class Block(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, pool: int = 1) -> None:
         super().__init__()
         # The released code pads every stride-1 convolution by one, also where the kernel is even or five.
-        self.conv = nn.Conv1d(channels_in, channels_out, kernel, stride=stride, padding=0 if stride > 1 else 1)
+        padding = 0 if stride > 1 else 1
+        self.conv = nn.Conv1d(channels_in, channels_out, kernel, stride=stride, padding=padding)
         self.norm = nn.BatchNorm1d(channels_out)
         self.pool = pool
+        self._shape = kernel, stride, padding
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels_in, T] -> [B, channels_out, about T / (stride * pool)]."""
         x = F.relu(self.norm(self.conv(x)), inplace=True)
         return x if self.pool == 1 else F.max_pool1d(x, self.pool)
 
+    def times(self, grid: TimeGrid) -> TimeGrid:
+        """When the values of its output are, for an input with its values at `grid`."""
+        return grid.convolved(*self._shape).pooled(self.pool)
 
-class SampleCNN(Encoder):
+
+class SampleCNN(ConvolutionalEncoder):
     """SampleCNN at any of CLMR's sample rates.
 
     Parameters
@@ -84,12 +91,24 @@ class SampleCNN(Encoder):
         """``block_1`` (the strided stem) to ``block_11``."""
         return tuple(f"block_{n}" for n in range(1, len(self.blocks) + 1))
 
-    def represent(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """See `Encoder.represent`."""
-        outputs: dict[str, Tensor] = {}
-        x = waveform
-        for name, block in zip(self.layers(), self.blocks, strict=True):
-            x = block(x)
-            if name in layers:
-                outputs[name] = x.mean(dim=-1)
-        return x.flatten(1), outputs
+    def block_outputs(self, waveform: Tensor) -> Iterator[tuple[str, Tensor, TimeGrid]]:
+        """See `ConvolutionalEncoder.block_outputs`."""
+        for name, (x, grid) in zip(self.layers(), self.through_blocks(waveform, TimeGrid()), strict=True):
+            yield name, x, grid
+
+    def through_blocks(self, x: Tensor, grid: TimeGrid) -> Iterator[tuple[Tensor, TimeGrid]]:
+        """Output and times of every block for an input [B, 1, t] with its values at `grid`."""
+        for module in self.blocks:
+            block = cast(Block, module)
+            x, grid = block(x), block.times(grid)
+            yield x, grid
+
+    def published_names(self) -> Mapping[str, str]:
+        """Names of CLMR's released code, and of its oldest files, which number the convolutions from one."""
+        return {
+            f"{theirs}.{index}.": f"blocks.{n}.{part}."
+            for newest in (True, False)
+            for n in range(len(self.blocks))
+            for theirs in [f"sequential.{n}" if newest else f"conv{n + 1}"]
+            for index, part in enumerate(("conv", "norm"))
+        }

@@ -11,7 +11,7 @@ the pairing of TUNe+'s connections) this follows the code, which made the publis
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from encoders import EncoderError
-from encoders.base import Encoder
+from encoders.convolutional import ConvolutionalEncoder
 from encoders.sample_cnn import SampleCNN
+from encoders.time_grid import TimeGrid
+from encoders.weights import load_weights
 
 KERNEL = 3
 POOL = 3
@@ -29,6 +31,8 @@ POOL = 3
 WIDEST_TAIL = 32
 #: The tail that is a complete SampleCNN, which reads the expansive path as if it were a waveform.
 CLMR_TAIL = "sample_cnn"
+#: Deepest level that the released classes number plainly; below it they say "deeper".
+_NUMBERED_LEVELS = 4
 
 
 class Block(nn.Module):
@@ -45,7 +49,7 @@ class Block(nn.Module):
         return F.relu(self.norm(self.conv(x)), inplace=True)
 
 
-class TUNe(Encoder):
+class TUNe(ConvolutionalEncoder):
     """The TUNe family.
 
     Parameters
@@ -145,52 +149,61 @@ class TUNe(Encoder):
 
     @property
     def _tail_blocks(self) -> nn.ModuleList:
-        return self.tail.blocks if isinstance(self.tail, SampleCNN) else self.tail
+        return self.tail if isinstance(self.tail, nn.ModuleList) else self.tail.blocks
 
-    def represent(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """See `Encoder.represent`."""
-        x, outputs = self._last_block(waveform, layers)
-        return x.mean(dim=-1), outputs
-
-    def timeline(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """Output of the last tail block, whose mean over time is the representation; see `Encoder.timeline`."""
-        self._check_input(waveform)
-        x, _ = self._last_block(waveform)
-        return x.transpose(1, 2), self._centres(x.shape[2], waveform.shape[2])
-
-    def _last_block(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
-        """Output [B, dim, t] of the last block, and the time-averaged ones of `layers`."""
-        outputs: dict[str, Tensor] = {}
-
-        def keep(name: str, x: Tensor) -> None:
-            if name in layers:
-                outputs[name] = x.mean(dim=-1)
-
-        x = waveform
+    def block_outputs(self, waveform: Tensor) -> Iterator[tuple[str, Tensor, TimeGrid]]:
+        """See `ConvolutionalEncoder.block_outputs`."""
+        # A block keeps its input's times.
+        x, grid = waveform, TimeGrid()
         skips: list[Tensor] = []
         for level, block in enumerate(self.contractive):
             x = block(x)
-            keep(f"contractive_{level}", x)
+            yield f"contractive_{level}", x, grid
             skips.append(x)
-            x = F.max_pool1d(x, POOL)
+            x, grid = F.max_pool1d(x, POOL), grid.pooled(POOL)
         x = self.bottleneck(x)
-        keep("bottleneck", x)
+        yield "bottleneck", x, grid
 
         sources = {len(skips): x}
         for level, up, block in zip(self._ascent, self.up, self.expansive, strict=True):
+            grid = grid.upsampled(KERNEL, POOL)
             x = block(torch.cat([up(x), skips[level]], dim=1))
-            keep(f"expansive_{level}", x)
+            yield f"expansive_{level}", x, grid
             sources[level] = x
 
         end_level = self._ascent[-1]
-        for j, block in enumerate(self._tail_blocks, start=1):
-            if not isinstance(self.tail, SampleCNN):
-                x = F.max_pool1d(x, POOL)
+        if not isinstance(self.tail, nn.ModuleList):
+            for j, (y, times) in enumerate(self.tail.through_blocks(x, grid), start=1):
+                yield f"tail_{j}", y, times
+            return
+        for j, block in enumerate(self.tail, start=1):
+            x, grid = F.max_pool1d(x, POOL), grid.pooled(POOL)
             if self.plus and j <= len(self.expansive):
                 x = torch.cat([x, sources[end_level + j]], dim=1)
             x = block(x)
-            keep(f"tail_{j}", x)
-        return x, outputs
+            yield f"tail_{j}", x, grid
+
+    def published_names(self) -> Mapping[str, str]:
+        """Names of TUNe's released code."""
+        blocks: dict[str, str] = {}
+        names: dict[str, str] = {}
+        bottom, end_level = len(self.contractive), self._ascent[-1]
+        for level in range(bottom + 1):
+            deeper = level - _NUMBERED_LEVELS
+            theirs = f"deeperDown{deeper}" if deeper > 0 else f"conv{level + 1}"
+            blocks[theirs] = "bottleneck" if level == bottom else f"contractive.{level}"
+        for e, level in enumerate(self._ascent):
+            deeper = level - _NUMBERED_LEVELS + 1
+            blocks[f"deeperUp{deeper}" if deeper > 0 else f"conv{9 - level}"] = f"expansive.{e}"
+            names[f"transposedDeeper{deeper}." if deeper > 0 else f"transposedConv{9 - level}."] = f"up.{e}."
+        if isinstance(self.tail, nn.ModuleList):
+            # Variants with a shorter expansive path skip the numbers of the tail blocks that they lack.
+            blocks |= {f"convDown{j + 1 + end_level}": f"tail.{j}" for j in range(len(self.tail))}
+        else:
+            names |= {f"model_down.{theirs}": f"tail.{ours}" for theirs, ours in self.tail.published_names().items()}
+        for theirs, ours in blocks.items():
+            names |= {f"{theirs}.layers.0.": f"{ours}.conv.", f"{theirs}.layers.1.": f"{ours}.norm."}
+        return names
 
 
 def _pooling_tail(
@@ -214,8 +227,5 @@ def _clmr_tail(weights: str | Path | None, freeze: bool) -> SampleCNN:
         raise EncoderError("a frozen CLMR-tail needs pretrained SampleCNN weights: tail_weights")
     tail = SampleCNN()
     if weights is not None:
-        # encoders.weights knows the released names of this class's state, and so imports it.
-        from encoders.weights import load_weights
-
         load_weights(tail, Path(weights))
     return tail.requires_grad_(not freeze)

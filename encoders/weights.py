@@ -12,7 +12,6 @@ from torch import Tensor
 from encoders import EncoderError
 from encoders.base import Encoder
 from encoders.checkpoints import encoder_state, read_state
-from encoders.published import from_published
 
 #: How many keys an error names.
 _NAMED = 3
@@ -35,8 +34,8 @@ def save_weights(encoder: Encoder, path: Path, about: Mapping[str, str] | None =
 def load_weights(encoder: Encoder, path: Path) -> None:
     """Fill `encoder` from a file of its own state, or of one that training code left, checked key by key.
 
-    Safetensors files, PyTorch state dicts and Lightning checkpoints are read, with our names or with those of the
-    released CLMR and TUNe code.
+    Safetensors files, PyTorch state dicts and Lightning checkpoints are read, with our names or with those of
+    `Encoder.published_names`.
 
     Raises
     ------
@@ -46,7 +45,7 @@ def load_weights(encoder: Encoder, path: Path) -> None:
     own = encoder.state_dict()
     state = read_state(path)
     if set(state) != set(own):
-        state = from_published(encoder, encoder_state(state, path))
+        state = _with_our_names(encoder, encoder_state(state, path))
     missing = [key for key in own if key not in state]
     strange = [key for key in state if key not in own]
     if missing or strange:
@@ -61,6 +60,16 @@ def load_weights(encoder: Encoder, path: Path) -> None:
             f"{path}: {key} has shape {list(state[key].shape)}, the encoder {list(own[key].shape)}{also}"
         )
     encoder.load_state_dict(state)
+
+
+def _with_our_names(encoder: Encoder, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with published names replaced by ours; others stay."""
+    ours = encoder.published_names()
+    renamed = {}
+    for key, tensor in state.items():
+        stem, dot, leaf = key.rpartition(".")
+        renamed[ours.get(stem + dot, stem + dot) + leaf] = tensor
+    return renamed
 
 
 def _some(keys: list[str]) -> str:

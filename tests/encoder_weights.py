@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 
-from encoders.published import published_prefixes
-
 
 def seeded(encoder, seed):
     """Fill `encoder` from NumPy's generator, which does not change between versions as PyTorch's might."""
@@ -33,6 +31,14 @@ def chirps(samples):
     low = 0.4 * np.sin(2 * np.pi * (110 * t + 60 * t**2))
     high = 0.2 * np.sin(2 * np.pi * (2_000 * t - 150 * t**2))
     return torch.from_numpy(np.stack([low + high, 0.5 * low - high])[:, None].astype(np.float32))
+
+
+def published_prefixes(encoder):
+    """Our prefix of each module -> that of the newest released code."""
+    found = {}
+    for theirs, ours in encoder.published_names().items():
+        found.setdefault(ours, theirs)
+    return found
 
 
 def published_state(encoder):

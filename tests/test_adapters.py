@@ -97,7 +97,7 @@ def test_a_hear_module_gives_scenes_and_timestamps(build):
     audio = x[:, 0]
     expected = 2 * torch.stack([audio.mean(1), audio.std(1), audio.abs().amax(1)], dim=1)
     torch.testing.assert_close(encoder(x), expected)
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     assert values.shape == (2, 20, 2)
     torch.testing.assert_close(seconds, torch.arange(20, dtype=torch.float64) * 0.05 + 0.025)
     assert (encoder.dim, encoder.sample_rate, encoder.parameter_count()) == (3, 16_000, 1)
@@ -120,16 +120,43 @@ def test_a_tensorflow_hear_model_gets_tensors_of_its_own(monkeypatch):
     encoder = HearEncoder(module="some_tf_hear")
     x = waveform(16_000)
     torch.testing.assert_close(encoder(x), x.amax(dim=2))
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     torch.testing.assert_close(values, x[:, 0, :2, None])
     assert seconds.tolist() == [0.005, 0.015]
+
+
+@torch.inference_mode()
+def test_a_hear_module_without_timestamps_has_one_frame(folder, build):
+    (folder / "some_hear.py").write_text(HEAR.replace("get_timestamp_embeddings", "get_others"))
+    encoder = build("heard")
+    values, seconds = encoder.frames(waveform(16_000))
+    assert torch.equal(values[:, 0], encoder(waveform(16_000)))
+    assert seconds.tolist() == [0.5]
+
+
+@torch.inference_mode()
+def test_frames_of_xares_lie_inside_clips_whether_or_not_the_model_pads(folder, build):
+    unpadded = build("crossed")
+    (folder / "some_xares.py").write_text(
+        XARES.replace("self.layer(audio", "self.layer(F.pad(audio, (160, 160))").replace(
+            "import torch", "import torch\nfrom torch.nn import functional as F", 1
+        )
+    )
+    sys.modules.pop("some_xares")
+    padded = build("crossed")
+    for samples in (320, 1_000, 15_999, 16_000, 16_001):
+        for encoder, first in ((unpadded, 160), (padded, 0)):
+            values, seconds = encoder.frames(chirps(samples))
+            assert values.shape[1] == len(seconds) == 1 + (samples - 320 + (320 if encoder is padded else 0)) // 320
+            assert 0 <= seconds[0] <= seconds[-1] <= samples / 16_000
+            assert abs(seconds[0] * 16_000 - first) <= 160
 
 
 @torch.inference_mode()
 def test_an_xares_encoder_is_averaged_over_its_frames(build):
     encoder = build("crossed")
     x = waveform(16_000)
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     torch.testing.assert_close(values, encoder.model(x[:, 0]))
     torch.testing.assert_close(encoder(x), values.mean(dim=1))
     torch.testing.assert_close(seconds, torch.arange(50, dtype=torch.float64) * 0.02 + 0.01)
@@ -144,12 +171,12 @@ def test_a_function_is_called_for_each_waveform(build):
     expected = 2 * torch.stack(
         [frames.mean(2), frames.std(2, correction=0), frames.abs().amax(2), torch.full((2, 10), 22_050.0)], dim=2
     )
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     torch.testing.assert_close(values, expected)
     torch.testing.assert_close(encoder(x), expected.mean(dim=1))
     times = torch.arange(10, dtype=torch.float64) * 0.1 + 0.05
     torch.testing.assert_close(seconds, times)
-    timed, given = build("timed").timeline(x)
+    timed, given = build("timed").frames(x)
     torch.testing.assert_close(timed, expected / 2)
     torch.testing.assert_close(given, times)
 
@@ -211,6 +238,12 @@ def test_frames_of_another_size_are_refused(folder, build):
         build("called")(waveform(22_050))
 
 
+def test_times_that_are_not_those_of_the_frames_are_refused(folder, build):
+    (folder / "some_function.py").write_text(FUNCTION.replace("return frames, np", "return frames, np.zeros(3) #"))
+    with pytest.raises(EncoderError, match=r"gave times of shape \[3\] for 10 frames"):
+        build("timed").frames(waveform(22_050))
+
+
 def make_model(folder, kind="Wav2Vec2", normalise=True, **settings):
     transformers = pytest.importorskip("transformers", reason="the extra huggingface is not installed")
     torch.manual_seed(0)
@@ -260,9 +293,14 @@ def test_a_hugging_face_model_is_averaged_over_its_frames(folder, build, kind, n
     for output, state in zip(outputs.values(), expected.hidden_states, strict=True):
         torch.testing.assert_close(output, state.mean(dim=1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(build("hub_2")(x), outputs["layer_2"])
-    values, seconds = encoder.timeline(x)
+    values, seconds = encoder.frames(x)
     assert values.shape == (2, 49, 16)  # hops of 320 samples, frames of 400
     torch.testing.assert_close(seconds, (torch.arange(49, dtype=torch.float64) * 320 + 200) / 16_000)
+    for name, state in zip(encoder.layers(), expected.hidden_states, strict=True):
+        of_layer, when = encoder.frames(x, name)
+        torch.testing.assert_close(of_layer, state, rtol=1e-4, atol=1e-5)
+        assert torch.equal(when, seconds)
+    assert encoder.frames(x[..., :100])[1].tolist() == [50 / 16_000]
     assert encoder.provenance["revision"] == "local folder"
     assert torch.isfinite(encoder(torch.zeros(1, 1, 100))).all()
 

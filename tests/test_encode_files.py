@@ -124,7 +124,7 @@ def test_23_milliseconds_are_one_window(tmp_path, registry):
         np.testing.assert_allclose(found["embeddings"], BatchEncoder(encoder)([padded]), rtol=1e-5, atol=1e-7)
 
 
-def test_timeline_and_layer(tmp_path):
+def test_frames_and_layer(tmp_path):
     file = write(tmp_path / "a.wav", 1.0, 22_050)
     encoder = build_encoder(load_registry().encoder("mfcc"), 0)
     tune = tiny()
@@ -132,8 +132,8 @@ def test_timeline_and_layer(tmp_path):
     for any_encoder in (tune, encoder):
         output = tmp_path / "out.npz"
         reporter = Reporter()
-        encode_files(open_files([file], any_encoder, reporter), any_encoder, output, reporter, timeline=True)
-        values, offsets = BatchEncoder(any_encoder).timeline(cut_windows(decode(file, 22_050).pcm, any_encoder))
+        encode_files(open_files([file], any_encoder, reporter), any_encoder, output, reporter, frames=True)
+        values, offsets = BatchEncoder(any_encoder).frames(cut_windows(decode(file, 22_050).pcm, any_encoder))
         starts = np.arange(len(values)) * (tune.window / 22_050)
         with np.load(output) as found:
             np.testing.assert_allclose(found["embeddings"], values.reshape(-1, values.shape[2]), rtol=1e-4, atol=1e-5)
@@ -144,6 +144,15 @@ def test_timeline_and_layer(tmp_path):
         expected = BatchEncoder(tune).layers(windows, ["bottleneck"])["bottleneck"]
         np.testing.assert_allclose(found["embeddings"], expected, rtol=1e-5, atol=1e-7)
         assert found["embeddings"].shape == (3, 8)
+    encode_files(
+        open_files([file], tune, reporter), tune, tmp_path / "both.npz", reporter, layer="bottleneck", frames=True
+    )
+    with np.load(tmp_path / "both.npz") as both:
+        count = len(both["seconds"]) // 3
+        assert count > 1
+        averaged = both["embeddings"].reshape(3, count, 8).mean(axis=1)
+        np.testing.assert_allclose(averaged, expected, rtol=1e-4, atol=1e-6)
+        assert (np.diff(both["seconds"]) > 0).all()
 
 
 def test_weights_of_a_file(tmp_path, registry, capsys):
@@ -193,7 +202,6 @@ def test_a_broken_file_is_one_line_and_leaves_nothing(tmp_path, registry):
         ({"files": ["nan.wav"]}, ["nan.wav", "not finite"]),
         ({"encoder": "tin"}, ["unknown encoder 'tin'", "'tiny'"]),
         ({"layer": "bottle"}, ["unknown layer of tiny 'bottle'", "'bottleneck'"]),
-        ({"layer": "bottleneck", "timeline": True}, ["--layer or --timeline"]),
         ({"weights": Path("w.safetensors")}, ["w.safetensors", "no such file"]),
         ({"output": Path("no/out.npz")}, ["no/out.npz", "there is no folder no"]),
         ({"output": Path("folder")}, ["folder", "is a folder"]),

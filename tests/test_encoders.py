@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_weights import chirps, published_state, seeded
+from encoder_weights import chirps, published_prefixes, published_state, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +15,6 @@ from benchmark.encoding.windows import build_encoder
 from benchmark.registry.registry import load_registry
 from encoders import EncoderError
 from encoders.features import Mfcc
-from encoders.published import from_published, published_prefixes
 from encoders.sample_cnn import SampleCNN
 from encoders.tune import TUNe
 from encoders.weights import load_weights, read_state, save_weights
@@ -58,11 +57,12 @@ def test_sample_cnn_at_each_rate(args, window, count):
 
 @pytest.mark.skipif(not LARGE_GOLDEN.is_dir(), reason="the large golden weights are not part of the repository")
 @pytest.mark.parametrize("name", MODELS)
-def test_representation_of_published_weights(name):
+def test_representation_of_published_weights(name, tmp_path):
     encoder = MODELS[name]()
     golden = np.load(LARGE_GOLDEN / f"{name}.npz")
     state = {key: torch.from_numpy(golden[key]) for key in golden.files if not key.startswith("__")}
-    encoder.load_state_dict(from_published(encoder, state))
+    torch.save(state, tmp_path / "published.pt")
+    load_weights(encoder, tmp_path / "published.pt")
     waveform = torch.from_numpy(np.load(LARGE_GOLDEN / "input.npz")["x"])
     with torch.inference_mode():
         found = encoder.eval()(waveform)
@@ -71,12 +71,13 @@ def test_representation_of_published_weights(name):
 
 @pytest.mark.skipif(not LARGE_GOLDEN.is_dir(), reason="the large golden weights are not part of the repository")
 @pytest.mark.parametrize("name", MODELS)
-def test_layers_of_published_weights(name):
+def test_layers_of_published_weights(name, tmp_path):
     """Mean of every block's output, which the golden file holds under its published name."""
     encoder = MODELS[name]()
     golden = np.load(LARGE_GOLDEN / f"{name}.npz")
     state = {key: torch.from_numpy(golden[key]) for key in golden.files if not key.startswith("__")}
-    encoder.load_state_dict(from_published(encoder, state))
+    torch.save(state, tmp_path / "published.pt")
+    load_weights(encoder, tmp_path / "published.pt")
     waveform = torch.from_numpy(np.load(LARGE_GOLDEN / "input.npz")["x"])
     expected = json.loads((LARGE_GOLDEN / f"{name}.layers.json").read_text())["layers"]
     with torch.inference_mode():

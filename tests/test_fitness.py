@@ -53,17 +53,76 @@ class Faulty(Encoder):
         if self.fault == "time" and layers:
             outputs["conv"] = x
         return y, {name: outputs[name] for name in layers}
+
+    def frames(self, waveform, layer=None):
+        if layer is None or self.fault == "time":
+            return super().frames(waveform, layer)
+        if self.fault == "level":
+            waveform = waveform / waveform.std(dim=(1, 2), keepdim=True)
+        x = self.conv(waveform)
+        if layer == "norm":
+            x = self.norm(x).relu() + self.offset[:, None] * (self.fault != "not the mean")
+        seconds = (16 * torch.arange(x.shape[2], dtype=torch.float64) + 32) / self.sample_rate
+        if self.fault == "order":
+            seconds = seconds.flip(0)
+        if self.fault == "outside":
+            seconds = seconds * 1.1
+        if self.fault == "float32":
+            seconds = seconds.float()
+        return x.transpose(1, 2), seconds
+
+
+class Able(Encoder):
+    # Has every capability, rightly unless its fault is one of them.
+    def __init__(self, fault):
+        super().__init__()
+        self.sample_rate, self.window, self.max_window, self.dim = 22050, None, 40000, 8
+        self.fault = fault
+        self.front = nn.Conv1d(1, 8, 64, stride=16)
+        self.back = nn.Conv1d(8, 8, 1)
+
+    def layers(self):
+        return ("front", "one", "other")
+
+    def features(self, waveform):
+        return self.front(nn.functional.pad(waveform, (48, 0)))
+
+    def trunk(self, features, layers=()):
+        outputs = {"front": features, "one": self.back(features), "other": self.back(features).relu()}
+        return outputs["other"].mean(dim=2), {name: outputs[name].mean(dim=2) for name in layers}
+
+    def represent(self, waveform, layers=()):
+        found, outputs = self.trunk(self.features(waveform), layers)
+        return found + (self.fault == "trunk"), outputs
+
+    def frames(self, waveform, layer=None):
+        x = self.features(waveform)
+        rate = self.sample_rate * (1 + waveform.shape[2] / 80_000 * (self.fault == "drift"))
+        seconds = (16 * torch.arange(x.shape[2], dtype=torch.float64) + 8) / rate
+        x = x if layer == "front" else self.back(x) if layer == "one" else self.back(x).relu()
+        return x.transpose(1, 2) + (self.fault == "trunk" and layer is None), seconds
+
+    def latents(self, waveform):
+        return self.features(waveform).transpose(1, 2)
+
+    def contexts(self, latents):
+        return latents.flip(1).cumsum(1) if self.fault == "later latents" else latents.cumsum(1)
+
+    def branches(self):
+        return {"one": "front", "other": "one" if self.fault != "branch" else "else"}
 """
+#: Faults of `Able`.
+OF_THE_ABLE = ("able", "drift", "trunk", "later latents", "branch")
 
 
 @pytest.fixture
 def faulty(tmp_path, monkeypatch):
     """Function from a fault to its entry."""
     (tmp_path / "faulty_encoder.py").write_text(FAULTY)
-    faults = ["none", "hoards", *FAULTS]
     entries = "".join(
-        f"  {fault}: {{class: 'faulty_encoder:Faulty', args: {{fault: {fault}}}, pretrain: false}}\n"
-        for fault in faults
+        f"  {fault}: {{class: 'faulty_encoder:{'Able' if fault in OF_THE_ABLE else 'Faulty'}', "
+        f"args: {{fault: {fault}}}, pretrain: false}}\n"
+        for fault in ("none", "hoards", "able", *FAULTS)
     )
     (tmp_path / "registry.yaml").write_text(f"encoders:\n{entries}")
     monkeypatch.delitem(__import__("sys").modules, "faulty_encoder", raising=False)
@@ -82,7 +141,15 @@ FAULTS = {
     "neighbours": {"batch size"},
     "double": {"shape and type"},
     "layers": {"layers"},
-    "time": {"layers"},
+    "time": {"layers", "frames"},
+    "order": {"frames"},
+    "outside": {"frames"},
+    "float32": {"frames"},
+    "not the mean": {"frames"},
+    "trunk": {"capabilities"},
+    "later latents": {"capabilities"},
+    "branch": {"capabilities"},
+    "drift": {"drift of frames"},
 }
 EFFORT = Effort(batches=(1, 2, 4), long_batch=8, long_seconds=98)
 
@@ -105,10 +172,11 @@ def test_every_shipped_encoder_is_fit(name):
     rows = Fitness(named, effort=QUICK).run(Reporter())
     assert [f"{row.check}: {row.value}, {row.explanation}" for row in rows if row.outcome == "fail"] == []
     found = outcomes(rows)
-    assert len(found) == 12
+    assert len(found) == 16
     # What tells something of every encoder must not have been skipped.
     for check in ("shape and type", "same input twice", "batch size", "silence", "short clip", "save and load"):
         assert found[check] == "pass"
+    assert found["frames"] == "pass"
 
 
 def test_a_sound_encoder_passes_every_check(faulty):
@@ -120,6 +188,30 @@ def test_a_sound_encoder_passes_every_check(faulty):
     assert "536 parameters" in by_name["parameters"].explanation
     assert 0 < by_name["bfloat16"].value < 1e-3
     assert by_name["float16"].value < by_name["bfloat16"].value
+
+
+def by_name(named, effort):
+    return {row.check: row for row in Fitness(named, effort=effort).run(Reporter())}
+
+
+def test_an_able_encoder_is_said_to_be_fit_for_every_training(faulty):
+    rows = by_name(faulty("able"), EFFORT)
+    assert {name for name, row in rows.items() if row.outcome == "fail"} == set()
+    assert rows["capabilities"].value == "front end and trunk, latents and contexts, branches"
+    assert rows["training"].value == "contrastive, supervised, predictive, augmentation of features"
+    assert rows["training"].explanation == "lacks nothing"
+    assert rows["drift of frames"].value < 1
+    assert rows["frames"].value < 1e-5
+
+
+def test_what_an_encoder_lacks_for_a_training_is_said(faulty):
+    plain = by_name(faulty("none"), EFFORT)
+    assert (plain["capabilities"].value, plain["training"].value) == ("none", "contrastive, supervised")
+    lacks = "lacks latents and contexts (for predictive), front end and trunk (for augmentation of features)"
+    assert plain["training"].explanation == lacks
+    mfcc = by_name(load_registry().encoder("mfcc"), QUICK)
+    assert (mfcc["capabilities"].value, mfcc["training"].value) == ("front end and trunk", "none")
+    assert mfcc["drift of frames"].value == 0
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -135,7 +227,7 @@ def test_the_command_does_the_whole_of_it(tmp_path, faulty):
     rows = bench_json("check", "none", "--registry", tmp_path)
     assert THOROUGH.batches == (1, 7, 64)
     assert THOROUGH.long_seconds == 600
-    assert [set(row) for row in rows] == [{"check", "outcome", "value", "limit", "explanation"}] * 12
+    assert [set(row) for row in rows] == [{"check", "outcome", "value", "limit", "explanation"}] * 16
     found = {row["check"]: row for row in rows}
     assert {row["outcome"] for row in rows} == {"pass", "info"}
     assert found["batch size"]["limit"] == 1e-5

@@ -138,7 +138,7 @@ def test_a_new_encoder_passes_its_test_and_is_scored(tmp_path, tiny_registry, mt
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_wave_net.py"]
     tested = subprocess.run(command, cwd=mine, capture_output=True, text=True, check=False)
     assert tested.returncode == 0, tested.stdout
-    assert "5 passed" in tested.stdout
+    assert "6 passed" in tested.stdout
     for arguments in (["check"], ["format", "--check", "--line-length", "120"]):
         linted = subprocess.run(
             [Path(sys.executable).with_name("ruff"), *arguments, "--isolated", "."],

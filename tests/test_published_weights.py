@@ -138,6 +138,21 @@ def test_published_names_and_shapes_are_exactly_ours(name, encoder):
     assert {key: (list(tensor.shape), str(tensor.dtype)) for key, tensor in state.items()} == expected
 
 
+def test_an_encoder_of_ones_own_names_what_others_published(tmp_path):
+    class Renamed(SampleCNN):
+        def published_names(self):
+            return {"stem.convolution.": "blocks.0.conv."}
+
+    encoder = seeded(Renamed(), 3)
+    state = encoder.state_dict()
+    for leaf in ("weight", "bias"):
+        state[f"stem.convolution.{leaf}"] = state.pop(f"blocks.0.conv.{leaf}")
+    torch.save(state, tmp_path / "w.pt")
+    found = Renamed()
+    load_weights(found, tmp_path / "w.pt")
+    assert torch.equal(found.blocks[0].conv.weight, encoder.blocks[0].conv.weight)
+
+
 def test_weights_that_stand_twice_must_agree(clmr, tmp_path):
     content = lightning(published_state(clmr))
     content["state_dict"]["encoder.sequential.3.0.bias"] = torch.zeros(256)

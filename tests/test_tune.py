@@ -1,4 +1,4 @@
-"""Every TUNe variant of the registry: published counts, hand-written references, initialisation, layers, timeline."""
+"""Every TUNe variant of the registry: published counts, hand-written references, initialisation, layers, frames."""
 
 import math
 
@@ -194,11 +194,11 @@ def test_layers_are_the_taps_of_the_appendix():
     assert widths == [11, 22, 44, 88, 176, 88, 44, 22, 11, 22, 44, 88, 176, 352, 352, 352, 352, 512]
 
 
-def test_the_timeline_of_tune_averages_to_its_representation():
+def test_the_frames_of_tune_average_to_its_representation():
     encoder = seeded(tune("tune_tail_4"), 2)
     waveform = chirps(59_049)
     with torch.inference_mode():
-        values, seconds = encoder.timeline(waveform)
+        values, seconds = encoder.frames(waveform)
         torch.testing.assert_close(values.mean(dim=1), encoder(waveform))
     assert values.shape == (2, 9, 512)
     hop = 59_049 / 9 / 22_050
@@ -209,15 +209,15 @@ def test_an_encoder_without_frames_puts_its_value_at_the_centre():
     encoder = seeded(SampleCNN(), 2)
     waveform = chirps(59_049)
     with torch.inference_mode():
-        values, seconds = encoder.timeline(waveform)
+        values, seconds = encoder.frames(waveform)
         assert torch.equal(values[:, 0], encoder(waveform))
     assert seconds.tolist() == pytest.approx([59_049 / 22_050 / 2])
 
 
 @pytest.mark.parametrize("encoder", [tune("tune_vanilla_small"), tune("tune_clmr_tail"), SampleCNN()], ids=type)
-def test_a_waveform_of_another_length_has_no_timeline(encoder):
+def test_a_waveform_of_another_length_has_no_frames(encoder):
     with pytest.raises(EncoderError, match="59049 samples, not 59050"):
-        encoder.timeline(torch.zeros(1, 1, 59_050))
+        encoder.frames(torch.zeros(1, 1, 59_050))
 
 
 def bound_of(weight, gain):

@@ -102,10 +102,11 @@ def encode(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The npz file to write.", metavar="FILE")],
     layer: Annotated[
-        str | None, typer.Option(help="Use the time-averaged output of this layer.", metavar="NAME")
+        str | None,
+        typer.Option(help="Use this layer's output, averaged over time unless --frames.", metavar="NAME"),
     ] = None,
-    timeline: Annotated[
-        bool, typer.Option("--timeline", help="Embeddings in time: a row for each frame instead of each window.")
+    frames: Annotated[
+        bool, typer.Option("--frames", help="Embeddings in time: a row for each frame instead of each window.")
     ] = False,
     weights: Annotated[
         Path | None, typer.Option(help="File of weights, such as a pretraining leaves in the store.", metavar="FILE")
@@ -120,12 +121,9 @@ def encode(
     from benchmark.console import Reporter
     from benchmark.encoding.encode_files import check_layer, check_output, encode_files, open_files
     from benchmark.encoding.windows import build_encoder
-    from benchmark.errors import UserError
     from benchmark.plan.origins import announce
     from benchmark.plan.planner import weights_file
 
-    if timeline and layer is not None:
-        raise UserError("give either --layer or --timeline: only the representation is known in time")
     check_output(output)
     entries = open_registry(registry)
     named = entries.encoder(encoder)
@@ -142,6 +140,6 @@ def encode(
         )
     with interruptible(reporter):
         rows, dim = encode_files(
-            open_files(files, built, reporter), built, output, reporter, layer=layer, timeline=timeline
+            open_files(files, built, reporter), built, output, reporter, layer=layer, frames=frames
         )
     reporter.say(f"{output}: {rows:,} embeddings of size {dim}")

@@ -88,12 +88,12 @@ def encode_files(
     reporter: Reporter,
     *,
     layer: str | None = None,
-    timeline: bool = False,
+    frames: bool = False,
 ) -> tuple[int, int]:
     """Encode files and write an npz, which is there as a whole or not at all.
 
     The file holds ``embeddings`` (float32, [rows, dim]); ``clip`` (int64, [rows]), the place of each row's file in
-    ``files`` (text); and ``seconds`` (float64, [rows]), where the row's window begins, or with `timeline` the time
+    ``files`` (text); and ``seconds`` (float64, [rows]), where the row's window begins, or with `frames` the time
     of its frame, both from the start of the file.
 
     Parameters
@@ -105,9 +105,9 @@ def encode_files(
     output
         The npz to write or replace.
     layer
-        Encode with the time-averaged output of this layer instead of the representation.
-    timeline
-        A row for every frame that the encoder tells apart in a window, instead of one for the window.
+        Encode with the output of this layer, averaged over time unless `frames`, instead of the representation.
+    frames
+        A row for every frame that the encoder or the layer tells apart in a window, instead of one for the window.
 
     Returns
     -------
@@ -117,8 +117,6 @@ def encode_files(
     ------
     UserError
         If the encoder yields values that are not finite, or `output` cannot be written.
-    EncoderError
-        If the encoder has no frames.
     """
     encode = BatchEncoder(encoder)
     # Windows of any length are long: one at a time fills a device well enough, and keeps memory small.
@@ -136,8 +134,8 @@ def encode_files(
         for batch in batches_of_one_length(_windows(files, encoder), size):
             offsets = np.zeros(1)
             windows = [window.pcm for window in batch]
-            if timeline:
-                found, offsets = encode.timeline(windows)
+            if frames:
+                found, offsets = encode.frames(windows, layer)
             else:
                 found = encode.layers(windows, [layer or REPRESENTATION])[layer or REPRESENTATION][:, None]
             if not np.isfinite(found).all():

@@ -172,12 +172,22 @@ class BatchEncoder:
         outputs = self._encode(windows, [name for name in names if name != REPRESENTATION])
         return {name: outputs[name] for name in names}
 
-    def timeline(self, windows: list[NDArray[np.int16]]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Embeddings in time [windows, t, dim] and the times of these t [s from a window's start]."""
+    def frames(
+        self, windows: list[NDArray[np.int16]], layer: str | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Values over time [windows, t, channels] and the times of these t [s from a window's start].
+
+        Parameters
+        ----------
+        windows
+            Of one length.
+        layer
+            By default what the representation is made of; see `Encoder.frames`.
+        """
         seconds: list[NDArray[np.float64]] = []
 
         def frames(waveform: Tensor) -> dict[str, Tensor]:
-            found, times = self._encoder.timeline(waveform)
+            found, times = self._encoder.frames(waveform, layer)
             seconds[:] = [times.double().cpu().numpy()]
             return {REPRESENTATION: found}
 

@@ -20,6 +20,8 @@ from benchmark.console import Reporter
 from benchmark.encoding.encode_files import batches_of_one_length, stream_windows
 from benchmark.encoding.windows import BatchEncoder, build_encoder, exact_float32
 from benchmark.environment import measured
+from benchmark.examination.abilities import DIFFERENTIABLE, examine_abilities, parameters_behind, trainings
+from benchmark.examination.frame_times import examine_frames, largest_drift
 from benchmark.forecast.resources import view_samples
 from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.registry import Named
@@ -40,6 +42,8 @@ MEMORY_GROWTH = 10.0
 WARM_UP = 5
 #: Share of the parameters that may have no influence on the representation: embeddings for masks and the like.
 UNUSED_SHARE = 1e-3
+#: How far frames may move with the length of the window [hops].
+MAX_DRIFT = 1.0
 #: A clip as short as one frame of most features [s].
 SHORT_SECONDS = 0.023
 
@@ -123,10 +127,14 @@ class Fitness:
             "silence": self._silence,
             "short clip": self._short_clip,
             "layers": self._layers,
+            "frames": self._frames,
+            "drift of frames": self._drift,
             "save and load": self._round_trip,
             "bfloat16": lambda: self._reduced_precision(torch.bfloat16),
             "float16": lambda: self._reduced_precision(torch.float16),
             "parameters": self._parameters,
+            "capabilities": self._capabilities,
+            "training": self._training,
             "no trace of encoding": self._unchanged,
         }
 
@@ -228,6 +236,25 @@ class Fitness:
             f"largest difference in the representation when its {len(names)} layers are asked for, all finite",
         )
 
+    def _frames(self) -> Finding:
+        with torch.inference_mode(), exact_float32():
+            found = examine_frames(self._encoder, self._waveforms[:1].to(self._encode.device))
+        if found.fault:
+            return ("fail", None, None, found.fault)
+        explanation = "largest difference of a layer from its frames' mean, as a share of their root mean square"
+        return _limited(found.distance, BATCH_TOLERANCE, f"{explanation}; {found.summary}")
+
+    def _drift(self) -> Finding:
+        encoder = self._encoder
+        if encoder.window is not None:
+            return ("info", None, None, "takes windows of one length")
+        waveform = self._waveforms[[0, -1]].reshape(1, 1, -1)[..., : encoder.max_window]
+        with torch.inference_mode(), exact_float32():
+            moved = largest_drift(encoder, waveform.to(self._encode.device))
+        if moved is None:
+            return ("info", None, None, "has no frames at a constant distance")
+        return _limited(moved, MAX_DRIFT, "hops by which frames move when the window becomes twice as long")
+
     def _round_trip(self) -> Finding:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "encoder.safetensors"
@@ -256,7 +283,7 @@ class Fitness:
         counted = self._encoder.parameter_count()
         if not counted:
             return ("info", 0, None, "learns nothing")
-        reached = self._parameters_behind_the_representation()
+        reached = self._reached
         if reached is None:
             return ("info", counted, None, "parameters; computed without gradients, so a head would not show")
         unused = counted - reached
@@ -266,6 +293,22 @@ class Fitness:
             math.floor(UNUSED_SHARE * counted),
             f"of {counted:,} parameters counted have no part in the representation, as those of a head",
         )
+
+    def _capabilities(self) -> Finding:
+        for name, fault in self._abilities.items():
+            if fault:
+                return ("fail", name, None, fault)
+        return (
+            "info",
+            ", ".join(self._abilities) or "none",
+            None,
+            "beyond the contract; see encoders.capabilities",
+        )
+
+    def _training(self) -> Finding:
+        fit, missing = trainings({*self._abilities, *([DIFFERENTIABLE] if self._reached else [])})
+        lacks = ", ".join(f"{need} (for {', '.join(names)})" for need, names in missing.items())
+        return ("info", ", ".join(fit) or "none", None, f"lacks {lacks or 'nothing'}")
 
     def _unchanged(self) -> Finding:
         now = dict(self._tensors())
@@ -287,6 +330,17 @@ class Fitness:
         """Representation of the first waveform, in a batch of its own."""
         return self._call(self._waveforms[:1])
 
+    @cached_property
+    def _abilities(self) -> dict[str, str]:
+        """Capability -> what is wrong with it; empty if nothing."""
+        with torch.inference_mode(), exact_float32():
+            return examine_abilities(self._encoder, self._waveforms[:1].to(self._encode.device))
+
+    @cached_property
+    def _reached(self) -> int | None:
+        """Numbers in parameters that the representation depends on; ``None`` if it has no gradients."""
+        return parameters_behind(self._encoder, self._waveforms[:1].to(self._encode.device))
+
     def _call(self, waveforms: Tensor, encoder: Encoder | None = None) -> Tensor:
         with torch.inference_mode(), exact_float32():
             return (encoder or self._encoder)(waveforms.to(self._encode.device)).cpu()
@@ -294,32 +348,6 @@ class Fitness:
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         yield from self._encoder.named_parameters()
         yield from self._encoder.named_buffers()
-
-    def _parameters_behind_the_representation(self) -> int | None:
-        """Numbers in parameters that the graph of the output leads to; ``None`` if it has no graph."""
-        parameters = list(self._encoder.parameters())
-        learned = [parameter.requires_grad for parameter in parameters]
-        try:
-            for parameter in parameters:
-                parameter.requires_grad_(parameter.is_floating_point())
-            found = self._encoder(self._waveforms[:1].to(self._encode.device))
-        finally:
-            for parameter, flag in zip(parameters, learned, strict=True):
-                parameter.requires_grad_(flag)
-        if found.grad_fn is None:
-            return None
-        reached: set[int] = set()
-        seen: set[object] = set()
-        waiting = [found.grad_fn]
-        while waiting:
-            node = waiting.pop()
-            if node in seen:
-                continue
-            seen.add(node)
-            if hasattr(node, "variable"):
-                reached.add(id(node.variable))
-            waiting += [following for following, _ in node.next_functions if following is not None]
-        return sum(parameter.numel() for parameter in parameters if id(parameter) in reached)
 
     def _noise(self, batch: int) -> Tensor:
         """Noise whose loudness differs from window to window."""

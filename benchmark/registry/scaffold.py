@@ -18,14 +18,15 @@ _ENCODER = Template('''\
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from encoders.base import Encoder
+from encoders.convolutional import ConvolutionalEncoder
+from encoders.time_grid import TimeGrid
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class $cls(Encoder):
+class $cls(ConvolutionalEncoder):
     """Strided convolutions, averaged over time: replace them by what you want to compare.
 
     Parameters
@@ -54,15 +55,16 @@ class $cls(Encoder):
         """Names of the layers that can be probed, from input to output."""
         return tuple(f"block_{n}" for n in range(1, len(self.blocks) + 1))
 
-    def represent(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Representation [B, dim] of `waveform` [B, 1, window], and the time-averaged outputs of `layers`."""
-        outputs = {}
-        x = waveform
+    def block_outputs(self, waveform: Tensor) -> Iterator[tuple[str, Tensor, TimeGrid]]:
+        """Name, output [B, channels, t] and times of every layer for `waveform` [B, 1, window].
+
+        Means over time of these are what can be probed, and that of the last one is the representation.
+        """
+        x, times = waveform, TimeGrid()
         for name, block, norm in zip(self.layers(), self.blocks, self.norms, strict=True):
             x = F.relu(norm(block(x)))
-            if name in layers:
-                outputs[name] = x.mean(dim=-1)
-        return x.mean(dim=-1), outputs
+            times = times.convolved(kernel=9, stride=6, padding=4)
+            yield name, x, times
 ''')
 
 _TEST = Template('''\
@@ -124,6 +126,16 @@ def test_every_layer_can_be_probed(encoder, waveform):
     assert list(outputs) == list(encoder.layers())
     assert all(len(output) == len(waveform) and output.ndim == 2 for output in outputs.values())
     torch.testing.assert_close(representation, encoder(waveform))
+
+
+@torch.inference_mode()
+def test_every_layer_is_the_mean_of_its_frames(encoder, waveform):
+    """And these are where they say, in the window."""
+    for layer in encoder.layers():
+        values, seconds = encoder.frames(waveform, layer)
+        torch.testing.assert_close(values.mean(dim=1), encoder(waveform, layer), rtol=1e-4, atol=1e-5)
+        assert (seconds.diff() > 0).all()
+        assert 0 <= seconds[0] <= seconds[-1] <= encoder.window / encoder.sample_rate
 
 
 def test_it_starts_from_the_seed():

@@ -12,6 +12,7 @@ from torch import Tensor
 from encoders import EncoderError
 from encoders.adapters.foreign import attribute, import_module
 from encoders.adapters.frames import MAX_SECONDS, FrameEncoder
+from encoders.time_grid import TimeGrid
 
 
 class CallableEncoder(FrameEncoder):
@@ -60,19 +61,20 @@ class CallableEncoder(FrameEncoder):
         """See `Encoder.provenance`."""
         return self._provenance
 
-    def frames(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """See `FrameEncoder.frames`; times not given are taken to part the waveform equally."""
+    def model_frames(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """See `FrameEncoder.model_frames`; times not given are taken to part the waveform equally."""
         seconds: Tensor | None = None
         found = []
-        for audio in waveform.cpu().numpy():
-            result = self._function(audio, self.sample_rate, **self._options)
+        for one in audio.cpu().numpy():
+            result = self._function(one, self.sample_rate, **self._options)
             if isinstance(result, tuple):
                 result, times = result
                 seconds = torch.as_tensor(np.array(times), dtype=torch.float64)
             found.append(torch.as_tensor(np.array(result), dtype=torch.float32))
         if len({frames.shape for frames in found}) > 1:
             raise EncoderError(f"{self._provenance['module']} gave different numbers of frames for equal lengths")
-        stack = torch.stack(found).to(waveform.device)
+        stack = torch.stack(found).to(audio.device)
         if seconds is None:
-            seconds = self._centres(stack.shape[1], waveform.shape[1])
+            count = max(stack.shape[1], 1)
+            seconds = TimeGrid.equal_parts(audio.shape[1], count).seconds(stack.shape[1], self.sample_rate)
         return stack, seconds

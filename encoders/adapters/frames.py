@@ -35,8 +35,8 @@ class FrameEncoder(Encoder):
         self.dim = dim
 
     @abstractmethod
-    def frames(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames [B, t, dim] of waveforms [B, T], and the centres of what they describe [t, seconds]."""
+    def model_frames(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames [B, t, dim] of `audio` [B, T], and the centres of what they describe, float64 [t] [s]."""
 
     def layers(self) -> tuple[str, ...]:
         """None are known of a foreign model."""
@@ -45,19 +45,21 @@ class FrameEncoder(Encoder):
     def represent(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
         """See `Encoder.represent`."""
         del layers
-        return self._checked(self.frames(waveform[:, 0])[0], len(waveform)).mean(dim=1), {}
+        return self._checked(*self.model_frames(waveform[:, 0]), len(waveform))[0].mean(dim=1), {}
 
-    def timeline(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """The model's frames; see `Encoder.timeline`."""
+    def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
+        """The model's frames; see `Encoder.frames`."""
         self._check_input(waveform)
-        frames, seconds = self.frames(waveform[:, 0])
-        return self._checked(frames, len(waveform)), seconds
+        self._check_layer(layer)
+        return self._checked(*self.model_frames(waveform[:, 0]), len(waveform))
 
-    def _checked(self, frames: Tensor, batch: int) -> Tensor:
+    def _checked(self, frames: Tensor, seconds: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         shape = tuple(frames.shape)
         if len(shape) != 3 or shape[0] != batch or shape[1] == 0 or shape[2] != self.dim:
             raise EncoderError(
                 f"the model gave frames of shape {list(shape)} for {batch} waveforms; expected [{batch}, frames, "
                 f"{self.dim}]"
             )
-        return frames
+        if tuple(seconds.shape) != (shape[1],):
+            raise EncoderError(f"the model gave times of shape {list(seconds.shape)} for {shape[1]} frames")
+        return frames, seconds

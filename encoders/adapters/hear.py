@@ -22,7 +22,9 @@ from encoders.base import Encoder
 
 
 class HearEncoder(Encoder):
-    """A HEAR model, of PyTorch or TensorFlow: scene embeddings represent, timestamp embeddings are the timeline.
+    """A HEAR model, of PyTorch or TensorFlow: scene embeddings represent, timestamp embeddings are the frames.
+
+    A module without the latter has no frames.
 
     Parameters
     ----------
@@ -53,14 +55,13 @@ class HearEncoder(Encoder):
         code = import_module(module)
         load = attribute(code, "load_model", f"HEAR module {module}")
         self._scenes = attribute(code, "get_scene_embeddings", f"HEAR module {module}")
-        self._timestamps = attribute(code, "get_timestamp_embeddings", f"HEAR module {module}")
+        self._timestamps = getattr(code, "get_timestamp_embeddings", None)
         arguments = [] if model_file is None else [str(model_file)]
         # A PyTorch model becomes a part of this one, and moves to the device with it.
         self.model = load(*arguments, **(options or {}))
         owner = f"the model of HEAR module {module}"
         self.sample_rate = int(attribute(self.model, "sample_rate", owner))
         self.dim = int(attribute(self.model, "scene_embedding_size", owner))
-        attribute(self.model, "timestamp_embedding_size", owner)
         self.window = None
         self.max_window = round(max_seconds * self.sample_rate)
         self._provenance = {"interface": "HEAR", "module": module}
@@ -82,9 +83,12 @@ class HearEncoder(Encoder):
             raise EncoderError(f"scene embeddings have shape {list(found.shape)}, not {[len(waveform), self.dim]}")
         return found, {}
 
-    def timeline(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """Timestamp embeddings, which may have more or fewer values than `dim`; see `Encoder.timeline`."""
+    def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
+        """Timestamp embeddings, which may have more or fewer values than `dim`; see `Encoder.frames`."""
+        if self._timestamps is None:
+            return super().frames(waveform, layer)
         self._check_input(waveform)
+        self._check_layer(layer)
         values, milliseconds = self._timestamps(self._audio(waveform), self.model)
         # All waveforms of a batch are of one length, and so are their timestamps.
         times = _tensor(milliseconds, waveform).to("cpu", torch.float64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from encoders import EncoderError
 from encoders.adapters.foreign import attribute, import_module
 from encoders.adapters.frames import MAX_SECONDS, FrameEncoder
+from encoders.time_grid import TimeGrid
 
 #: Said of weights that may be others tomorrow.
 UNPINNED = "unpinned"
@@ -91,8 +91,7 @@ class HuggingFaceEncoder(FrameEncoder):
         self._depth = depth
         self._layer = layer
         self._normalise = bool(getattr(extractor, "do_normalize", False))
-        self._hop = prod(config.conv_stride)
-        self._span = _receptive_field(config.conv_kernel, config.conv_stride)
+        self._grid, self._span = _first_frames(config.conv_kernel, config.conv_stride)
         pinned = revision is not None and _COMMIT.fullmatch(revision) is not None
         where = "local folder" if Path(model).is_dir() else revision if pinned else UNPINNED
         self._provenance = {
@@ -114,15 +113,31 @@ class HuggingFaceEncoder(FrameEncoder):
 
     def represent(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
         """See `Encoder.represent`."""
-        frames, states = self._run(waveform[:, 0], bool(layers))
+        audio = waveform[:, 0]
+        frames, states = self._run(audio, bool(layers))
         outputs = {name: states[n].mean(dim=1) for n, name in enumerate(self.layers()) if name in layers}
-        return self._checked(frames, len(waveform)).mean(dim=1), outputs
+        return self._timed(frames, audio)[0].mean(dim=1), outputs
 
-    def frames(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """See `FrameEncoder.frames`."""
-        frames, _ = self._run(waveform, False)
-        starts = torch.arange(frames.shape[1], dtype=torch.float64) * self._hop
-        return frames, (starts + self._span / 2) / self.sample_rate
+    def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
+        """A hidden state, by default the representation's; see `Encoder.frames`."""
+        if layer is None:
+            return super().frames(waveform)
+        self._check_input(waveform)
+        self._check_layer(layer)
+        audio = waveform[:, 0]
+        return self._timed(self._run(audio, True)[1][self.layers().index(layer)], audio)
+
+    def model_frames(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """See `FrameEncoder.model_frames`."""
+        return self._timed(self._run(audio, False)[0], audio)
+
+    def _timed(self, frames: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        samples, count = audio.shape[1], frames.shape[1]
+        grid = self._grid
+        if count != 1 + (samples - self._span) // round(grid.hop):
+            # Of audio shorter than a frame, or of a model that thins its frames out behind the transformer.
+            grid = TimeGrid.equal_parts(samples, max(count, 1))
+        return self._checked(frames, grid.seconds(count, self.sample_rate), len(audio))
 
     def _run(self, waveform: Tensor, all_states: bool) -> tuple[Tensor, Sequence[Tensor]]:
         if waveform.shape[1] < self._span:
@@ -161,10 +176,10 @@ def _unavailable(model: str | Path, revision: str | None, download: bool, error:
     )
 
 
-def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    """Samples that one frame depends on."""
-    span, hop = 1, 1
+def _first_frames(kernels: Sequence[int], strides: Sequence[int]) -> tuple[TimeGrid, int]:
+    """When the frames are that the convolutions give, and how many samples each depends on."""
+    grid, span = TimeGrid(), 1
     for kernel, stride in zip(kernels, strides, strict=True):
-        span += (kernel - 1) * hop
-        hop *= stride
-    return span
+        span += (kernel - 1) * round(grid.hop)
+        grid = grid.convolved(kernel, stride)
+    return grid, span

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from encoders import EncoderError
 from encoders.adapters.foreign import attribute, import_module
 from encoders.adapters.frames import MAX_SECONDS, FrameEncoder
+from encoders.time_grid import TimeGrid
 
 _SUFFIX = "Encoder"
 
@@ -54,7 +54,7 @@ class XaresEncoder(FrameEncoder):
             dim=int(attribute(model, "output_dim", owner)),
             max_seconds=max_seconds,
         )
-        self._hop = float(attribute(model, "hop_size_in_ms", owner)) / 1000
+        self._hop = float(attribute(model, "hop_size_in_ms", owner)) / 1000 * self.sample_rate  # [samples]
         self.model = model
         self._provenance = {"interface": "X-ARES", "module": f"{module_name}:{found.__name__}"}
 
@@ -63,10 +63,15 @@ class XaresEncoder(FrameEncoder):
         """See `Encoder.provenance`."""
         return self._provenance
 
-    def frames(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """See `FrameEncoder.frames`; the first frame describes the first hop."""
-        found: Tensor = self.model(waveform)
-        return found, (torch.arange(found.shape[1], dtype=torch.float64) + 0.5) * self._hop
+    def model_frames(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """See `FrameEncoder.model_frames`.
+
+        The interface does not say how a model fills up the ends, so what its hops leave over, or lack, is taken to
+        be so on both sides alike: half a hop off at most, whether it pads or not.
+        """
+        found: Tensor = self.model(audio)
+        grid = TimeGrid.centred(audio.shape[1], found.shape[1], self._hop)
+        return found, grid.seconds(found.shape[1], self.sample_rate)
 
 
 def _only_encoder(code: ModuleType) -> Any:

@@ -1,0 +1,42 @@
+"""What an encoder may offer beyond its contract, asked of the object and not of its class.
+
+An encoder has a capability if it has its methods; nothing is to be inherited. ``bench check`` says which ones an
+encoder has, whether they keep their promises, and what they make it fit for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class FrontEndAndTrunk(Protocol):
+    """Computes features of the waveform and represents those, so that features may be changed in between."""
+
+    def features(self, waveform: Tensor) -> Tensor:
+        """Features [B, bands, t], such as a spectrogram, of waveforms [B, 1, T]."""
+
+    def trunk(self, features: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """What `Encoder.represent` gives for the waveform that `features` [B, bands, t] are of."""
+
+
+@runtime_checkable
+class LatentsAndContexts(Protocol):
+    """Has a sequence of local latents and one of contexts over them, as predictive coding needs."""
+
+    def latents(self, waveform: Tensor) -> Tensor:
+        """Latents [B, t, C] of waveforms [B, 1, T], each of a short stretch."""
+
+    def contexts(self, latents: Tensor) -> Tensor:
+        """Contexts [B, t, C'] of `latents` [B, t, C]; each sees its own latent and no later one."""
+
+
+@runtime_checkable
+class Branched(Protocol):
+    """Computes several outputs behind a common part, such as one for each target."""
+
+    def branches(self) -> Mapping[str, str]:
+        """Layer that a branch ends with -> the layer before it where it parts from the others."""
