@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -175,10 +176,14 @@ class Cell:
         start = self._planner.initialise_step(named, self._seed)
         if self._recipe in (UNTRAINED, AS_GIVEN):
             return start
-        entry = override(self._registry.recipe(self._recipe).entry, self._request.overrides)
+        recipe = self._registry.recipe(self._recipe)
+        entry = override(recipe.entry, self._request.overrides)
+        recipe = replace(recipe, entry=entry)
         spec: dict[str, Any] = {"recipe": _numbers(entry.model_dump(mode="json")), "seed": self._seed}
+        if code := self._planner.augmentation_code(recipe, _rate(named)):
+            spec["augmentation_code"] = code
         names = {**self._names, "encoder": named.name}
-        context = {**self._request.training, "encoder": named, "names": names}
+        context = {**self._request.training, "encoder": named, "recipe": recipe, "names": names}
         if isinstance(entry, SupervisedEntry):
             if labels != 1:
                 spec["labels"] = labels

@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 from benchmark.plan.cells import TROUBLE, Cell, at_rate
 from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED, Lost, Plan, Request, Run, Step
 from benchmark.registry.arguments import file_digests
+from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
 from benchmark.registry.plugins import (
@@ -224,6 +225,17 @@ class Planner:
             self._once(
                 ("fit", protocol, found), lambda: check_protocol(self._registry.protocol(protocol), named.name, found)
             )
+
+    def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
+        """Code of what augments by a recipe and is not bench's own, once all of it is known to work at a rate [Hz]."""
+
+        def ask() -> dict[str, str]:
+            code = augmentation_code(recipe)
+            check_augmentation(recipe, sample_rate)
+            return code
+
+        numbers = recipe.entry.model_dump_json(include={"augmentation"})
+        return self._once(("augmentation", recipe.file, recipe.line, recipe.name, numbers, sample_rate), ask)
 
     def _source(self, dataset: str) -> tuple[dict[str, Any], dict[str, Step], dict[str, Any]]:
         """Spec, needs and context that a prepare step takes from where the dataset comes from."""

@@ -28,6 +28,7 @@ from benchmark.pretraining.processes import Place, devices_of, together
 from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.ridge import validation_probe
 from benchmark.pretraining.training import Plan, fit
+from benchmark.registry.augmentation_plugins import load_augmentations
 from benchmark.registry.entries import RecipeEntry
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
@@ -70,6 +71,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
 def train(place: Place, step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
     """What every process of a training does; only the first one writes, and returns what is to be known."""
     recipe = planned_recipe(step)
+    if "recipe" in step.context:
+        load_augmentations(step.context["recipe"])
     seed, where = step.spec["seed"], place.device
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     encoder = build_encoder(step.context["encoder"], seed, inputs["start"] / WEIGHTS)

@@ -23,6 +23,7 @@ from benchmark.pretraining.processes import Place, devices_of, together
 from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.supervised import SupervisedModule, targets_of
 from benchmark.pretraining.training import Plan, fit
+from benchmark.registry.augmentation_plugins import load_augmentations
 from benchmark.registry.entries import SupervisedEntry
 from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, read_labels
@@ -57,6 +58,8 @@ def planned(step: Step) -> SupervisedEntry:
 def train(place: Place, step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
     """What every process of a training does; only the first one writes, and returns what is to be known."""
     recipe = planned(step)
+    if "recipe" in step.context:
+        load_augmentations(step.context["recipe"])
     seed, where = step.spec["seed"], place.device
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     task = read_labels(inputs["labels"] / LABELS)
