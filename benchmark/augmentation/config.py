@@ -169,7 +169,7 @@ class AugmentationStep(BaseModel):
     @property
     def numbers(self) -> StepConfig | None:
         """Of a built-in step; those of a class are known to the class alone."""
-        return None if self.class_path else getattr(self, self.name)  # type: ignore[no-any-return]
+        return None if self.class_path else getattr(self, self.name)
 
 
 #: Names of the built-in steps.

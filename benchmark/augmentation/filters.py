@@ -53,8 +53,9 @@ class Filter(Augmentation):
     def draw(self, n: int, generator: torch.Generator) -> Params:
         """`high`, whether the filter is a high-pass, and `hz`, its cutoff [Hz]."""
         high = chance(self.config.high_pass_probability, n, generator)
-        cutoffs = (uniform(limits, n, generator) for limits in (self.config.high_pass_hz, self.config.low_pass_hz))
-        return {"high": high, "hz": torch.where(high, *cutoffs)}
+        high_hz = uniform(self.config.high_pass_hz, n, generator)
+        low_hz = uniform(self.config.low_pass_hz, n, generator)
+        return {"high": high, "hz": torch.where(high, high_hz, low_hz)}
 
     def apply(self, x: Tensor, params: Params, sample_rate: int) -> Tensor:
         """`high_low_pass`."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.plan.steps_and_runs import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Lost, Request, Run, Step
+from benchmark.registry.augmentation_plugins import Recipe
 from benchmark.registry.entries import EncoderEntry, SupervisedEntry
 from benchmark.registry.overrides import changes_in_words, override
 from benchmark.registry.registry import JOINT, Named
@@ -176,9 +176,9 @@ class Cell:
         start = self._planner.initialise_step(named, self._seed)
         if self._recipe in (UNTRAINED, AS_GIVEN):
             return start
-        recipe = self._registry.recipe(self._recipe)
-        entry = override(recipe.entry, self._request.overrides)
-        recipe = replace(recipe, entry=entry)
+        found = self._registry.recipe(self._recipe)
+        entry = override(found.entry, self._request.overrides)
+        recipe: Recipe = Named(found.name, entry, found.file, found.line)
         spec: dict[str, Any] = {"recipe": _numbers(entry.model_dump(mode="json")), "seed": self._seed}
         if code := self._planner.augmentation_code(recipe, _rate(named)):
             spec["augmentation_code"] = code

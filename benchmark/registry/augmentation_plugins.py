@@ -18,7 +18,7 @@ from benchmark.registry.plugins import code_identity, load_class, modules_from_o
 from benchmark.registry.registry import Named, first_fault
 from benchmark.registry.yaml_dialect import read_document
 
-Recipe = Named[RecipeEntry] | Named[SupervisedEntry]
+Recipe = Named[RecipeEntry | SupervisedEntry]
 
 
 def check_augmentation(recipe: Recipe, sample_rate: int) -> None:

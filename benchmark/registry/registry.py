@@ -22,7 +22,7 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.registry import entries
 from benchmark.registry.yaml_dialect import Document, read_document, tuples
 
-E = TypeVar("E", bound=BaseModel)
+E = TypeVar("E", bound=BaseModel, covariant=True)
 
 #: Joins the names of encoders whose representations are probed as one.
 JOINT = "+"
