@@ -26,8 +26,8 @@ def mix(seed: int, *parts: int | str) -> int:
     seed
         At least 0.
     parts
-        Numbers, at least 0, and names. A name stands for the first 128 bits of its SHA-256. Zeros at the end may
-        be left out: up to four numbers in all are filled up with them.
+        Numbers, at least 0, and names. A name stands for the first 128 bits of its SHA-256. Of numbers
+        below 2**32, up to four with the seed, zeros at the end may be left out.
 
     Examples
     --------
