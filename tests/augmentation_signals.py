@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.augmentation.config import AugmentationConfig
+from benchmark.augmentation.config import AugmentationStep
 
 Array = NDArray[np.float64]
 
@@ -34,13 +34,14 @@ V2: dict[str, dict[str, Any]] = {
 STEPS = tuple(V2)
 
 
-def config_with(probability: float | None = None, **steps: dict[str, Any]) -> AugmentationConfig:
+def chain_with(probability: float | None = None, **steps: dict[str, Any]) -> tuple[AugmentationStep, ...]:
     """The v2 recipe with one probability for all steps, and with some numbers of some steps changed."""
-    merged = {
-        name: step | ({} if probability is None else {"probability": probability}) | steps.get(name, {})
+    return tuple(
+        AugmentationStep.model_validate(
+            {name: step | ({} if probability is None else {"probability": probability}) | steps.get(name, {})}
+        )
         for name, step in V2.items()
-    }
-    return AugmentationConfig.model_validate(merged)
+    )
 
 
 def music(batch: int, length: int = WINDOW, seed: int = 0) -> torch.Tensor:

@@ -41,13 +41,13 @@ recipes:
     weight_decay: 0
     projector: {kind: mlp, dim: 8}
     augmentation:
-      polarity: {probability: 0.8}
-      noise: {probability: 0.01, level: [1e-4, 1e-2], reference: std, clamp: false}
-      gain: {probability: 0.3, db: [-20, -1]}
-      filter: {probability: 0.8, high_pass_probability: 0.5, high_pass_hz: [200, 1200], low_pass_hz: [2200, 4000]}
-      delay: {probability: 0.3, choices_ms: [100, 150], factor: 0.5, halve: true}
-      pitch: {probability: 0.6, cents: [-700, 700]}
-      reverb: {probability: 0.6, reverberance: [0, 99], hf_damping: [0, 99], room_scale: [0, 99]}
+      - polarity: {probability: 0.8}
+      - noise: {probability: 0.01, level: [1e-4, 1e-2], reference: std, clamp: false}
+      - gain: {probability: 0.3, db: [-20, -1]}
+      - filter: {probability: 0.8, high_pass_probability: 0.5, high_pass_hz: [200, 1200], low_pass_hz: [2200, 4000]}
+      - delay: {probability: 0.3, choices_ms: [100, 150], factor: 0.5, halve: true}
+      - pitch: {probability: 0.6, cents: [-700, 700]}
+      - reverb: {probability: 0.6, reverberance: [0, 99], hf_damping: [0, 99], room_scale: [0, 99]}
 """
 
 

@@ -23,10 +23,13 @@ from augmentation_signals import (
 from scipy.signal import butter, chirp, sosfiltfilt
 
 from benchmark.augmentation.batches import fast_length, pieces
+from benchmark.augmentation.delay import delay
 from benchmark.augmentation.filters import high_low_pass
+from benchmark.augmentation.gain import gain
+from benchmark.augmentation.noise import noise, white
 from benchmark.augmentation.pitch import pitch_shift
+from benchmark.augmentation.polarity import polarity
 from benchmark.augmentation.reverb import comb_delays, feedback, reverb
-from benchmark.augmentation.simple import delay, gain, noise, polarity
 
 
 class TestSimple:
@@ -58,19 +61,27 @@ class TestSimple:
     def test_noise_level(self) -> None:
         x, level = music(4), torch.tensor([1e-4, 1e-3, 1e-2, 0.0])
         for relative in (True, False):
-            added = noise(x, level, torch.Generator().manual_seed(1), relative=relative) - x
+            added = noise(x, level, white(x, torch.arange(4)), relative=relative) - x
             unit = x.std(dim=1) if relative else torch.ones(4)
             np.testing.assert_allclose(added.std(dim=1), level * unit, rtol=0.02)
             assert added.mean(dim=1).abs().max() < 4 * level.max() / math.sqrt(WINDOW)
-        white = (added[2] / added[2].std()).double().numpy()
-        assert abs(np.mean(white[1:] * white[:-1])) < 5 / math.sqrt(WINDOW)
-        assert abs(np.mean(white**4) - 3) < 0.1  # the kurtosis of a Gaussian
+        unit = (added[2] / added[2].std()).double().numpy()
+        assert abs(np.mean(unit[1:] * unit[:-1])) < 5 / math.sqrt(WINDOW)
+        assert abs(np.mean(unit**4) - 3) < 0.1  # the kurtosis of a Gaussian
 
     def test_noise_is_limited_where_the_recipe_says_so(self) -> None:
         x = torch.ones(1, 1000)
-        generator = torch.Generator().manual_seed(0)
-        assert noise(x, torch.tensor([0.1]), generator, relative=False, clamp=True).max() == 1.0
-        assert noise(x, torch.tensor([0.1]), generator, relative=False).max() > 1.1
+        samples = white(x, torch.tensor([0]))
+        assert noise(x, torch.tensor([0.1]), samples, relative=False, clamp=True).max() == 1.0
+        assert noise(x, torch.tensor([0.1]), samples, relative=False).max() > 1.1
+
+    def test_samples_of_noise_depend_on_the_examples_seed_alone(self) -> None:
+        x, seeds = music(3, 5000), torch.tensor([7, 2**62, 7])
+        found = white(x, seeds)
+        assert torch.equal(found[0], found[2])
+        assert torch.equal(white(x[1:2], seeds[1:2])[0], found[1])
+        assert torch.equal(found[0], torch.randn(5000, generator=torch.Generator().manual_seed(7)))
+        assert abs(np.corrcoef(found[0], found[1])[0, 1]) < 5 / math.sqrt(5000)
 
 
 def windowed_sinc(hz: float) -> Array:

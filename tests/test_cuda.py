@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from augmentation_signals import RATE, config_with, music
+from augmentation_signals import RATE, chain_with, music
 from conftest import bench
 from test_pretraining import corpus
 from training_steps import plain, recipe
@@ -40,10 +40,10 @@ def test_crops_are_those_of_the_corpus(residence):
 
 
 def test_views_are_those_of_the_cpu():
-    # Noise is drawn on the device itself, so it is another one there.
-    chain = AugmentationChain(config_with(noise={"probability": 0.0}), RATE)
+    # Samples of noise are drawn on the device itself, so it is another one there.
+    chain = AugmentationChain(chain_with(noise={"probability": 0.0}), RATE)
     waveform = music(12, 20_000)
-    draws = chain.draw(12, torch.Generator().manual_seed(3))
+    draws = chain.draw(12, 3)
     torch.testing.assert_close(
         chain.apply(waveform.to(GPU), draws).cpu(), chain.apply(waveform, draws), atol=1e-4, rtol=0
     )

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import shutil
 import sys
@@ -40,7 +41,7 @@ DOCS = ROOT / "docs"
 #: Every file whose blocks are checked.
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 #: Pages that are carried out from the first block to the last.
-FOLLOWED = ["tutorial.md", "add-an-encoder.md", "add-a-task.md"]
+FOLLOWED = ["tutorial.md", "add-an-encoder.md", "add-a-task.md", "add-an-augmentation.md"]
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -244,7 +245,7 @@ def small(tmp_path_factory):
 def installed(small):
     """A warm `bench` and an environment that see the package of `small`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(small))
+        patch.setenv("PYTHONPATH", str(small), prepend=os.pathsep)
         patch.setattr(warm_command, "_server", None)
         yield
         if warm_command._server is not None:

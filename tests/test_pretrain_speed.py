@@ -20,7 +20,7 @@ def test_rates_and_shares_belong_together(monkeypatch):
         assert 0 < low <= row[rate] <= high
     assert row["epochs_per_hour"] == pytest.approx(row["clips_per_second"] * 3600 / 18_704)
     assert (result["batch"], result["target"]) in ((4, 0.7), (4, 0.9))
-    assert set(row["augmentation_share"]) == set(pretrain_speed.AUGMENTATIONS)
+    assert list(row["augmentation_share"]) == ["polarity", "noise", "gain", "filter", "delay", "pitch", "reverb"]
     assert min(row["augmentation_share"].values()) >= 0
     assert row["peak_memory_bytes"] > 2**20
     lines = pretrain_speed.table(result).splitlines()

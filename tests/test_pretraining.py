@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import benchmark.pretraining.crops
-from benchmark.encoding.windows import build_encoder
+from benchmark.encoding.windows import build_encoder, to_waveform
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.items import items_of
@@ -120,6 +120,17 @@ def test_views_depend_on_seed_and_step_alone(tmp_path):
     assert not torch.equal(views[0], views[1])
 
 
+def test_one_sided_the_second_view_is_the_crop(tmp_path):
+    ours, both = module(tmp_path, one_sided=True), module(tmp_path)
+    crops = ours.crops.cut_step(ours.sampler, 5, 9)
+    views, augmented = ours.augment(crops, 5), both.augment(crops, 5)
+    assert torch.equal(views[1], to_waveform(crops)[1].unsqueeze(1))
+    assert not torch.equal(augmented[1], views[1])
+    # Bits depend on what shares a Fourier transform; what is drawn for the first view does not.
+    torch.testing.assert_close(views[0], augmented[0], atol=1e-5, rtol=0)
+    assert not torch.equal(views[0], to_waveform(crops)[0].unsqueeze(1))
+
+
 def test_views_keep_statistics_of_their_own(tmp_path):
     """The loss is that of two passes, one a view, not of one pass over both: batch norm sees each view alone."""
     ours = module(tmp_path)
@@ -205,13 +216,15 @@ def test_songs_join_their_clips(copied, monkeypatch):
         assert np.array_equal(found[1, 1], joined[3][7 : 7 + 6_561])
 
 
-def test_parts_of_a_batch_make_up_the_whole(tmp_path):
-    whole = module(tmp_path)
+@pytest.mark.parametrize("one_sided", [False, True])
+def test_parts_of_a_batch_make_up_the_whole(tmp_path, one_sided):
+    changes = {"augmentation.noise.probability": 0.5, "one_sided": one_sided}
+    whole = module(tmp_path, **changes)
     crops = whole.crops.cut_step(whole.sampler, 3, 9)
     views = whole.augment(crops, 3)
     lengths = [clip.samples for clip in corpus()[1]]
     for rank in range(2):
-        part = module(tmp_path)
+        part = module(tmp_path, **changes)
         part.sampler = CropSampler(lengths, 6_561, 4, 0, part=(rank, 2))
         own = part.crops.cut_step(part.sampler, 3, 9)
         assert torch.equal(own, crops[:, 2 * rank : 2 * rank + 2])
@@ -260,10 +273,13 @@ def test_recipes_say_what_their_sources_say():
     }
     for name, (item, optimiser, rate, schedule, dim, gain, longest) in expected.items():
         recipe = registry.recipe(name).entry
-        found = recipe.item, recipe.optimiser.kind, recipe.schedule, recipe.projector.dim, recipe.augmentation.gain.db
+        steps = {step.name: step.numbers for step in recipe.augmentation}
+        assert tuple(steps) == ("polarity", "noise", "gain", "filter", "delay", "pitch", "reverb"), name
+        found = recipe.item, recipe.optimiser.kind, recipe.schedule, recipe.projector.dim, steps["gain"].db
         assert found == (item, optimiser, schedule, dim, gain), name
         assert recipe.step_size == pytest.approx(rate), name
-        assert max(recipe.augmentation.delay.choices_ms) == longest, name
+        assert max(steps["delay"].choices_ms) == longest, name
+        assert not recipe.one_sided, name
         assert (recipe.batch_norm, recipe.negatives, recipe.temperature) == ("views", "all", 0.5), name
     with pytest.raises(UserError, match="epochs after the last one"):
         override(registry.recipe("tune").entry, {"keep_epochs": (2000,)})

@@ -129,7 +129,7 @@ def test_wrong_numbers_in_a_recipe_are_found_where_they_stand(tmp_path):
     text = "recipes:\n" + "\n".join(lines[start:end]) + "\n"
     at = text.split("\n").index(next(line for line in text.split("\n") if "pitch:" in line)) + 1
     message = complaint(tmp_path, re.sub(r"pitch: {probability: [\d.]+", "pitch: {probability: 1.6", text))
-    assert f"/over.yaml:{at}: recipes.demo.augmentation.pitch.probability:" in message
+    assert f"/over.yaml:{at}: recipes.demo.augmentation.5.pitch.probability:" in message
     message = complaint(tmp_path, text.replace("pairs: ", "epochs: 3\n    pairs: "))
     assert "recipes.demo: give either epochs or pairs" in message
 

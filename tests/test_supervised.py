@@ -12,11 +12,13 @@ from training_steps import RATE, Quiet, plain
 
 from benchmark.encoding.windows import build_encoder, cut_windows
 from benchmark.errors import UserError
-from benchmark.pretraining.supervised import clip_loss, targets_of, window_loss
+from benchmark.pretraining.crops import CropSampler
+from benchmark.pretraining.supervised import SupervisedModule, clip_loss, targets_of, window_loss
+from benchmark.registry.entries import SupervisedEntry
 from benchmark.steps import supervise
 from benchmark.steps.label import LABELS
 from benchmark.store.file_names import HEAD
-from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
+from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, Pcm, PcmClip, open_pcm, read_lines, write_lines
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact
 from encoders.weights import load_weights, save_weights
@@ -211,3 +213,26 @@ def test_regression_targets_are_scaled_by_the_training_clips():
     np.testing.assert_allclose(targets.train, [[-1, 0], [1, 0]])
     np.testing.assert_allclose(targets.valid, [[2, 1]])
     assert (targets.centre.tolist(), targets.scale.tolist()) == ([2, 5], [1, 1])
+
+
+def test_parts_of_a_batch_are_augmented_as_the_whole(tmp_path):
+    """What is drawn for a crop depends on its place in the batch, not on the process that has it."""
+    augmentation = ({"noise": {"probability": 0.7, "level": (0.1, 0.2), "reference": "std", "clamp": False}},)
+    recipe = SupervisedEntry.model_validate(
+        {"source": "", **RECIPE, "augmentation": (*augmentation, {"polarity": {"probability": 0.5}})}
+    )
+    labels = np.arange(16)[:, None] % 2
+    targets = targets_of("multiclass", ["a", "b"], labels, labels)
+    pcm = Pcm(np.zeros(0, np.int16), (), (), RATE)
+    crops = torch.from_numpy(np.random.default_rng(0).integers(-9000, 9000, (8, WINDOW), dtype=np.int16))
+
+    def views(part, number):
+        sampler = CropSampler([WINDOW] * 16, WINDOW, 8, 0, views=1, part=part)
+        module = SupervisedModule(
+            build_encoder(plain(window=WINDOW), 0), recipe, None, sampler, targets, pcm, [], seed=0
+        )
+        return module._inputs(crops[sampler.rows], number)
+
+    whole = views((0, 1), 3)
+    assert torch.equal(torch.cat([views((rank, 2), 3) for rank in range(2)]), whole)
+    assert not torch.equal(views((0, 1), 4), whole)

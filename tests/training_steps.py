@@ -17,7 +17,7 @@ from benchmark.store.store import Artifact
 from encoders.weights import save_weights
 
 RATE = 22_050
-#: As `tune`, small; without noise, whose samples every process draws for itself.
+#: As `tune`, small.
 RECIPE = {"epochs": 2, "batch": 4, "learning_rate": 1e-2, "projector": {"kind": "mlp", "dim": 6}}
 
 
@@ -51,7 +51,6 @@ def corpus(count=12, window=2187):
 
 def recipe(**changes):
     entry = load_registry().recipe("tune").entry.model_dump(mode="json")
-    entry["augmentation"]["noise"]["probability"] = 0.0
     entry = RecipeEntry.model_validate(entry | RECIPE | changes, strict=False)
     return numbers(entry)
 

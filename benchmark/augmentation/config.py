@@ -1,14 +1,26 @@
-"""What a recipe says about augmentation: a probability and a range for each step, and no default for any of them.
+"""What a recipe says about augmentation: steps in the order in which they act, and no default for any of their numbers.
 
 One name hides different experiments (the gain of contrastive learning of musical representations is -6 to 0 dB in
-its text and -20 to -1 dB in its released code), so nothing here fills in a number that a recipe left out.
+its text and -20 to -1 dB in its released code), so nothing here fills in a number that a recipe left out. Nothing here
+imports torch either: recipes are read and checked without it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from benchmark.class_path import ClassPath
 
 Number = TypeVar("Number", int, float)
 
@@ -32,17 +44,28 @@ Cents = Annotated[int, Field(ge=-1200, le=1200)]
 CentsRange = Annotated[tuple[Cents, Cents], AfterValidator(_ordered)]
 
 
-class _Step(BaseModel):
+class StepConfig(BaseModel):
+    """Numbers of one step. Keys that it does not have are refused.
+
+    Attributes
+    ----------
+    probability
+        Chance that an example is changed, 0 to 1.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     probability: Probability
 
+    def check(self, sample_rate: int) -> None:
+        """Raise `ValueError` if these numbers mean nothing at a sample rate [Hz]; asked before anything is computed."""
 
-class PolarityConfig(_Step):
+
+class PolarityConfig(StepConfig):
     """Inversion of the sign."""
 
 
-class NoiseConfig(_Step):
+class NoiseConfig(StepConfig):
     """Addition of white Gaussian noise."""
 
     level: LevelRange = Field(description="standard deviation of the noise, uniform, in units of `reference`")
@@ -52,13 +75,13 @@ class NoiseConfig(_Step):
     clamp: bool = Field(description="whether the sum is limited to full scale, -1 to 1")
 
 
-class GainConfig(_Step):
+class GainConfig(StepConfig):
     """Change of level, limited to full scale afterwards."""
 
     db: Range = Field(description="gain [dB], uniform")
 
 
-class FilterConfig(_Step):
+class FilterConfig(StepConfig):
     """High-pass or low-pass filter."""
 
     high_pass_probability: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
@@ -67,8 +90,14 @@ class FilterConfig(_Step):
     high_pass_hz: HertzRange = Field(description="cutoff of the high-pass filter [Hz], uniform")
     low_pass_hz: HertzRange = Field(description="cutoff of the low-pass filter [Hz], uniform")
 
+    def check(self, sample_rate: int) -> None:
+        """No cutoff lies above the highest frequency there is."""
+        highest = max(self.high_pass_hz[1], self.low_pass_hz[1])
+        if highest > sample_rate / 2:
+            raise ValueError(f"a filter's cutoff of {highest:g} Hz is above half the sample rate of {sample_rate} Hz")
 
-class DelayConfig(_Step):
+
+class DelayConfig(StepConfig):
     """One echo added to the signal."""
 
     choices_ms: tuple[Annotated[float, Field(ge=0.0)], ...] = Field(
@@ -78,13 +107,13 @@ class DelayConfig(_Step):
     halve: bool = Field(description="whether the sum of signal and echo is divided by two")
 
 
-class PitchConfig(_Step):
+class PitchConfig(StepConfig):
     """Transposition at constant duration."""
 
     cents: CentsRange = Field(description="interval [cents], uniform over the integers of the closed range")
 
 
-class ReverbConfig(_Step):
+class ReverbConfig(StepConfig):
     """Artificial reverberation added to the signal."""
 
     reverberance: PercentRange = Field(description="how long it lasts [%], uniform integer, ends included")
@@ -92,21 +121,71 @@ class ReverbConfig(_Step):
     room_scale: PercentRange = Field(description="how large the room is [%], uniform integer, ends included")
 
 
-class AugmentationConfig(BaseModel):
-    """Every number of the chain, in the order in which its steps are applied.
+class AugmentationStep(BaseModel):
+    """One step: a built-in one by its name, with its numbers, or a class of anybody's with its arguments."""
 
-    Attributes
-    ----------
-    polarity, noise, gain, filter, delay, pitch, reverb
-        The steps. All are named by every recipe; one with probability 0 never acts.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    polarity: PolarityConfig | None = None
+    noise: NoiseConfig | None = None
+    gain: GainConfig | None = None
+    filter: FilterConfig | None = None
+    delay: DelayConfig | None = None
+    pitch: PitchConfig | None = None
+    reverb: ReverbConfig | None = None
+    class_path: ClassPath | None = Field(
+        default=None,
+        alias="class",
+        description="`package.module:Name` of a subclass of `benchmark.augmentation.base.Augmentation`",
+    )
+    args: dict[str, Any] = Field(
+        default_factory=dict, description="its numbers, `probability` among them: what its `Config` says"
+    )
 
-    polarity: PolarityConfig
-    noise: NoiseConfig
-    gain: GainConfig
-    filter: FilterConfig
-    delay: DelayConfig
-    pitch: PitchConfig
-    reverb: ReverbConfig
+    @model_validator(mode="after")
+    def _is_one(self) -> AugmentationStep:
+        said = [name for name in (*NAMES, "class_path") if getattr(self, name) is not None]
+        if len(said) != 1:
+            raise ValueError(
+                f"is one step, so it has one of the keys {', '.join(NAMES)} and class, with its numbers, not "
+                f"{len(said)} of them"
+            )
+        if self.args and self.class_path is None:
+            raise ValueError(f"args belongs to class; the numbers of {said[0]} stand under {said[0]}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        if self.class_path is not None:
+            return {"class": self.class_path, "args": document["args"]}
+        return {self.name: document[self.name]}
+
+    @property
+    def name(self) -> str:
+        """Of a built-in step, or the path of the class."""
+        return self.class_path or next(name for name in NAMES if getattr(self, name) is not None)
+
+    @property
+    def numbers(self) -> StepConfig | None:
+        """Of a built-in step; those of a class are known to the class alone."""
+        return None if self.class_path else getattr(self, self.name)
+
+
+#: Names of the built-in steps.
+NAMES = tuple(name for name in AugmentationStep.model_fields if name not in ("class_path", "args"))
+
+
+def _listed(steps: Any) -> Any:
+    if isinstance(steps, dict):
+        raise ValueError(
+            "is a list of steps in the order in which they act, [{polarity: {probability: 0.8}}, ...], not a mapping"
+        )
+    return steps
+
+
+Augmentations = Annotated[
+    tuple[AugmentationStep, ...],
+    BeforeValidator(_listed),
+    Field(description="steps in the order in which they act; what is drawn for one depends on no other"),
+]

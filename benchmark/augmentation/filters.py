@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmark.augmentation.base import Augmentation, Params, chance, uniform
 from benchmark.augmentation.batches import beside
+from benchmark.augmentation.config import FilterConfig
 
 ZERO_CROSSINGS = 8
 """Zero crossings of the ideal response that are kept, both sides together."""
@@ -40,6 +42,24 @@ def high_low_pass(x: Tensor, cutoff_hz: Tensor, high: Tensor, sample_rate: int) 
     """
     low = _convolve(x, _low_pass_kernels(x, cutoff_hz.double() / sample_rate))
     return torch.where(beside(high, x)[:, None], x - low, low)
+
+
+class Filter(Augmentation):
+    """High-passes or low-passes."""
+
+    Config = FilterConfig
+    config: FilterConfig
+
+    def draw(self, n: int, generator: torch.Generator) -> Params:
+        """`high`, whether the filter is a high-pass, and `hz`, its cutoff [Hz]."""
+        high = chance(self.config.high_pass_probability, n, generator)
+        high_hz = uniform(self.config.high_pass_hz, n, generator)
+        low_hz = uniform(self.config.low_pass_hz, n, generator)
+        return {"high": high, "hz": torch.where(high, high_hz, low_hz)}
+
+    def apply(self, x: Tensor, params: Params, sample_rate: int) -> Tensor:
+        """`high_low_pass`."""
+        return high_low_pass(x, params["hz"], params["high"], sample_rate)
 
 
 def _low_pass_kernels(x: Tensor, cutoff: Tensor) -> Tensor:

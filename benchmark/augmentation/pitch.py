@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmark.augmentation.base import Augmentation, Params, integers
 from benchmark.augmentation.batches import beside, fast_length, pieces
+from benchmark.augmentation.config import PitchConfig
 
 SEGMENT_S = 0.082
 """Length of a segment [s]."""
@@ -66,6 +68,23 @@ def pitch_shift(x: Tensor, cents: Tensor, sample_rate: int) -> Tensor:
     start = start * _OVERSAMPLING - (_TAPS // 2 - 1)
     stretched = _join(fine, start, hop * _OVERSAMPLING, overlap * _OVERSAMPLING)
     return _read(stretched, ratio * _OVERSAMPLING, length)
+
+
+class Pitch(Augmentation):
+    """Transposes at constant duration."""
+
+    Config = PitchConfig
+    config: PitchConfig
+    # It has a loop to share among many examples.
+    examples_at_a_time = 16
+
+    def draw(self, n: int, generator: torch.Generator) -> Params:
+        """`cents` [cents]."""
+        return {"cents": integers(self.config.cents, n, generator)}
+
+    def apply(self, x: Tensor, params: Params, sample_rate: int) -> Tensor:
+        """`pitch_shift`."""
+        return pitch_shift(x, params["cents"], sample_rate)
 
 
 def _segment_starts(x: Tensor, length: int, ratio: Tensor, hop: int, overlap: int, reach: int) -> Tensor:

@@ -16,7 +16,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from benchmark.augmentation.base import Augmentation, Params, integers
 from benchmark.augmentation.batches import beside, fast_length
+from benchmark.augmentation.config import ReverbConfig
 
 COMB_DELAYS = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617)
 """Delays of the combs [samples at 44 100 Hz]."""
@@ -97,6 +99,25 @@ def reverb(x: Tensor, reverberance: Tensor, hf_damping: Tensor, room_scale: Tens
     spectrum = torch.fft.rfft(x * grid.decay, grid.size)
     wet = torch.fft.irfft(spectrum.mul_(response.flatten(1)[:, : spectrum.shape[1]]), grid.size)
     return torch.addcdiv(x, wet[:, :length], grid.decay)
+
+
+class Reverb(Augmentation):
+    """Adds reverberation."""
+
+    Config = ReverbConfig
+    config: ReverbConfig
+
+    def draw(self, n: int, generator: torch.Generator) -> Params:
+        """The room: `reverberance`, `hf_damping` and `room_scale` [%]."""
+        return {
+            "reverberance": integers(self.config.reverberance, n, generator),
+            "hf_damping": integers(self.config.hf_damping, n, generator),
+            "room_scale": integers(self.config.room_scale, n, generator),
+        }
+
+    def apply(self, x: Tensor, params: Params, sample_rate: int) -> Tensor:
+        """`reverb`."""
+        return reverb(x, params["reverberance"], params["hf_damping"], params["room_scale"], sample_rate)
 
 
 def _spread(delays: tuple[int, ...]) -> Tensor:

@@ -114,6 +114,7 @@ def speed_pretrain(
     from benchmark.console import Reporter
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce
+    from benchmark.registry.augmentation_plugins import load_augmentations
     from benchmark.registry.entries import RecipeEntry
     from benchmark.speed.pretrain import measure, table
 
@@ -123,6 +124,7 @@ def speed_pretrain(
     recipe = entries.recipe("tune").entry
     if not isinstance(recipe, RecipeEntry):
         raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")
+    load_augmentations(entries.recipe("tune"))
     result = measure(Reporter(), names, recipe, batch, rounds)
     print_document(result if as_json else table(result))
 

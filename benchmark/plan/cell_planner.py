@@ -10,6 +10,7 @@ from benchmark.cell import ALL_LAYERS, AS_GIVEN, END_TO_END, FACTORS, PLAIN, UNT
 from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Run
+from benchmark.registry.augmentation_plugins import Recipe
 from benchmark.registry.entries import EncoderEntry, SupervisedEntry, numbers
 from benchmark.registry.overrides import override
 from benchmark.registry.registry import Named, Registry
@@ -42,6 +43,9 @@ class Steps(Protocol):
 
     def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
         """Layers of an encoder that can be probed."""
+
+    def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
+        """Code of what augments by a recipe and is not bench's own."""
 
     def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
         """Raise `UserError` if labels, metrics and protocol are known not to go together."""
@@ -216,10 +220,14 @@ class CellPlanner:
         start = self._steps.initialise_step(named, cell.seed)
         if cell.recipe_name in (UNTRAINED, AS_GIVEN):
             return start
-        entry = override(self._registry.recipe(cell.recipe_name).entry, cell.settings)
+        found = self._registry.recipe(cell.recipe_name)
+        entry = override(found.entry, cell.settings)
+        recipe: Recipe = Named(found.name, entry, found.file, found.line)
         spec: dict[str, Any] = {"recipe": numbers(entry), "seed": cell.seed}
+        if code := self._steps.augmentation_code(recipe, _rate(named)):
+            spec["augmentation_code"] = code
         names = {key: value for key, value in cell.columns().items() if key not in PLAIN} | {"encoder": named.name}
-        context = {**self._request.training, "encoder": named, "names": names}
+        context = {**self._request.training, "encoder": named, "recipe": recipe, "names": names}
         if isinstance(entry, SupervisedEntry):
             if cell.labels != 1:
                 spec["labels"] = cell.labels

@@ -12,7 +12,8 @@ from benchmark.cell import AS_GIVEN, UNTRAINED
 from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.plan.requests import Request
-from benchmark.registry.entries import DatasetEntry, EncoderEntry, RecipeEntry
+from benchmark.registry.augmentation_plugins import augmentation_modules
+from benchmark.registry.entries import DatasetEntry, EncoderEntry, RecipeEntry, SupervisedEntry
 from benchmark.registry.plugins import modules_from_outside
 from benchmark.registry.registry import Named, Registry, built_in_registry
 
@@ -35,6 +36,9 @@ def announce(registry: Registry, used: Iterable[Named[Any]], reporter: Reporter)
         if isinstance(named.entry, EncoderEntry | DatasetEntry):
             with suppress(UserError):  # what cannot be imported is told by who needs it
                 modules |= modules_from_outside(named)
+        elif isinstance(named.entry, RecipeEntry | SupervisedEntry):
+            with suppress(UserError):
+                modules |= augmentation_modules(named)
     announce_unimported(registry, entries, reporter)
     if modules:
         listed = ", ".join(f"{module} from {_shown(file)}" for module, file in modules.items())

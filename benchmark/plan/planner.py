@@ -16,6 +16,7 @@ from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
 from benchmark.registry.arguments import file_digests
+from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
 from benchmark.registry.datasets import contents, extent, open_dataset, reading, standin_extent
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
@@ -250,6 +251,17 @@ class Planner:
             self._once(
                 ("fit", protocol, found), lambda: check_protocol(self._registry.protocol(protocol), named.name, found)
             )
+
+    def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
+        """Code of what augments by a recipe and is not bench's own, once all of it is known to work at a rate [Hz]."""
+
+        def ask() -> dict[str, str]:
+            code = augmentation_code(recipe)
+            check_augmentation(recipe, sample_rate)
+            return code
+
+        numbers = recipe.entry.model_dump_json(include={"augmentation"})
+        return self._once(("augmentation", recipe.file, recipe.line, recipe.name, numbers, sample_rate), ask)
 
     def _source(self, dataset: str) -> _Source:
         return self._once(("source", dataset), lambda: self._look_for(dataset))

@@ -26,6 +26,7 @@ from benchmark.pretraining.processes import Place, devices_of, together
 from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.ridge import validation_probe
 from benchmark.pretraining.training import Plan, fit
+from benchmark.registry.augmentation_plugins import load_augmentations
 from benchmark.registry.entries import RecipeEntry, planned
 from benchmark.steps.label import read_labels
 from benchmark.store.file_names import CORPUS, LABELS, WEIGHTS
@@ -68,6 +69,8 @@ def pretrain(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: R
 def train(place: Place, step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
     """What every process of a training does; only the first one writes, and returns what is to be known."""
     recipe = planned(RecipeEntry, step.spec["recipe"])
+    if "recipe" in step.context:
+        load_augmentations(step.context["recipe"])
     seed, where = step.spec["seed"], place.device
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     encoder = build_encoder(step.context["encoder"], seed, inputs["start"] / WEIGHTS)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmark.augmentation.chain import AugmentationChain
-from benchmark.augmentation.draws import Draws
 from benchmark.encoding.windows import exact_float32, to_waveform
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
@@ -23,6 +20,7 @@ from benchmark.pretraining.measures import MEASURES, measure
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
 from benchmark.pretraining.optimisation import build_optimiser, half_cosine
 from benchmark.registry.entries import Projector, RecipeEntry
+from benchmark.seeds import mix
 from encoders.base import Encoder
 
 #: Tells the generator of a held-out evaluation from those of training steps.
@@ -192,16 +190,19 @@ class ContrastiveModule(TrainedModule):
         """int16 crops [2, N, T] -> augmented views [2, N, 1, T] of step `number`, in float32.
 
         What is drawn belongs to a place in the whole batch: of several processes, each draws for all and applies
-        its own rows.
+        its own rows. One-sided, the second view is the crop alone (thesis of contrastive learning of musical
+        representations, section 6.3); the first is what it is otherwise.
         """
-        generator = torch.Generator().manual_seed(mix(self._seed, number))
+        pairs = crops.shape[1]
+        alone = number == _EVALUATION or self.sampler.world == 1
+        whole = pairs if alone else self._recipe.batch
+        own = torch.arange(VIEWS * whole).view(VIEWS, -1)[:, slice(None) if alone else self.sampler.rows]
+        augmented = 1 if self._recipe.one_sided else VIEWS
         with torch.no_grad(), torch.autocast(crops.device.type, enabled=False):
-            flat = to_waveform(crops).flatten(0, 1)
-            if number == _EVALUATION or self.sampler.world == 1:
-                return self._chain(flat, generator).view(*crops.shape[:2], 1, -1)
-            draws = self._chain.draw(VIEWS * self._recipe.batch, generator)
-            own = torch.arange(VIEWS * self._recipe.batch).view(VIEWS, -1)[:, self.sampler.rows].reshape(-1)
-            return self._chain.apply(flat, _rows(draws, own, self.global_rank)).view(*crops.shape[:2], 1, -1)
+            views = to_waveform(crops)
+            draws = self._chain.draw(VIEWS * whole, mix(self._seed, number)).take(own[:augmented].reshape(-1))
+            changed = self._chain.apply(views[:augmented].flatten(0, 1), draws).view(augmented, pairs, -1)
+            return torch.cat([changed, views[augmented:]]).unsqueeze(2)
 
     def project(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Projections [N, D] of both views of held-out crops [2, N, T]; the same augmentation at every call."""
@@ -230,11 +231,6 @@ def build_projector(settings: Projector, dim: int, seed: int) -> nn.Module:
         return nn.Sequential(nn.Linear(dim, dim, bias=False), nn.ReLU(), nn.Linear(dim, settings.dim, bias=False))
 
 
-def mix(seed: int, *numbers: int) -> int:
-    """A seed of 63 bits for each combination of a seed with numbers."""
-    return int(np.random.SeedSequence([seed, *numbers]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, without gradients, inside the block."""
@@ -254,9 +250,3 @@ def _buffers_kept(module: nn.Module) -> Iterator[None]:
     yield
     for buffer, value in zip(module.buffers(), kept, strict=True):
         buffer.copy_(value)
-
-
-def _rows(draws: Draws, rows: Tensor, rank: int) -> Draws:
-    """Draws of some rows of a batch; the samples of added noise are another process's own."""
-    chosen = {field.name: getattr(draws, field.name)[rows] for field in fields(Draws) if field.name != "noise_seed"}
-    return replace(draws, **chosen, noise_seed=draws.noise_seed + rank)

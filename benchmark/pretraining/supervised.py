@@ -20,9 +20,10 @@ from benchmark.augmentation.chain import AugmentationChain
 from benchmark.encoding.windows import BatchEncoder, cut_windows, to_waveform
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.gathering import mean_over_processes
-from benchmark.pretraining.module import TrainedModule, evaluating, mix
+from benchmark.pretraining.module import TrainedModule, evaluating
 from benchmark.pretraining.optimisation import build_optimiser
 from benchmark.registry.entries import SupervisedEntry
+from benchmark.seeds import mix
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
 
@@ -165,8 +166,10 @@ class SupervisedModule(TrainedModule):
         with torch.no_grad(), torch.autocast(crops.device.type, enabled=False):
             waveform = to_waveform(crops)
             if self._chain is not None:
-                seed = mix(self._seed, number, 0, self.global_rank)
-                waveform = self._chain(waveform, torch.Generator().manual_seed(seed))
+                # Drawn for the whole batch, of which this process has some rows.
+                rows = torch.arange(self._recipe.batch)[self.sampler.rows]
+                draws = self._chain.draw(self._recipe.batch, mix(self._seed, number)).take(rows)
+                waveform = self._chain.apply(waveform, draws)
         return waveform.unsqueeze(1)
 
     def _validate(self) -> None:

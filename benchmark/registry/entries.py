@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from benchmark.augmentation.config import AugmentationConfig
+from benchmark.augmentation.config import Augmentations
+from benchmark.class_path import ClassPath
 
 E = TypeVar("E", bound="Entry")
 
@@ -17,16 +18,6 @@ class Entry(BaseModel):
     """Common to all entries: read-only once validated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-def _check_class_path(path: str) -> str:
-    module, colon, name = path.partition(":")
-    if not (colon and name.isidentifier() and all(part.isidentifier() for part in module.split("."))):
-        raise ValueError("must look like package.module:Name")
-    return path
-
-
-ClassPath = Annotated[str, AfterValidator(_check_class_path)]
 
 
 class EncoderEntry(Entry):
@@ -176,7 +167,10 @@ class RecipeEntry(Entry):
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(description="times the weights, added to the gradient")
     projector: Projector
-    augmentation: AugmentationConfig
+    augmentation: Augmentations
+    one_sided: bool = Field(
+        default=False, description="whether the second view of a pair is the crop alone, without augmentation"
+    )
     description: str = Field(default="", description="a line for `bench list`")
 
     @property
@@ -213,7 +207,7 @@ class SupervisedEntry(Entry):
     optimiser: Optimiser = Field(default=AdamEntry(), description="Adam or LARS")
     learning_rate: PositiveFloat = Field(description="of the optimiser")
     weight_decay: Annotated[float, Field(ge=0)] = Field(description="times the weights, added to the gradient")
-    augmentation: AugmentationConfig | None = Field(description="of training crops; null for none")
+    augmentation: Augmentations | None = Field(description="steps, of training crops; null for none")
     description: str = Field(default="", description="a line for `bench list`")
 
 

@@ -44,7 +44,8 @@ def override(entry: E, changes: Mapping[str, Any]) -> E:
     entry
         A recipe.
     changes
-        New values by key; dots lead into nested keys.
+        New values by key; dots lead into nested keys, and into the only mapping of a list that has a key, or its
+        mapping of a number from 0: ``augmentation.pitch.probability`` or ``augmentation.5.pitch.probability``.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def override(entry: E, changes: Mapping[str, Any]) -> E:
         *path, last = key.split(".")
         place: Any = document
         for part in path:
-            place = place.get(part) if isinstance(place, dict) else None
+            place = _inside(place, part)
         if not isinstance(place, dict) or last not in place:
             raise unknown_name("key", key, _keys(document))
         place[last] = value
@@ -92,8 +93,29 @@ def in_words(value: Any) -> str:
     return "[" + ",".join(map(in_words, value)) + "]" if isinstance(value, tuple | list) else str(value)
 
 
+def _inside(place: Any, part: str) -> Any:
+    """What a part of a key leads to; ``None`` if to nothing, or to more than one."""
+    if isinstance(place, dict):
+        return place.get(part)
+    if not isinstance(place, tuple | list):
+        return None
+    if part.isdecimal():
+        return place[int(part)] if int(part) < len(place) else None
+    having = [item[part] for item in place if isinstance(item, dict) and part in item]
+    return having[0] if len(having) == 1 else None
+
+
 def _keys(document: Mapping[str, Any], prefix: str = "") -> list[str]:
     keys = []
     for key, value in document.items():
-        keys += _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+        items = value if isinstance(value, tuple | list) else ()
+        mappings = [(number, item) for number, item in enumerate(items) if isinstance(item, dict)]
+        if isinstance(value, dict):
+            keys += _keys(value, f"{prefix}{key}.")
+        elif mappings:
+            for number, item in mappings:
+                alone = sum(item.keys() == other.keys() for _, other in mappings) == 1
+                keys += _keys(item, f"{prefix}{key}." if alone else f"{prefix}{key}.{number}.")
+        else:
+            keys.append(f"{prefix}{key}")
     return keys

@@ -12,6 +12,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from benchmark.augmentation.config import AugmentationStep
 from benchmark.errors import UserError
 from benchmark.libraries import fault_behind
 from benchmark.registry.entries import DatasetEntry, EncoderEntry
@@ -20,12 +21,15 @@ from benchmark.registry.registry import Named
 from benchmark.store.store import digest_file
 from tasks.base import Dataset
 
+#: An entry that names a class.
+_Plugged = Named[EncoderEntry] | Named[DatasetEntry] | Named[AugmentationStep]
+
 _OWN_PACKAGES = frozenset({"analysis", "benchmark", "encoders", "probes", "tasks"})
 #: Folders that hold packages of many people, side by side.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
-def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
+def load_class(named: _Plugged) -> Any:
     """Import the class that an entry names, from installed packages or from beside the entry's file.
 
     Raises
@@ -35,7 +39,7 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
         entry's file, or a dataset's class is none: file and line of the entry, and why.
     """
     where = f"{named.file}:{named.line}: {named.name}"
-    module_name, _, class_name = named.entry.class_path.partition(":")
+    module_name, _, class_name = str(named.entry.class_path).partition(":")
     for module in _modules(named):
         _find_module(named, module)
     try:
@@ -51,7 +55,7 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
     return found
 
 
-def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
+def code_identity(named: _Plugged) -> str:
     """What stands in a key for the code of an entry's class, and of the module that an adapter is to wrap.
 
     Classes of this project say their `VERSION`. Of anyone else's, the source of the whole package is hashed, and of
@@ -65,20 +69,20 @@ def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
     return " ".join(_package_identity(named, path) for path in _paths(named))
 
 
-def _paths(named: Named[EncoderEntry] | Named[DatasetEntry]) -> list[str]:
+def _paths(named: _Plugged) -> list[str]:
     """The class of an entry, and the code that an adapter is to wrap, if it names some: `package.module:Name`."""
-    paths = [named.entry.class_path]
+    paths = [str(named.entry.class_path)]
     wrapped = named.entry.args.get("module") if isinstance(named.entry, EncoderEntry) else None
     if isinstance(wrapped, str):
         paths.append(wrapped)
     return paths
 
 
-def _modules(named: Named[EncoderEntry] | Named[DatasetEntry]) -> list[str]:
+def _modules(named: _Plugged) -> list[str]:
     return [path.partition(":")[0] for path in _paths(named)]
 
 
-def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], path: str) -> str:
+def _package_identity(named: _Plugged, path: str) -> str:
     module, _, name = path.partition(":")
     if module.partition(".")[0] in _OWN_PACKAGES:
         return f"version {version_of_class(module, name)}"
@@ -94,7 +98,7 @@ def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], path: st
     return hashes.hexdigest()
 
 
-def _find_module(named: Named[EncoderEntry] | Named[DatasetEntry], module: str) -> ModuleSpec | None:
+def _find_module(named: _Plugged, module: str) -> ModuleSpec | None:
     """Where Python finds the package of a module that an entry names, which may lie beside its file; imports nothing.
 
     `UserError` if the module, or one that it imports from beside it, lies there and Python has another of that name.
@@ -114,7 +118,7 @@ def _find_module(named: Named[EncoderEntry] | Named[DatasetEntry], module: str) 
     return spec
 
 
-def modules_from_outside(named: Named[EncoderEntry] | Named[DatasetEntry]) -> dict[str, str]:
+def modules_from_outside(named: _Plugged) -> dict[str, str]:
     """File of each module that is imported for an entry and is not bench's own; imports nothing.
 
     Raises
@@ -132,7 +136,7 @@ def modules_from_outside(named: Named[EncoderEntry] | Named[DatasetEntry]) -> di
     return found
 
 
-def _source_files(named: Named[EncoderEntry] | Named[DatasetEntry], spec: ModuleSpec) -> list[Path]:
+def _source_files(named: _Plugged, spec: ModuleSpec) -> list[Path]:
     """Python files of a package or module, then of the neighbours that it imports, and that these import.
 
     A neighbour lies in the same folder; those of an installed package are other people's, and not looked at.
@@ -149,7 +153,7 @@ def _source_files(named: Named[EncoderEntry] | Named[DatasetEntry], spec: Module
     return own + sorted(neighbours)
 
 
-def _refuse_hidden_neighbour(named: Named[EncoderEntry] | Named[DatasetEntry], name: str, folder: Path) -> None:
+def _refuse_hidden_neighbour(named: _Plugged, name: str, folder: Path) -> None:
     """As `_refuse_hidden`; a script that is called like an installed module is not what an import of that means."""
     spec = find(name)
     if name not in sys.stdlib_module_names and not _is_installed(spec):
@@ -165,9 +169,7 @@ def _folders(spec: ModuleSpec | None) -> list[Path]:
     return [Path(spec.origin).parent] if spec.origin and Path(spec.origin).is_file() else []
 
 
-def _refuse_hidden(
-    named: Named[EncoderEntry] | Named[DatasetEntry], module: str, spec: ModuleSpec | None, folder: Path
-) -> None:
+def _refuse_hidden(named: _Plugged, module: str, spec: ModuleSpec | None, folder: Path) -> None:
     beside = _file_of(module, [folder])
     found = _file_of(module, _folders(spec))
     if beside is None or (found is not None and found.samefile(beside)):

@@ -13,16 +13,16 @@ import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from benchmark.console import Reporter
 from benchmark.errors import UserError, unknown_name
 from benchmark.registry import entries
 from benchmark.registry.yaml_dialect import Document, read_document, tuples
 
-E = TypeVar("E", bound=entries.Entry)
+E = TypeVar("E", bound=BaseModel, covariant=True)
 
 #: Joins the names of encoders whose representations are probed as one.
 JOINT = "+"
@@ -296,21 +296,37 @@ def _validate(path: Path, read: Document, section: str, name: str, raw: Any) -> 
         # Lists in YAML stand for tuples; numbers and text are not converted into one another.
         return model.model_validate(tuples(raw) if isinstance(raw, dict) else raw)
     except ValidationError as error:
-        # A misspelt key also leaves the right one missing: name the misspelling.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        location = tuple(first["loc"])
+        location, message = first_fault(error, model)
         line = read.line((section, name, *location))
-        message = first["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in (section, name, *location))
-        if first["type"] == "extra_forbidden":
-            message = str(unknown_name("key", str(location[-1]), _keys(model, location[:-1])))
         raise UserError(f"{path}:{line}: {where}: {message}") from None
+
+
+def first_fault(error: ValidationError, model: type[Any]) -> tuple[tuple[Any, ...], str]:
+    """Where in a document the fault lies that is to be told first, as keys and places in lists, and what it is."""
+    # A misspelt key also leaves the right one missing: name the misspelling.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    location = tuple(first["loc"])
+    if first["type"] == "extra_forbidden":
+        return location, str(unknown_name("key", str(location[-1]), _keys(model, location[:-1])))
+    return location, first["msg"].removeprefix("Value error, ")
 
 
 def _keys(model: type[Any], location: tuple[Any, ...]) -> list[str]:
     for part in location:
-        found = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        if found is None or not hasattr(found.annotation, "model_fields"):
+        if isinstance(part, int):  # a place in a list
+            continue
+        found = model.model_fields.get(part)
+        inner = _model_in(found.annotation) if found else None
+        if inner is None:
             return []
-        model = found.annotation
+        model = inner
     return [info.alias or key for key, info in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[Any] | None:
+    """The only model that a type mentions."""
+    if hasattr(annotation, "model_fields"):
+        return cast("type[Any]", annotation)
+    found = [inner for each in get_args(annotation) if (inner := _model_in(each)) is not None]
+    return found[0] if len(found) == 1 else None

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.augmentation.chain import AugmentationChain
+from benchmark.augmentation.draws import Draws
 from benchmark.console import Advance, Reporter, Silent
 from benchmark.encoding.windows import bfloat16_pays, build_encoder, device, to_waveform
 from benchmark.environment import measured
@@ -72,7 +73,6 @@ PUBLISHED = {
     "tune_plus_256": 17.11,
     "sample_cnn": 17.47,
 }
-AUGMENTATIONS = ("polarity", "noise", "gain", "filter", "delay", "pitch", "reverb")
 
 
 def measure(
@@ -127,7 +127,7 @@ def _measure_one(
         steps = max(1, round(ROUND / _seconds(bare_step, 1, where)))
         chain = AugmentationChain(recipe.augmentation, encoder.sample_rate)
         bare, full, waits = [], [], []
-        shares: dict[str, list[float]] = {name: [] for name in AUGMENTATIONS}
+        shares: dict[str, list[float]] = {name: [] for name in chain.names}
         for number in range(rounds + 1):
             turns: dict[str, Any] = {}
             # Who goes first changes from round to round: a drift of the machine then favours neither.
@@ -243,19 +243,14 @@ def _augmentations(
     starts = rng.integers(0, len(pcm.samples) - window, VIEWS * recipe.batch)
     crops = torch.from_numpy(np.stack([pcm.samples[at : at + window] for at in starts.tolist()]))
     waveform = to_waveform(crops.to(where))
-    draws = chain.draw(len(waveform), torch.Generator().manual_seed(number))
-    none: dict[str, Any] = {
-        field.name: torch.zeros_like(getattr(draws, field.name))
-        for field in fields(draws)
-        if field.name in AUGMENTATIONS
-    }
-    unchanged = replace(draws, **none)
+    draws = chain.draw(len(waveform), number)
+    none = [replace(step, selected=torch.zeros_like(step.selected)) for step in draws.steps]
+    unchanged = Draws(tuple(none))
     chain.apply(waveform, draws)
     idle = _seconds(lambda: chain.apply(waveform, unchanged), 1, where)
     found = {}
-    for name in AUGMENTATIONS:
-        only: dict[str, Any] = {name: getattr(draws, name)}
-        alone = replace(unchanged, **only)
+    for place, (name, step) in enumerate(zip(chain.names, draws.steps, strict=True)):
+        alone = Draws((*none[:place], step, *none[place + 1 :]))
         found[name] = max(0.0, _seconds(lambda: chain.apply(waveform, alone), 1, where) - idle)  # noqa: B023
     return found
 
@@ -295,9 +290,10 @@ def table(result: dict[str, Any]) -> str:
             f"UNSTEADY: {', '.join(unsteady)}: rates differ by more than {STEADY:.0%} between rounds, or there was one "
             "round; the machine was busy, and the ratio proves nothing",
         ]
-    lines += ["", "share of a training step   " + " ".join(f"{name:>9}" for name in AUGMENTATIONS)]
-    for row in result["encoders"]:
-        shares = (f"{row['augmentation_share'][name]:>9.2%}" for name in AUGMENTATIONS)
+    names = [*result["encoders"][0]["augmentation_share"]]  # a recipe's, and all are trained by one
+    lines += ["", "share of a training step   " + " ".join(f"{name:>9}" for name in names)] if names else []
+    for row in result["encoders"] if names else ():
+        shares = (f"{row['augmentation_share'][name]:>{max(9, len(name))}.2%}" for name in names)
         lines.append(f"{row['encoder']:<26} " + " ".join(shares))
     lines += [
         "",

@@ -34,4 +34,4 @@ def _libraries(step: Step) -> tuple[str, ...]:
     return (*own, "torch.utils.tensorboard") if step.context.get("tensorboard") else own
 
 
-KIND = StepKind("pretrain", 2, Stage.WORK, compute, _extent, _libraries, on_gpu=True, trains=True)
+KIND = StepKind("pretrain", 3, Stage.WORK, compute, _extent, _libraries, on_gpu=True, trains=True)

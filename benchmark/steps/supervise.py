@@ -33,4 +33,4 @@ def _libraries(step: Step) -> tuple[str, ...]:
     return (*own, "torch.utils.tensorboard") if step.context.get("tensorboard") else own
 
 
-KIND = StepKind("supervise", 1, Stage.WORK, compute, _extent, _libraries, on_gpu=True, trains=True)
+KIND = StepKind("supervise", 2, Stage.WORK, compute, _extent, _libraries, on_gpu=True, trains=True)
