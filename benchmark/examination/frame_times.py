@@ -47,6 +47,7 @@ def examine_frames(encoder: Encoder, waveform: Tensor) -> FramesFound:
     """
     several: list[str] = []
     distances: dict[str | None, float] = {}
+    representation, outputs = encoder.represent(waveform, encoder.layers())
     for layer in (None, *encoder.layers()):
         name = "the representation" if layer is None else layer
         values, seconds = encoder.frames(waveform, layer)
@@ -54,7 +55,7 @@ def examine_frames(encoder: Encoder, waveform: Tensor) -> FramesFound:
         if fault:
             return FramesFound(f"{name} has {fault}", math.inf, "")
         several += [name] * (len(seconds) > 1)
-        distances[layer] = _distance_of_mean(values, encoder(waveform, layer))
+        distances[layer] = _distance_of_mean(values, representation if layer is None else outputs[layer])
     of_representation = distances.pop(None)
     return FramesFound(
         "",
