@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmark.registry.overrides import parse_settings
 from benchmark.scores.records import RECORD, Overlap, Score, ScoreRecord, StepCost
+from benchmark.store.store import FORMAT
 
 METRICS = {
     "mtt": ("roc_auc", "average_precision"),
@@ -121,7 +122,7 @@ def fill(store: Path, records: Iterable[ScoreRecord]) -> Path:
         folder = store / "artifacts" / "score" / record.steps[-1].key
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
-    (store / "format").write_text("1\n")
+    (store / "format").write_text(f"{FORMAT}\n")
     return store
 
 

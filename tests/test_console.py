@@ -121,7 +121,7 @@ def hostile_store(tmp_path_factory):
     store = tmp_path_factory.mktemp("s") / f"store {HOSTILE}"
     records = [make_record(f"{name}{HOSTILE}", "gtzan", seed) for name in "ab" for seed in (0, 1)]
     fill(store, records)
-    (store / "format").write_text("1\n")
+    (store / "format").write_text("2\n")
     (store / "running").mkdir()
     note = {
         "command": f"bench\nrm {HOSTILE}",
