@@ -16,6 +16,7 @@ from analysis.aliasing import worst_alias
 from analysis.commands import design
 from analysis.fractional import Candidates, next_runs, replay
 from analysis.models import fit_model
+from analysis.options import DesignOptions
 from analysis.power import LevelSpread, contrast_power, level_spreads, repeats_needed, tasks_needed
 from analysis.scores import Scores, standardise
 
@@ -139,10 +140,16 @@ def test_alias_matrix_of_the_published_design():
 
 
 def test_command_writes_its_files(tmp_path):
-    result = design(
-        FACTORS, output=tmp_path, derive=DERIVED, where=RANGE, keep_out="n_sources", runs=12, seed=3,
+    options = DesignOptions(
+        FACTORS,
+        derive=DERIVED,
+        where=RANGE,
+        keep_out="n_sources",
+        runs=12,
+        seed=3,
         replay=GOLDEN / "sequence_600.csv",
-    )  # fmt: skip
+    )
+    result = design(options, output=tmp_path)
     found = result["design"]
     assert (found["candidates"], found["replay"]["optimal"], len(found["runs"])) == (1230, 600, 12)
     assert found["kept_apart"] == ["strategy", *SOURCES]
@@ -170,7 +177,7 @@ def test_command_writes_its_files(tmp_path):
 )
 def test_command_errors(options, match):
     with pytest.raises(analysis.AnalysisError, match=match):
-        design(**options)
+        design(DesignOptions(**options))
 
 
 def test_sequence_with_a_foreign_run_is_refused():

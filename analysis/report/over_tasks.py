@@ -13,6 +13,7 @@ from analysis import AnalysisError
 from analysis.agreement import protocol_agreement
 from analysis.commands import analyze
 from analysis.components import grid_components
+from analysis.options import AnalysisOptions
 from analysis.report.groups import Group, Run
 from analysis.scores import Scores, standardise
 
@@ -109,7 +110,7 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
     else:
         heat = _heat_map(standardise(main))
         try:
-            analysis = analyze(main, factor="encoder", bootstrap=REFITS, seed=_SEED, figures=False)
+            analysis = analyze(main, AnalysisOptions(factor="encoder", bootstrap=REFITS, seed=_SEED), figures=False)
         except (AnalysisError, np.linalg.LinAlgError) as error:
             reason = _why(error)
     shares, agreement, protocol_reason = _protocols(chosen)

@@ -10,7 +10,7 @@ from benchmark.commands.common import DataOption, JsonOption, StoreOption, print
 
 
 def doctor(
-    store: StoreOption = None,
+    store_path: StoreOption = None,
     data: DataOption = None,
     full: Annotated[
         bool, typer.Option("--full", help="Train one step, multiply on the GPU, and compare mel filters, too.")
@@ -24,7 +24,7 @@ def doctor(
     from benchmark.examination.installation import examine
     from benchmark.text import aligned
 
-    findings = examine(store_folder(store), data, full)
+    findings = examine(store_folder(store_path), data, full)
     if as_json:
         print_document([vars(finding) for finding in findings])
     else:

@@ -38,7 +38,7 @@ def list_entries(
             autocompletion=_kinds,
         ),
     ] = None,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List encoders, tasks, corpora, recipes and protocols, and where each comes from; or the studies that ship.
@@ -52,7 +52,7 @@ def list_entries(
     wanted = kind if kind is None else KINDS.get(kind, kind)
     if wanted is not None and wanted not in KINDS.values():
         raise unknown_name("kind of things to list", wanted, KINDS.values(), "bench list --help")
-    registered = open_registry(registry)
+    registered = open_registry(registry_files)
     if left_out := registered.said_of_left_out():
         Reporter().warn(left_out)
     rows = [
