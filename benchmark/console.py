@@ -105,6 +105,20 @@ class Reporter:
             yield advance
 
     @contextmanager
+    def counted(self, title: str, total: int, unit: str) -> Iterator[Callable[[int, int], None]]:
+        """As `progress`, for who counts what is finished so far: yields a function of that number and the total."""
+        done = 0
+        with self.progress(title, total, unit) as advance:
+
+            def reached(count: int, total: int) -> None:
+                nonlocal done
+                del total
+                advance(count - done)
+                done = count
+
+            yield reached
+
+    @contextmanager
     def _lines(self, title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         began = last = time.monotonic()
         count = done

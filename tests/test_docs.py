@@ -176,25 +176,26 @@ def test_blocks_and_calls_are_found():
 
 
 SMALL = """
-import shutil
-from pathlib import Path
-
 from tasks.gtzan import Gtzan
 from tasks.magnatagatune import MagnaTagATune
 
-HERE = Path(__file__).parent
-
 
 class SmallMagnaTagATune(MagnaTagATune):
-    @staticmethod
-    def write_standin(root, seed, progress=None):
-        shutil.copytree(HERE / "magnatagatune", root, dirs_exist_ok=True)
+    STANDIN = "small_bench.small_magnatagatune"
 
 
 class SmallGtzan(Gtzan):
-    @staticmethod
-    def write_standin(root, seed, progress=None):
-        shutil.copytree(HERE / "gtzan", root, dirs_exist_ok=True)
+    STANDIN = "small_bench.small_gtzan"
+"""
+SMALL_STANDIN = """
+import shutil
+from pathlib import Path
+
+from tasks.standin.{name} import extent
+
+
+def write(root, seed, progress=None):
+    shutil.copytree(Path(__file__).parent / "{name}", root, dirs_exist_ok=True)
 """
 #: No registry that is found unasked replaces what is built in.
 SMALL_BUILT_IN = """
@@ -219,6 +220,8 @@ def small(tmp_path_factory):
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "standins.py").write_text(SMALL)
+    for name in ("magnatagatune", "gtzan"):
+        (package / f"small_{name}.py").write_text(SMALL_STANDIN.format(name=name))
     (package / "small.yaml").write_text(
         TINY_REGISTRY.replace("tiny:", "tune_plus:").replace("short:", "demo:") + SMALL_DATASETS
     )

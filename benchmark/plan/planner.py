@@ -19,10 +19,10 @@ from benchmark.registry.plugins import (
     code_identity,
     extent,
     fingerprint,
-    load_class,
     open_dataset,
     reading,
     standin_extent,
+    standin_module,
 )
 from benchmark.registry.registry import Named, Registry
 from benchmark.store.store import Artifact, Store, digest_file
@@ -233,7 +233,7 @@ class Planner:
         named = self._registry.dataset(dataset)
         code = self._code(named)
         if self._data is None and named.entry.root is None:
-            load_class(named)
+            standin_module(named)
             spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
             context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
             standin = Step("standin", spec, {}, f"make the stand-in of {dataset}", context)
