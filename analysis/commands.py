@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import AnalysisError
+from analysis.errors import AnalysisError
 from analysis.options import AnalysisOptions, DesignOptions
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def design(options: DesignOptions, *, output: str | Path | None = None, figures:
     AnalysisError
         For malformed factors, too few candidates, or an analysis without components.
     """
-    from analysis.planning import design_result, power_result, write_design
+    from analysis.design.planning import design_result, power_result, write_design
 
     asked_power = options.analysis is not None or options.difference is not None
     asked_runs = bool(options.factors) or options.candidates is not None
@@ -144,8 +144,8 @@ def speed_analysis(
         ``threads`` is 1, for linear algebra is held to one thread.
     """
     from analysis import speed
-    from analysis.crossproducts import one_thread
-    from analysis.tables import need, read_table
+    from analysis.statistics.crossproducts import one_thread
+    from analysis.tables.long_tables import need, read_table
 
     data = speed.simulated_table(seed=seed) if table is None else read_table(table)
     need(data, ["dataset", "strategy", "n_star", "score"])

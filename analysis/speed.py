@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import parametric_bootstrap
-from analysis.models import FittedModel, fit_model
-from analysis.scores import standardise
+from analysis.statistics.bootstrap import parametric_bootstrap
+from analysis.statistics.models import FittedModel, fit_model
+from analysis.statistics.scores import standardise
 
 STRATEGIES = ("SS-R", "MS-SR@FC", "MS-CR@6", "MS-CR@4", "MS-CR@2", "MSS-CR")
 """Strategy names of the study; the simulated table has its shape and none of its scores."""

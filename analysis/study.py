@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import AnalysisError
-from analysis.agreement import protocol_agreement, task_agreement
-from analysis.aliasing import alias_matrix
-from analysis.bootstrap import parametric_bootstrap
-from analysis.components import grid_components, task_components
-from analysis.contrasts import best_probability, covariate_value, pairwise_contrasts
-from analysis.expressions import derive as derive_columns
-from analysis.expressions import evaluate
-from analysis.expressions import where as keep_where
-from analysis.inference import fixed_effects, random_effects
-from analysis.models import MODELS, FittedModel, fit_model
+from analysis.design.power import level_spreads
+from analysis.errors import AnalysisError
 from analysis.options import AnalysisOptions, listed, names
-from analysis.power import level_spreads
-from analysis.scores import Scores, standardise
+from analysis.statistics.agreement import protocol_agreement, task_agreement
+from analysis.statistics.aliasing import alias_matrix
+from analysis.statistics.bootstrap import parametric_bootstrap
+from analysis.statistics.components import grid_components, task_components
+from analysis.statistics.contrasts import best_probability, covariate_value, pairwise_contrasts
+from analysis.statistics.inference import fixed_effects, random_effects
+from analysis.statistics.models import MODELS, FittedModel, fit_model
+from analysis.statistics.scores import Scores, standardise
 from analysis.summary import joined, sentences
-from analysis.tables import GRID_COLUMNS, need, number_text, numbers, read_table
+from analysis.tables.expressions import derive as derive_columns
+from analysis.tables.expressions import evaluate
+from analysis.tables.expressions import where as keep_where
+from analysis.tables.long_tables import GRID_COLUMNS, need, number_text, numbers, read_table
 
 SCHEMA_VERSION = 1
 FEW_TASKS = 20

@@ -146,7 +146,7 @@ def _page(options: LookOptions, request: Request, registry: Registry, folder: Pa
     with storage_errors(folder):
         engine = Engine(store, reporter)
         shown = find(Planner(registry, store, reporter, options.data), request, engine, options.run_command(registry))
-        from analysis.looking import render
+        from analysis.visualisation import render
         from benchmark.visualisation.document import MOST_BYTES, collect
 
         again = options.look_command(registry)

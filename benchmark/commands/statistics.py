@@ -111,8 +111,8 @@ def design(
     Example: bench design --factor encoder=a,b,c --factor seed=0,1,2 --runs 6
     """
     from analysis.commands import design as call
+    from analysis.design.planning import sentences
     from analysis.options import DesignOptions
-    from analysis.planning import sentences
     from benchmark.console import printable
 
     given = _given(options)
@@ -129,8 +129,8 @@ def _scores(source: TableOptions, model: ModelOptions) -> Any:
     """Scores of a store that one analysis may pool, of those that `where` keeps."""
     import pandas as pd
 
-    from analysis.expressions import derive as add_columns
-    from analysis.expressions import where as keep_rows
+    from analysis.tables.expressions import derive as add_columns
+    from analysis.tables.expressions import where as keep_rows
     from benchmark.console import Reporter
     from benchmark.scores.long_table import long_table, poolable
 

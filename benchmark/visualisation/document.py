@@ -1,4 +1,4 @@
-"""Collects what `bench look` shows of one representation, as `analysis.looking` takes it."""
+"""Collects what `bench look` shows of one representation, as `analysis.visualisation` takes it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def collect(
     Returns
     -------
     dict
-        See `analysis.looking`.
+        See `analysis.visualisation`.
 
     Raises
     ------

@@ -10,15 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import AnalysisError
-from analysis.aliasing import alias_matrix, worst_alias
-from analysis.expressions import derive as derive_columns
-from analysis.expressions import where as keep_where
-from analysis.fractional import Candidates, level_text, next_runs, replay
+from analysis.design.fractional import Candidates, level_text, next_runs, replay
+from analysis.design.power import contrast_power, repeats_needed, spreads_from_json, tasks_needed
+from analysis.errors import AnalysisError
 from analysis.options import DesignOptions, listed, names
 from analysis.output import write_json
-from analysis.power import contrast_power, repeats_needed, spreads_from_json, tasks_needed
-from analysis.tables import need, read_table
+from analysis.statistics.aliasing import alias_matrix, worst_alias
+from analysis.tables.expressions import derive as derive_columns
+from analysis.tables.expressions import where as keep_where
+from analysis.tables.long_tables import need, read_table
 
 
 def parse_factors(texts: list[str]) -> dict[str, list[Any]]:
