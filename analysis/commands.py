@@ -16,6 +16,8 @@ from analysis.options import AnalysisOptions, DesignOptions
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analysis.speed import SpeedDocument
+
 SCHEMA_VERSION = 1
 """Version of the JSON that is returned and written; raised when a key changes its meaning."""
 
@@ -122,7 +124,7 @@ def speed_analysis(
     seed: int = 0,
     statsmodels: bool = True,
     lme4: bool = True,
-) -> dict[str, Any]:
+) -> SpeedDocument:
     """Time a single fit and a bootstrap of model ``factor`` beside statsmodels and lme4 (``bench speed analysis``).
 
     Parameters
@@ -139,9 +141,7 @@ def speed_analysis(
 
     Returns
     -------
-    dict
-        ``analysis``, ``statsmodels``, ``lme4`` (null where not run): seconds, and each one's REML criterion;
-        ``threads`` is 1, for linear algebra is held to one thread.
+    SpeedDocument
     """
     from analysis import speed
     from analysis.statistics.crossproducts import one_thread

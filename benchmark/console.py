@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
@@ -257,8 +258,11 @@ def show(text: str) -> None:
 
 
 def show_json(document: Any) -> None:
-    """A JSON document on standard output; letters of every alphabet as they are, what a terminal would obey escaped."""
-    text = json.dumps(document, indent=1, ensure_ascii=False)
+    """A JSON document on standard output, which may hold instances of dataclasses.
+
+    Letters of every alphabet stay as they are, what a terminal would obey is escaped.
+    """
+    text = json.dumps(document, indent=1, ensure_ascii=False, default=asdict)
     _write_out(_UNPRINTABLE.sub(lambda found: _json_escapes(found[0]), text))
 
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analysis
-from analysis.statistics.aliasing import worst_alias
 from analysis.commands import design
 from analysis.design.fractional import Candidates, next_runs, replay
-from analysis.statistics.models import fit_model
-from analysis.options import DesignOptions
 from analysis.design.power import LevelSpread, contrast_power, level_spreads, repeats_needed, tasks_needed
+from analysis.options import DesignOptions
+from analysis.statistics.aliasing import worst_alias
+from analysis.statistics.models import fit_model
 from analysis.statistics.scores import Scores, standardise
 
 FACTORS = ["strategy=" + ",".join(MULTI), *(f"{source}=0,1" for source in SOURCES)]

@@ -220,6 +220,8 @@ class RunMap(ClipMap):
     ----------
     key
         Of the run.
+    x, y, label, labels, neighbours, chance
+        As of `ClipMap`.
     """
 
     key: str

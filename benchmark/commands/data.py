@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -22,6 +22,38 @@ from benchmark.commands.common import (
 app = App(help="See, fetch, check and prepare datasets.")
 
 NameArgument = Annotated[str, typer.Argument(help="Dataset of the registry.", metavar="NAME")]
+
+
+class PreparedRow(TypedDict):
+    """A dataset decoded at one sample rate.
+
+    Attributes
+    ----------
+    dataset, sample_rate
+        Its name, and the rate [Hz].
+    key, path, bytes
+        The artifact.
+    clips, seconds
+        Decodable clips, and their duration in all [s].
+    unusable, odd
+        Files that could not be used, and those that could though they are odd.
+    reasons
+        Files by the kind of their problem.
+    problems
+        File that lists them.
+    """
+
+    dataset: str
+    sample_rate: int
+    key: str
+    path: str
+    bytes: int
+    clips: int
+    seconds: float
+    unusable: int
+    odd: int
+    reasons: dict[str, int]
+    problems: str
 
 
 @app.callback(invoke_without_command=True)
@@ -86,7 +118,7 @@ def prepare(
 
     reporter = Reporter()
     store = Store(store_folder(store_path))
-    rows: list[dict[str, Any]] = []
+    rows: list[PreparedRow] = []
     lines: list[str] = []
     with interruptible(reporter), storage_errors(store.root):
         registry = open_registry(registry_files)
@@ -98,13 +130,17 @@ def prepare(
                 reporter.warn("No --data given: using the STAND-IN, synthetic music")
             artifact = Engine(store, reporter).ensure(step)
             problems = {problem["path"]: problem["reason"] for problem in read_lines(artifact.path / PROBLEMS)}
-            row = {
+            facts = artifact.manifest["facts"]
+            row: PreparedRow = {
                 "dataset": name,
                 "sample_rate": rate,
                 "key": artifact.manifest["key"],
                 "path": str(artifact.path),
                 "bytes": artifact.bytes,
-                **artifact.manifest["facts"],
+                "clips": facts["clips"],
+                "seconds": facts["seconds"],
+                "unusable": facts["unusable"],
+                "odd": facts["odd"],
                 "reasons": {kind: len(files) for kind, files in by_kind(problems).items()},
                 "problems": str(artifact.path / PROBLEMS),
             }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.commands.app import App, need_command
 from benchmark.commands.common import JsonOption, RegistryOption, open_registry, print_document
+
+if TYPE_CHECKING:
+    from benchmark.speed.results import ForwardSpeed
 
 app = App(help="Measure speed beside a reference, in one run.")
 
@@ -74,7 +77,7 @@ def speed_forward(
     named = [registry.encoder(name) for name in encoder or ENCODERS]
     announce(registry, named, Reporter())
     rows = [forward_ratio(each.name, build_encoder(each, 0)) for each in named]
-    result = {"ratio": max(row["ratio"] for row in rows), "limit": LIMIT, "encoders": rows}
+    result: ForwardSpeed = {"ratio": max(row["ratio"] for row in rows), "limit": LIMIT, "encoders": rows}
     print_document(result if as_json else forward_table(rows))
 
 

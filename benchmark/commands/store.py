@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -27,6 +27,21 @@ if TYPE_CHECKING:
 app = App(help="Look into the store, check it, tidy it, copy it.")
 
 OtherStore = Annotated[Path, typer.Argument(help="The other store's folder.", metavar="DIR")]
+
+
+class VerifiedStore(TypedDict):
+    """What reading every byte of a store brought.
+
+    Attributes
+    ----------
+    artifacts
+        How many there are.
+    problems
+        By folder of an artifact, what is wrong with it.
+    """
+
+    artifacts: int
+    problems: dict[str, list[str]]
 
 
 @app.callback(invoke_without_command=True)
@@ -99,7 +114,8 @@ def verify(store_path: StoreOption = None, as_json: JsonOption = False) -> None:
                 wrong[str(folder)] = found
             advance(1)
     if as_json:
-        print_document({"artifacts": len(every), "problems": wrong})
+        document: VerifiedStore = {"artifacts": len(every), "problems": wrong}
+        print_document(document)
     else:
         for damaged, complaints in wrong.items():
             print_document(printable(f"{damaged}: {'; '.join(complaints)}"))
