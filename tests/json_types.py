@@ -32,9 +32,9 @@ def complaints(value: Any, kind: Any, where: str = "$") -> list[str]:
         return []
     if origin is Literal:
         return [] if value in arguments else [f"{where}: {value!r} is none of {arguments}"]
-    if isinstance(origin, type) and issubclass(origin, Mapping | Sequence):
-        if not isinstance(value, dict if issubclass(origin, Mapping) else list):
-            return [f"{where}: {value!r} is no {kind}"]
+    holder = dict if isinstance(origin, type) and issubclass(origin, Mapping) else list
+    if isinstance(origin, type) and issubclass(origin, Mapping | Sequence) and not isinstance(value, holder):
+        return [f"{where}: {value!r} is no {kind}"]
     if origin is tuple and arguments[-1] is not Ellipsis:
         if len(value) != len(arguments):
             return [f"{where}: {len(value)} of {len(arguments)}"]

@@ -21,10 +21,10 @@ def doctor(
 
     Example: bench doctor
     """
-    from benchmark.examination.installation import examine
+    from benchmark.examination.installation import examine_installation
     from benchmark.text import aligned
 
-    findings = examine(store_folder(store_path), data, full)
+    findings = examine_installation(store_folder(store_path), data, full)
     if as_json:
         print_document([vars(finding) for finding in findings])
     else:

@@ -140,18 +140,19 @@ def _page(options: LookOptions, request: Request, registry: Registry, folder: Pa
     from benchmark.errors import UserError
     from benchmark.plan.planner import Planner
     from benchmark.store.store import Store, storage_errors
-    from benchmark.visualisation.shown import find
+    from benchmark.visualisation.stored_embeddings import find_embeddings
 
     store = Store(folder)
     with storage_errors(folder):
         engine = Engine(store, reporter)
-        shown = find(Planner(registry, store, reporter, options.data), request, engine, options.run_command(registry))
+        planner = Planner(registry, store, reporter, options.data)
+        stored = find_embeddings(planner, request, engine, options.run_command(registry))
         from analysis.visualisation import render
         from benchmark.visualisation.document import MOST_BYTES, collect
 
         again = options.look_command(registry)
         document = collect(
-            shown, registry, engine, reporter, again, options.feature or [], options.audio, options.filters
+            stored, registry, engine, reporter, again, options.feature or [], options.audio, options.filters
         )
         text = render(document).encode()
     if len(text) > MOST_BYTES:

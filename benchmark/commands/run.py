@@ -98,15 +98,15 @@ def _computed(
     options: RunOptions, runs: Sequence[Run], engine: Engine, store: Store, reporter: Reporter
 ) -> Sequence[Loss]:
     """Compute what is missing of runs; returns what was lost."""
-    from benchmark.engine.execution import Means, carry_out, sensible_jobs
+    from benchmark.engine.execution import ComputeTarget, carry_out, sensible_jobs
     from benchmark.store.store import storage_errors
 
     jobs = options.jobs
     with interruptible(reporter), storage_errors(store.root):
         if jobs is None:
             jobs = sensible_jobs(runs, engine, reporter) if options.cluster is None and len(runs) > 1 else 1
-        means = Means(jobs, options.cluster, options.config)
-        return carry_out(runs, store, engine, reporter, means, " ".join(["bench", *sys.argv[1:]]))
+        target = ComputeTarget(jobs, options.cluster, options.config)
+        return carry_out(runs, store, engine, reporter, target, " ".join(["bench", *sys.argv[1:]]))
 
 
 def _show_plan(options: RunOptions, plan: Plan, engine: Engine, store: Store, reporter: Reporter) -> None:
