@@ -25,62 +25,60 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from analysis.errors import AnalysisError as AnalysisError
+
 if TYPE_CHECKING:
-    from analysis.agreement import protocol_agreement as protocol_agreement
-    from analysis.agreement import task_agreement as task_agreement
-    from analysis.aliasing import alias_matrix as alias_matrix
-    from analysis.bootstrap import Bootstrap as Bootstrap
-    from analysis.bootstrap import parametric_bootstrap as parametric_bootstrap
-    from analysis.components import grid_components as grid_components
-    from analysis.components import task_components as task_components
-    from analysis.contrasts import best_probability as best_probability
-    from analysis.contrasts import pairwise_contrasts as pairwise_contrasts
-    from analysis.expressions import derive as derive
-    from analysis.expressions import where as where
-    from analysis.fractional import Candidates as Candidates
-    from analysis.fractional import replay as replay
-    from analysis.inference import fixed_effects as fixed_effects
-    from analysis.inference import random_effects as random_effects
-    from analysis.models import FittedModel as FittedModel
-    from analysis.models import fit_model as fit_model
-    from analysis.power import contrast_power as contrast_power
-    from analysis.power import repeats_needed as repeats_needed
-    from analysis.power import tasks_needed as tasks_needed
-    from analysis.scores import Scores as Scores
-    from analysis.scores import standardise as standardise
-    from analysis.tables import read_table as read_table
+    from analysis.design.fractional import Candidates as Candidates
+    from analysis.design.fractional import replay as replay
+    from analysis.design.power import contrast_power as contrast_power
+    from analysis.design.power import repeats_needed as repeats_needed
+    from analysis.design.power import tasks_needed as tasks_needed
+    from analysis.statistics.agreement import protocol_agreement as protocol_agreement
+    from analysis.statistics.agreement import task_agreement as task_agreement
+    from analysis.statistics.aliasing import alias_matrix as alias_matrix
+    from analysis.statistics.bootstrap import Bootstrap as Bootstrap
+    from analysis.statistics.bootstrap import parametric_bootstrap as parametric_bootstrap
+    from analysis.statistics.components import grid_components as grid_components
+    from analysis.statistics.components import task_components as task_components
+    from analysis.statistics.contrasts import best_probability as best_probability
+    from analysis.statistics.contrasts import pairwise_contrasts as pairwise_contrasts
+    from analysis.statistics.inference import fixed_effects as fixed_effects
+    from analysis.statistics.inference import random_effects as random_effects
+    from analysis.statistics.models import FittedModel as FittedModel
+    from analysis.statistics.models import fit_model as fit_model
+    from analysis.statistics.scores import Scores as Scores
+    from analysis.statistics.scores import standardise as standardise
+    from analysis.tables.expressions import derive as derive
+    from analysis.tables.expressions import where as where
+    from analysis.tables.long_tables import read_table as read_table
 
 _HOME = {
-    "Bootstrap": "bootstrap",
-    "Candidates": "fractional",
-    "FittedModel": "models",
-    "Scores": "scores",
-    "alias_matrix": "aliasing",
-    "best_probability": "contrasts",
-    "contrast_power": "power",
-    "derive": "expressions",
-    "fit_model": "models",
-    "fixed_effects": "inference",
-    "grid_components": "components",
-    "pairwise_contrasts": "contrasts",
-    "parametric_bootstrap": "bootstrap",
-    "protocol_agreement": "agreement",
-    "random_effects": "inference",
-    "read_table": "tables",
-    "repeats_needed": "power",
-    "replay": "fractional",
-    "standardise": "scores",
-    "task_agreement": "agreement",
-    "task_components": "components",
-    "tasks_needed": "power",
-    "where": "expressions",
+    "Bootstrap": "statistics.bootstrap",
+    "Candidates": "design.fractional",
+    "FittedModel": "statistics.models",
+    "Scores": "statistics.scores",
+    "alias_matrix": "statistics.aliasing",
+    "best_probability": "statistics.contrasts",
+    "contrast_power": "design.power",
+    "derive": "tables.expressions",
+    "fit_model": "statistics.models",
+    "fixed_effects": "statistics.inference",
+    "grid_components": "statistics.components",
+    "pairwise_contrasts": "statistics.contrasts",
+    "parametric_bootstrap": "statistics.bootstrap",
+    "protocol_agreement": "statistics.agreement",
+    "random_effects": "statistics.inference",
+    "read_table": "tables.long_tables",
+    "repeats_needed": "design.power",
+    "replay": "design.fractional",
+    "standardise": "statistics.scores",
+    "task_agreement": "statistics.agreement",
+    "task_components": "statistics.components",
+    "tasks_needed": "design.power",
+    "where": "tables.expressions",
 }
 
 __all__ = ["AnalysisError", *_HOME]
-
-
-class AnalysisError(ValueError):
-    """A table, an expression or an option that cannot be analysed: says what, where, and what to do, in one line."""
 
 
 def __getattr__(name: str) -> Any:

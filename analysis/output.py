@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.models import FittedModel
+from analysis.statistics.models import FittedModel
 from analysis.study import Parts
-from analysis.tables import numbers
+from analysis.tables.long_tables import numbers
 
 
 def write_analysis(result: dict[str, Any], parts: Parts, folder: Path, *, figures: bool) -> None:

@@ -8,20 +8,108 @@ import subprocess
 import tempfile
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import parametric_bootstrap
-from analysis.models import FittedModel, fit_model
-from analysis.scores import standardise
+from analysis.statistics.bootstrap import parametric_bootstrap
+from analysis.statistics.models import FittedModel, fit_model
+from analysis.statistics.scores import standardise
 
 STRATEGIES = ("SS-R", "MS-SR@FC", "MS-CR@6", "MS-CR@4", "MS-CR@2", "MSS-CR")
 """Strategy names of the study; the simulated table has its shape and none of its scores."""
 
 _INTERCEPTS = (-1.0, -0.5, -0.2, -0.2, 0.0, 0.1)
 _SLOPES = (0.0, 0.02, 0.15, 0.15, 0.15, 0.15)
+
+
+class OurTimes(TypedDict):
+    """What the analysis here takes.
+
+    Attributes
+    ----------
+    fit_s, bootstrap_s
+        One fit, the median of five, and the bootstrap [s].
+    replicates, unconverged
+        Refits, and those that did not converge.
+    rows
+        Of the table.
+    reml
+        REML criterion: minus twice the restricted log-likelihood.
+    """
+
+    fit_s: float
+    bootstrap_s: float
+    replicates: int
+    unconverged: int
+    rows: int
+    reml: float
+
+
+class StatsmodelsTimes(TypedDict):
+    """What statsmodels takes.
+
+    Attributes
+    ----------
+    build_s, fit_s
+        Making the model, and fitting it [s].
+    bootstrap_implied_s
+        One fit times the replicates [s].
+    converged
+        Whether the fit did.
+    reml
+        REML criterion.
+    """
+
+    build_s: float
+    fit_s: float
+    bootstrap_implied_s: float
+    converged: bool
+    reml: float
+
+
+class Lme4Times(TypedDict):
+    """What lme4 takes.
+
+    Attributes
+    ----------
+    fit_s
+        One fit [s].
+    bootstrap_implied_s, bootstrap_sample
+        The bootstrap, scaled up from so many replicates of bootMer [s].
+    reml
+        REML criterion.
+    version
+        Of lme4.
+    """
+
+    fit_s: float
+    bootstrap_implied_s: float
+    bootstrap_sample: int
+    reml: float
+    version: str
+
+
+class SpeedDocument(TypedDict):
+    """A fit and a bootstrap beside other tools.
+
+    Attributes
+    ----------
+    schema_version, kind
+        Raised when a key changes its meaning; ``"speed"``.
+    threads
+        1, for linear algebra is held to one thread.
+    analysis, statsmodels, lme4
+        Each tool; null where it was not run, lme4 without Rscript and the package.
+    """
+
+    schema_version: int
+    kind: str
+    threads: int
+    analysis: OurTimes
+    statsmodels: StatsmodelsTimes | None
+    lme4: Lme4Times | None
 
 
 def simulated_table(runs: int = 425, tasks: int = 7, seed: int = 0) -> pd.DataFrame:
@@ -54,14 +142,13 @@ def simulated_table(runs: int = 425, tasks: int = 7, seed: int = 0) -> pd.DataFr
     )
 
 
-def time_ours(table: pd.DataFrame, replicates: int, seed: int, repeats: int = 5) -> tuple[FittedModel, dict[str, Any]]:
+def time_ours(table: pd.DataFrame, replicates: int, seed: int, repeats: int = 5) -> tuple[FittedModel, OurTimes]:
     """Time a single fit (median, from standardised scores to estimates) and a bootstrap.
 
     Returns
     -------
     model : FittedModel
-    times : dict
-        ``fit_s``, ``bootstrap_s`` [s], ``replicates``, ``rows``, ``reml``.
+    times : OurTimes
     """
     scores = standardise(table, "score", "dataset")
 
@@ -87,13 +174,12 @@ def time_ours(table: pd.DataFrame, replicates: int, seed: int, repeats: int = 5)
     }
 
 
-def time_statsmodels(model: FittedModel, replicates: int) -> dict[str, Any]:
+def time_statsmodels(model: FittedModel, replicates: int) -> StatsmodelsTimes:
     """Time the same fit in statsmodels' MixedLM; its bootstrap is the fit's time multiplied, not run.
 
     Returns
     -------
-    dict
-        ``build_s``, ``fit_s``, ``bootstrap_implied_s`` [s], ``converged``, ``reml``.
+    StatsmodelsTimes
     """
     import warnings
 
@@ -136,7 +222,7 @@ cat(toJSON(list(fit_s=t1-t0, bootstrap_s=t2-t1, reml=REMLcrit(m), version=as.cha
 """
 
 
-def time_lme4(model: FittedModel, replicates: int, sample: int = 20) -> dict[str, Any] | None:
+def time_lme4(model: FittedModel, replicates: int, sample: int = 20) -> Lme4Times | None:
     """Time the same fit in lme4, if Rscript with lme4 and jsonlite is installed.
 
     Parameters
@@ -150,8 +236,8 @@ def time_lme4(model: FittedModel, replicates: int, sample: int = 20) -> dict[str
 
     Returns
     -------
-    dict or None
-        ``fit_s``, ``bootstrap_implied_s`` [s], ``reml``, ``version``; None without R.
+    Lme4Times or None
+        None without R.
     """
     program = shutil.which("Rscript")
     if program is None:
@@ -176,17 +262,17 @@ def time_lme4(model: FittedModel, replicates: int, sample: int = 20) -> dict[str
     }
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: SpeedDocument) -> str:
     """Lay out a result of `analysis.commands.speed_analysis` in columns, one line a tool."""
     replicates = result["analysis"]["replicates"]
     lines = [f"{'':12}{'one fit [s]':>12}{f'{replicates:,} refits [s]':>20}{'REML criterion':>18}"]
-    for tool in ("analysis", "statsmodels", "lme4"):
-        found = result[tool]
+    ours = result["analysis"]
+    lines.append(f"{'analysis':12}{ours['fit_s']:12.4f}{ours['bootstrap_s']:20.2f}{ours['reml']:18.6f}")
+    for tool, found in (("statsmodels", result["statsmodels"]), ("lme4", result["lme4"])):
         if found is None:
             lines.append(f"{tool:12}{'not run':>12}")
-            continue
-        bootstrap = found.get("bootstrap_s", found.get("bootstrap_implied_s"))
-        scaled = "" if "bootstrap_s" in found else " scaled up"
-        lines.append(f"{tool:12}{found['fit_s']:12.4f}{bootstrap:20.2f}{found['reml']:18.6f}{scaled}")
+        else:
+            implied = found["bootstrap_implied_s"]
+            lines.append(f"{tool:12}{found['fit_s']:12.4f}{implied:20.2f}{found['reml']:18.6f} scaled up")
     rows = result["analysis"]["rows"]
     return "\n".join([f"model factor on {rows:,} rows, {result['threads']} thread", "", *lines])

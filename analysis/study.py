@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import AnalysisError
-from analysis.agreement import protocol_agreement, task_agreement
-from analysis.aliasing import alias_matrix
-from analysis.bootstrap import parametric_bootstrap
-from analysis.components import grid_components, task_components
-from analysis.contrasts import best_probability, covariate_value, pairwise_contrasts
-from analysis.expressions import derive as derive_columns
-from analysis.expressions import evaluate
-from analysis.expressions import where as keep_where
-from analysis.inference import fixed_effects, random_effects
-from analysis.models import MODELS, FittedModel, fit_model
-from analysis.power import level_spreads
-from analysis.scores import Scores, standardise
+from analysis.design.power import level_spreads
+from analysis.errors import AnalysisError
+from analysis.options import AnalysisOptions, listed, names
+from analysis.statistics.agreement import protocol_agreement, task_agreement
+from analysis.statistics.aliasing import alias_matrix
+from analysis.statistics.bootstrap import parametric_bootstrap
+from analysis.statistics.components import grid_components, task_components
+from analysis.statistics.contrasts import best_probability, covariate_value, pairwise_contrasts
+from analysis.statistics.inference import fixed_effects, random_effects
+from analysis.statistics.models import MODELS, FittedModel, fit_model
+from analysis.statistics.scores import Scores, standardise
 from analysis.summary import joined, sentences
-from analysis.tables import GRID_COLUMNS, need, number_text, numbers, read_table
+from analysis.tables.expressions import derive as derive_columns
+from analysis.tables.expressions import evaluate
+from analysis.tables.expressions import where as keep_where
+from analysis.tables.long_tables import GRID_COLUMNS, need, number_text, numbers, read_table
 
 SCHEMA_VERSION = 1
 FEW_TASKS = 20
@@ -46,64 +47,46 @@ class Parts:
     alias: pd.DataFrame | None
 
 
-def analysis_result(
-    table: str | Path | pd.DataFrame,
-    *,
-    model: str,
-    score: str,
-    group: str,
-    factor: str | None,
-    covariate: str | None,
-    size: str | None,
-    derive: Sequence[str],
-    where: str | None,
-    sources: Sequence[str],
-    components_where: str | None,
-    bootstrap: int,
-    seed: int,
-    at: float | None,
-    natural: bool,
-    rank: str | None,
-    protocol: str,
-    simplify: bool,
-) -> tuple[dict[str, Any], Parts]:
-    """Analyse a table; the parameters are those of `analysis.commands.analyze`.
+def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) -> tuple[dict[str, Any], Parts]:
+    """Analyse a table.
 
     Returns
     -------
     result : dict
         As ``docs/analysis-schema.md`` describes.
     parts : Parts
+
+    Raises
+    ------
+    AnalysisError
+        For anything in the table or the options that cannot be analysed.
     """
-    if model not in MODELS:
-        raise AnalysisError(f"unknown model {model!r}: choose --model factor or --model ordinal")
-    data = read_table(table)
-    if derive:
-        data = derive_columns(data, derive)
-    if where:
-        data = keep_where(data, where)
-    if factor is None and model.startswith("factor"):
-        factor = _usual_factor(data)
-    points = [name for name in (factor or size, covariate) if name]
-    need(data, [score, group, *points, *sources, *([rank] if rank else [])])
-    scores = standardise(data, score, group, points, natural=natural)
-    fitted = fit_model(scores, model, factor=factor, covariate=covariate, size=size, simplify=simplify)
+    bootstrap, seed, at = options.bootstrap, options.seed, options.at
+    if bootstrap < 0:
+        raise AnalysisError(f"--bootstrap {bootstrap}: give 0 for none, or a number of refits such as 1000")
+    data, options = _prepared(table, options)
+    factor, sources = options.factor, names(options.components)
+    compared = factor or options.size
+    points = [name for name in (compared, options.covariate) if name]
+    need(data, [options.score, options.group, *points, *sources, *([options.rank] if options.rank else [])])
+    scores = standardise(data, options.score, options.group, points, natural=options.natural)
+    fitted = fit_model(
+        scores,
+        options.model,
+        factor=factor,
+        covariate=options.covariate,
+        size=options.size,
+        simplify=options.simplify,
+    )
     draws = parametric_bootstrap(fitted, bootstrap, seed) if bootstrap else None
     random, residual = random_effects(fitted, draws)
     notes = list(scores.notes)
-    within: list[dict[str, Any]] = []
-    if sources:
-        chosen = scores
-        if components_where:
-            mask = evaluate(components_where, scores.table)
-            if mask.dtype != np.bool_ or not mask.any():
-                raise AnalysisError(f"--components-where {components_where!r} is no condition, or holds on no row")
-            chosen = scores.keep(mask)
-        within, more = task_components(chosen, sources, bootstrap, seed)
-        notes += more
+    within, more = _within_task(scores, options, sources)
+    notes += more
     if factor:
-        notes += _pooled(scores.table, factor, group, [name for name in (covariate, size, *sources) if name])
-    columns, more = _grid_columns(scores.table, [name for name in (factor or size, group) if name])
+        used = [name for name in (options.covariate, options.size, *sources) if name]
+        notes += _pooled(scores.table, factor, options.group, used)
+    columns, more = _grid_columns(scores.table, [name for name in (compared, options.group) if name])
     notes += more
     grid, more = grid_components(scores, columns, bootstrap, seed)
     notes += more + _caveats(fitted, draws is not None)
@@ -111,7 +94,7 @@ def analysis_result(
         "schema_version": SCHEMA_VERSION,
         "kind": "analysis",
         "table": _describe(table, scores, fitted),
-        "model": _describe_model(fitted, model, covariate_value(fitted, at) if covariate else None),
+        "model": _describe_model(fitted, options.model, covariate_value(fitted, at) if options.covariate else None),
         "standardisation": {
             name: {"mean": scale.mean, "sd": scale.sd, "n": scale.n, "metric": scale.metric}
             for name, scale in scores.scales.items()
@@ -127,7 +110,7 @@ def analysis_result(
             "probability": best_probability(fitted, draws, at, seed),
         },
         "components": {"within_task": within, "grid": grid},
-        "agreement": _agreement(scores, rank or factor or size, protocol, bootstrap, seed),
+        "agreement": _agreement(scores, options.rank or compared, options.protocol, bootstrap, seed),
         "planning": {level: asdict(spread) for level, spread in level_spreads(fitted, at).items()},
         "bootstrap": None
         if draws is None
@@ -142,7 +125,36 @@ def analysis_result(
         "files": [],
     }
     result["summary"] = sentences(result)
-    return result, Parts(fitted, _alias(scores, factor, size, covariate, sources))
+    return result, Parts(fitted, _alias(scores, options, sources))
+
+
+def _prepared(table: str | Path | pd.DataFrame, options: AnalysisOptions) -> tuple[pd.DataFrame, AnalysisOptions]:
+    """The rows that are analysed, with the columns made of others, and the options with the factor that is meant."""
+    if options.model not in MODELS:
+        raise AnalysisError(f"unknown model {options.model!r}: choose --model factor or --model ordinal")
+    data = read_table(table)
+    if options.derive:
+        data = derive_columns(data, listed(options.derive))
+    if options.where:
+        data = keep_where(data, options.where)
+    if options.factor is None and options.model.startswith("factor"):
+        options = replace(options, factor=_usual_factor(data))
+    return data, options
+
+
+def _within_task(
+    scores: Scores, options: AnalysisOptions, sources: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Variance components within each task, and notes; empty where none are asked for."""
+    if not sources:
+        return [], []
+    chosen = scores
+    if options.components_where:
+        mask = evaluate(options.components_where, scores.table)
+        if mask.dtype != np.bool_ or not mask.any():
+            raise AnalysisError(f"--components-where {options.components_where!r} is no condition, or holds on no row")
+        chosen = scores.keep(mask)
+    return task_components(chosen, sources, options.bootstrap, options.seed)
 
 
 def _usual_factor(table: pd.DataFrame) -> str | None:
@@ -288,13 +300,12 @@ def _agreement(scores: Scores, rank: str | None, protocol: str, bootstrap: int, 
     return found
 
 
-def _alias(
-    scores: Scores, factor: str | None, size: str | None, covariate: str | None, sources: Sequence[str]
-) -> pd.DataFrame | None:
-    numeric = [name for name in (size, covariate) if name]
-    names = [name for name in dict.fromkeys([*([factor] if factor else []), *sources]) if name not in numeric]
-    if len(names) + len(numeric) < 2:
-        names += [name for name in GRID_COLUMNS if name in scores.table.columns and name not in names]
-    wide = [name for name in names if scores.table[name].astype(str).unique().size > 40]
-    names = [name for name in names if name not in wide]
-    return alias_matrix(scores.table, names, numeric) if names or numeric else None
+def _alias(scores: Scores, options: AnalysisOptions, sources: Sequence[str]) -> pd.DataFrame | None:
+    numeric = [name for name in (options.size, options.covariate) if name]
+    factors = [options.factor] if options.factor else []
+    columns = [name for name in dict.fromkeys([*factors, *sources]) if name not in numeric]
+    if len(columns) + len(numeric) < 2:
+        columns += [name for name in GRID_COLUMNS if name in scores.table.columns and name not in columns]
+    wide = [name for name in columns if scores.table[name].astype(str).unique().size > 40]
+    columns = [name for name in columns if name not in wide]
+    return alias_matrix(scores.table, columns, numeric) if columns or numeric else None

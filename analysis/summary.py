@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.contrasts import ALPHA
+from analysis.statistics.contrasts import ALPHA
 
 
 class Writer:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
@@ -103,6 +104,20 @@ class Reporter:
         """
         with (_bar if self.live else self._lines)(title, total, unit, done) as advance:
             yield advance
+
+    @contextmanager
+    def counted(self, title: str, total: int, unit: str) -> Iterator[Callable[[int, int], None]]:
+        """As `progress`, for who counts what is finished so far: yields a function of that number and the total."""
+        done = 0
+        with self.progress(title, total, unit) as advance:
+
+            def reached(count: int, total: int) -> None:
+                nonlocal done
+                del total
+                advance(count - done)
+                done = count
+
+            yield reached
 
     @contextmanager
     def _lines(self, title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
@@ -243,8 +258,11 @@ def show(text: str) -> None:
 
 
 def show_json(document: Any) -> None:
-    """A JSON document on standard output; letters of every alphabet as they are, what a terminal would obey escaped."""
-    text = json.dumps(document, indent=1, ensure_ascii=False)
+    """A JSON document on standard output, which may hold instances of dataclasses.
+
+    Letters of every alphabet stay as they are, what a terminal would obey is escaped.
+    """
+    text = json.dumps(document, indent=1, ensure_ascii=False, default=asdict)
     _write_out(_UNPRINTABLE.sub(lambda found: _json_escapes(found[0]), text))
 
 

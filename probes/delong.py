@@ -18,7 +18,17 @@ from scipy.stats import norm, rankdata
 
 @dataclass(frozen=True)
 class AreaTest:
-    """A difference of mean areas: its standard error, test statistic, two-sided p-value and 95 % interval."""
+    """A difference of mean areas.
+
+    Attributes
+    ----------
+    difference, standard_error
+        Estimate, and its standard error.
+    z, p
+        Test statistic, and two-sided p-value.
+    lower, upper
+        95 % interval.
+    """
 
     difference: float
     standard_error: float

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +136,20 @@ class Task:
         return np.asarray((self.divisions[:, self.splits == "test"] == "test").argmax(axis=0))
 
 
+class StandIn(Protocol):
+    """A module that makes a small synthetic corpus in a dataset's genuine layout, for where the dataset is not."""
+
+    def write(self, root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
+        """Write the stand-in into the empty folder `root`.
+
+        Same seed, same music, labels and file names. Audio files may differ in bytes between encoder versions.
+        `progress` is called with the number of audio files written so far and their total.
+        """
+
+    def extent(self) -> tuple[int, float]:
+        """Return the number of audio files that `write` writes, and their duration in all [s]."""
+
+
 class Dataset(ABC):
     """A dataset in the layout it was published in.
 
@@ -159,6 +173,9 @@ class Dataset(ABC):
     HOW_TO_GET: ClassVar[str]
     #: Files that are broken in every copy: path relative to the folder -> what is wrong with it.
     KNOWN_BAD: ClassVar[Mapping[str, str]] = {}
+    #: Module whose functions make a stand-in (see `StandIn`), ``__name__`` for the class's own; ``None`` where nothing
+    #: stands in for the dataset.
+    STANDIN: ClassVar[str | None] = None
     #: Usual duration of a clip where the tables promise none [s].
     TYPICAL_SECONDS: ClassVar[float] = 30.0
     #: What may be downloaded; empty if nothing is offered (see `HOW_TO_GET`).
@@ -230,17 +247,3 @@ class Dataset(ABC):
     def checksums(self) -> Mapping[str, str]:
         """Published checksum of single files: path relative to the folder -> ``"md5:..."``; empty if none is."""
         return {}
-
-    @staticmethod
-    @abstractmethod
-    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-        """Write a small synthetic corpus in the dataset's genuine layout into the empty folder `root`.
-
-        Same seed, same music, labels and file names. Audio files may differ in bytes between encoder versions.
-        `progress` is called with the number of audio files written so far and their total.
-        """
-
-    @staticmethod
-    @abstractmethod
-    def standin_extent() -> tuple[int, float]:
-        """Number of audio files that `write_standin` writes, and their duration in all [s]."""

@@ -46,7 +46,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +75,7 @@ class Billboard(Dataset):
     """McGill Billboard with the user's audio; see the module's text for how files are found."""
 
     NAME: ClassVar[str] = "billboard"
+    STANDIN: ClassVar[str | None] = "tasks.standin.billboard"
     LICENCE: ClassVar[str] = "index and annotations CC0, audio not distributed"
     BIBTEX: ClassVar[str] = """@inproceedings{burgoyne2011expert,
   author = {Burgoyne, John Ashley and Wild, Jonathan and Fujinaga, Ichiro},
@@ -167,20 +168,6 @@ class Billboard(Dataset):
     def checksums(self) -> Mapping[str, str]:
         """Return the MD5 of the index as published."""
         return {INDEX: INDEX_CHECKSUM}
-
-    @staticmethod
-    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-        """Write an index and synthetic songs in McGill Billboard's layout into the empty folder `root`."""
-        from tasks.standin import billboard
-
-        billboard.write(root, seed, progress=progress)
-
-    @staticmethod
-    def standin_extent() -> tuple[int, float]:
-        """Return the number of audio files of the stand-in and their duration in all [s]."""
-        from tasks.standin import billboard
-
-        return billboard.extent()
 
     @cached_property
     def _files(self) -> list[Path]:

@@ -52,7 +52,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -96,6 +96,7 @@ class EmoMusic(Dataset):
     """EmoMusic as published; see the module's text for layout, splits and faults."""
 
     NAME: ClassVar[str] = "emomusic"
+    STANDIN: ClassVar[str | None] = "tasks.standin.emomusic"
     KIND: ClassVar[Kind | None] = "regression"
     LICENCE: ClassVar[str] = "not stated; each song has its own Creative Commons licence"
     BIBTEX: ClassVar[str] = """@inproceedings{soleymani2013songs,
@@ -214,20 +215,6 @@ class EmoMusic(Dataset):
             Count(f"emotion {split} songs", number, int((splits == split).sum()), "jukemir")
             for split, number in zip(SPLITS, (504, 115, 125), strict=True)
         ]
-
-    @staticmethod
-    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-        """Write synthetic music with rule-made arousal and valence in EmoMusic's layout into the empty `root`."""
-        from tasks.standin import emomusic
-
-        emomusic.write(root, seed, progress=progress)
-
-    @staticmethod
-    def standin_extent() -> tuple[int, float]:
-        """Return the number of songs of the stand-in and their duration in all [s]."""
-        from tasks.standin import emomusic
-
-        return emomusic.extent()
 
     def _songs(self) -> dict[str, _Song]:
         table = self.tables()[0]

@@ -46,7 +46,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,6 +141,7 @@ class _Fma(Dataset):
     """What both sizes have in common."""
 
     NAME: ClassVar[str] = "fma"
+    STANDIN: ClassVar[str | None] = "tasks.standin.fma"
     KIND: ClassVar[Kind | None] = "multiclass"
     LICENCE: ClassVar[str] = "metadata CC BY 4.0, audio as chosen by each artist"
     BIBTEX: ClassVar[str] = """@inproceedings{defferrard2017fma,
@@ -276,20 +277,6 @@ class _Fma(Dataset):
             if path in wanted:
                 found[path] = f"sha1:{match['sha1']}"
         return found
-
-    @staticmethod
-    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-        """Write synthetic music with genres in FMA's layout into the empty folder `root`."""
-        from tasks.standin import fma
-
-        fma.write(root, seed, progress=progress)
-
-    @staticmethod
-    def standin_extent() -> tuple[int, float]:
-        """Return the number of clips of the stand-in and their duration in all [s]."""
-        from tasks.standin import fma
-
-        return fma.extent()
 
     @cached_property
     def _present_folder(self) -> str | None:

@@ -46,7 +46,7 @@ The user's own files.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -126,16 +126,6 @@ class AudioFolder(Dataset):
     def counts(self) -> Sequence[Count]:
         """Return nothing: nothing is published of it."""
         return ()
-
-    @staticmethod
-    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-        """Raise `DatasetError`: nothing stands in for a user's own files."""
-        raise DatasetError("a folder of the user's own has no stand-in; name it as `root` of the dataset's entry")
-
-    @staticmethod
-    def standin_extent() -> tuple[int, float]:
-        """Raise `DatasetError`: nothing stands in for a user's own files."""
-        raise DatasetError("a folder of the user's own has no stand-in; name it as `root` of the dataset's entry")
 
     def _check_folder(self) -> None:
         if not self.root.is_dir():

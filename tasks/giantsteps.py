@@ -59,7 +59,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -104,6 +104,7 @@ class GiantSteps(Dataset):
     """Both GiantSteps key corpora as published; see the module's text for layout, split and faults."""
 
     NAME: ClassVar[str] = "giantsteps"
+    STANDIN: ClassVar[str | None] = "tasks.standin.giantsteps"
     KIND: ClassVar[Kind | None] = "multiclass"
     LICENCE: ClassVar[str] = "not stated"
     BIBTEX: ClassVar[str] = """@inproceedings{knees2015two,
@@ -234,20 +235,6 @@ class GiantSteps(Dataset):
                     raise DatasetError(f"{file}:1: must hold an MD5 of 32 hexadecimal digits, not {digest[:40]!r}")
                 found[f"{folder.name}/audio/{file.stem}.mp3"] = f"md5:{digest}"
         return found
-
-    @staticmethod
-    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-        """Write synthetic music in known keys in the layout of both repositories into the empty folder `root`."""
-        from tasks.standin import giantsteps
-
-        giantsteps.write(root, seed, progress=progress)
-
-    @staticmethod
-    def standin_extent() -> tuple[int, float]:
-        """Return the number of songs of the stand-in and their duration in all [s]."""
-        from tasks.standin import giantsteps
-
-        return giantsteps.extent()
 
     def _folder(self, names: Sequence[str]) -> Path:
         """The repository's folder; where there is none, the name that it is published under."""

@@ -57,7 +57,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,6 +92,7 @@ class Gtzan(Dataset):
     """GTZAN as published; see the module's text for layout, splits and faults."""
 
     NAME: ClassVar[str] = "gtzan"
+    STANDIN: ClassVar[str | None] = "tasks.standin.gtzan"
     KIND: ClassVar[Kind | None] = "multiclass"
     LICENCE: ClassVar[str] = "none stated"
     BIBTEX: ClassVar[str] = """@article{tzanetakis2002musical,
@@ -211,21 +212,6 @@ class Gtzan(Dataset):
                 for split, number in zip(SPLITS, published, strict=True)
             ]
         return rows
-
-    @staticmethod
-    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-        """Write synthetic music of ten genres in GTZAN's layout into the empty folder `root`."""
-        from tasks.standin import gtzan
-
-        gtzan.write(root, seed, progress=progress)
-        (root / EXCERPTS).write_text("".join(f"{clip}\n" for clip in sorted(Gtzan(root)._found)), encoding="utf-8")
-
-    @staticmethod
-    def standin_extent() -> tuple[int, float]:
-        """Return the number of excerpts of the stand-in and their duration in all [s]."""
-        from tasks.standin import gtzan
-
-        return gtzan.extent()
 
     @cached_property
     def _entries(self) -> list[_Entry]:

@@ -55,7 +55,7 @@ waveforms. SMC 2017; lists in github.com/jongpillee/music_dataset_split.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +118,7 @@ class MagnaTagATune(Dataset):
     """MagnaTagATune as published; see the module's text for layout, protocols and faults."""
 
     NAME: ClassVar[str] = "magnatagatune"
+    STANDIN: ClassVar[str | None] = "tasks.standin.magnatagatune"
     KIND: ClassVar[Kind | None] = "multilabel"
     LICENCE: ClassVar[str] = "CC BY-NC-SA 3.0"
     BIBTEX: ClassVar[str] = """@inproceedings{law2009evaluation,
@@ -265,20 +266,6 @@ class MagnaTagATune(Dataset):
     def checksums(self) -> Mapping[str, str]:
         """Return the SHA-256 of the two tables as published."""
         return {table: f"sha256:{_SHA256[table]}" for table in (ANNOTATIONS, CLIP_INFO)}
-
-    @staticmethod
-    def write_standin(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-        """Write synthetic music with rule-made tags in MagnaTagATune's layout into the empty folder `root`."""
-        from tasks.standin import magnatagatune
-
-        magnatagatune.write(root, seed, progress=progress)
-
-    @staticmethod
-    def standin_extent() -> tuple[int, float]:
-        """Return the number of clips of the stand-in and their duration in all [s]."""
-        from tasks.standin import magnatagatune
-
-        return magnatagatune.CLIPS, magnatagatune.CLIPS * magnatagatune.SECONDS
 
     def _folders(self) -> list[Path]:
         return [self.root / name for name in FOLDER_SPLIT if (self.root / name).is_dir()]

@@ -19,7 +19,7 @@ import warm_command
 import yaml
 
 import cli
-from benchmark.cell import AS_GIVEN, UNTRAINED
+from benchmark.factors import AS_GIVEN, UNTRAINED
 from benchmark.plan.studies import SHIPPED, load_study
 from benchmark.registry.registry import SECTIONS, Registry, built_in_registry, load_registry
 

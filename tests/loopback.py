@@ -115,13 +115,3 @@ class FakeDataset(Dataset):
 
     def counts(self):
         return [Count("clips", 2, len(self.clips()), "tests")]
-
-    @staticmethod
-    def write_standin(root, seed, progress=None):
-        (root / "audio").mkdir()
-        (root / "audio/a.wav").write_text(f"seed {seed}")
-        progress(2, 2)
-
-    @staticmethod
-    def standin_extent():
-        return 2, 2.0

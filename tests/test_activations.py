@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import f_oneway
 
-from analysis.looking.drawings import draw_activation_profile
+from analysis.visualisation.drawings import draw_activation_profile
 from benchmark.errors import UserError
 from benchmark.visualisation.activations import CHANCE, activation_profile
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 import analysis
-from analysis.agreement import kendall
+from analysis.statistics.agreement import kendall
 
 
 def two_protocols(swap: bool, noise: float = 0.02, rng: int = 0):

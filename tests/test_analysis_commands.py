@@ -18,6 +18,7 @@ from conftest import bench
 
 import analysis
 from analysis.commands import analyze, design, speed_analysis
+from analysis.options import AnalysisOptions, DesignOptions
 
 ROOT = Path(__file__).parent.parent
 STUDY = {
@@ -72,17 +73,17 @@ def results():
     ordinal = {"model": "ordinal", "group": "dataset", "covariate": "n_star", "size": "r_star", "derive": DERIVE}
     once = store_table(seeds=1, protocols=("p",))
     return {
-        "study": analyze(GOLDEN / "scores_A.csv", bootstrap=100, **STUDY),
-        "ordinal": analyze(GOLDEN / "scores_A.csv", bootstrap=50, **ordinal),
-        "store": analyze(store_table(), bootstrap=50),
-        "plain": analyze(store_table(protocols=("p",)), bootstrap=0, natural=False),
-        "fixed": analyze(once, bootstrap=20),
-        "few": analyze(once[once.task.isin(["t0", "t1"])].reset_index(drop=True), bootstrap=0),
-        "reversed": analyze(grid(4, 8, 3, step=-0.9), bootstrap=0),
-        "hole": analyze(GOLDEN / "small_grid.csv", bootstrap=30, covariate="depth"),
-        "natural": analyze(grid(3, 6, 3), bootstrap=20, natural=True),
-        "far": analyze(along(), bootstrap=0, covariate="x"),
-        "thin": analyze(thin(), bootstrap=0),
+        "study": analyze(GOLDEN / "scores_A.csv", AnalysisOptions(bootstrap=100, **STUDY)),
+        "ordinal": analyze(GOLDEN / "scores_A.csv", AnalysisOptions(bootstrap=50, **ordinal)),
+        "store": analyze(store_table(), AnalysisOptions(bootstrap=50)),
+        "plain": analyze(store_table(protocols=("p",)), AnalysisOptions(bootstrap=0, natural=False)),
+        "fixed": analyze(once, AnalysisOptions(bootstrap=20)),
+        "few": analyze(once[once.task.isin(["t0", "t1"])].reset_index(drop=True), AnalysisOptions(bootstrap=0)),
+        "reversed": analyze(grid(4, 8, 3, step=-0.9), AnalysisOptions(bootstrap=0)),
+        "hole": analyze(GOLDEN / "small_grid.csv", AnalysisOptions(bootstrap=30, covariate="depth")),
+        "natural": analyze(grid(3, 6, 3), AnalysisOptions(bootstrap=20, natural=True)),
+        "far": analyze(along(), AnalysisOptions(bootstrap=0, covariate="x")),
+        "thin": analyze(thin(), AnalysisOptions(bootstrap=0)),
     }
 
 
@@ -139,14 +140,14 @@ def test_levels_are_compared_where_the_covariate_is():
     assert result["model"]["at"] == pytest.approx(15.0)
     assert abs(result["contrasts"][0]["estimate"]) < 0.1 and not result["contrasts"][0]["different"]
     assert "Where x is 15, the data cannot tell a from b." in [s["text"] for s in result["summary"]]
-    asked = analyze(along(), bootstrap=0, covariate="x", at=0)
+    asked = analyze(along(), AnalysisOptions(bootstrap=0, covariate="x", at=0))
     assert asked["model"]["at"] == 0.0 and asked["contrasts"][0]["estimate"] < -5
     assert any(s["text"].startswith("Where x is 0, a exceeds b by") for s in asked["summary"])
-    assert analyze(along(-5), bootstrap=0, covariate="x")["model"]["at"] == 0.0
+    assert analyze(along(-5), AnalysisOptions(bootstrap=0, covariate="x"))["model"]["at"] == 0.0
     assert results()["study"]["model"]["at"] == 0.0 and results()["store"]["model"]["at"] is None
     for options, match in (({"at": 1.0}, "name it with --covariate"), ({"at": np.nan, "covariate": "x"}, "finite")):
         with pytest.raises(analysis.AnalysisError, match=match):
-            analyze(along(), bootstrap=0, **options)
+            analyze(along(), AnalysisOptions(bootstrap=0, **options))
 
 
 def test_the_covariate_value_from_the_command_line(tmp_path):
@@ -165,20 +166,20 @@ def test_a_difference_says_on_how_many_tasks_it_was_seen():
     text = " ".join(s["text"] for s in result["summary"])
     assert re.search(r"c exceeds a by [^;]*?\) and b by [^;]*?\) over 2 tasks\.", text)
     assert re.search(r"b exceeds a by [^;]*?\) over 8 tasks\.", text)
-    moved = analyze(thin().assign(score=lambda t: t.score + 0.3 * (t.encoder == "b")), bootstrap=0)
+    moved = analyze(thin().assign(score=lambda t: t.score + 0.3 * (t.encoder == "b")), AnalysisOptions(bootstrap=0))
     text = " ".join(s["text"] for s in moved["summary"])
     assert re.search(r"b exceeds a by \S+ SD \[\S+ \S+ \(p . \S+\) over 8 tasks and c by \S+ SD .*? over 2 tasks", text)
 
 
 def test_equal_agreement_is_said_once():
     rows = [(e, t, s, i + 0.01 * s) for i, e in enumerate("abc") for t in ("x", "y", "z") for s in range(3)]
-    result = analyze(pd.DataFrame(rows, columns=["encoder", "task", "seed", "score"]), bootstrap=0)
+    result = analyze(pd.DataFrame(rows, columns=["encoder", "task", "seed", "score"]), AnalysisOptions(bootstrap=0))
     (text,) = [s["text"] for s in result["summary"] if "Kendall" in s["text"]]
     assert text == "Rankings agree equally on all pairs of tasks (Kendall tau 1.00)."
 
 
 def test_one_score_a_cell_gives_no_yardstick_for_protocols():
-    result = analyze(store_table(seeds=1), bootstrap=0)
+    result = analyze(store_table(seeds=1), AnalysisOptions(bootstrap=0))
     (pair,) = result["agreement"]["protocols"]["pairs"]
     assert pair["noise_share"] is None and pair["change_share"] is not None
     assert any("cannot be told from one score a cell" in s["text"] for s in result["summary"])
@@ -189,17 +190,17 @@ def test_one_score_a_cell_gives_no_yardstick_for_protocols():
 def test_an_empty_cell_nobody_asked_for_is_a_note():
     table = grid(4, 6, 3).assign(corpus="c", recipe=["r", "s"] * 36)
     table.loc[[3, 7], "recipe"] = None
-    result = analyze(table, bootstrap=0)
+    result = analyze(table, AnalysisOptions(bootstrap=0))
     assert "recipe is empty in 2 of 72 rows, so it has no share in the division of the variance." in result["notes"]
     terms = {g["term"] for g in result["components"]["grid"]}
     assert "encoder" in terms and not any("recipe" in term for term in terms)
     with pytest.raises(analysis.AnalysisError, match="'recipe' is empty in row 4"):
-        analyze(table, factor="recipe", bootstrap=0)
+        analyze(table, AnalysisOptions(factor="recipe", bootstrap=0))
 
 
 @pytest.mark.parametrize(("tasks", "warned"), [(1, False), (2, True), (4, True), (5, False)])
 def test_very_few_tasks_are_warned_of(tasks, warned):
-    notes = analyze(grid(3, tasks, 3), bootstrap=0)["notes"]
+    notes = analyze(grid(3, tasks, 3), AnalysisOptions(bootstrap=0))["notes"]
     assert any(note.startswith(f"With {tasks} tasks even the intervals") for note in notes) is warned
 
 
@@ -208,7 +209,7 @@ def test_a_note_says_how_to_centre_and_following_it_silences_it(tmp_path, model)
     table = sizes([10, 11, 12, 13, 14]).assign(encoder=lambda t: "e" + (t["size"] % 2).astype(str))
     table = table.rename(columns={"size": "n layers"})
     roles = {"factor": {"factor": "encoder", "covariate": "n layers"}, "ordinal": {"model": model, "size": "n layers"}}
-    (note,) = [n for n in analyze(table, bootstrap=0, **roles[model])["notes"] if "Centre with" in n]
+    (note,) = [n for n in analyze(table, AnalysisOptions(bootstrap=0, **roles[model]))["notes"] if "Centre with" in n]
     assert "n layers (mean 12, standard deviation 1.41)" in note
     table.to_csv(tmp_path / "t.csv", index=False)
     words = shlex.split(note.partition("Centre with ")[2].removesuffix("."))
@@ -220,9 +221,9 @@ def test_a_note_says_how_to_centre_and_following_it_silences_it(tmp_path, model)
 
 
 def test_simpler_models_and_near_columns_need_no_centring():
-    notes = analyze(sizes([-2, -1, 0, 1, 3]), model="ordinal", size="size", bootstrap=0)["notes"]
+    notes = analyze(sizes([-2, -1, 0, 1, 3]), AnalysisOptions(model="ordinal", size="size", bootstrap=0))["notes"]
     assert not any("Centre with" in note for note in notes)
-    notes = analyze(sizes([5, 6, 7], tasks=2), model="ordinal", size="size", bootstrap=0)["notes"]
+    notes = analyze(sizes([5, 6, 7], tasks=2), AnalysisOptions(model="ordinal", size="size", bootstrap=0))["notes"]
     assert not any("Centre with" in note for note in notes)
 
 
@@ -277,7 +278,8 @@ def test_golden_through_the_command():
 
 def test_where_filters_before_standardising():
     result = analyze(
-        GOLDEN / "scores_A.csv", group="dataset", factor="strategy", bootstrap=0, where='strategy != "SS-R"'
+        GOLDEN / "scores_A.csv",
+        AnalysisOptions(group="dataset", factor="strategy", bootstrap=0, where='strategy != "SS-R"'),
     )
     assert result["table"]["rows"] == 377 * 7 and "SS-R" not in result["table"]["levels"]
     assert result["standardisation"]["FMA"]["n"] == 377
@@ -325,7 +327,11 @@ def test_incomplete_tables_warn():
 
 @pytest.mark.parametrize("options", [{}, {"covariate": "depth"}, {"model": "ordinal", "size": "size"}])
 def test_files_and_figures(tmp_path, options):
-    result = analyze(GOLDEN / "small_grid.csv", output=tmp_path / "out", bootstrap=20, components="encoder", **options)
+    result = analyze(
+        GOLDEN / "small_grid.csv",
+        AnalysisOptions(bootstrap=20, components="encoder", **options),
+        output=tmp_path / "out",
+    )
     folder = tmp_path / "out"
     assert sorted(result["files"]) == sorted(path.name for path in folder.iterdir())
     assert json.loads((folder / "analysis.json").read_text()) == result
@@ -345,7 +351,9 @@ def test_files_and_figures(tmp_path, options):
 def test_names_with_a_dollar_are_no_formulas(tmp_path):
     table = grid(3, 4, 3)
     table["encoder"] = table.encoder.map({"e0": "a$x$", "e1": "$\\frac{$", "e2": "c$"})
-    result = analyze(table.assign(task=table.task + "$_"), bootstrap=0, components="seed", output=tmp_path)
+    result = analyze(
+        table.assign(task=table.task + "$_"), AnalysisOptions(bootstrap=0, components="seed"), output=tmp_path
+    )
     assert sorted(result["files"]) == sorted(path.name for path in tmp_path.iterdir())
     assert {"effects.png", "pairwise.png", "scores.png"} <= set(result["files"])
 
@@ -355,7 +363,7 @@ def test_numbers_are_written_before_figures(tmp_path, monkeypatch):
 
     monkeypatch.setattr(figures, "effects", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        analyze(grid(), bootstrap=0, output=tmp_path)
+        analyze(grid(), AnalysisOptions(bootstrap=0), output=tmp_path)
     written = json.loads((tmp_path / "analysis.json").read_text())
     assert sorted(written["files"]) == sorted(path.name for path in tmp_path.iterdir())
     assert {"summary.txt", "contrasts.csv"} <= set(written["files"])
@@ -364,7 +372,7 @@ def test_numbers_are_written_before_figures(tmp_path, monkeypatch):
 def test_the_matrix_prints_the_p_values_that_decide():
     from analysis.figures import pairwise_matrix
 
-    contrasts = analyze(grid(3, 6, 3, rng=59), bootstrap=0)["contrasts"]
+    contrasts = analyze(grid(3, 6, 3, rng=59), AnalysisOptions(bootstrap=0))["contrasts"]
     for entry in contrasts:
         assert f"{entry['p_holm']:.3f}" != f"{entry['careful']['p_holm']:.3f}"
     texts = [text.get_text() for text in pairwise_matrix(contrasts).axes[0].texts]
@@ -373,9 +381,9 @@ def test_the_matrix_prints_the_p_values_that_decide():
 
 
 def test_same_seed_same_result():
-    first, second = (analyze(GOLDEN / "small_grid.csv", bootstrap=30, seed=5) for _ in range(2))
+    first, second = (analyze(GOLDEN / "small_grid.csv", AnalysisOptions(bootstrap=30, seed=5)) for _ in range(2))
     assert first == second
-    assert first != analyze(GOLDEN / "small_grid.csv", bootstrap=30, seed=6)
+    assert first != analyze(GOLDEN / "small_grid.csv", AnalysisOptions(bootstrap=30, seed=6))
 
 
 @pytest.mark.parametrize(
@@ -401,35 +409,39 @@ def test_same_seed_same_result():
 )
 def test_errors_are_one_clear_line(options, match):
     with pytest.raises(analysis.AnalysisError, match=match) as error:
-        analyze(GOLDEN / "small_grid.csv", **options)
+        analyze(GOLDEN / "small_grid.csv", AnalysisOptions(**options))
     assert "\n" not in str(error.value)
 
 
 def test_output_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(analysis.AnalysisError, match="cannot be made a folder"):
-        analyze(GOLDEN / "small_grid.csv", bootstrap=0, output=tmp_path / "file")
+        analyze(GOLDEN / "small_grid.csv", AnalysisOptions(bootstrap=0), output=tmp_path / "file")
 
 
 def test_power_from_an_analysis(tmp_path):
-    analyze(GOLDEN / "small_grid.csv", output=tmp_path, bootstrap=0, figures=False)
-    result = design(analysis=tmp_path / "analysis.json", difference=0.5, levels="e1,e3", output=tmp_path / "d")
+    analyze(GOLDEN / "small_grid.csv", AnalysisOptions(bootstrap=0), output=tmp_path, figures=False)
+    result = design(
+        DesignOptions(analysis=tmp_path / "analysis.json", difference=0.5, levels="e1,e3"), output=tmp_path / "d"
+    )
     (pair,) = result["power"]["pairs"]
     assert (pair["a"], pair["b"], pair["tasks"]) == ("e1", "e3", 5)
     assert pair["tasks_needed"] > 5 and 0 < pair["power_now"] < 0.8
     assert f"needs {pair['tasks_needed']} tasks" in result["power"]["summary"][0]
     assert sorted(result["files"]) == ["design.json", "power.csv"]
     with pytest.raises(analysis.AnalysisError, match="name two of the analysis's levels"):
-        design(analysis=tmp_path / "analysis.json", difference=0.5, levels="e1,zz")
+        design(DesignOptions(analysis=tmp_path / "analysis.json", difference=0.5, levels="e1,zz"))
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(analysis.AnalysisError, match="is no analysis.json"):
-        design(analysis=tmp_path / "other.json", difference=0.5)
+        design(DesignOptions(analysis=tmp_path / "other.json", difference=0.5))
 
 
 def test_a_natural_analysis_is_planned_in_its_own_unit(tmp_path):
     table = grid(3, 6, 3).assign(metric="accuracy", score=lambda t: 100 * t.score)
-    analyze(table, natural=True, bootstrap=0, output=tmp_path, figures=False)
-    told = design(analysis=tmp_path / "analysis.json", difference=3.0, levels="e0,e1")["power"]["summary"][0]
+    analyze(table, AnalysisOptions(natural=True, bootstrap=0), output=tmp_path, figures=False)
+    told = design(DesignOptions(analysis=tmp_path / "analysis.json", difference=3.0, levels="e0,e1"))["power"][
+        "summary"
+    ][0]
     assert "at a true difference of 3 accuracy needs" in told and "SD" not in told
 
 
@@ -454,11 +466,16 @@ def keys_of(value, found):
 def test_every_key_is_documented(tmp_path):
     document = (ROOT / "docs" / "analysis-schema.md").read_text()
     words = set(re.findall(r"`([^`]+)`", document))
-    analyze(GOLDEN / "small_grid.csv", output=tmp_path, bootstrap=0, figures=False)
+    analyze(GOLDEN / "small_grid.csv", AnalysisOptions(bootstrap=0), output=tmp_path, figures=False)
     plan = design(
-        ["a=1,2", "b=1,2,3"], runs=2, analysis=tmp_path / "analysis.json", difference=0.4,
-        replay=pd.DataFrame({"a": [1], "b": [2]}),
-    )  # fmt: skip
+        DesignOptions(
+            ["a=1,2", "b=1,2,3"],
+            runs=2,
+            analysis=tmp_path / "analysis.json",
+            difference=0.4,
+            replay=pd.DataFrame({"a": [1], "b": [2]}),
+        )
+    )
     speed = speed_analysis(bootstrap=2, statsmodels=True, lme4=False)
     found: set[str] = set()
     for result in [*results().values(), plan, speed]:
@@ -478,7 +495,7 @@ def test_import_is_cheap_and_needs_neither_torch_nor_the_harness():
         "assert not {'numpy', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules);"
         "import analysis.commands; assert 'pandas' not in sys.modules;"
         "[getattr(analysis, name) for name in analysis.__all__];"
-        "import analysis.output, analysis.figures, analysis.planning, analysis.speed;"
+        "import analysis.output, analysis.figures, analysis.design.planning, analysis.speed;"
         "bad = {'torch', 'torchaudio', 'lightning', 'benchmark', 'encoders', 'tasks', 'probes', 'cli'};"
         "bad &= set(sys.modules);"
         "assert not bad, bad"

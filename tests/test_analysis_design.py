@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analysis
-from analysis.aliasing import worst_alias
 from analysis.commands import design
-from analysis.fractional import Candidates, next_runs, replay
-from analysis.models import fit_model
-from analysis.power import LevelSpread, contrast_power, level_spreads, repeats_needed, tasks_needed
-from analysis.scores import Scores, standardise
+from analysis.design.fractional import Candidates, next_runs, replay
+from analysis.design.power import LevelSpread, contrast_power, level_spreads, repeats_needed, tasks_needed
+from analysis.options import DesignOptions
+from analysis.statistics.aliasing import worst_alias
+from analysis.statistics.models import fit_model
+from analysis.statistics.scores import Scores, standardise
 
 FACTORS = ["strategy=" + ",".join(MULTI), *(f"{source}=0,1" for source in SOURCES)]
 DERIVED = ["n_sources=" + "+".join(SOURCES)]
@@ -47,7 +48,7 @@ def test_replay_of_the_published_sequence_is_balance_optimal_at_every_step():
 @pytest.mark.parametrize("drop", ["n_sources", "exhausted"])
 def test_replay_would_notice_another_rule(drop, monkeypatch):
     """Leaving n out, or not excluding exhausted levels, explains 345 and 555 of the 600 choices."""
-    import analysis.fractional as module
+    import analysis.design.fractional as module
 
     if drop == "n_sources":
         levels = {"strategy": MULTI, **{source: [0, 1] for source in SOURCES}}
@@ -139,10 +140,16 @@ def test_alias_matrix_of_the_published_design():
 
 
 def test_command_writes_its_files(tmp_path):
-    result = design(
-        FACTORS, output=tmp_path, derive=DERIVED, where=RANGE, keep_out="n_sources", runs=12, seed=3,
+    options = DesignOptions(
+        FACTORS,
+        derive=DERIVED,
+        where=RANGE,
+        keep_out="n_sources",
+        runs=12,
+        seed=3,
         replay=GOLDEN / "sequence_600.csv",
-    )  # fmt: skip
+    )
+    result = design(options, output=tmp_path)
     found = result["design"]
     assert (found["candidates"], found["replay"]["optimal"], len(found["runs"])) == (1230, 600, 12)
     assert found["kept_apart"] == ["strategy", *SOURCES]
@@ -170,7 +177,7 @@ def test_command_writes_its_files(tmp_path):
 )
 def test_command_errors(options, match):
     with pytest.raises(analysis.AnalysisError, match=match):
-        design(**options)
+        design(DesignOptions(**options))
 
 
 def test_sequence_with_a_foreign_run_is_refused():

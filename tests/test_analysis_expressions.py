@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import AnalysisError
-from analysis.expressions import derive, evaluate, where
+from analysis.tables.expressions import derive, evaluate, where
 
 TABLE = pd.DataFrame({"n": [1, 5, 8], "kind": ["single", "multi", "multi"], "F1 score": [0.5, 0.25, 1.0]})
 

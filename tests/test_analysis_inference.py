@@ -14,10 +14,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import analysis
-from analysis.bootstrap import percentile_p
-from analysis.inference import combinations, holm, ratio_tests
-from analysis.models import fit_model
-from analysis.scores import Scores
+from analysis.statistics.bootstrap import percentile_p
+from analysis.statistics.inference import combinations, holm, ratio_tests
+from analysis.statistics.models import fit_model
+from analysis.statistics.scores import Scores
 
 KINDS = [("factor", "model1"), ("ordinal", "model2")]
 
@@ -113,7 +113,7 @@ def test_probability_of_being_best():
 
 
 def test_draws_are_seeded_and_do_not_depend_on_chunks(monkeypatch):
-    import analysis.bootstrap as module
+    import analysis.statistics.bootstrap as module
 
     model = fit_model(analysis.standardise(grid()), "factor", factor="encoder")
     first = analysis.parametric_bootstrap(model, 60, 3)

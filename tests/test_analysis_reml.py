@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 import analysis
-from analysis.crossproducts import cross_responses, make_problem
-from analysis.reml import ZERO_RATIO, evaluate, fit_reml, identifiable, solve, warm_start
+from analysis.statistics.crossproducts import cross_responses, make_problem
+from analysis.statistics.reml import ZERO_RATIO, evaluate, fit_reml, identifiable, solve, warm_start
 
 KINDS = [("factor", "model1"), ("ordinal", "model2")]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import analysis
-from analysis.tables import incomplete_cells, labels
+from analysis.tables.long_tables import incomplete_cells, labels
 
 
 def test_golden_scales():

@@ -106,8 +106,9 @@ def test_the_scores_of_a_store_are_analysed(tmp_path):
     found = json.loads(bench("analyze", "--store", tmp_path, "--bootstrap", 0, "--json").stdout)
     assert found["table"]["rows"] == len(table)
     from analysis.commands import analyze
+    from analysis.options import AnalysisOptions
 
-    assert found["fixed"] == analyze(table, bootstrap=0)["fixed"]
+    assert found["fixed"] == analyze(table, AnalysisOptions(bootstrap=0))["fixed"]
     (tmp_path / "artifacts" / "score" / "000" / "record.json").write_text(record(row, "stand-in").model_dump_json())
     mixed = bench("analyze", "--store", tmp_path, "--bootstrap", 0)
     assert mixed.returncode == 2
@@ -148,10 +149,11 @@ def test_scores_of_other_things_are_not_pooled(tmp_path):
         f"{encoder} \u00b7 {recipe}" for encoder in set(table.encoder) for recipe in ("as-given", "untrained")
     }
     from analysis.commands import analyze
+    from analysis.options import AnalysisOptions
 
     plain, said = analyse("--where", "protocol == 'linear' and recipe == 'as-given'", "--factor", "encoder")
     assert not any("count as repeats" in note for note in plain["notes"])
-    assert plain["fixed"] == analyze(table, bootstrap=0)["fixed"]
+    assert plain["fixed"] == analyze(table, AnalysisOptions(bootstrap=0))["fixed"]
     # What is left out is judged among what --where keeps.
     found, said = analyse("--where", "deform == 'noise=10'", "--factor", "encoder")
     assert found["table"]["rows"] == len(table)

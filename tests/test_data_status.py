@@ -303,12 +303,32 @@ def test_leaks_of_the_genuine_magnatagatune(tmp_path):
     assert len(row["missing"]) == 25_863
 
 
+FAKING = """
+import sys
+sys.path.append({here!r})
+from loopback import FakeDataset
+
+class Imitated(FakeDataset):
+    STANDIN = __name__
+
+class Incomplete(FakeDataset):
+    STANDIN = "faking_elsewhere"
+
+def write(root, seed, progress=None):
+    (root / "audio").mkdir()
+    (root / "audio/a.wav").write_text(f"seed {{seed}}")
+    progress(2, 2)
+
+def extent():
+    return 2, 2.0
+"""
+
+
 def test_a_stand_in_to_look_at(tmp_path):
-    (tmp_path / "faking.py").write_text(
-        f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\nfrom loopback import FakeDataset\n"
-    )
+    (tmp_path / "faking.py").write_text(FAKING.format(here=str(Path(__file__).parent)))
     overlay = tmp_path / "registry.yaml"
-    overlay.write_text("datasets:\n  imitated: {class: 'faking:FakeDataset'}\n")
+    classes = {"imitated": "Imitated", "genuine": "FakeDataset", "incomplete": "Incomplete"}
+    overlay.write_text("datasets:\n" + "".join(f"  {name}: {{class: 'faking:{c}'}}\n" for name, c in classes.items()))
     folder = tmp_path / "new" / "standin"
     options = ("data", "standin", "imitated", folder, "--registry", overlay)
     done = bench(*options, "--seed", 7)
@@ -322,3 +342,14 @@ def test_a_stand_in_to_look_at(tmp_path):
     assert again.stderr.splitlines()[2:] == [
         f"bench: {folder}: is there already and is no empty folder; name another one"
     ]
+    for name, complaint in (
+        ("genuine", f"bench: {overlay}:3: genuine: has no stand-in; name the folder of its data by --data, or by "),
+        (
+            "incomplete",
+            f"bench: {overlay}:4: incomplete: STANDIN names faking_elsewhere, which must lie in the module ",
+        ),
+    ):
+        none = bench("data", "standin", name, tmp_path / "none", "--registry", overlay)
+        assert none.returncode == 2
+        assert none.stderr.splitlines()[-1].startswith(complaint)
+        assert not (tmp_path / "none").exists()

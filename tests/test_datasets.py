@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.registry.plugins import load_class
+from benchmark.registry.plugins import load_class, load_standin
 from benchmark.registry.registry import Registry, built_in_registry
 from tasks import DatasetError
 from tasks.base import SPLITS, Count, Dataset, Remote
@@ -52,7 +52,9 @@ def standins(tmp_path_factory):
         if (name, again) not in written:
             root = tmp_path_factory.mktemp(name)
             steps = []
-            class_of(name).write_standin(root, SEED, progress=lambda done, total: steps.append((done, total)))
+            load_standin(REGISTRY.dataset(name)).write(
+                root, SEED, progress=lambda done, total: steps.append((done, total))
+            )
             written[name, again] = (class_of(name)(root), steps)
         return written[name, again]
 
@@ -134,7 +136,7 @@ def test_what_is_missing_is_named_with_how_to_get_it(name, there, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_its_standin_is_what_it_says(name, standins):
     dataset, steps = standins(name)
-    clips, seconds = class_of(name).standin_extent()
+    clips, seconds = load_standin(REGISTRY.dataset(name)).extent()
     assert steps[-1] == (clips, clips)
     assert [done for done, _ in steps] == sorted({done for done, _ in steps})
     assert clips <= seconds <= 60 * clips

@@ -1,5 +1,6 @@
 """The documentation: the site builds and asks no other host for anything, and what its pages say to type works."""
 
+import importlib
 import inspect
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,10 +32,12 @@ from docs_blocks import (
     problem_with_yaml,
 )
 from pydantic import BaseModel
+from typer.main import get_command
 
 from benchmark.plan.studies import Grid, Study
 from benchmark.registry.registry import built_in_registry, entries
 from benchmark.registry.yaml_dialect import read_document
+from cli import app
 from tasks.gtzan import EXCERPTS, GENRES
 from tasks.standin.gtzan import _names
 
@@ -98,16 +102,21 @@ def test_the_site_has_every_page_and_asks_no_other_host(site):
     assert "Recipes, protocols and tasks never change" in (site / "changelog.html").read_text()
 
 
+def hook(name: str) -> Any:
+    """A module that makes pages."""
+    sys.path.insert(0, str(DOCS / "hooks"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
+
+
 def models_of(module) -> set[type[BaseModel]]:
     return {each for _, each in inspect.getmembers(module, inspect.isclass) if issubclass(each, entries.Entry)}
 
 
 def test_every_registry_key_is_described_on_the_page(site):
-    sys.path.insert(0, str(DOCS / "hooks"))
-    try:
-        from registry_keys import meaning
-    finally:
-        sys.path.pop(0)
+    meaning = hook("registry_keys").meaning
     page = (site / "registry.html").read_text()
     code = Loads(page).code
     models = models_of(entries) | {Study, Grid}
@@ -122,6 +131,32 @@ def test_every_registry_key_is_described_on_the_page(site):
     text = re.sub(r"<[^>]+>", "", page)
     assert re.search(r"patience\s+integer &gt; 0\s+evaluations without a better one [^\n]+\s+9 of 18\s", text)
     assert re.search(r"standardise_targets\s+true or false\s+false\s", text)
+
+
+def printing_json(command: Any, path: str = "") -> set[str]:
+    """Commands below one that have `--json`."""
+    below = getattr(command, "commands", {})
+    found = {path} if any("--json" in option.opts for option in command.params) else set()
+    return found.union(*(printing_json(each, f"{path} {name}".strip()) for name, each in below.items()))
+
+
+def test_every_key_of_the_json_of_every_command_is_described_on_the_page(site):
+    documents = hook("json_documents")
+    page = (site / "json.html").read_text()
+    code = Loads(page).code
+    assert "<!-- json" not in page
+    assert printing_json(get_command(app)) <= {"analyze", "design", *documents.DOCUMENTS}
+    for command, kind in documents.DOCUMENTS.items():
+        assert f'id="{command.replace(" --", "-").replace(" ", "-")}"' in page
+        for model in documents._models(kind):
+            said = documents.meanings(model)
+            for key in documents.keys(model):
+                assert key in code, f"{model.__name__}.{key} is not on the page"
+                # Those of a record are in its own terms, which the page of the store's files explains.
+                assert said[key] or issubclass(model, BaseModel), f"{model.__name__}.{key} has no meaning"
+    text = re.sub(r"<[^>]+>", "", page)
+    assert re.search(r"floor\s+number\s+What the constant prediction that is best on the training labels reaches", text)
+    assert re.search(r"peak_gpu_memory_bytes\s+integer or null\s", text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -177,25 +212,26 @@ def test_blocks_and_calls_are_found():
 
 
 SMALL = """
-import shutil
-from pathlib import Path
-
 from tasks.gtzan import Gtzan
 from tasks.magnatagatune import MagnaTagATune
 
-HERE = Path(__file__).parent
-
 
 class SmallMagnaTagATune(MagnaTagATune):
-    @staticmethod
-    def write_standin(root, seed, progress=None):
-        shutil.copytree(HERE / "magnatagatune", root, dirs_exist_ok=True)
+    STANDIN = "small_bench.small_magnatagatune"
 
 
 class SmallGtzan(Gtzan):
-    @staticmethod
-    def write_standin(root, seed, progress=None):
-        shutil.copytree(HERE / "gtzan", root, dirs_exist_ok=True)
+    STANDIN = "small_bench.small_gtzan"
+"""
+SMALL_STANDIN = """
+import shutil
+from pathlib import Path
+
+from tasks.standin.{name} import extent
+
+
+def write(root, seed, progress=None):
+    shutil.copytree(Path(__file__).parent / "{name}", root, dirs_exist_ok=True)
 """
 #: No registry that is found unasked replaces what is built in.
 SMALL_BUILT_IN = """
@@ -220,6 +256,8 @@ def small(tmp_path_factory):
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "standins.py").write_text(SMALL)
+    for name in ("magnatagatune", "gtzan"):
+        (package / f"small_{name}.py").write_text(SMALL_STANDIN.format(name=name))
     (package / "small.yaml").write_text(
         TINY_REGISTRY.replace("tiny:", "tune_plus:").replace("short:", "demo:") + SMALL_DATASETS
     )

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from analysis.looking.drawings import draw_filter_spectra
+from analysis.visualisation.drawings import draw_filter_spectra
 from benchmark.errors import UserError
 from benchmark.visualisation.filters import FLOOR_DB, LEVEL, LOWEST_HZ, filter_spectra
 from encoders import EncoderError

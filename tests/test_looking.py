@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from look_document import RATE, make_document
 
-from analysis.looking import render
+from analysis.visualisation import render
 from benchmark.store.embeddings import Embeddings
 from benchmark.store.pcm import Pcm, PcmClip
 from benchmark.visualisation.audio_clips import LONGEST, SHORTEST, Excerpts, faded, ogg

@@ -9,7 +9,7 @@ import pytest
 from chromium import NASTY, check_accessibility, requests_of_opening, show
 from look_document import make_document
 
-from analysis.looking import render
+from analysis.visualisation import render
 
 
 @pytest.fixture(scope="module")

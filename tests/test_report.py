@@ -14,6 +14,7 @@ from report_store import TAGS, embed_manifest, everything, fail_step, fill, grid
 
 from analysis import AnalysisError
 from analysis.commands import analyze
+from analysis.options import AnalysisOptions
 from analysis.report import render
 from analysis.report.costs import AXES, comparable, pareto, prices
 from analysis.report.curves import (
@@ -195,7 +196,9 @@ def test_findings_are_those_of_analyze(document, page):
     table = pd.DataFrame(rows)
     tasks = table.groupby("encoder")["task"].nunique()
     kept = table[table["encoder"].isin(tasks[tasks > 1].index)]
-    expected = analyze(kept.reset_index(drop=True), factor="encoder", bootstrap=REFITS, seed=0, figures=False)
+    expected = analyze(
+        kept.reset_index(drop=True), AnalysisOptions(factor="encoder", bootstrap=REFITS, seed=0), figures=False
+    )
     text = Page(page).text
     for sentence in expected["summary"]:
         assert " ".join(sentence["text"].split()) in text

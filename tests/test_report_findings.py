@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from analysis import AnalysisError
 from analysis.commands import analyze
+from analysis.options import AnalysisOptions
 from analysis.report.findings import findings, matrix
 from analysis.report.over_tasks import OverTasks
 
@@ -27,7 +28,7 @@ def part_of(encoders: int, tasks: int, seeds: int, spread: float, noise: float, 
         for e in range(encoders) for t in range(tasks) for s in range(seeds)
     ]  # fmt: skip
     try:
-        analysis = analyze(pd.DataFrame(rows), factor="encoder", bootstrap=20, seed=0, figures=False)
+        analysis = analyze(pd.DataFrame(rows), AnalysisOptions(factor="encoder", bootstrap=20, seed=0), figures=False)
     except (AnalysisError, np.linalg.LinAlgError):
         return None
     return OverTasks(False, {}, [], [], [], None, analysis, "", [], None, "")

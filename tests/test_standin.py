@@ -28,9 +28,9 @@ SEED = 0
 def standin(tmp_path_factory):
     root = tmp_path_factory.mktemp("standin")
     seen = []
-    MagnaTagATune.write_standin(root, SEED, progress=lambda done, total: seen.append((done, total)))
+    magnatagatune.write(root, SEED, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 240) for done in range(1, 241)]
-    assert MagnaTagATune.standin_extent() == (240, 1440.0)
+    assert magnatagatune.extent() == (240, 1440.0)
     return MagnaTagATune(root)
 
 

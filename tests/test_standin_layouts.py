@@ -21,7 +21,6 @@ from tasks.standin import billboard, composer, emomusic, fma, giantsteps, gtzan,
 
 SEED = 0
 MODULES = {"gtzan": gtzan, "fma": fma, "billboard": billboard, "emomusic": emomusic, "giantsteps": giantsteps}
-CLASSES = {"gtzan": Gtzan, "fma": FmaMedium, "billboard": Billboard, "emomusic": EmoMusic, "giantsteps": GiantSteps}
 
 
 def recordings(name, seed=SEED):
@@ -46,9 +45,9 @@ def trees(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recording, "_write", name_only)
         patch.setattr(recording.os, "cpu_count", lambda: 1)
-        for name, cls in CLASSES.items():
+        for name, module in MODULES.items():
             roots[name] = tmp_path_factory.mktemp(name)
-            cls.write_standin(roots[name], SEED)
+            module.write(roots[name], SEED)
     return roots
 
 
@@ -346,7 +345,7 @@ def test_a_given_key_changes_nothing_else():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_all_of_it_is_music(name, tmp_path):
-    CLASSES[name].write_standin(tmp_path, SEED)
+    MODULES[name].write(tmp_path, SEED)
     for piece in recordings(name):
         samples, rate = soundfile.read(tmp_path / piece.path, always_2d=True)
         assert len(samples) >= piece.seconds * rate

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import AnalysisError
+from analysis.errors import AnalysisError
 
 
 def environment() -> Environment:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
+from analysis.report.document import StepRow
 from analysis.report.groups import Group, gather, over_seeds
 from analysis.report.over_tasks import HeatMap
 
@@ -52,9 +52,7 @@ class Price:
     fronts: frozenset[str] = frozenset()
 
 
-def prices(
-    groups: Sequence[Group], heat: HeatMap | None, steps: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[Price], str]:
+def prices(groups: Sequence[Group], heat: HeatMap | None, steps: Mapping[str, StepRow]) -> tuple[list[Price], str]:
     """Representations by falling score, with their costs, and what the score is.
 
     Parameters
@@ -133,8 +131,8 @@ def pareto(points: Sequence[tuple[float, float]]) -> set[int]:
     return {i for i, (x, y) in enumerate(points) if not any(a >= x and b >= y and (a > x or b > y) for a, b in points)}
 
 
-def _peak(step: Mapping[str, Any]) -> int:
-    return int(step.get("peak_gpu_memory_bytes") or step["peak_memory_bytes"])
+def _peak(step: StepRow) -> int:
+    return int(step["peak_gpu_memory_bytes"] or step["peak_memory_bytes"])
 
 
 @dataclass(frozen=True)
@@ -150,9 +148,9 @@ class KindCost:
     devices: list[str]
 
 
-def kind_costs(steps: Mapping[str, Mapping[str, Any]]) -> list[KindCost]:
+def kind_costs(steps: Mapping[str, StepRow]) -> list[KindCost]:
     """Costs by kind of step, the dearest first; each step counts once, however many runs share it."""
-    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    kinds: dict[str, list[StepRow]] = {}
     for step in steps.values():
         kinds.setdefault(step["kind"], []).append(step)
     found = [
@@ -162,9 +160,7 @@ def kind_costs(steps: Mapping[str, Mapping[str, Any]]) -> list[KindCost]:
             seconds=sum(step["seconds"] for step in own),
             median_seconds=median(step["seconds"] for step in own),
             peak_memory_bytes=max(step["peak_memory_bytes"] for step in own),
-            peak_gpu_memory_bytes=max(
-                (step["peak_gpu_memory_bytes"] for step in own if step.get("peak_gpu_memory_bytes")), default=None
-            ),
+            peak_gpu_memory_bytes=max((peak for step in own if (peak := step["peak_gpu_memory_bytes"])), default=None),
             devices=sorted({step["device"] for step in own}),
         )
         for kind, own in kinds.items()

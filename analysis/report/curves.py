@@ -58,7 +58,7 @@ def label_curves(groups: Iterable[Group]) -> list[Curve]:
     found = []
     for group in groups:
         runs = [run for run in group.runs if set(run["departs"]) <= {"labels"}]
-        series = _series(group, runs, ("representation", "protocol"), "labels")
+        series = _series(group, [_Placed(run["representation"], run["labels"], run) for run in runs])
         if series:
             found.append(Curve(group, "fraction of the training labels", group.lead, series, logarithmic=True))
     return found
@@ -68,19 +68,31 @@ def length_curves(groups: Iterable[Group]) -> list[Curve]:
     """Score against the length of pretraining, among runs that differ in nothing else."""
     found = []
     for group in groups:
-        for unit, axis in (("epochs", "epochs of pretraining"), ("pairs", "pairs seen in pretraining")):
-            runs = []
-            for run in group.plain:
-                if run.get(unit) is not None:
-                    rest = {key: value for key, value in run["overrides"].items() if key not in ("epochs", "pairs")}
-                    changes = ", ".join(f"{key}={value}" for key, value in sorted(rest.items()))
-                    recipe = f"{run['recipe_name']}({changes})" if changes else run["recipe_name"]
-                    name = f"{run['encoder']} · {pretraining({'recipe': recipe, 'corpus': run['corpus']})}"
-                    runs.append({**run, "trained": name})
-            series = _series(group, runs, ("trained", "protocol"), unit)
+        lengths = (("epochs of pretraining", _epochs), ("pairs seen in pretraining", _pairs))
+        for axis, length in lengths:
+            placed = [
+                _Placed(_but_for_length(run), seen, run) for run in group.plain if (seen := length(run)) is not None
+            ]
+            series = _series(group, placed)
             if series:
                 found.append(Curve(group, axis, group.lead, series, logarithmic=True))
     return found
+
+
+def _epochs(run: Run) -> int | None:
+    return run["epochs"]
+
+
+def _pairs(run: Run) -> int | None:
+    return run["pairs"]
+
+
+def _but_for_length(run: Run) -> str:
+    """A representation by everything but how long it was pretrained."""
+    rest = {key: value for key, value in run["overrides"].items() if key not in ("epochs", "pairs")}
+    changes = ", ".join(f"{key}={value}" for key, value in sorted(rest.items()))
+    recipe = f"{run['recipe_name']}({changes})" if changes else run["recipe_name"]
+    return f"{run['encoder']} · {pretraining(recipe, run['corpus'])}"
 
 
 def training_curves(groups: Iterable[Group], trainings: Mapping[str, Sequence[tuple[float, float]]]) -> list[Curve]:
@@ -91,7 +103,7 @@ def training_curves(groups: Iterable[Group], trainings: Mapping[str, Sequence[tu
         for run in group.runs:
             for key in set(run["steps"]) & trainings.keys():
                 points = [(epoch, Value(score, score, score, None, 1)) for epoch, score in trainings[key]]
-                series[f"{run['encoder']} · {pretraining(run)}, seed {run['seed']}"] = points
+                series[f"{run['encoder']} · {pretraining(run['recipe'], run['corpus'])}, seed {run['seed']}"] = points
         if series:
             found.append(
                 Curve(group, "epoch of one pretraining", group.lead, series, shown="score of validation clips")
@@ -103,21 +115,22 @@ def layer_curves(groups: Iterable[Group], layers: Mapping[str, Sequence[str]]) -
     """Score of every layer, a figure for each set of layers; the representation comes last."""
     found = []
     for group in groups:
-        probed = [run for run in group.runs if run["departs"] == ["layer"]]
-        by_order: dict[tuple[str, ...], list[Run]] = {}
-        for (encoder,), runs in gather(probed, "encoder").items():
-            names = {run["layer"] for run in runs}
+        probed = [(str(run["layer"]), run) for run in group.runs if run["departs"] == ["layer"]]
+        by_encoder: dict[str, list[tuple[str, Run]]] = {}
+        for layer, run in probed:
+            by_encoder.setdefault(run["encoder"], []).append((layer, run))
+        by_order: dict[tuple[str, ...], list[tuple[str, Run]]] = {}
+        for encoder, own in by_encoder.items():
+            names = {layer for layer, _ in own}
             known = [name for name in layers.get(encoder, ()) if name in names]
             ordered = (*known, *sorted(names - set(known), key=_natural))
-            by_order.setdefault(ordered, []).extend(runs)
-        for order, runs in by_order.items():
-            probed_as = {(run["representation"], run["protocol"]) for run in runs}
-            whole = [
-                {**run, "layer": _WHOLE} for run in group.plain if (run["representation"], run["protocol"]) in probed_as
-            ]
+            by_order.setdefault(ordered, []).extend(own)
+        for order, own in by_order.items():
+            probed_as = {(run["representation"], run["protocol"]) for _, run in own}
+            whole = [(_WHOLE, run) for run in group.plain if (run["representation"], run["protocol"]) in probed_as]
             categories = [*order, *([_WHOLE] if whole else [])]
-            placed = [{**run, "place": categories.index(run["layer"])} for run in [*runs, *whole]]
-            series = _series(group, placed, ("representation", "protocol"), "place")
+            placed = [_Placed(run["representation"], categories.index(layer), run) for layer, run in [*own, *whole]]
+            series = _series(group, placed)
             if series:
                 found.append(Curve(group, "layer", group.lead, series, categories=categories))
     return found
@@ -130,14 +143,14 @@ def deformation_curves(groups: Iterable[Group], units: Mapping[str, str]) -> lis
     """Score against the strength of each deformation of the test audio, in the unit of its name."""
     found = []
     for group in groups:
-        deformed = [run for run in group.runs if run["departs"] == ["deform"]]
-        kinds: dict[str, list[Run]] = {}
-        for run in deformed:
-            name, _, strength = run["deform"].partition("=")
-            kinds.setdefault(name, []).append({**run, "strength": float(strength)})
-        for name, runs in kinds.items():
-            series = _series(group, runs, ("representation", "protocol"), "strength", least=1)
-            protocols = {run["protocol"] for run in runs}
+        kinds: dict[str, list[_Placed]] = {}
+        for run in group.runs:
+            if run["departs"] == ["deform"]:
+                name, _, strength = str(run["deform"]).partition("=")
+                kinds.setdefault(name, []).append(_Placed(run["representation"], float(strength), run))
+        for name, deformed in kinds.items():
+            series = _series(group, deformed, least=1)
+            protocols = {placed.run["protocol"] for placed in deformed}
             several = len(protocols) > 1
             plain = {
                 _name(key, several): value.mean
@@ -150,15 +163,25 @@ def deformation_curves(groups: Iterable[Group], units: Mapping[str, str]) -> lis
     return found
 
 
-def _series(
-    group: Group, runs: Sequence[Run], keys: tuple[str, str], axis: str, least: int = 2
-) -> dict[str, list[tuple[float, Value]]]:
+@dataclass(frozen=True)
+class _Placed:
+    """A run, the series that it belongs to, and where it stands on the axis."""
+
+    name: str
+    place: float
+    run: Run
+
+
+def _series(group: Group, placed: Iterable[_Placed], least: int = 2) -> dict[str, list[tuple[float, Value]]]:
     """Series by name, those with at least so many places."""
-    found: dict[tuple[Any, ...], list[tuple[float, Value]]] = {}
-    for key, cell in gather(runs, *keys).items():
+    cells: dict[tuple[str, str], dict[float, list[Run]]] = {}
+    for one in placed:
+        cells.setdefault((one.name, one.run["protocol"]), {}).setdefault(one.place, []).append(one.run)
+    found = {}
+    for key, places in cells.items():
         points = [
             (float(place), value)
-            for (place,), same in gather(cell, axis).items()
+            for place, same in places.items()
             if (value := over_seeds(same, group.lead)) is not None
         ]
         if len(points) >= least:
@@ -209,7 +232,7 @@ def transfer_tables(groups: Iterable[Group]) -> list[Transfer]:
             ]
             if not wide:
                 continue
-            corpora = list(dict.fromkeys(run["corpus"] for run in wide))
+            corpora = list(dict.fromkeys(run["corpus"] for run in wide if run["corpus"]))
             recipes = len({run["recipe"] for run in wide}) > 1
             metrics = list(group.metrics[:2])
             cells: dict[tuple[str, str], Mapping[str, Value]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,27 +13,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
+from analysis.pages.drawings import MARKERS, WIDTH, short
+from analysis.pages.svg import SERIES
 from analysis.report.costs import AXES, Price, comparable
 from analysis.report.curves import Curve
 from analysis.report.leaderboard import Leaderboard
-from analysis.report.svg import SERIES
 
-_MARKERS = "osD^vPXd<>"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)))
-#: Narrow enough that a telephone shows a figure whole with letters that can be read [inch].
-_WIDTH = 5.2
-_LONG_NAME, _LONGEST_NAME = 26, 48
+_LONG_NAME = 26
 MOST_ROWS = 40
 """Rows drawn of a leaderboard at most."""
 
 
-def short(name: str) -> str:
-    """A name that leaves room for what it names; tables have the whole."""
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
-
-
 def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     style = {
         "axes.facecolor": "none", "grid.color": "#cccccc", "axes.edgecolor": "#cccccc", "text.color": "#262626",
@@ -54,7 +47,7 @@ def dots(board: Leaderboard, title: str) -> Figure:
     for y, row in enumerate(rows):
         value = row.values[lead]
         place = protocols.index(row.protocol) if len(protocols) > 1 else 0
-        colour, marker = SERIES[place % len(SERIES)], _MARKERS[place % len(_MARKERS)]
+        colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
         axis.plot([value.lower, value.upper], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
         axis.plot([value.mean], [y], marker, color=colour, markersize=6)
         # The name stands above its interval, so that the whole width is left for the scores.
@@ -68,7 +61,7 @@ def dots(board: Leaderboard, title: str) -> Figure:
     axis.set_xlabel(title)
     if len(protocols) > 1:
         for i, protocol in enumerate(protocols):
-            axis.plot([], [], _MARKERS[i % len(_MARKERS)], color=SERIES[i % len(SERIES)], label=protocol)
+            axis.plot([], [], MARKERS[i % len(MARKERS)], color=SERIES[i % len(SERIES)], label=protocol)
         figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False)
     return figure
 
@@ -86,7 +79,7 @@ def curve(found: Curve, title: str) -> Figure:
         ends = np.array([[value.lower for _, value in points], [value.upper for _, value in points]])
         bars = np.maximum(np.array([mean - ends[0], ends[1] - mean]), 0.0)
         colour = SERIES[i % len(SERIES)]
-        style = {"color": colour, "marker": _MARKERS[i % len(_MARKERS)], "linestyle": _DASHES[i % len(_DASHES)]}
+        style = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "linestyle": _DASHES[i % len(_DASHES)]}
         axis.errorbar(x, mean, yerr=bars, markersize=4.5, linewidth=1.5, elinewidth=0.9, label=short(name), **style)
         if name in found.references:
             axis.axhline(found.references[name], color=colour, linewidth=0.8, linestyle=_DASHES[i % len(_DASHES)])
@@ -150,33 +143,6 @@ def _name_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None
                 taken.append(box)
                 break
             note.remove()
-
-
-def clip_maps(maps: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Figure:
-    """Clips in the plane, a panel a representation, coloured by label; a panel's axes have no meaning."""
-    columns = min(2, len(maps))
-    rows = -(-len(maps) // columns)
-    labels = maps[0]["labels"]
-    figure = Figure(figsize=(_WIDTH, 3.2 * rows + 0.2 * -(-len(labels) // 5)), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel, found, name in zip(panels, maps, names, strict=False):
-        x, y, label = np.array(found["x"]), np.array(found["y"]), np.array(found["label"])
-        for i in np.unique(label):
-            own = label == i
-            style = {"color": SERIES[i % len(SERIES)], "marker": _MARKERS[(i + i // len(SERIES)) % len(_MARKERS)]}
-            panel.plot(x[own], y[own], linestyle="none", markersize=3.2, alpha=0.8, **style)
-        panel.set_title(short(name), fontsize=9)
-        panel.set(xticks=[], yticks=[])
-    for panel in panels[len(maps) :]:
-        panel.set_visible(False)
-    handles = [
-        panels[0].plot([], [], linestyle="none", color=SERIES[i % len(SERIES)],
-                       marker=_MARKERS[(i + i // len(SERIES)) % len(_MARKERS)])[0]
-        for i in range(len(labels))
-    ]  # fmt: skip
-    figure.legend(handles, labels, loc="outside upper left", ncols=5, frameon=False, fontsize=8)
-    return figure
 
 
 def _readable(count: float) -> str:

@@ -9,7 +9,20 @@ from typing import Any
 
 import numpy as np
 
-Run = dict[str, Any]
+from analysis.report.document import RunRow
+from analysis.tables.representations import representation_names
+
+
+class Run(RunRow):
+    """A run with what the page calls that which was probed.
+
+    Attributes
+    ----------
+    representation
+        The encoder, with what its pretraining differs in from its others'.
+    """
+
+    representation: str
 
 
 @dataclass(frozen=True)
@@ -23,7 +36,7 @@ class Group:
     task, fingerprint, standin
         What its runs share.
     runs
-        Each with ``representation`` added: how the page calls what was probed.
+        Those of the group.
     metrics
         Names, the leading one first.
     protocol
@@ -54,14 +67,14 @@ class Group:
         return [run for run in self.plain if run["protocol"] == self.protocol]
 
 
-def is_plain(run: Mapping[str, Any]) -> bool:
+def is_plain(run: RunRow) -> bool:
     """Whether nothing but the grid's own factors was varied."""
     return not run["departs"]
 
 
-def form_groups(runs: Iterable[Mapping[str, Any]]) -> list[Group]:
+def form_groups(runs: Sequence[RunRow]) -> list[Group]:
     """Divide runs into groups, real data first, in order of appearance."""
-    named = name_representations([dict(run) for run in runs])
+    named = [_named(run, name) for run, name in zip(runs, representation_names(runs), strict=True)]
     found: dict[tuple[bool, str, str], list[Run]] = {}
     for run in named:
         found.setdefault((bool(run["standin"]), run["task"], run["fingerprint"]), []).append(run)
@@ -80,6 +93,10 @@ def form_groups(runs: Iterable[Mapping[str, Any]]) -> list[Group]:
     return groups
 
 
+def _named(run: RunRow, name: str) -> Run:
+    return {**run, "representation": name}
+
+
 def _main_protocol(runs: Sequence[Run]) -> str:
     plain = [run for run in runs if is_plain(run)] or list(runs)
     shared: dict[str, set[str]] = {}
@@ -89,30 +106,9 @@ def _main_protocol(runs: Sequence[Run]) -> str:
     return max(shared, key=lambda name: (len(shared[name]), rows[name], name))
 
 
-def name_representations(runs: list[Run]) -> list[Run]:
-    """Give every run its ``representation``: the encoder, and what its pretraining differs in from its others'."""
-    variants: dict[str, set[tuple[str, str | None]]] = {}
-    for run in runs:
-        variants.setdefault(run["encoder"], set()).add((run["recipe"], run["corpus"]))
-    for run in runs:
-        known = variants[run["encoder"]]
-        name = run["encoder"]
-        if len(known) > 1:
-            corpora = {corpus for recipe, corpus in known if recipe == run["recipe"]}
-            recipes = {recipe for recipe, corpus in known if corpus is not None}
-            parts = []
-            if run["corpus"] is None or len(recipes) > 1 or len(corpora) == 1:
-                parts.append(run["recipe"])
-            if len(corpora) > 1 and run["corpus"]:
-                parts.append(run["corpus"])
-            name = f"{name} · {', '.join(parts)}"
-        run["representation"] = name
-    return runs
-
-
-def pretraining(run: Mapping[str, Any]) -> str:
+def pretraining(recipe: str, corpus: str | None) -> str:
     """E.g. ``tune on gtzan``, or ``as-given``."""
-    return f"{run['recipe']} on {run['corpus']}" if run["corpus"] else str(run["recipe"])
+    return f"{recipe} on {corpus}" if corpus else recipe
 
 
 @dataclass(frozen=True)
@@ -146,7 +142,7 @@ class Value:
         return 0.0 if self.sd is None else self.sd / float(np.sqrt(self.n))
 
 
-def over_seeds(runs: Sequence[Mapping[str, Any]], metric: str) -> Value | None:
+def over_seeds(runs: Sequence[RunRow], metric: str) -> Value | None:
     """Average a metric over runs that differ in their seed only; ``None`` where none has it."""
     entries = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
     if not entries:
@@ -165,5 +161,6 @@ def gather(runs: Iterable[Run], *keys: str) -> dict[tuple[Any, ...], list[Run]]:
     """Runs by the values of some factors, in order of appearance."""
     found: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
-        found.setdefault(tuple(run[key] for key in keys), []).append(run)
+        factors: Mapping[str, Any] = run
+        found.setdefault(tuple(factors[key] for key in keys), []).append(run)
     return found

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from analysis.contrasts import ALPHA
 from analysis.report.groups import Group, Run, Value, gather, over_seeds, pretraining
+from analysis.statistics.contrasts import ALPHA
 
 TIED = (
     "Tied with the best: the difference from the best has a p value of 0.05 or more by Tukey's test for all pairs of a"
@@ -73,7 +73,7 @@ def leaderboard(group: Group) -> Leaderboard | None:
         Row(
             representation=cell[0]["representation"],
             encoder=cell[0]["encoder"],
-            pretraining=pretraining(cell[0]),
+            pretraining=pretraining(cell[0]["recipe"], cell[0]["corpus"]),
             protocol=cell[0]["protocol"],
             seeds=len({run["seed"] for run in cell}),
             values=values[i],

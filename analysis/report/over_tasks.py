@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import AnalysisError
-from analysis.agreement import protocol_agreement
 from analysis.commands import analyze
-from analysis.components import grid_components
+from analysis.errors import AnalysisError
+from analysis.options import AnalysisOptions
 from analysis.report.groups import Group, Run
-from analysis.scores import Scores, standardise
+from analysis.statistics.agreement import protocol_agreement
+from analysis.statistics.components import grid_components
+from analysis.statistics.scores import Scores, standardise
 
 REFITS = 200
 """Bootstrap refits behind the page's intervals; ``bench analyze`` makes 1,000."""
@@ -109,7 +110,7 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
     else:
         heat = _heat_map(standardise(main))
         try:
-            analysis = analyze(main, factor="encoder", bootstrap=REFITS, seed=_SEED, figures=False)
+            analysis = analyze(main, AnalysisOptions(factor="encoder", bootstrap=REFITS, seed=_SEED), figures=False)
         except (AnalysisError, np.linalg.LinAlgError) as error:
             reason = _why(error)
     shares, agreement, protocol_reason = _protocols(chosen)

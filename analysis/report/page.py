@@ -9,6 +9,8 @@ from markupsafe import Markup
 
 from analysis import pages
 from analysis.pages import score_text, script_json
+from analysis.pages.drawings import clip_maps, short
+from analysis.pages.svg import inline_svg, page_style
 from analysis.report import drawings
 from analysis.report.costs import AXES, comparable, kind_costs, prices
 from analysis.report.curves import (
@@ -21,12 +23,12 @@ from analysis.report.curves import (
     training_curves,
     transfer_tables,
 )
+from analysis.report.document import Document
 from analysis.report.findings import findings, matrix
 from analysis.report.groups import Group, Value, form_groups, gather
 from analysis.report.leaderboard import TIED, Leaderboard, as_records, leaderboard
 from analysis.report.over_tasks import OverTasks, over_tasks
 from analysis.report.published import compare, published_numbers
-from analysis.report.svg import inline_svg, page_style
 
 MOST_RUNS = 1000
 """Runs listed one by one at most."""
@@ -34,13 +36,12 @@ MOST_MATRIX = 30
 """Levels shown in the matrix of all pairs at most."""
 
 
-def html(document: dict[str, Any]) -> str:
+def html(document: Document) -> str:
     """The whole page as text.
 
     Parameters
     ----------
-    document : dict
-        See `analysis.report`.
+    document : Document
     """
     environment = pages.environment()
     environment.filters |= {
@@ -53,7 +54,7 @@ def html(document: dict[str, Any]) -> str:
     return template.render(**context(document))
 
 
-def context(document: dict[str, Any]) -> dict[str, Any]:
+def context(document: Document) -> dict[str, Any]:
     """Everything that the template shows."""
     groups = form_groups(document["runs"])
     titles: Mapping[str, str] = document["metrics"]
@@ -98,13 +99,13 @@ def context(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _overview(group: Group, document: Mapping[str, Any]) -> dict[str, Any]:
+def _overview(group: Group, document: Document) -> dict[str, Any]:
     runs = group.runs
     most = max(run["n_expected"] for run in runs)
     overlapping = gather([run for run in runs if run["overlap"]["clips"]], "representation")
     return {
         "group": group,
-        "description": document["tasks"].get(group.task, {}).get("description", ""),
+        "description": document["tasks"][group.task]["description"] if group.task in document["tasks"] else "",
         "clips": runs[0]["n_test"],
         "expected": most,
         "representations": len({run["representation"] for run in runs}),
@@ -121,7 +122,7 @@ def _figures(
     curves: Mapping[str, Sequence[Curve]],
     across: Sequence[OverTasks],
     groups: Sequence[Group],
-    document: Mapping[str, Any],
+    document: Document,
     titles: Mapping[str, str],
 ) -> dict[str, Any]:
     """SVG elements by section, in the order of the section's parts."""
@@ -143,9 +144,7 @@ def _figures(
         if part.analysis is not None:
             fixed = part.analysis["fixed"]
             ordered = sorted(fixed.items(), key=lambda item: -item[1]["estimate"])
-            figure = effects(
-                {name: {**entry, "level": drawings.short(entry["level"] or name)} for name, entry in ordered}
-            )
+            figure = effects({name: {**entry, "level": short(entry["level"] or name)} for name, entry in ordered})
             figure.axes[0].set_xlabel("expected standardised score [SD]")
             told = (
                 "Expected standardised score of every representation with 95 % intervals. The table holds all numbers."
@@ -184,7 +183,7 @@ def _lines(part: Curve) -> str:
     return f"{len(part.series)} lines{'' if part.shown else ' with intervals'}"
 
 
-def _maps(groups: Sequence[Group], document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _maps(groups: Sequence[Group], document: Document) -> list[dict[str, Any]]:
     """Maps of clips, one figure a group."""
     by_key = {found["key"]: found for found in document["maps"]}
     parts = []
@@ -199,7 +198,7 @@ def _maps(groups: Sequence[Group], document: Mapping[str, Any]) -> list[dict[str
             f"{name}: {100 * one['neighbours']:.0f} %" for name, one in zip(names, found, strict=True)
         )
         with page_style():
-            svg = _svg(drawings.clip_maps(found, names), f"map{i}", f"Test clips of {group.label}", told + ".")
+            svg = _svg(clip_maps(found, names), f"map{i}", f"Test clips of {group.label}", told + ".")
         parts.append({"group": group, "rows": list(zip(names, found, strict=True)), "svg": svg})
     return parts
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.report.curves import Transfer, transfer_tables
+from analysis.report.document import Document
 from analysis.report.groups import Group, form_groups
 from analysis.report.leaderboard import TIED, Leaderboard, Row, as_records, leaderboard
 from analysis.report.over_tasks import over_tasks
@@ -30,7 +31,7 @@ def _boards(groups: Sequence[Group]) -> list[Leaderboard]:
     return [board for group in groups if (board := leaderboard(group)) is not None]
 
 
-def csv_text(document: Mapping[str, Any]) -> str:
+def csv_text(document: Document) -> str:
     """Leaderboards as a long table: a line a task, representation, protocol and metric.
 
     A name that a spreadsheet would take for a formula, as names of a stranger's store may, begins with an apostrophe.
@@ -47,7 +48,7 @@ def _no_formula(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def json_text(document: Mapping[str, Any]) -> str:
+def json_text(document: Document) -> str:
     """The document with its leaderboards and analyses added."""
     groups = form_groups(document["runs"])
     analyses = {
@@ -59,11 +60,12 @@ def json_text(document: Mapping[str, Any]) -> str:
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def markdown(document: Mapping[str, Any]) -> str:
+def markdown(document: Document) -> str:
     """Findings, leaderboards and transfer tables as Markdown."""
     groups = form_groups(document["runs"])
     titles = document["metrics"]
-    name = document["study"]["name"] if document.get("study") else "Music representations compared"
+    study = document["study"]
+    name = study["name"] if study else "Music representations compared"
     parts = [f"# {_plain(name)}", ""]
     for standin in (False, True):
         found = over_tasks(groups, standin)
@@ -95,7 +97,7 @@ def markdown(document: Mapping[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def latex(document: Mapping[str, Any]) -> str:
+def latex(document: Document) -> str:
     """Leaderboards and transfer tables for the packages booktabs and inputenc; bold: the best, star: tied with it."""
     groups = form_groups(document["runs"])
     titles = document["metrics"]

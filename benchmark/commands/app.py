@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, Signature
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from benchmark.commands.option_groups import arguments_of, parameters_of
 from benchmark.console import Level, Reporter, choose_level, chosen_level, printable, writing_to
 
 #: What typer raises for a wrong command line, be it click's or, in later versions, its own.
@@ -91,20 +92,19 @@ class App(typer.Typer):
 
 
 def _with_levels(function: Callable[..., None]) -> Callable[..., None]:
-    """The function of a command with two options more, which say how much is told."""
+    """The function of a command, its groups of options spread, with two more options, which say how much is told."""
 
     @wraps(function)
-    def told(*arguments: Any, quiet: bool, verbose: bool, **options: Any) -> None:
+    def told(*, quiet: bool, verbose: bool, **options: Any) -> None:
         _choose(quiet, verbose)
-        function(*arguments, **options)
+        function(**arguments_of(function, options))
 
-    own = signature(function, eval_str=True)
     added = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=option) for name, option in _LEVELS.items()
     ]
-    parameters = [*own.parameters.values(), *added]
+    parameters = [*parameters_of(function), *added]
     # Typer reads both.
-    told.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    told.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     told.__annotations__ = {each.name: each.annotation for each in parameters}
     return told
 

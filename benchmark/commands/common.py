@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,24 +41,6 @@ DataOption = Annotated[
     ),
 ]
 
-# Numbers of a recipe, by which `bench run` makes and `bench look` finds a pretraining.
-EpochsOption = Annotated[int | None, typer.Option(help="Override the recipe's length: visits to each clip.", min=1)]
-PairsOption = Annotated[int | None, typer.Option(help="Override the recipe's length: pairs of views.", min=1)]
-BatchOption = Annotated[int | None, typer.Option(help="Override the recipe's pairs per step.", min=2)]
-LearningRateOption = Annotated[float | None, typer.Option(help="Override the recipe's learning rate.")]
-TemperatureOption = Annotated[float | None, typer.Option(help="Override the recipe's temperature.")]
-SettingOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        help="Override any number of the recipe, e.g. augmentation.pitch.probability=0.2; may be repeated.",
-        metavar="KEY=VALUE",
-    ),
-]
-SampleRateOption = Annotated[
-    int | None, typer.Option(help="Override the encoder's sample rate [Hz].", min=1000, metavar="HZ")
-]
-
 
 def open_registry(given: Sequence[Path] | None) -> Registry:
     """The registry with the files of ``--registry``.
@@ -69,16 +50,16 @@ def open_registry(given: Sequence[Path] | None) -> Registry:
     """
     from benchmark.registry.registry import load_registry
 
-    entries = load_registry(given or [])
-    atexit.register(say_broken, entries)
-    return entries
+    registry = load_registry(given or [])
+    atexit.register(say_broken, registry)
+    return registry
 
 
-def say_broken(entries: Registry) -> bool:
+def say_broken(registry: Registry) -> bool:
     """Say, once, which entries that nobody has asked for cannot be used, and whether there are any."""
     from benchmark.console import Reporter
 
-    lines = entries.untold()
+    lines = registry.untold()
     for line in lines:
         Reporter().warn(f"not used: {line}")
     return bool(lines)
@@ -101,37 +82,6 @@ def say_lost(plan: Plan) -> bool:
     for cause in plan.causes:
         Reporter().warn(f"failed: {cause}")
     return left
-
-
-def names_of(section: str) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
-    """Completes names of a section of the registry, and says what each is; imports no heavy library."""
-
-    def complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-        from benchmark.console import printable
-        from benchmark.errors import USER_ERRORS
-        from benchmark.registry.registry import load_registry
-
-        try:
-            entries = load_registry(context.params.get("registry") or []).sections[section]
-        except USER_ERRORS:
-            return []  # the command itself will say what is wrong
-        chosen = {
-            name: named.entry for name, named in entries.items() if name.startswith(incomplete) and name.isprintable()
-        }
-        # What does not fit on a line of 80 letters would be broken, and each part taken for a name.
-        return [
-            (name, shorten(printable(getattr(entry, "description", "")), max(1, 76 - len(name)), placeholder="…"))
-            for name, entry in chosen.items()
-        ]
-
-    return complete
-
-
-def recipe_overrides(settings: list[str] | None, **numbers: object) -> dict[str, Any]:
-    """Numbers of a recipe that options replace: those of their own (``None`` if not given), and all of ``--set``."""
-    from benchmark.registry.overrides import parse_settings
-
-    return {**{name: value for name, value in numbers.items() if value is not None}, **parse_settings(settings or [])}
 
 
 def store_folder(given: Path | None) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -24,6 +24,38 @@ app = App(help="See, fetch, check and prepare datasets.")
 NameArgument = Annotated[str, typer.Argument(help="Dataset of the registry.", metavar="NAME")]
 
 
+class PreparedRow(TypedDict):
+    """A dataset decoded at one sample rate.
+
+    Attributes
+    ----------
+    dataset, sample_rate
+        Its name, and the rate [Hz].
+    key, path, bytes
+        The artifact.
+    clips, seconds
+        Decodable clips, and their duration in all [s].
+    unusable, odd
+        Files that could not be used, and those that could though they are odd.
+    reasons
+        Files by the kind of their problem.
+    problems
+        File that lists them.
+    """
+
+    dataset: str
+    sample_rate: int
+    key: str
+    path: str
+    bytes: int
+    clips: int
+    seconds: float
+    unusable: int
+    odd: int
+    reasons: dict[str, int]
+    problems: str
+
+
 @app.callback(invoke_without_command=True)
 def _data(context: typer.Context) -> None:
     need_command(context)
@@ -35,8 +67,8 @@ def status(
         list[str] | None, typer.Argument(help="Datasets to look at.", show_default="all", metavar="[NAME]...")
     ] = None,
     data: DataOption = None,
-    store: StoreOption = None,
-    registry: RegistryOption = None,
+    store_path: StoreOption = None,
+    registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what of each dataset is there, missing, broken or leaking, and what to do next.
@@ -48,15 +80,15 @@ def status(
     from benchmark.data.status_text import as_text
     from benchmark.plan.origins import announce
 
-    entries = open_registry(registry)
+    registry = open_registry(registry_files)
     reporter = Reporter()
-    asked = entries if name else entries.asked()
+    asked = registry if name else registry.asked()
     names = name or list(asked.sections["datasets"])
-    announce(entries, [asked.dataset(each) for each in names], reporter)
+    announce(registry, [asked.dataset(each) for each in names], reporter)
     with interruptible(reporter):
-        found, overlaps = statuses(asked, names, data, store_folder(store), reporter)
+        found, overlaps = statuses(asked, names, data, store_folder(store_path), reporter)
     if not name:
-        found += [not_looked_at(entries.dataset(each)) for each in entries.not_asked("datasets")]
+        found += [not_looked_at(registry.dataset(each)) for each in registry.not_asked("datasets")]
     print_document(as_document(found, overlaps, data) if as_json else as_text(found, overlaps, data))
 
 
@@ -68,8 +100,8 @@ def prepare(
         typer.Option(help="Rate to decode to [Hz]; may be repeated.", show_default="22050", min=1000, metavar="HZ"),
     ] = None,
     data: DataOption = None,
-    store: StoreOption = None,
-    registry: RegistryOption = None,
+    store_path: StoreOption = None,
+    registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decode a dataset into the store, as `bench run` would; interrupted, it goes on.
@@ -85,26 +117,30 @@ def prepare(
     from benchmark.store.store import Store, storage_errors
 
     reporter = Reporter()
-    place = Store(store_folder(store))
-    rows: list[dict[str, Any]] = []
+    store = Store(store_folder(store_path))
+    rows: list[PreparedRow] = []
     lines: list[str] = []
-    with interruptible(reporter), storage_errors(place.root):
-        entries = open_registry(registry)
-        announce(entries, [entries.dataset(name)], reporter)
-        planner = Planner(entries, place, reporter, data)
+    with interruptible(reporter), storage_errors(store.root):
+        registry = open_registry(registry_files)
+        announce(registry, [registry.dataset(name)], reporter)
+        planner = Planner(registry, store, reporter, data)
         for rate in sample_rate or [22_050]:
             step = planner.prepare_step(name, rate)
             if "standin" in step.needs and not rows:
                 reporter.warn("No --data given: using the STAND-IN, synthetic music")
-            artifact = Engine(place, reporter).ensure(step)
+            artifact = Engine(store, reporter).ensure(step)
             problems = {problem["path"]: problem["reason"] for problem in read_lines(artifact.path / PROBLEMS)}
-            row = {
+            facts = artifact.manifest["facts"]
+            row: PreparedRow = {
                 "dataset": name,
                 "sample_rate": rate,
                 "key": artifact.manifest["key"],
                 "path": str(artifact.path),
                 "bytes": artifact.bytes,
-                **artifact.manifest["facts"],
+                "clips": facts["clips"],
+                "seconds": facts["seconds"],
+                "unusable": facts["unusable"],
+                "odd": facts["odd"],
                 "reasons": {kind: len(files) for kind, files in by_kind(problems).items()},
                 "problems": str(artifact.path / PROBLEMS),
             }
@@ -123,7 +159,7 @@ def prepare(
 def verify(
     name: NameArgument,
     data: DataOption = None,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare files with the checksums that are published of them; exit 1 if something differs or is missing.
@@ -138,10 +174,10 @@ def verify(
     from benchmark.plan.origins import announce
     from benchmark.registry.datasets import dataset_in
 
-    entries = open_registry(registry)
+    registry = open_registry(registry_files)
     reporter = Reporter()
-    announce(entries, [entries.dataset(name)], reporter)
-    dataset = dataset_in(entries.dataset(name), data)
+    announce(registry, [registry.dataset(name)], reporter)
+    dataset = dataset_in(registry.dataset(name), data)
     if dataset is None:
         raise UserError("there is nothing to verify without --data DIR or BENCH_DATA")
     with interruptible(reporter):
@@ -161,7 +197,7 @@ def verify(
 def download(
     name: Annotated[list[str], typer.Argument(help="Datasets to fetch.", metavar="NAME...")],
     data: DataOption = None,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
 ) -> None:
     """Fetch what a dataset's distributor offers; interrupted, it goes on.
 
@@ -173,10 +209,10 @@ def download(
     from benchmark.plan.origins import announce
     from benchmark.registry.datasets import dataset_in
 
-    entries = open_registry(registry)
+    registry = open_registry(registry_files)
     reporter = Reporter()
-    announce(entries, [entries.dataset(one) for one in name], reporter)
-    datasets = [dataset_in(entries.dataset(one), data) for one in name]
+    announce(registry, [registry.dataset(one) for one in name], reporter)
+    datasets = [dataset_in(registry.dataset(one), data) for one in name]
     with interruptible(reporter):
         for dataset in datasets:
             if dataset is None:
@@ -189,7 +225,7 @@ def standin(
     name: NameArgument,
     folder: Annotated[Path, typer.Argument(help="New or empty folder.", metavar="DIR")],
     seed: Annotated[int, typer.Option(help="Of the music.", min=0)] = 0,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
 ) -> None:
     """Write the stand-in of a dataset, to look at and listen to.
 
@@ -200,7 +236,7 @@ def standin(
     from benchmark.plan.origins import announce
 
     reporter = Reporter()
-    entries = open_registry(registry)
-    announce(entries, [entries.dataset(name)], reporter)
+    registry = open_registry(registry_files)
+    announce(registry, [registry.dataset(name)], reporter)
     with interruptible(reporter):
-        write_standin(entries.dataset(name), folder, seed, reporter)
+        write_standin(registry.dataset(name), folder, seed, reporter)

@@ -10,7 +10,7 @@ from benchmark.commands.common import DataOption, JsonOption, StoreOption, print
 
 
 def doctor(
-    store: StoreOption = None,
+    store_path: StoreOption = None,
     data: DataOption = None,
     full: Annotated[
         bool, typer.Option("--full", help="Train one step, multiply on the GPU, and compare mel filters, too.")
@@ -21,10 +21,10 @@ def doctor(
 
     Example: bench doctor
     """
-    from benchmark.examination.installation import examine
+    from benchmark.examination.installation import examine_installation
     from benchmark.text import aligned
 
-    findings = examine(store_folder(store), data, full)
+    findings = examine_installation(store_folder(store_path), data, full)
     if as_json:
         print_document([vars(finding) for finding in findings])
     else:

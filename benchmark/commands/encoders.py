@@ -11,17 +11,15 @@ from benchmark.commands.common import (
     JsonOption,
     RegistryOption,
     interruptible,
-    names_of,
     open_registry,
     print_document,
 )
+from benchmark.commands.factors import name_argument, name_option
 
 
 def check(
-    encoder: Annotated[
-        str, typer.Argument(help="Encoder to check.", metavar="ENCODER", autocompletion=names_of("encoders"))
-    ],
-    registry: RegistryOption = None,
+    encoder: Annotated[str, name_argument("encoders", "Encoder to check.", "ENCODER")],
+    registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether an encoder is fit to be compared; exit code 1 if it is not.
@@ -33,10 +31,10 @@ def check(
     from benchmark.plan.origins import announce
     from benchmark.plan.planner import weights_file
 
-    entries = open_registry(registry)
-    named = entries.encoder(encoder)
+    registry = open_registry(registry_files)
+    named = registry.encoder(encoder)
     reporter = Reporter()
-    announce(entries, [named], reporter)
+    announce(registry, [named], reporter)
     with interruptible(reporter):
         rows = Fitness(named, weights_file(named) if named.entry.weights else None).run(reporter)
     print_document([vars(row) for row in rows] if as_json else fitness_table(rows))
@@ -46,15 +44,9 @@ def check(
 
 def resources(
     encoder: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Encoder to measure; may be repeated.",
-            show_default="all of them",
-            metavar="NAME",
-            autocompletion=names_of("encoders"),
-        ),
+        list[str] | None, name_option("encoders", "Encoder to measure; may be repeated.", "all of them")
     ] = None,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what encoders cost: parameters, multiply-adds, memory, and windows per second on this device.
@@ -68,8 +60,8 @@ def resources(
     from benchmark.forecast.resources import Unbuilt, measure_all, resources_table
     from benchmark.plan.origins import announce
 
-    entries = open_registry(registry)
-    asked = entries if encoder else entries.asked()
+    registry = open_registry(registry_files)
+    asked = registry if encoder else registry.asked()
     named, broken = [], []
     for name in encoder or [*asked.sections["encoders"], *asked.broken["encoders"]]:
         asked.check_name("encoders", name)
@@ -78,7 +70,7 @@ def resources(
         except UserError as error:
             broken.append(Unbuilt(name, f"cannot be measured: {error}"))
     reporter = Reporter()
-    announce(entries, named, reporter)
+    announce(registry, named, reporter)
     with interruptible(reporter):
         rows = [*measure_all(named, reporter), *broken]
     failed = [row for row in rows if isinstance(row, Unbuilt)]
@@ -86,7 +78,7 @@ def resources(
         raise UserError(failed[0].error)
     if not encoder:
         why = "not looked at, for only the working directory's registry.yaml has it; name it with --encoder"
-        rows += [Unbuilt(name, why) for name in entries.not_asked("encoders")]
+        rows += [Unbuilt(name, why) for name in registry.not_asked("encoders")]
     print_document([vars(row) for row in rows] if as_json else resources_table(rows))
     # An entry that waits for a file of the user's is no failure, unless it was asked for.
     waiting = {one.name for one in named if None in one.entry.files.values()} if encoder is None else set()
@@ -96,10 +88,7 @@ def resources(
 
 def encode(
     files: Annotated[list[Path], typer.Argument(help="Audio files, of any format and length.", metavar="FILE...")],
-    encoder: Annotated[
-        str,
-        typer.Option(help="Encoder that maps them to embeddings.", metavar="NAME", autocompletion=names_of("encoders")),
-    ],
+    encoder: Annotated[str, name_option("encoders", "Encoder that maps them to embeddings.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The npz file to write.", metavar="FILE")],
     layer: Annotated[
         str | None,
@@ -112,7 +101,7 @@ def encode(
         Path | None, typer.Option(help="File of weights, such as a pretraining leaves in the store.", metavar="FILE")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of random weights, where there are no others.", min=0)] = 0,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
 ) -> None:
     """Write the embeddings of audio files: embeddings, clip, seconds and files of an npz.
 
@@ -125,10 +114,10 @@ def encode(
     from benchmark.plan.planner import weights_file
 
     check_output(output)
-    entries = open_registry(registry)
-    named = entries.encoder(encoder)
+    registry = open_registry(registry_files)
+    named = registry.encoder(encoder)
     reporter = Reporter()
-    announce(entries, [named], reporter)
+    announce(registry, [named], reporter)
     if weights is None and named.entry.weights is not None:
         weights = weights_file(named)
     built = build_encoder(named, seed, weights)

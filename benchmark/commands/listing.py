@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -28,6 +28,24 @@ def _kinds(incomplete: str) -> list[str]:
     return [kind for kind in KINDS.values() if kind.startswith(incomplete)]
 
 
+class ListedEntry(TypedDict):
+    """An entry of the registry, or a study that ships.
+
+    Attributes
+    ----------
+    section, name, description
+        Of the entry.
+    file, line
+        Where it is defined.
+    """
+
+    section: str
+    name: str
+    description: str
+    file: str
+    line: int
+
+
 def list_entries(
     kind: Annotated[
         str | None,
@@ -38,7 +56,7 @@ def list_entries(
             autocompletion=_kinds,
         ),
     ] = None,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List encoders, tasks, corpora, recipes and protocols, and where each comes from; or the studies that ship.
@@ -52,10 +70,10 @@ def list_entries(
     wanted = kind if kind is None else KINDS.get(kind, kind)
     if wanted is not None and wanted not in KINDS.values():
         raise unknown_name("kind of things to list", wanted, KINDS.values(), "bench list --help")
-    registered = open_registry(registry)
+    registered = open_registry(registry_files)
     if left_out := registered.said_of_left_out():
         Reporter().warn(left_out)
-    rows = [
+    rows: list[ListedEntry] = [
         {
             "section": section,
             "name": named.name,
@@ -82,7 +100,7 @@ def list_entries(
         raise typer.Exit(1)
 
 
-def _studies() -> list[dict[str, Any]]:
+def _studies() -> list[ListedEntry]:
     """The studies that ship, as rows."""
     from benchmark.plan.studies import SHIPPED, load_study
 

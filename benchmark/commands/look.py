@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.commands.common import (
-    BatchOption,
-    DataOption,
-    EpochsOption,
-    LearningRateOption,
-    PairsOption,
-    RegistryOption,
-    SampleRateOption,
-    SettingOption,
-    StoreOption,
-    TemperatureOption,
-    names_of,
-    open_registry,
-    recipe_overrides,
-    store_folder,
-)
+from benchmark.commands.common import DataOption, RegistryOption, StoreOption, open_registry, store_folder
+from benchmark.commands.factors import RecipeOptions, SampleRateOption, name_argument, name_option
+
+if TYPE_CHECKING:
+    from benchmark.console import Reporter
+    from benchmark.plan.requests import Request
+    from benchmark.registry.registry import Registry
 
 #: As `bench run` has it.
 RECIPE = "demo"
@@ -31,45 +24,28 @@ RECIPE = "demo"
 FILTERS = 8
 
 
-def look(
-    encoder: Annotated[
-        str, typer.Argument(help="Encoder to look at.", metavar="ENCODER", autocompletion=names_of("encoders"))
-    ],
-    task: Annotated[
-        list[str],
-        typer.Option(
-            help="Task whose clips it is shown with; may be repeated.", metavar="NAME", autocompletion=names_of("tasks")
-        ),
-    ],
+@dataclass(frozen=True)
+class LookOptions:
+    """Argument and options of `bench look`, in the order of its help."""
+
+    encoder: Annotated[str, name_argument("encoders", "Encoder to look at.", "ENCODER")]
+    task: Annotated[list[str], name_option("tasks", "Task whose clips it is shown with; may be repeated.")]
     recipe: Annotated[
         str | None,
-        typer.Option(
-            help="Recipe it was pretrained by; `untrained` for its random weights.",
-            show_default=RECIPE,
-            metavar="NAME",
-            autocompletion=names_of("recipes"),
-        ),
-    ] = None,
+        name_option("recipes", "Recipe it was pretrained by; `untrained` for its random weights.", RECIPE),
+    ] = None
     corpus: Annotated[
         str | None,
-        typer.Option(
-            help="Corpus it was pretrained on, or a folder of audio.",
-            show_default="the first task's own",
-            metavar="NAME|DIR",
-            autocompletion=names_of("corpora"),
+        name_option(
+            "corpora", "Corpus it was pretrained on, or a folder of audio.", "the first task's own", "NAME|DIR"
         ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of its pretraining.", min=0)] = 0,
-    data: DataOption = None,
-    store: StoreOption = None,
-    registry: RegistryOption = None,
-    epochs: EpochsOption = None,
-    pairs: PairsOption = None,
-    batch: BatchOption = None,
-    learning_rate: LearningRateOption = None,
-    temperature: TemperatureOption = None,
-    setting: SettingOption = None,
-    sample_rate: SampleRateOption = None,
+    ] = None
+    seed: Annotated[int, typer.Option(help="Seed of its pretraining.", min=0)] = 0
+    data: DataOption = None
+    store_path: StoreOption = None
+    registry_files: RegistryOption = None
+    changes: RecipeOptions = field(default_factory=RecipeOptions)
+    sample_rate: SampleRateOption = None
     feature: Annotated[
         list[int] | None,
         typer.Option(
@@ -77,86 +53,119 @@ def look(
             show_default="those that vary most, or that labels separate best",
             metavar="N",
         ),
-    ] = None,
+    ] = None
     audio: Annotated[
         bool, typer.Option("--audio", help="Put short excerpts of the clips into the page, which then shares them.")
-    ] = False,
+    ] = False
     filters: Annotated[
         int, typer.Option(help="Filters of each layer shown, some seconds each on a CPU; 0 for none.", min=0)
-    ] = FILTERS,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("look.html"),
-) -> None:
+    ] = FILTERS
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("look.html")
+
+    def own_corpora(self, registry: Registry) -> list[str]:
+        """The corpus of each task, by its entry."""
+        return [registry.task(name).entry.corpus for name in self.task]
+
+    def request(self, registry: Registry) -> Request:
+        """What is asked of a planner: one encoder, recipe, corpus and seed."""
+        from benchmark.plan.requests import Request, grid
+
+        return Request(
+            grid(
+                encoder=self.encoder,
+                task=list(dict.fromkeys(self.task)),
+                recipe=self.recipe or RECIPE,
+                corpus=self.corpus or self.own_corpora(registry)[0],
+                seed=self.seed,
+                sample_rate=self.sample_rate,
+                settings=self.changes.overrides(),
+            )
+        )
+
+    def run_command(self, registry: Registry) -> str:
+        """The command that computes what is shown."""
+        return _command(["bench", "run", "--encoder", self.encoder], self.task, self._shared(registry))
+
+    def look_command(self, registry: Registry) -> str:
+        """The command that writes the same page again."""
+        own = {"--feature": self.feature, "--filters": self.filters if self.filters != FILTERS else None}
+        flags = ["--audio"] if self.audio else []
+        return _command(["bench", "look", self.encoder], self.task, {**self._shared(registry), **own}, flags)
+
+    def _shared(self, registry: Registry) -> dict[str, Any]:
+        """Values of the options that `bench run` has too."""
+        corpus = self.corpus
+        if corpus is None:
+            own = self.own_corpora(registry)
+            corpus = own[0] if len(set(own)) > 1 else None
+        return {
+            "--recipe": self.recipe,
+            "--corpus": corpus,
+            "--seed": self.seed or None,
+            "--data": self.data,
+            "--store": self.store_path,
+            "--registry": self.registry_files,
+            **self.changes.words(),
+            "--sample-rate": self.sample_rate,
+        }
+
+
+def look(options: LookOptions) -> None:
     """Write one page to look at, and listen to, one representation.
 
     Example: bench look tune_plus --task mtt --task gtzan -o look.html
     """
     from benchmark.console import Reporter
-    from benchmark.engine.engine import Engine
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce, in_use
-    from benchmark.plan.planner import Planner
-    from benchmark.plan.requests import Request, grid
-    from benchmark.store.store import Store, storage_errors, write_atomically
-    from benchmark.visualisation.shown import find
+    from benchmark.store.store import storage_errors, write_atomically
 
-    folder = store_folder(store)
-    given: dict[str, Any] = {
-        "--recipe": recipe, "--corpus": corpus, "--seed": seed or None, "--data": data, "--store": store,
-        "--registry": registry, "--epochs": epochs, "--pairs": pairs, "--batch": batch,
-        "--learning-rate": learning_rate, "--temperature": temperature, "--set": setting, "--sample-rate": sample_rate,
-    }  # fmt: skip
-    entries = open_registry(registry)
-    if corpus is None:
-        own = [entries.task(name).entry.corpus for name in task]
-        corpus = own[0]
-        if len(set(own)) > 1:
-            given["--corpus"] = corpus
-    run = _command(["bench", "run", "--encoder", encoder], task, given)
+    folder, output = store_folder(options.store_path), options.output
+    registry = open_registry(options.registry_files)
+    run = options.run_command(registry)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such store; make it with: {run}")
     if not output.parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent}; make it, or name another file")
-    request = Request(
-        grid(
-            encoder=encoder,
-            task=list(dict.fromkeys(task)),
-            recipe=recipe or RECIPE,
-            corpus=corpus,
-            seed=seed,
-            sample_rate=sample_rate,
-            settings=recipe_overrides(
-                setting,
-                epochs=epochs,
-                pairs=pairs,
-                batch=batch,
-                learning_rate=learning_rate,
-                temperature=temperature,
-            ),
-        )
-    )
+    request = options.request(registry)
     reporter = Reporter()
-    announce(entries, in_use(entries, [request]), reporter)
-    place = Store(folder)
+    announce(registry, in_use(registry, [request]), reporter)
+    text = _page(options, request, registry, folder, reporter)
+    with storage_errors(output.parent):
+        write_atomically(output, text)
+    reporter.say(f"{output}: {len(text) / 1e6:.1f} MB" + (", with audio" if options.audio else ""))
+
+
+def _page(options: LookOptions, request: Request, registry: Registry, folder: Path, reporter: Reporter) -> bytes:
+    """The page, as it is written."""
+    from benchmark.engine.engine import Engine
+    from benchmark.errors import UserError
+    from benchmark.plan.planner import Planner
+    from benchmark.store.store import Store, storage_errors
+    from benchmark.visualisation.stored_embeddings import find_embeddings
+
+    store = Store(folder)
     with storage_errors(folder):
-        engine = Engine(place, reporter)
-        shown = find(Planner(entries, place, reporter, data), request, engine, run)
-        from analysis.looking import render
+        engine = Engine(store, reporter)
+        planner = Planner(registry, store, reporter, options.data)
+        stored = find_embeddings(planner, request, engine, options.run_command(registry))
+        from analysis.visualisation import render
         from benchmark.visualisation.document import MOST_BYTES, collect
 
-        own_options = {"--feature": feature, "--filters": filters if filters != FILTERS else None}
-        again = _command(["bench", "look", encoder], task, {**given, **own_options}, *(["--audio"] if audio else []))
-        text = render(collect(shown, entries, engine, reporter, again, feature or [], audio, filters)).encode()
+        again = options.look_command(registry)
+        document = collect(
+            stored, registry, engine, reporter, again, options.feature or [], options.audio, options.filters
+        )
+        text = render(document).encode()
     if len(text) > MOST_BYTES:
         raise UserError(
             f"the page would have {len(text) / 1e6:.0f} MB, more than {MOST_BYTES // 10**6}; name fewer features with "
             "--feature N, or fewer tasks"
         )
-    with storage_errors(output.parent):
-        write_atomically(output, text)
-    reporter.say(f"{output}: {len(text) / 1e6:.1f} MB" + (", with audio" if audio else ""))
+    return text
 
 
-def _command(words: list[str], tasks: list[str], options: dict[str, Any], *flags: str) -> str:
+def _command(words: list[str], tasks: Sequence[str], options: Mapping[str, Any], flags: Sequence[str] = ()) -> str:
     """A command ready for a shell."""
     for name in tasks:
         words += ["--task", name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -24,6 +24,27 @@ OwnRegistryOption = Annotated[
 ]
 
 
+class ImportedEncoder(TypedDict):
+    """An encoder with weights from elsewhere.
+
+    Attributes
+    ----------
+    encoder, architecture
+        Its name, and that of the encoder that the weights fill.
+    parameters, dim
+        How many, and size of the representation.
+    weights, registry
+        Files written.
+    """
+
+    encoder: str
+    architecture: str
+    parameters: int
+    dim: int
+    weights: str
+    registry: str
+
+
 def import_weights(
     file: Annotated[Path, typer.Argument(help="Weights: .safetensors, a PyTorch state dict or a Lightning .ckpt.")],
     encoder: Annotated[str, typer.Option(help="Encoder whose architecture they are for.", metavar="NAME")],
@@ -40,7 +61,7 @@ def import_weights(
 
     own = registry or Path("registry.yaml")
     filled, weights = call(file, encoder, name, own, Reporter(), named=registry is not None)
-    facts = {
+    facts: ImportedEncoder = {
         "encoder": name,
         "architecture": encoder,
         "parameters": filled.parameter_count(),

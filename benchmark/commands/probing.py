@@ -6,32 +6,21 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.common import JsonOption, StoreOption, names_of, print_document, store_folder
+from benchmark.commands.common import JsonOption, StoreOption, print_document, store_folder
+from benchmark.commands.factors import name_argument, name_option
 
 
 def compare(
-    first: Annotated[
-        str, typer.Argument(help="Encoder, or encoder:recipe.", metavar="A", autocompletion=names_of("encoders"))
-    ],
-    second: Annotated[
-        str, typer.Argument(help="Encoder, or encoder:recipe.", metavar="B", autocompletion=names_of("encoders"))
-    ],
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Task; may be repeated.",
-            show_default="all scored for both",
-            metavar="NAME",
-            autocompletion=names_of("tasks"),
-        ),
-    ] = None,
+    first: Annotated[str, name_argument("encoders", "Encoder, or encoder:recipe.", "A")],
+    second: Annotated[str, name_argument("encoders", "Encoder, or encoder:recipe.", "B")],
+    task: Annotated[list[str] | None, name_option("tasks", "Task; may be repeated.", "all scored for both")] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Recipe of trained encoders, where there are several.", metavar="NAME")
     ] = None,
     corpus: Annotated[
         str | None, typer.Option(help="Pretraining corpus, where there are several.", metavar="NAME")
     ] = None,
-    store: StoreOption = None,
+    store_path: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Test the stored scores of two encoders: paired bootstrap over test clips, DeLong's test for ROC-AUC.
@@ -44,10 +33,10 @@ def compare(
     from benchmark.plan.origins import announce_unimported
     from benchmark.registry.registry import load_registry
 
-    entries = load_registry([])
-    encoders, tasks = entries.sections["encoders"], entries.sections["tasks"]
+    registry = load_registry([])
+    encoders, tasks = registry.sections["encoders"], registry.sections["tasks"]
     spoken_of = [encoders.get(name) or encoders.get(name.partition(SEPARATOR)[0]) for name in (first, second)]
     spoken_of += [tasks.get(name) for name in task or []]
-    announce_unimported(entries, [named for named in spoken_of if named is not None], Reporter())
-    found = call(store_folder(store), first, second, task or [], recipe, corpus)
+    announce_unimported(registry, [each for each in spoken_of if each is not None], Reporter())
+    found = call(store_folder(store_path), first, second, task or [], recipe, corpus)
     print_document(documents(found) if as_json else "\n".join(printable(one.text) for one in found))

@@ -33,12 +33,12 @@ class Form(StrEnum):
 
 
 def report(
-    store: StoreOption = None,
+    store_path: StoreOption = None,
     study: Annotated[
         str | None, typer.Option(help="Keep to the runs of a study, and say what is missing of it.", metavar="STUDY")
     ] = None,
     data: DataOption = None,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
     form: Annotated[
         Form, typer.Option("--format", help="html is one page that needs nothing else; the others are tables.")
     ] = Form.HTML,
@@ -62,28 +62,28 @@ def report(
     from benchmark.store.store import storage_errors
 
     reporter = Reporter()
-    folder = store_folder(store)
+    folder = store_folder(store_path)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such store; `bench run` makes one, --store names another")
     target = output or Path(f"report.{'tex' if form is Form.LATEX else form.value}")
     check_output(target)
-    entries = open_registry(registry)
+    registry = open_registry(registry_files)
     asked = plan = None
     if study is None:
-        announce_unimported(entries, [], reporter)
+        announce_unimported(registry, [], reporter)
     else:
         from benchmark.plan.planner import Planner
         from benchmark.plan.studies import load_study
         from benchmark.store.store import Store
 
         asked = load_study(study)
-        announce(entries, in_use(entries, asked.requests(False)), reporter)
+        announce(registry, in_use(registry, asked.requests(False)), reporter)
         with storage_errors(folder):
-            place = Store(folder)
-            plan = asked.scored(Planner(entries, place, reporter, data), place)
+            store = Store(folder)
+            plan = asked.scored(Planner(registry, store, reporter, data), store)
         if not say_lost(plan):
             raise typer.Exit(2)
-    document = collect(folder, entries, asked, plan, study or "", look, reporter)
+    document = collect(folder, registry, asked, plan, study or "", look, reporter)
     text = render(document, form.value)
     if str(target) == "-" and form is Form.JSON:
         print_document(json.loads(text))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.commands.app import App, need_command
 from benchmark.commands.common import JsonOption, RegistryOption, open_registry, print_document
+
+if TYPE_CHECKING:
+    from benchmark.speed.results import ForwardSpeed
 
 app = App(help="Measure speed beside a reference, in one run.")
 
@@ -58,7 +61,7 @@ def speed_forward(
             help="Encoder to time; may be repeated.", show_default="tune_plus, tune_tail_5, sample_cnn", metavar="NAME"
         ),
     ] = None,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Time a forward pass beside plain torch layers with the same weights; `ratio` is the worst of ours / plain.
@@ -70,11 +73,11 @@ def speed_forward(
     from benchmark.plan.origins import announce
     from benchmark.speed.forward import ENCODERS, LIMIT, forward_ratio, forward_table
 
-    entries = open_registry(registry)
-    named = [entries.encoder(name) for name in encoder or ENCODERS]
-    announce(entries, named, Reporter())
+    registry = open_registry(registry_files)
+    named = [registry.encoder(name) for name in encoder or ENCODERS]
+    announce(registry, named, Reporter())
     rows = [forward_ratio(each.name, build_encoder(each, 0)) for each in named]
-    result = {"ratio": max(row["ratio"] for row in rows), "limit": LIMIT, "encoders": rows}
+    result: ForwardSpeed = {"ratio": max(row["ratio"] for row in rows), "limit": LIMIT, "encoders": rows}
     print_document(result if as_json else forward_table(rows))
 
 
@@ -104,7 +107,7 @@ def speed_pretrain(
         int | None, typer.Option(help="Pairs a step.", show_default="96 on a GPU, 8 on a CPU", min=2)
     ] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each, whose medians are shown.", min=1)] = 5,
-    registry: RegistryOption = None,
+    registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Time pretraining, with crops and augmentation, beside the bare model's step; `ratio` is the worst of theirs.
@@ -118,13 +121,13 @@ def speed_pretrain(
     from benchmark.registry.entries import RecipeEntry
     from benchmark.speed.pretrain import measure, table
 
-    entries = open_registry(registry)
-    names = [entries.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
-    announce(entries, [*names, entries.recipe("tune")], Reporter())
-    recipe = entries.recipe("tune").entry
+    registry = open_registry(registry_files)
+    names = [registry.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
+    announce(registry, [*names, registry.recipe("tune")], Reporter())
+    recipe = registry.recipe("tune").entry
     if not isinstance(recipe, RecipeEntry):
         raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")
-    load_augmentations(entries.recipe("tune"))
+    load_augmentations(registry.recipe("tune"))
     result = measure(Reporter(), names, recipe, batch, rounds)
     print_document(result if as_json else table(result))
 

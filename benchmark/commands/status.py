@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmark.commands.common import JsonOption, StoreOption, print_document, store_folder
 
 
-def status(store: StoreOption = None, as_json: JsonOption = False) -> None:
+def status(store_path: StoreOption = None, as_json: JsonOption = False) -> None:
     """Say what every `bench run` on the store is at.
 
     Example: bench status
@@ -14,7 +14,7 @@ def status(store: StoreOption = None, as_json: JsonOption = False) -> None:
     from benchmark.engine.progress import notes
     from benchmark.store.store import Store
 
-    found = notes(Store(store_folder(store)))
+    found = notes(Store(store_folder(store_path)))
     if as_json:
         print_document(found)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -29,6 +29,21 @@ app = App(help="Look into the store, check it, tidy it, copy it.")
 OtherStore = Annotated[Path, typer.Argument(help="The other store's folder.", metavar="DIR")]
 
 
+class VerifiedStore(TypedDict):
+    """What reading every byte of a store brought.
+
+    Attributes
+    ----------
+    artifacts
+        How many there are.
+    problems
+        By folder of an artifact, what is wrong with it.
+    """
+
+    artifacts: int
+    problems: dict[str, list[str]]
+
+
 @app.callback(invoke_without_command=True)
 def _store(context: typer.Context) -> None:
     need_command(context)
@@ -37,7 +52,7 @@ def _store(context: typer.Context) -> None:
 @app.command()
 def ls(
     kind: Annotated[str | None, typer.Option(help="Only artifacts of this kind, e.g. probe.")] = None,
-    store: StoreOption = None,
+    store_path: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List artifacts with their size, cost and age.
@@ -52,7 +67,7 @@ def ls(
 
     if kind is not None and kind not in KINDS:
         raise unknown_name("kind of artifact", kind, KINDS, "bench store ls")
-    found = [each for each in holdings(Store(store_folder(store))) if kind in (None, each.kind)]
+    found = [each for each in holdings(Store(store_folder(store_path))) if kind in (None, each.kind)]
     if as_json:
         print_document([vars(each) for each in found])
         return
@@ -68,7 +83,7 @@ def ls(
 @app.command()
 def show(
     key: Annotated[str, typer.Argument(help="Key of an artifact, or its beginning.", metavar="KEY")],
-    store: StoreOption = None,
+    store_path: StoreOption = None,
 ) -> None:
     """Print an artifact's manifest as JSON: spec, inputs, files, costs, versions.
 
@@ -77,11 +92,11 @@ def show(
     from benchmark.engine.housekeeping import show as call
     from benchmark.store.store import Store
 
-    print_document(call(Store(store_folder(store)), key))
+    print_document(call(Store(store_folder(store_path)), key))
 
 
 @app.command()
-def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
+def verify(store_path: StoreOption = None, as_json: JsonOption = False) -> None:
     """Read every byte and compare it with what was written; exit code 1 if something is wrong.
 
     Example: bench store verify
@@ -91,7 +106,7 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
     from benchmark.store.store import Store
 
     reporter = Reporter()
-    every = list(folders(Store(store_folder(store))))
+    every = list(folders(Store(store_folder(store_path))))
     wrong: dict[str, list[str]] = {}
     with interruptible(reporter), reporter.progress("verify", len(every), "artifacts") as advance:
         for folder in every:
@@ -99,10 +114,11 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
                 wrong[str(folder)] = found
             advance(1)
     if as_json:
-        print_document({"artifacts": len(every), "problems": wrong})
+        document: VerifiedStore = {"artifacts": len(every), "problems": wrong}
+        print_document(document)
     else:
-        for place, complaints in wrong.items():
-            print_document(printable(f"{place}: {'; '.join(complaints)}"))
+        for damaged, complaints in wrong.items():
+            print_document(printable(f"{damaged}: {'; '.join(complaints)}"))
         advice = "; delete these folders, and what is needed of them is computed again" if wrong else ""
         print_document(f"{len(every) - len(wrong):,} of {len(every):,} artifacts are whole{advice}")
     if wrong:
@@ -113,8 +129,8 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
 def gc(
     keep: Annotated[list[str], typer.Option(help="Study whose artifacts stay; may be repeated.", metavar="STUDY")],
     data: DataOption = None,
-    store: StoreOption = None,
-    registry: RegistryOption = None,
+    store_path: StoreOption = None,
+    registry_files: RegistryOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
 ) -> None:
     """Delete what no study named rests on, and what interrupted steps have left.
@@ -130,12 +146,12 @@ def gc(
     from benchmark.store.store import Store, storage_errors
     from benchmark.text import readable_bytes
 
-    place = Store(store_folder(store))
-    entries = open_registry(registry)
+    store = Store(store_folder(store_path))
+    registry = open_registry(registry_files)
     studies = [load_study(name) for name in keep]
     requests = [request for study in studies for request in study.requests(False)]
-    announce(entries, in_use(entries, requests), Reporter())
-    planner = Planner(entries, place, Reporter(), data)
+    announce(registry, in_use(registry, requests), Reporter())
+    planner = Planner(registry, store, Reporter(), data)
     runs: list[Run] = []
     for study in studies:
         # Scores of some and of all test clips are both the study's.
@@ -143,15 +159,15 @@ def gc(
             for cause in planned.causes:
                 raise UserError(f"{cause}; what rests on it cannot be told from what may go")
             runs += planned.runs
-    with storage_errors(place.root):
-        paths = [*unwanted(place, runs), *abandoned(place)]
+    with storage_errors(store.root):
+        paths = [*unwanted(store, runs), *abandoned(store)]
         if lost := stood_in_for(paths, runs):
             raise UserError(
-                f"{place.root}: holds results of the genuine {', '.join(lost)}, and without --data a study rests on "
+                f"{store.root}: holds results of the genuine {', '.join(lost)}, and without --data a study rests on "
                 "stand-ins; name the folder of the data with --data or BENCH_DATA, or these results would be deleted"
             )
         sizes = {path: size_of(path) for path in paths}
-        gone = paths if dry_run else remove(place, paths)
+        gone = paths if dry_run else remove(store, paths)
     freed = readable_bytes(sum(sizes[path] for path in gone))
     print_document(f"{'would delete' if dry_run else 'deleted'} {len(gone):,} folders, {freed}")
 
@@ -160,7 +176,7 @@ def gc(
 def export(
     output: Annotated[Path, typer.Argument(help="File to write; `-` for standard output.", metavar="OUT.csv")],
     metric: Annotated[str | None, typer.Option(help="Which metric.", show_default="each task's leading one")] = None,
-    store: StoreOption = None,
+    store_path: StoreOption = None,
 ) -> None:
     """Write all scores as one long table, ready for `bench analyze` or any other program.
 
@@ -170,21 +186,21 @@ def export(
     from benchmark.scores.long_table import as_csv, long_table
 
     check_output(output)
-    text = as_csv(long_table(store_folder(store), metric, Reporter()))
+    text = as_csv(long_table(store_folder(store_path), metric, Reporter()))
     write_output(output, text)
 
 
 @app.command()
-def push(other: OtherStore, store: StoreOption = None) -> None:
+def push(other: OtherStore, store_path: StoreOption = None) -> None:
     """Copy into another store what it lacks.
 
     Example: bench store push /mnt/shared/bench
     """
-    _copy(store_folder(store), other)
+    _copy(store_folder(store_path), other)
 
 
 @app.command()
-def pull(other: OtherStore, store: StoreOption = None) -> None:
+def pull(other: OtherStore, store_path: StoreOption = None) -> None:
     """Copy from another store what this one lacks; nothing of what it holds is run.
 
     Example: bench store pull /mnt/shared/bench
@@ -193,7 +209,7 @@ def pull(other: OtherStore, store: StoreOption = None) -> None:
         from benchmark.errors import UserError
 
         raise UserError(f"{other}: there is no such store; name the folder that another `bench --store` had")
-    _copy(other, store_folder(store))
+    _copy(other, store_folder(store_path))
 
 
 @app.command()

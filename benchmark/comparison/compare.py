@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from benchmark.cell import UNTRAINED
 from benchmark.errors import UserError, unknown_name
+from benchmark.factors import UNTRAINED
 from benchmark.plain_files import check_artifact
 from benchmark.scores.records import PREDICTIONS, RECORD, SCORE, ScoreRecord, newest, read_record, run_name
 from benchmark.scores.scoring import BOOTSTRAP_SEED, REPLICATES, in_folds, mean_of_folds

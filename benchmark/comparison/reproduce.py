@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmark.cell import AS_GIVEN, COLUMNS, END_TO_END, FACTORS, UNTRAINED, Cell, options_of
+from benchmark.cell import Cell, options_of
+from benchmark.factors import AS_GIVEN, COLUMNS, END_TO_END, FACTORS, UNTRAINED
 
 #: Options that one command takes several levels of, each cell of whose product is a run.
 _GRID = ("--encoder", "--task", "--seed")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.cell import PLAIN
 from benchmark.console import printable
+from benchmark.factors import PLAIN
 from benchmark.scores.records import Score, ScoreRecord
 from benchmark.text import aligned
 

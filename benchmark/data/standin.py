@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.registry.entries import DatasetEntry
-from benchmark.registry.plugins import load_class
+from benchmark.registry.plugins import load_class, load_standin
 from benchmark.registry.registry import Named
 from benchmark.store.store import storage_errors
 
@@ -26,25 +26,17 @@ def write_standin(named: Named[DatasetEntry], folder: Path, seed: int, reporter:
     """
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise UserError(f"{folder}: is there already and is no empty folder; name another one")
-    dataset = load_class(named)
-    clips, _ = dataset.standin_extent()
-    with storage_errors(folder), reporter.progress(f"make the stand-in of {named.name}", clips, "clips") as advance:
+    standin = load_standin(named)
+    clips, _ = standin.extent()
+    with storage_errors(folder), reporter.counted(f"make the stand-in of {named.name}", clips, "clips") as progress:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
-            done = 0
-
-            def progress(count: int, total: int) -> None:
-                nonlocal done
-                del total
-                advance(count - done)
-                done = count
-
             whole = Path(beside) / "standin"
             whole.mkdir()
-            dataset.write_standin(whole, seed, progress)
+            standin.write(whole, seed, progress)
             (whole / NOTICE).write_text(
-                f"Synthetic music made by bench in the layout of {dataset.NAME} (seed {seed}). It is not the dataset; "
-                "scores on it mean nothing outside bench.\n"
+                f"Synthetic music made by bench in the layout of {load_class(named).NAME} (seed {seed}). It is not the "
+                "dataset; scores on it mean nothing outside bench.\n"
             )
             whole.replace(folder)
     reporter.say(f"{folder}: a stand-in of {named.name}, {clips} clips, seed {seed}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypedDict
 
 from benchmark.audio.decoding import header_problem
 from benchmark.console import Reporter
@@ -98,6 +98,24 @@ class Status:
     prepared: list[Prepared] = field(default_factory=list)
     counts: list[Count] = field(default_factory=list)
     leaks: list[Leak] = field(default_factory=list)
+
+
+class StatusDocument(TypedDict):
+    """What is known of all datasets.
+
+    Attributes
+    ----------
+    data
+        The data folder; null where none is named.
+    datasets
+        One by one.
+    overlaps
+        Test clips of tasks and the corpora that share something with them.
+    """
+
+    data: str | None
+    datasets: Sequence[Status]
+    overlaps: Sequence[Overlap]
 
 
 @dataclass
@@ -267,10 +285,6 @@ def _overlaps(registry: Registry, read: Mapping[str, _Read]) -> Iterator[Overlap
                 yield overlap(name, test, corpus, pretrained, same_dataset=dataset == entry.dataset)
 
 
-def as_document(found: Sequence[Status], overlaps: Sequence[Overlap], data: Path | None) -> dict[str, Any]:
+def as_document(found: Sequence[Status], overlaps: Sequence[Overlap], data: Path | None) -> StatusDocument:
     """All of it for `--json`."""
-    return {
-        "data": None if data is None else str(data),
-        "datasets": [asdict(status) for status in found],
-        "overlaps": [asdict(overlap) for overlap in overlaps],
-    }
+    return {"data": None if data is None else str(data), "datasets": found, "overlaps": overlaps}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Means:
+class ComputeTarget:
     """What may be used for the work.
 
     Attributes
@@ -43,7 +43,7 @@ class Means:
 
 
 def carry_out(
-    runs: Sequence[Run], store: Store, engine: Engine, reporter: Reporter, means: Means, command: str
+    runs: Sequence[Run], store: Store, engine: Engine, reporter: Reporter, target: ComputeTarget, command: str
 ) -> list[Loss]:
     """Compute what is missing of `runs`, and say what is lost: before long work for the others, or at its end.
 
@@ -53,7 +53,7 @@ def carry_out(
         What is wanted.
     store, engine, reporter
         Where artifacts go, what computes them here, and what is shown.
-    means
+    target
         What may be used.
     command
         How the user called it, for other shells to see.
@@ -73,18 +73,18 @@ def carry_out(
     there = _tell_cached(runs, engine, reporter)
     if all(engine.current(run.score) is not None for run in runs):
         return []
-    for step, error in foreseen(runs, engine, means.jobs if means.cluster is None else None):
+    for step, error in foreseen(runs, engine, target.jobs if target.cluster is None else None):
         engine.refuse(step, error)
     watcher = Watcher(store, command, reporter)
     said = _Said(reporter)
-    alone = means.jobs == 1 and means.cluster is None
+    alone = target.jobs == 1 and target.cluster is None
     if alone or all(engine.failure(run.score) is not None for run in runs):
         losses = _here(runs, engine, watcher, reporter, said)
         said.say(losses)
         return list(losses.values())
     from benchmark.engine.submission import compute_on
 
-    if means.cluster == "slurm":
+    if target.cluster == "slurm":
         reporter.say("waiting for the first job of the queue")
     missing = [step for step in unique_steps(runs) if engine.current(step) is None]
     modules = dict.fromkeys(module for step in missing for module in step.of.libraries(step))
@@ -93,9 +93,9 @@ def carry_out(
         if not all(_lost(run, losses) for run in runs):
             said.say(losses)
 
-    with _client(means, store, modules) as client, watcher.watching():
+    with _client(target, store, modules) as client, watcher.watching():
         count = len(client.scheduler_info(n_workers=-1)["workers"])
-        reporter.say(f"{len(runs)} runs on {count} workers of {means.cluster or 'this machine'}")
+        reporter.say(f"{len(runs)} runs on {count} workers of {target.cluster or 'this machine'}")
         found = compute_on(client, store, runs, engine, watcher.update, after_stage)
     _tell_computed(runs, store, there, reporter)
     reporter.say(watcher.progress.words())
@@ -191,14 +191,14 @@ def _missed(run: Run, engine: Engine) -> bool:
 
 
 @contextmanager
-def _client(means: Means, store: Store, modules: Collection[str]) -> Iterator[Client]:
+def _client(target: ComputeTarget, store: Store, modules: Collection[str]) -> Iterator[Client]:
     load("distributed")
     from benchmark.engine.clusters import local_cluster, remote_cluster
 
     with (
-        remote_cluster(means.cluster, means.config, store.root / "unfinished")
-        if means.cluster
-        else local_cluster(means.jobs, store.root / "logs", modules) as client
+        remote_cluster(target.cluster, target.config, store.root / "unfinished")
+        if target.cluster
+        else local_cluster(target.jobs, store.root / "logs", modules) as client
     ):
         yield client
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from benchmark.console import LINE_EVERY, Reporter, clock, printable
 from benchmark.errors import USER_ERRORS
@@ -186,8 +186,45 @@ class Watcher:
             yield
 
 
-def notes(store: Store) -> list[dict[str, Any]]:
-    """What every `bench run` on a store is at; each has ``alive``, false if it has not been heard of for a minute.
+class Note(TypedDict):
+    """What a `bench run` is at.
+
+    Attributes
+    ----------
+    command, host, pid
+        What was called, where, and its process.
+    total, cached, done, failed, running
+        As of `Progress`.
+    began
+        When, by the monotonic clock of its machine [s].
+    started, noted
+        When it began and when it was last heard of, in seconds since 1970.
+    words
+        All of it in a sentence.
+    age
+        Time since it was last heard of, by the clock of the store [s].
+    alive
+        False if it has not been heard of for a minute.
+    """
+
+    command: str
+    host: str
+    pid: int
+    total: int
+    cached: int
+    done: int
+    failed: int
+    running: dict[str, str]
+    began: float
+    started: float
+    noted: float
+    words: str
+    age: float
+    alive: bool
+
+
+def notes(store: Store) -> list[Note]:
+    """What every `bench run` on a store is at.
 
     Raises
     ------
@@ -206,7 +243,7 @@ def notes(store: Store) -> list[dict[str, Any]]:
         if not document.keys() >= _FIELDS:
             continue
         # A note from the future was written before somebody turned the clock back, and not since.
-        found.append({**document, "age": age, "alive": abs(age) < STALE})
+        found.append(cast("Note", {**document, "age": age, "alive": abs(age) < STALE}))
     return found
 
 

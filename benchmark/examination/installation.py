@@ -66,7 +66,7 @@ class Finding:
         return ("note" if self.note else "ok") if self.ok else "WRONG"
 
 
-def examine(store: Path, data: Path | None, full: bool = False) -> list[Finding]:
+def examine_installation(store: Path, data: Path | None, full: bool = False) -> list[Finding]:
     """Look at everything; this process loads nothing but what has been loaded by another, and leaves nothing behind.
 
     Parameters

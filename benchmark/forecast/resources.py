@@ -88,7 +88,15 @@ class Resources:
 
 @dataclass(frozen=True)
 class Unbuilt:
-    """An encoder that cannot be built or run, or that nobody asked for, and why."""
+    """An encoder that cannot be built or run, or that nobody asked for.
+
+    Attributes
+    ----------
+    encoder
+        Its name.
+    error
+        Why.
+    """
 
     encoder: str
     error: str

@@ -22,6 +22,8 @@ class PlannedStep:
 
     Attributes
     ----------
+    kind, key, title
+        The step.
     state
         ``"cached"`` or ``"to do"``.
     work

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, Protocol
 
-from benchmark.cell import ALL_LAYERS, AS_GIVEN, END_TO_END, FACTORS, PLAIN, UNTRAINED, Cell
+from benchmark.cell import Cell
 from benchmark.errors import USER_ERRORS, UserError, unknown_name
+from benchmark.factors import ALL_LAYERS, AS_GIVEN, END_TO_END, FACTORS, PLAIN, UNTRAINED
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Run
 from benchmark.registry.augmentation_plugins import Recipe

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmark.cell import AS_GIVEN, UNTRAINED
 from benchmark.console import Reporter
 from benchmark.errors import UserError
+from benchmark.factors import AS_GIVEN, UNTRAINED
 from benchmark.plan.requests import Request
 from benchmark.registry.augmentation_plugins import augmentation_modules
 from benchmark.registry.entries import DatasetEntry, EncoderEntry, RecipeEntry, SupervisedEntry

@@ -9,9 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmark.cell import AS_GIVEN, UNTRAINED, Cell
+from benchmark.cell import Cell
 from benchmark.console import Reporter
 from benchmark.errors import UserError
+from benchmark.factors import AS_GIVEN, UNTRAINED
 from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
@@ -20,7 +21,7 @@ from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, c
 from benchmark.registry.datasets import contents, extent, open_dataset, reading, standin_extent
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
-from benchmark.registry.plugins import code_identity, load_class
+from benchmark.registry.plugins import code_identity, standin_module
 from benchmark.registry.registry import Named, Registry
 from benchmark.steps import initialise, label, prepare, standin
 from benchmark.store.step import Step
@@ -270,7 +271,7 @@ class Planner:
         named = self._registry.dataset(dataset)
         code = self._code(named)
         if self._data is None and named.entry.root is None:
-            load_class(named)
+            standin_module(named)
             spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
             read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args}
             context = {"dataset": named, "extent": cache(partial(standin_extent, named))}

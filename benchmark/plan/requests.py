@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
-from benchmark.cell import FACTORS, Cell
+from benchmark.factors import FACTORS
 
 
 class _Levels(BaseModel):
@@ -34,11 +34,10 @@ def _grid() -> type[_Levels]:
     """A field for every factor of a cell, called as options and studies call it."""
     fields: dict[str, Any] = {}
     for name, factor in FACTORS.items():
-        about = Cell.model_fields[name]
         needed = name in ("encoders", "task")
         levels = tuple[factor.level, ...]  # type: ignore[name-defined]
         default = ... if needed else tuple(level for level in factor.levels if level is not None)
-        described = Field(default, description=about.description, min_length=1 if needed else None)
+        described = Field(default, description=factor.meaning, min_length=1 if needed else None)
         fields[factor.key] = (levels, described)
     return create_model("Grid", __base__=_Levels, __doc__=_Levels.__doc__, **fields)
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmark.cell import AS_GIVEN, UNTRAINED, Cell
+from benchmark.cell import Cell
+from benchmark.factors import AS_GIVEN, UNTRAINED
 from benchmark.store.step import Stage, Step
 
 

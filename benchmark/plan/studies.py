@@ -23,8 +23,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmark.cell import AS_GIVEN, COLUMNS, UNTRAINED, Cell
+from benchmark.cell import Cell
 from benchmark.errors import UserError, unknown_name
+from benchmark.factors import AS_GIVEN, COLUMNS, UNTRAINED
 from benchmark.plan.planner import Planner
 from benchmark.plan.requests import Grid, Request
 from benchmark.plan.runs import Plan, Run

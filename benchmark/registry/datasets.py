@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmark.console import Reporter
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.registry.entries import DatasetEntry
-from benchmark.registry.plugins import load_class
+from benchmark.registry.plugins import load_class, load_standin
 from benchmark.registry.registry import Named
 from benchmark.store.digests import DigestCache
 from benchmark.store.store import Store, digest_of
@@ -151,5 +151,5 @@ def extent(dataset: Dataset) -> tuple[int, float]:
 
 def standin_extent(named: Named[DatasetEntry]) -> tuple[int, float]:
     """Number of clips of a dataset's stand-in and their duration [s]."""
-    clips, seconds = load_class(named).standin_extent()
+    clips, seconds = load_standin(named).extent()
     return int(clips), float(seconds)

@@ -19,7 +19,7 @@ from benchmark.registry.entries import DatasetEntry, EncoderEntry
 from benchmark.registry.modules_beside import files_of, find, make_findable
 from benchmark.registry.registry import Named
 from benchmark.store.store import digest_file
-from tasks.base import Dataset
+from tasks.base import Dataset, StandIn
 
 #: An entry that names a class.
 _Plugged = Named[EncoderEntry] | Named[DatasetEntry] | Named[AugmentationStep]
@@ -224,3 +224,45 @@ def _classes_of(file: Path) -> tuple[dict[str, int], dict[str, list[str]]]:
                 if stated and line.target.id == "VERSION" and isinstance(line.value, ast.Constant):
                     versions[node.name] = int(line.value.value)
     return versions, bases
+
+
+def standin_module(named: Named[DatasetEntry]) -> str:
+    """The module that makes a dataset's stand-in, not imported yet.
+
+    Raises
+    ------
+    UserError
+        If nothing stands in for the dataset, or its class names a module whose code would not be in a key.
+    """
+    where = f"{named.file}:{named.line}: {named.name}"
+    found = load_class(named)
+    if found.STANDIN is None:
+        raise UserError(f"{where}: has no stand-in; name the folder of its data by --data, or by `root` in the entry")
+    module = str(found.STANDIN)
+    package = module.partition(".")[0]
+    if package not in _OWN_PACKAGES and package != named.entry.class_path.partition(":")[0].partition(".")[0]:
+        raise UserError(f"{where}: STANDIN names {module}, which must lie in the module or package of the class")
+    return module
+
+
+def load_standin(named: Named[DatasetEntry]) -> StandIn:
+    """What makes a dataset's stand-in.
+
+    Raises
+    ------
+    UserError
+        If nothing stands in for it, or the module that it names cannot be imported or cannot make one.
+    """
+    module = standin_module(named)
+    where = f"{named.file}:{named.line}: {named.name}"
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:
+        raise UserError(f"{where}: cannot import the stand-in {module}: {fault_behind(error) or error}") from error
+    for function in ("write", "extent"):
+        if not callable(getattr(found, function, None)):
+            raise UserError(
+                f"{where}: the stand-in {module} has no function {function!r}; tasks.base.StandIn says both"
+            )
+    standin: StandIn = found
+    return standin

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
+from analysis.report.document import CitationRow
 from benchmark.registry.registry import Registry
 
 SHIPPED = Path(__file__).parent / "references.bib"
@@ -35,7 +35,7 @@ def citations(
     recipes: Iterable[str],
     protocols: Iterable[str],
     datasets: Iterable[str],
-) -> list[dict[str, Any]]:
+) -> list[CitationRow]:
     """What to cite, and for what.
 
     Nothing is imported but this project's own dataset modules, for the names may come from a stranger's store.
@@ -49,11 +49,11 @@ def citations(
 
     Returns
     -------
-    list of dict
-        ``key``, ``bibtex`` and ``used_for``, a list of phrases such as ``"dataset gtzan"``, in order of first use.
+    list of CitationRow
+        In order of first use.
     """
     shipped = shipped_references()
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, CitationRow] = {}
 
     def add(key: str, bibtex: str, use: str) -> None:
         uses = found.setdefault(key, {"key": key, "bibtex": bibtex, "used_for": []})["used_for"]

@@ -16,6 +16,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from analysis.report.document import (
+    Document,
+    FailureRow,
+    MetricRow,
+    RunMap,
+    RunRow,
+    StepRow,
+    StudyRow,
+    TaskRow,
+)
 from benchmark.audio.deformations import DEFORMATIONS
 from benchmark.comparison.reproduce import commands
 from benchmark.console import Reporter, Silent
@@ -27,7 +37,7 @@ from benchmark.pretraining.curve_file import read_probe_scores
 from benchmark.registry.overrides import in_words
 from benchmark.registry.registry import Registry
 from benchmark.report.citations import citations
-from benchmark.scores.records import RECORD, SCORE, ScoreRecord, newest, read_record, run_name
+from benchmark.scores.records import RECORD, SCORE, Score, ScoreRecord, StepCost, newest, read_record, run_name
 from benchmark.steps import KINDS
 from benchmark.store.store import UNREADABLE, check_store
 
@@ -43,7 +53,7 @@ def collect(
     study_given: str = "",
     look: bool = False,
     reporter: Reporter | None = None,
-) -> dict[str, Any]:
+) -> Document:
     """Everything a report shows, as `analysis.report` takes it.
 
     Parameters
@@ -63,8 +73,8 @@ def collect(
 
     Returns
     -------
-    dict
-        JSON-able; see `analysis.report`.
+    Document
+        Which JSON can hold.
 
     Raises
     ------
@@ -89,9 +99,9 @@ def collect(
     records = [record for _, record in last]
     runs = [_run(key, record) for key, record in last]
     if planned is None:
-        runs.sort(key=lambda run: tuple(str(run[name]) for name in ("task", "encoder", "recipe", "protocol", "corpus")))
+        runs.sort(key=_place)
     # Keys become paths further on; a stranger's record may name anything.
-    steps = {step.key: step.model_dump() for record in records for step in record.steps if step.key.isalnum()}
+    steps = {step.key: _step(step) for record in records for step in record.steps if step.key.isalnum()}
     layers = _embeddings(store, runs, steps)
     tasks = _tasks(registry, sorted({run["task"] for run in runs}))
     real = any(not run["standin"] for run in runs)
@@ -124,6 +134,10 @@ def collect(
     }
 
 
+def _place(run: RunRow) -> tuple[str, ...]:
+    return run["task"], run["encoder"], run["recipe"], run["protocol"], str(run["corpus"])
+
+
 def _read(folder: Path) -> ScoreRecord:
     try:
         return read_record(folder)
@@ -134,28 +148,32 @@ def _read(folder: Path) -> ScoreRecord:
         ) from None
 
 
-def _run(key: str, record: ScoreRecord) -> dict[str, Any]:
+def _run(key: str, record: ScoreRecord) -> RunRow:
     leading = next(iter(record.metrics))
     departs = list(record.departures())
-    metrics: dict[str, Any] = {}
-    for name, score in record.metrics.items():
-        entry = score.model_dump(exclude={"per_label", "replicates"})
-        if name == leading and not departs and len(score.per_label) > 1:
-            entry["per_label"] = score.per_label
-        metrics[name] = entry
-    return {
+    metrics = {
+        name: _metric(score, name == leading and not departs and len(score.per_label) > 1)
+        for name, score in record.metrics.items()
+    }
+    epochs, pairs = _length(record)
+    return {  # type: ignore[typeddict-item]  # the columns of a cell are those of a row, as a test holds
         "key": key,
         **record.columns(),
         "departs": departs,
         "encoders": list(record.encoders),
         "recipe_name": record.recipe_name,
         "overrides": {key: in_words(value) for key, value in record.settings.items()},
-        **_length(record),
+        "epochs": epochs,
+        "pairs": pairs,
         "standin": record.data == "stand-in",
         "fingerprint": record.fingerprint,
         "n_test": record.n_scored["test"],
         "n_expected": record.n_expected["test"],
-        "overlap": record.overlap.model_dump(),
+        "overlap": {
+            "clips": record.overlap.clips,
+            "recordings": record.overlap.recordings,
+            "artists": record.overlap.artists,
+        },
         "unscored": record.unscored_labels,
         "parameters": record.parameters,
         "dim": record.dim,
@@ -166,16 +184,43 @@ def _run(key: str, record: ScoreRecord) -> dict[str, Any]:
     }
 
 
-def _length(record: ScoreRecord) -> dict[str, int | None]:
-    """How long the pretraining was, as its own step's spec says."""
+def _metric(score: Score, by_label: bool) -> MetricRow:
+    row: MetricRow = {
+        "value": score.value,
+        "lower": score.lower,
+        "upper": score.upper,
+        "level": score.level,
+        "floor": score.floor,
+        "n_labels": score.n_labels,
+        "n_clips": score.n_clips,
+        "folds": score.folds,
+    }
+    if by_label:
+        row["per_label"] = score.per_label
+    return row
+
+
+def _step(step: StepCost) -> StepRow:
+    return {
+        "kind": step.kind,
+        "key": step.key,
+        "seconds": step.seconds,
+        "peak_memory_bytes": step.peak_memory_bytes,
+        "device": step.device,
+        "peak_gpu_memory_bytes": step.peak_gpu_memory_bytes,
+    }
+
+
+def _length(record: ScoreRecord) -> tuple[int | None, int | None]:
+    """Epochs and pairs of the pretraining, as its own step's spec says."""
     for entry in record.spec.get("lineage", {}).values():
         if entry.get("kind") in ("pretrain", "supervise"):
             recipe = entry["spec"].get("recipe", {})
-            return {"epochs": recipe.get("epochs"), "pairs": recipe.get("pairs")}
-    return {"epochs": None, "pairs": None}
+            return recipe.get("epochs"), recipe.get("pairs")
+    return None, None
 
 
-def _embeddings(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str, Any]) -> dict[str, list[str]]:
+def _embeddings(store: Path, runs: Sequence[RunRow], steps: Mapping[str, StepRow]) -> dict[str, list[str]]:
     """Put window counts beside the embed steps; returns, in order, the layers of encoders whose layers were probed."""
     layers: dict[str, list[str]] = {}
     facts: dict[str, Any] = {}
@@ -194,7 +239,7 @@ def _embeddings(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str,
     return layers
 
 
-def _trainings(store: Path, steps: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
+def _trainings(store: Path, steps: Mapping[str, StepRow]) -> dict[str, list[tuple[float, float]]]:
     """Epochs and validation scores of the pretrainings that were probed on the way."""
     folder = store / "artifacts" / "pretrain"
     found = {key: read_probe_scores(folder / key) for key, step in steps.items() if step["kind"] == "pretrain"}
@@ -202,13 +247,13 @@ def _trainings(store: Path, steps: Mapping[str, Mapping[str, Any]]) -> dict[str,
     return {key: points for key, points in found.items() if len(points) > 1}
 
 
-def _maps(store: Path, runs: Sequence[Mapping[str, Any]], steps: dict[str, Any], reporter: Reporter) -> list[Any]:
+def _maps(store: Path, runs: Sequence[RunRow], steps: Mapping[str, StepRow], reporter: Reporter) -> Sequence[RunMap]:
     from benchmark.visualisation.maps import clip_maps  # scikit-learn takes a while to import
 
     return clip_maps(store, runs, steps, reporter)
 
 
-def _study(study: Study | None, plan: Plan | None, there: set[str]) -> dict[str, Any] | None:
+def _study(study: Study | None, plan: Plan | None, there: set[str]) -> StudyRow | None:
     if study is None or plan is None:
         return None
     missing = [run.cell.title() for run in plan.runs if run.score.key not in there]
@@ -222,8 +267,8 @@ def _study(study: Study | None, plan: Plan | None, there: set[str]) -> dict[str,
     }
 
 
-def _tasks(registry: Registry, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    found = {}
+def _tasks(registry: Registry, names: Iterable[str]) -> dict[str, TaskRow]:
+    found: dict[str, TaskRow] = {}
     for name in names:
         entry = registry.sections["tasks"].get(name)
         found[name] = {
@@ -233,7 +278,7 @@ def _tasks(registry: Registry, names: Iterable[str]) -> dict[str, dict[str, Any]
     return found
 
 
-def _metric_titles(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _metric_titles(runs: Sequence[RunRow]) -> dict[str, str]:
     from tasks.metrics import METRICS, split_name
 
     titles = {}
@@ -244,7 +289,7 @@ def _metric_titles(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return titles
 
 
-def _descriptions(registry: Registry, runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+def _descriptions(registry: Registry, runs: Sequence[RunRow]) -> dict[str, dict[str, str]]:
     """One sentence an encoder, recipe, protocol and corpus, where the registry has it."""
     wanted = {
         "encoders": [part for run in runs for part in run["encoders"]],
@@ -261,7 +306,7 @@ def _descriptions(registry: Registry, runs: Sequence[Mapping[str, Any]]) -> dict
     return found
 
 
-def _deformation_units(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _deformation_units(runs: Sequence[RunRow]) -> dict[str, str]:
     names = _names(run["deform"].partition("=")[0] for run in runs if run["deform"])
     return {name: DEFORMATIONS[name].unit for name in names if name in DEFORMATIONS}
 
@@ -275,18 +320,19 @@ def _run_commands(records: Sequence[ScoreRecord]) -> list[str]:
     ]
 
 
-def _unplanned(lost: Sequence[Lost]) -> list[dict[str, str]]:
+def _unplanned(lost: Sequence[Lost]) -> list[FailureRow]:
     """Why runs of a study cannot be had, each cause once, with the first of the runs."""
     first = {each.cause: each.cell for each in reversed(lost)}
-    return [{"title": cell.title(), "cause": cause, "log": ""} for cause, cell in first.items()][::-1]
+    found: list[FailureRow] = [{"title": cell.title(), "cause": cause, "log": ""} for cause, cell in first.items()]
+    return found[::-1]
 
 
-def _failures(store: Path, planned: Sequence[Run] | None) -> list[dict[str, str]]:
+def _failures(store: Path, planned: Sequence[Run] | None) -> list[FailureRow]:
     """Steps whose log ends in a failure and that have not been computed since."""
     titles = {}
     if planned is not None:
         titles = {(step.kind, step.key): step.title for run in planned for step in run.score.lineage()}
-    found = []
+    found: list[FailureRow] = []
     for log in sorted((store / "logs").glob("*-*.log")):
         kind, _, key = log.stem.partition("-")
         if kind not in KINDS or (store / "artifacts" / kind / key).exists():
@@ -314,7 +360,7 @@ def _versions(records: Sequence[ScoreRecord]) -> dict[str, list[str]]:
     return {package: [version for version, _ in counter.most_common()] for package, counter in counts.items()}
 
 
-def _corpora(registry: Registry, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _corpora(registry: Registry, runs: Sequence[RunRow]) -> list[str]:
     entries = registry.sections["corpora"]
     names = _names(run["corpus"] for run in runs if run["corpus"])
     return [str(getattr(entries[name].entry, "dataset", name)) for name in names if name in entries]

@@ -10,10 +10,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from analysis.report.groups import name_representations
-from benchmark.cell import COLUMNS, PLAIN, in_cells
+from analysis.tables.representations import representation_names
 from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError, unknown_name
+from benchmark.factors import COLUMNS, PLAIN, in_cells
 from benchmark.scores.records import SCORE, newest
 from benchmark.scores.score_index import score_rows
 
@@ -54,9 +54,8 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
         (reporter or Silent()).warn(f"{left:,} older scores of runs that were scored again since are left out")
     ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in last]
     return [
-        {column: value for column, value in row.items() if column != "leading"}
-        | {"representation": way["representation"]}
-        for row, way in zip(last, name_representations(ways), strict=True)
+        {column: value for column, value in row.items() if column != "leading"} | {"representation": name}
+        for row, name in zip(last, representation_names(ways), strict=True)
     ]
 
 

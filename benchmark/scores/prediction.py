@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from benchmark.cell import END_TO_END
 from benchmark.console import Advance, Reporter
 from benchmark.encoding.windows import device
 from benchmark.errors import UserError
+from benchmark.factors import END_TO_END
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.registry.entries import ProtocolEntry, planned
 from benchmark.store.embeddings import open_embeddings

@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.cell import COLUMNS, Cell
+from benchmark.cell import Cell
+from benchmark.factors import COLUMNS
 from benchmark.plain_files import read_within
 
 SCHEMA_VERSION = 2

@@ -16,9 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.cell import COLUMNS as CELL_COLUMNS
-from benchmark.cell import Cell, in_cells
+from benchmark.cell import Cell
 from benchmark.errors import UserError
+from benchmark.factors import COLUMNS as CELL_COLUMNS
+from benchmark.factors import in_cells
 from benchmark.plain_files import planted, read_plain
 from benchmark.scores.records import RECORD, SCORE
 from benchmark.store.store import check_store, write_atomically

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,6 +17,7 @@ from benchmark.audio.decoding import decode, to_int16
 from benchmark.console import Advance, Reporter
 from benchmark.environment import workers
 from benchmark.libraries import load as library
+from benchmark.speed.results import DecoderRates, DecodeSpeed, FormatSpeed
 from benchmark.steps.prepare import decode_all
 from tasks.base import Clip
 
@@ -31,7 +31,7 @@ CROP = 59_049
 POOLS = (1, 2, 2, 1)
 
 
-def measure(reporter: Reporter, files: int = 4, repeats: int = 10, pool_clips: int = 160) -> dict[str, Any]:
+def measure(reporter: Reporter, files: int = 4, repeats: int = 10, pool_clips: int = 160) -> DecodeSpeed:
     """Time decoding to int16 mono at 22,050 Hz.
 
     Both decode all files in turn, the order changing, and the best times are compared. Ratios are of processor
@@ -51,11 +51,7 @@ def measure(reporter: Reporter, files: int = 4, repeats: int = 10, pool_clips: i
 
     Returns
     -------
-    dict
-        ``ratio_mp3`` and ``ratio_wav``: our rate over librosa's for 44.1 kHz stereo, per core. ``scaling``: rate of
-        two worker processes over that of one, by the clock; ``None`` with a single core. ``crop_microseconds``: to
-        copy a window from the store. ``formats``: for each format its bit rate and, for each decoder, seconds of
-        audio per second of processor and of clock. ``load``: of the machine before and after.
+    DecodeSpeed
 
     Raises
     ------
@@ -82,7 +78,7 @@ def measure(reporter: Reporter, files: int = 4, repeats: int = 10, pool_clips: i
     }
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: DecodeSpeed) -> str:
     """`measure`'s result in lines."""
     lines = []
     for suffix, row in result["formats"].items():
@@ -136,7 +132,7 @@ def _write(folder: Path, suffix: str, count: int) -> list[Path]:
 
 def _compare(
     paths: Sequence[Path], reference: Callable[[Path], NDArray[np.int16]], repeats: int, advance: Advance
-) -> dict[str, Any]:
+) -> FormatSpeed:
     decoders = {"ours": _ours, "librosa": reference}
     cpu: dict[str, list[float]] = {name: [] for name in decoders}
     wall: dict[str, list[float]] = {name: [] for name in decoders}
@@ -150,10 +146,13 @@ def _compare(
                 cpu[name].append(time.process_time() - before[0])
                 wall[name].append(time.perf_counter() - before[1])
         advance(1)
-    rates = {name: {"cpu": SECONDS / min(cpu[name]), "wall": SECONDS / min(wall[name])} for name in decoders}
+    rates: dict[str, DecoderRates] = {
+        name: {"cpu": SECONDS / min(cpu[name]), "wall": SECONDS / min(wall[name])} for name in decoders
+    }
     return {
         "kbit_per_second": 8e-3 * sum(path.stat().st_size for path in paths) / (SECONDS * len(paths)),
-        **rates,
+        "ours": rates["ours"],
+        "librosa": rates["librosa"],
         "ratio_cpu": rates["ours"]["cpu"] / rates["librosa"]["cpu"],
         "ratio_wall": rates["ours"]["wall"] / rates["librosa"]["wall"],
     }

@@ -15,6 +15,7 @@ from benchmark.engine.engine import Engine
 from benchmark.engine.housekeeping import holdings
 from benchmark.scores.long_table import as_csv, long_table
 from benchmark.scores.records import RECORD, SCORE, Overlap, Score, ScoreRecord
+from benchmark.speed.results import EngineSpeed
 from benchmark.steps import embed
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact, Store
@@ -34,7 +35,7 @@ class _Idle(Engine):
         return {}
 
 
-def measure(reporter: Reporter, records: int) -> dict[str, float]:
+def measure(reporter: Reporter, records: int) -> EngineSpeed:
     """Time the engine and a generated store.
 
     Parameters
@@ -46,10 +47,7 @@ def measure(reporter: Reporter, records: int) -> dict[str, float]:
 
     Returns
     -------
-    dict
-        ``trivial_step_ms`` and ``cached_step_ms``, medians of the time that a step which does nothing takes and that
-        finding one takes; ``records``; ``index_s``, the first reading of all records; ``list_s``, every later one;
-        ``export_s``, to CSV; ``ls_s``, listing that many artifacts.
+    EngineSpeed
     """
     with tempfile.TemporaryDirectory(prefix="bench-engine-") as folder:
         root = Path(folder)
@@ -74,7 +72,7 @@ def measure(reporter: Reporter, records: int) -> dict[str, float]:
         }
 
 
-def table(found: Mapping[str, float]) -> str:
+def table(found: EngineSpeed) -> str:
     """`measure`'s result for people."""
     count = f"{found['records']:,.0f} records"
     return "\n".join(

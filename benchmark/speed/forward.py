@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 from benchmark.encoding.windows import CPU_BATCH, device, exact_float32
 from benchmark.errors import UserError
 from benchmark.forecast.resources import device_name, synchronize, view_samples
+from benchmark.speed.results import ForwardRow
 from encoders.base import Encoder
 from encoders.sample_cnn import SampleCNN
 from encoders.tune import TUNe
@@ -26,7 +26,7 @@ ROUNDS = 25
 GPU_BATCH = 64
 
 
-def forward_ratio(name: str, encoder: Encoder, rounds: int = ROUNDS) -> dict[str, Any]:
+def forward_ratio(name: str, encoder: Encoder, rounds: int = ROUNDS) -> ForwardRow:
     """Time a forward pass through an encoder and through plain layers, taking turns.
 
     Parameters
@@ -40,10 +40,7 @@ def forward_ratio(name: str, encoder: Encoder, rounds: int = ROUNDS) -> dict[str
 
     Returns
     -------
-    dict
-        ``encoder``; ``ratio``, the median over rounds of ours / plain; ``ours_seconds`` and ``plain_seconds``, the
-        medians; ``batch``;
-        ``difference``, the largest between the two outputs; ``device``.
+    ForwardRow
 
     Raises
     ------
@@ -127,7 +124,7 @@ def _plain_tune(encoder: TUNe) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def forward_table(rows: list[dict[str, Any]]) -> str:
+def forward_table(rows: Sequence[ForwardRow]) -> str:
     """A line for each encoder and the verdict."""
     lines = [
         f"{row['encoder']}: {row['ours_seconds'] * 1e3:.1f} ms beside {row['plain_seconds'] * 1e3:.1f} ms plain for "

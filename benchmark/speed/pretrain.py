@@ -35,6 +35,7 @@ from benchmark.pretraining.processes import Place
 from benchmark.pretraining.training import Plan, fit
 from benchmark.registry.entries import EncoderEntry, RecipeEntry
 from benchmark.registry.registry import Named
+from benchmark.speed.results import PretrainRow, PretrainSpeed
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
 
@@ -77,7 +78,7 @@ PUBLISHED = {
 
 def measure(
     reporter: Reporter, encoders: Sequence[Named[EncoderEntry]], recipe: RecipeEntry, batch: int | None, rounds: int
-) -> dict[str, Any]:
+) -> PretrainSpeed:
     """Time pretraining of encoders on this device.
 
     Parameters
@@ -95,9 +96,7 @@ def measure(
 
     Returns
     -------
-    dict
-        `ratio`: the least of the encoders' ratios of the full training's rate over the bare step's; `target`; what
-        was measured on; and under `encoders` a row for each, marked `unsteady` where its rounds disagree.
+    PretrainSpeed
     """
     where = device()
     gpu = where.type == "cuda"
@@ -117,7 +116,7 @@ def measure(
 
 def _measure_one(
     named: Named[EncoderEntry], recipe: RecipeEntry, rounds: int, where: torch.device, advance: Advance
-) -> dict[str, Any]:
+) -> PretrainRow:
     encoder = build_encoder(named, 0)
     window = encoder.window or encoder.max_window
     with tempfile.TemporaryDirectory() as folder, measured() as resources:
@@ -266,7 +265,7 @@ def _seconds(function: Any, times: int, where: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: PretrainSpeed) -> str:
     """The result for a terminal."""
     lines = [
         f"Pretraining on {result['device']}, {result['threads']} threads, {result['batch']} pairs a step, "

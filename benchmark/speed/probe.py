@@ -18,6 +18,7 @@ from benchmark.console import Reporter
 from benchmark.encoding.windows import device
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.registry.registry import load_registry
+from benchmark.speed.results import ProbeKind, ProbeSpeed
 from probes.protocol import Protocol
 from probes.reference import train_alone
 from probes.sweep import Judge, train_sweep
@@ -31,7 +32,7 @@ STEPS = 64
 PLAIN = 4
 
 
-def measure(reporter: Reporter, share: float = 1.0) -> dict[str, Any]:
+def measure(reporter: Reporter, share: float = 1.0) -> ProbeSpeed:
     """Time both in this process, with this process's threads, on this machine's device.
 
     All probes of the sweep are trained for `STEPS` steps of 64 examples, scaled by `share`. Of the plain loop, one
@@ -48,9 +49,7 @@ def measure(reporter: Reporter, share: float = 1.0) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        ``ratio`` of the plain loop's seconds to the sweep's, also by width and batch; ``ratio_training`` of the same
-        without evaluations; the seconds of both; ``largest_difference`` between outputs of probes that both trained.
+    ProbeSpeed
     """
     place = str(device())
     entry = load_registry([]).protocol("jukemir").entry
@@ -62,7 +61,7 @@ def measure(reporter: Reporter, share: float = 1.0) -> dict[str, Any]:
     sweep = partial(train_sweep, x, y, x_valid, judge, "multilabel")
     plain = partial(train_alone, x, y, x_valid, plain_judge, "multilabel")
     largest = 0.0
-    by_kind = []
+    by_kind: list[ProbeKind] = []
     kinds = sorted({(member.hidden, member.batch) for member in members})
     # Memory is kept for both, as it is when `bench run` probes.
     with freed_memory_kept(), reporter.progress("measure probing", len(kinds), "kinds of probe") as advance:
@@ -107,7 +106,7 @@ def measure(reporter: Reporter, share: float = 1.0) -> dict[str, Any]:
     }
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: ProbeSpeed) -> str:
     """The measurement in a few lines."""
     shape = result["shape"]
     sweep, plain, sweep_training, plain_training = (

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.cell import END_TO_END
 from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
+from benchmark.factors import END_TO_END
 from benchmark.registry.entries import ProtocolEntry, planned
 from benchmark.steps.label import read_labels
 from benchmark.store.file_names import LABELS, PREDICTED, SELECTION

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
-from benchmark.registry.plugins import load_class
+from benchmark.registry.plugins import load_standin
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact, empty_folder
 
@@ -20,18 +20,10 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     """Write the tree into `work`."""
     del inputs
     empty_folder(work)
-    dataset = load_class(step.context["dataset"])
-    clips, seconds = dataset.standin_extent()
-    with reporter.progress(step.title, clips, "clips") as advance:
-        done = 0
-
-        def progress(count: int, total: int) -> None:
-            nonlocal done
-            del total
-            advance(count - done)
-            done = count
-
-        dataset.write_standin(work, int(step.spec["seed"]), progress)
+    standin = load_standin(step.context["dataset"])
+    clips, seconds = standin.extent()
+    with reporter.counted(step.title, clips, "clips") as progress:
+        standin.write(work, int(step.spec["seed"]), progress)
     return {"clips": clips, "seconds": seconds}
 
 

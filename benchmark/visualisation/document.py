@@ -1,4 +1,4 @@
-"""Collects what `bench look` shows of one representation, as `analysis.looking` takes it."""
+"""Collects what `bench look` shows of one representation, as `analysis.visualisation` takes it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from benchmark.visualisation.exciting import (
     variation,
 )
 from benchmark.visualisation.maps import clip_classes, clip_map, clip_means, window_map
-from benchmark.visualisation.shown import Shown
+from benchmark.visualisation.stored_embeddings import TaskEmbeddings
 from encoders import EncoderError
 from tasks.base import Task
 
@@ -50,7 +50,7 @@ SCHEMA_VERSION = 1
 
 
 def collect(
-    shown: Sequence[Shown],
+    stored: Sequence[TaskEmbeddings],
     registry: Registry,
     engine: Engine,
     reporter: Reporter,
@@ -63,7 +63,7 @@ def collect(
 
     Parameters
     ----------
-    shown
+    stored
         What the store holds, by task; at least one.
     registry
         Describes what is shown.
@@ -83,17 +83,17 @@ def collect(
     Returns
     -------
     dict
-        See `analysis.looking`.
+        See `analysis.visualisation`.
 
     Raises
     ------
     UserError
         If a feature does not exist, audio is gone, or there would be more of it than `MOST_BYTES`.
     """
-    first = shown[0]
-    chosen = _features(shown, features)
+    first = stored[0]
+    chosen = _features(stored, features)
     corpus = _corpus_dataset(first, registry)
-    seen = [_Seen(one, engine, corpus) for one in shown]
+    seen = [_Seen(one, engine, corpus) for one in stored]
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "kind": "look",
@@ -109,8 +109,8 @@ def collect(
     return document
 
 
-def _what(shown: Shown, registry: Registry, corpus: str | None) -> dict[str, Any]:
-    cell = shown.run.cell
+def _what(stored: TaskEmbeddings, registry: Registry, corpus: str | None) -> dict[str, Any]:
+    cell = stored.run.cell
     descriptions = {
         section: str(getattr(registry.sections[section][entry].entry, "description", ""))
         if entry in registry.sections[section]
@@ -128,43 +128,43 @@ def _what(shown: Shown, registry: Registry, corpus: str | None) -> dict[str, Any
         "corpus": cell.corpus,
         "corpus_dataset": corpus,
         "seed": cell.seed,
-        "dim": int(shown.embeddings.rows.shape[1]),
-        "weights": str(shown.artifact.manifest["facts"]["weights"]),
-        "pretrained": shown.weights.kind != "initialise",
+        "dim": int(stored.embeddings.rows.shape[1]),
+        "weights": str(stored.artifact.manifest["facts"]["weights"]),
+        "pretrained": stored.weights.kind != "initialise",
         "descriptions": descriptions,
     }
 
 
-def _corpus_dataset(shown: Shown, registry: Registry) -> str | None:
+def _corpus_dataset(stored: TaskEmbeddings, registry: Registry) -> str | None:
     """Dataset that the encoder was trained on here; ``None`` if it was not."""
-    if shown.weights.kind == "supervise":
-        return registry.task(shown.run.cell.task).entry.dataset
-    return registry.corpus(shown.run.cell.corpus).entry.dataset if shown.run.cell.corpus is not None else None
+    if stored.weights.kind == "supervise":
+        return registry.task(stored.run.cell.task).entry.dataset
+    return registry.corpus(stored.run.cell.corpus).entry.dataset if stored.run.cell.corpus is not None else None
 
 
 @dataclass(frozen=True)
 class _Seen:
     """A task, with the files and the audio of its clips."""
 
-    shown: Shown
+    stored: TaskEmbeddings
     engine: Engine
     corpus: str | None
 
     @property
     def name(self) -> str:
-        return self.shown.run.cell.task
+        return self.stored.run.cell.task
 
     @property
     def task(self) -> Task:
-        return self.shown.task
+        return self.stored.task
 
     @property
     def embeddings(self) -> Embeddings:
-        return self.shown.embeddings
+        return self.stored.embeddings
 
     @property
     def dataset(self) -> Named[DatasetEntry]:
-        named: Named[DatasetEntry] = self.shown.pcm.context["dataset"]
+        named: Named[DatasetEntry] = self.stored.pcm.context["dataset"]
         return named
 
     @property
@@ -176,12 +176,12 @@ class _Seen:
 
     @cached_property
     def excerpts(self) -> Excerpts:
-        step = self.shown.pcm
+        step = self.stored.pcm
         rate = int(step.spec["sample_rate"])
         prepared = self.engine.current(step)
         if prepared is not None:
             return Excerpts(open_pcm(prepared.path, prepared.manifest), None, rate)
-        standin = self.engine.current(step.needs["standin"]) if self.shown.standin else None
+        standin = self.engine.current(step.needs["standin"]) if self.stored.standin else None
         root: Path | None = standin.path if standin is not None else step.context.get("root")
         return Excerpts(None, None if root is None else dataset_at(self.dataset, root), rate)
 
@@ -212,7 +212,7 @@ def _tasks(seen: Sequence[_Seen], registry: Registry, reporter: Reporter) -> lis
                     "description": entry.description,
                     "dataset": one.dataset.name,
                     "licence": load_class(one.dataset).LICENCE,
-                    "standin": one.shown.standin,
+                    "standin": one.stored.standin,
                     "domain": one.domain,
                     "clips": len(embedded_clips(one.task, one.embeddings)),
                     "windows": len(one.embeddings.rows),
@@ -233,18 +233,18 @@ def _activations(one: _Seen) -> dict[str, Any]:
     return activation_profile(one.embeddings.rows, one.embeddings.first, own, names).as_document()
 
 
-def _features(shown: Sequence[Shown], named: Sequence[int]) -> list[tuple[int, str]]:
-    dim = int(shown[0].embeddings.rows.shape[1])
+def _features(stored: Sequence[TaskEmbeddings], named: Sequence[int]) -> list[tuple[int, str]]:
+    dim = int(stored[0].embeddings.rows.shape[1])
     for feature in named:
         if not 0 <= feature < dim:
             raise UserError(
-                f"--feature {feature}: the representation of {shown[0].run.cell.encoder} has {dim} features, "
+                f"--feature {feature}: the representation of {stored[0].run.cell.encoder} has {dim} features, "
                 f"0 to {dim - 1}"
             )
     if named:
         return [(feature, "named on the command line") for feature in dict.fromkeys(named)]
     variations, separations = [], []
-    for one in shown:
+    for one in stored:
         rows = [row for row, _ in embedded_clips(one.task, one.embeddings)]
         means = clip_means(one.embeddings, [one.task.clip_ids[row] for row in rows])
         variations.append(variation(means))
@@ -291,7 +291,7 @@ def _row(one: _Seen, found: Excited, audio: bool) -> dict[str, Any]:
         "audio_seconds": None,
     }
     if audio:
-        rate = int(one.shown.pcm.spec["sample_rate"])
+        rate = int(one.stored.pcm.spec["sample_rate"])
         waveform, start = one.excerpts.cut(clip, found.second, one.window_seconds(found))
         row["audio"] = data_uri(ogg(waveform, rate))
         row["audio_seconds"] = [start, start + len(waveform) / rate]
@@ -315,11 +315,11 @@ def _prevalent(one: _Seen, excited: Sequence[Excited]) -> list[dict[str, Any]]:
     ]
 
 
-def _filters(shown: Shown, engine: Engine, units: int, reporter: Reporter) -> tuple[list[Any], str]:
+def _filters(stored: TaskEmbeddings, engine: Engine, units: int, reporter: Reporter) -> tuple[list[Any], str]:
     """Spectra of some layers' filters, or why there are none; neither for an encoder without layers or weights."""
     if not units:
         return [], ""
-    artifact = engine.current(shown.weights)
+    artifact = engine.current(stored.weights)
     if artifact is None:
         return [], "its weights are no longer in the store"
     import torch
@@ -327,7 +327,7 @@ def _filters(shown: Shown, engine: Engine, units: int, reporter: Reporter) -> tu
     from benchmark.encoding.windows import build_encoder, device
     from benchmark.visualisation.filters import filter_spectra
 
-    named = shown.run.embeddings.context["encoder"]
+    named = stored.run.embeddings.context["encoder"]
     encoder = build_encoder(named, 0, artifact / WEIGHTS).eval().to(device())
     names = encoder.layers()
     if not names or not encoder.parameter_count():

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.pages.clip_map import ClipMap
+from analysis.report.document import RunMap, RunRow, StepRow
 from benchmark.console import Reporter
 from benchmark.plain_files import PlantedError, check_artifact
 from benchmark.steps.label import read_labels
@@ -31,9 +33,7 @@ _PERPLEXITY = 30.0
 _SEED = 0
 
 
-def clip_maps(
-    store: Path, runs: Sequence[Mapping[str, Any]], steps: Mapping[str, Any], reporter: Reporter
-) -> list[dict[str, Any]]:
+def clip_maps(store: Path, runs: Sequence[RunRow], steps: Mapping[str, StepRow], reporter: Reporter) -> list[RunMap]:
     """Maps of the best representations of every task, from what the store still holds.
 
     Parameters
@@ -47,23 +47,22 @@ def clip_maps(
 
     Returns
     -------
-    list of dict
-        As `clip_map`, with the ``key`` of the run.
+    list of RunMap
     """
     wanted = [run for run in _best(runs) if len(_kind(run, steps, "embed")) == 1]
-    found = []
+    found: list[RunMap] = []
     with reporter.progress("map test clips", len(wanted), "representations") as advance:
         for run in wanted:
             one = _map(store, run, steps)
             if one is not None:
-                found.append({"key": run["key"], **one})
+                found.append({**one, "key": run["key"]})
             advance(1)
     return found
 
 
-def _best(runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _best(runs: Sequence[RunRow]) -> list[RunRow]:
     """One run of each of the best representations of a task: that of the best score."""
-    tasks: dict[tuple[Any, ...], dict[tuple[Any, ...], Mapping[str, Any]]] = {}
+    tasks: dict[tuple[Any, ...], dict[tuple[Any, ...], RunRow]] = {}
     for run in runs:
         if not run["departs"]:
             own = tasks.setdefault((run["task"], run["fingerprint"], run["standin"]), {})
@@ -73,15 +72,15 @@ def _best(runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [run for own in tasks.values() for run in sorted(own.values(), key=lambda run: -_lead(run))[:MAPS]]
 
 
-def _lead(run: Mapping[str, Any]) -> float:
+def _lead(run: RunRow) -> float:
     return float(next(iter(run["metrics"].values()))["value"])
 
 
-def _kind(run: Mapping[str, Any], steps: Mapping[str, Any], kind: str) -> list[str]:
+def _kind(run: RunRow, steps: Mapping[str, StepRow], kind: str) -> list[str]:
     return [key for key in run["steps"] if key in steps and steps[key]["kind"] == kind]
 
 
-def _map(store: Path, run: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any] | None:
+def _map(store: Path, run: RunRow, steps: Mapping[str, StepRow]) -> ClipMap | None:
     labels, embedded = _kind(run, steps, "label"), _kind(run, steps, "embed")
     try:
         folders = [store / "artifacts" / "label" / labels[0], store / "artifacts" / "embed" / embedded[0]]
@@ -94,15 +93,14 @@ def _map(store: Path, run: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[
     return clip_map(task, embeddings)
 
 
-def clip_map(task: Task, embeddings: Embeddings) -> dict[str, Any] | None:
+def clip_map(task: Task, embeddings: Embeddings) -> ClipMap | None:
     """The task's test clips, each the mean of its windows.
 
     Returns
     -------
-    dict or None
-        ``x``, ``y`` and ``label`` (an index into ``labels``) of every point; ``neighbours``, the share of points whose
-        nearest neighbour in the representation (Euclidean, standardised) has the same label, and ``chance``, that
-        share if neighbours were drawn at random. ``None`` if too few clips have one of the labels shown.
+    ClipMap or None
+        Whose ``neighbours`` are Euclidean, of the standardised representation. ``None`` if too few clips have one of
+        the labels shown.
     """
     classes, names = clip_classes(task)
     shown = _test_clips(task, embeddings, classes)
@@ -113,7 +111,7 @@ def clip_map(task: Task, embeddings: Embeddings) -> dict[str, Any] | None:
     return _laid_out(clip_means(embeddings, [task.clip_ids[i] for i in shown]), classes[shown], names)
 
 
-def window_map(task: Task, embeddings: Embeddings) -> dict[str, Any] | None:
+def window_map(task: Task, embeddings: Embeddings) -> ClipMap | None:
     """Windows of the task's test clips, each labelled as its clip; see `clip_map`.
 
     A window's neighbours are those of other clips: the window after it sounds like it whatever the representation.
@@ -136,7 +134,7 @@ def window_map(task: Task, embeddings: Embeddings) -> dict[str, Any] | None:
 
 def _laid_out(
     features: NDArray[np.float64], classes: NDArray[np.int64], names: list[str], groups: NDArray[np.int64] | None = None
-) -> dict[str, Any]:
+) -> ClipMap:
     points, neighbours = lay_out(features, classes, groups)
     own = np.ones(len(classes)) if groups is None else np.bincount(groups)[groups]
     alike = (np.bincount(classes)[classes] - own) / (len(classes) - own)

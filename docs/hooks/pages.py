@@ -1,10 +1,11 @@
-"""Pages of the site that are made of other files: the registry's keys of its models, the changelog of CHANGELOG.md."""
+"""Pages of the site that are made of other files: keys of the registry and of JSON of their types, the changelog."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from json_documents import tables
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -12,6 +13,7 @@ from registry_keys import table
 
 ROOT = Path(__file__).parent.parent.parent
 _KEYS = re.compile(r"^<!-- keys: (\w+) -->$", re.M)
+_JSON = re.compile(r"^<!-- json: ([\w -]+) -->$", re.M)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -22,6 +24,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put a table of keys wherever a page asks for one by ``<!-- keys: NAME -->``."""
+    """Put tables of keys wherever a page asks for them by ``<!-- keys: NAME -->`` or ``<!-- json: COMMAND -->``."""
     del page, config, files
-    return _KEYS.sub(lambda found: table(found[1]), markdown)
+    markdown = _KEYS.sub(lambda found: table(found[1]), markdown)
+    return _JSON.sub(lambda found: tables(found[1]), markdown)

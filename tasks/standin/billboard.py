@@ -86,7 +86,7 @@ def recordings(slots: list[Slot], songs: list[composer.Song]) -> list[Recording]
 
 
 def write(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write the stand-in into the empty folder `root`; see `Dataset.write_standin`."""
+    """Write the stand-in into the empty folder `root`; see `tasks.base.StandIn`."""
     slots, songs = compose(seed)
     write_all(root, recordings(slots, songs), progress)
     with (root / INDEX).open("w", newline="", encoding="utf-8") as file:

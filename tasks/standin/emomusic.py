@@ -109,7 +109,7 @@ def compose(seed: int) -> list[Excerpt]:
 
 
 def write(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write the stand-in into the empty folder `root`; see `Dataset.write_standin`."""
+    """Write the stand-in into the empty folder `root`; see `tasks.base.StandIn`."""
     excerpts = compose(seed)
     write_all(root, [excerpt.recording for excerpt in excerpts], progress)
     _write_tables(root / "annotations", excerpts, composer.generator(composer.seed_of(seed, "emomusic"), "annotator"))

@@ -125,7 +125,7 @@ def compose(seed: int) -> list[Track]:
 
 
 def write(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write the stand-in into the empty folder `root`; see `Dataset.write_standin`."""
+    """Write the stand-in into the empty folder `root`; see `tasks.base.StandIn`."""
     tracks = compose(seed)
     recordings = [track.recording for track in tracks if track.recording is not None]
     write_all(root, recordings, progress)

@@ -104,7 +104,7 @@ def compose(seed: int) -> list[Track]:
 
 
 def write(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write the stand-in into the empty folder `root`; see `Dataset.write_standin`."""
+    """Write the stand-in into the empty folder `root`; see `tasks.base.StandIn`."""
     tracks = compose(seed)
     write_all(root, [track.recording for track in tracks], progress)
     for track in tracks:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tasks.gtzan import GENRES, SPLIT_LIST
+from tasks.gtzan import EXCERPTS, GENRES, SPLIT_LIST
 from tasks.standin import composer
 from tasks.standin.recording import Encoding, Recording, write_all
 from tasks.tables import find_columns, read_header, read_rows
@@ -58,8 +58,11 @@ def compose(seed: int) -> list[Recording]:
 
 
 def write(root: Path, seed: int, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write the stand-in into the empty folder `root`; see `Dataset.write_standin`."""
-    write_all(root, compose(seed), progress)
+    """Write the stand-in into the empty folder `root`; see `tasks.base.StandIn`."""
+    recordings = compose(seed)
+    write_all(root, recordings, progress)
+    excerpts = sorted(Path(recording.path).stem for recording in recordings)
+    (root / EXCERPTS).write_text("".join(f"{excerpt}\n" for excerpt in excerpts), encoding="utf-8")
 
 
 def extent() -> tuple[int, float]:

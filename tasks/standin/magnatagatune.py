@@ -97,8 +97,8 @@ def pcm(segment: Segment) -> NDArray[np.int16]:
 def write(
     root: Path,
     seed: int,
-    *,
     progress: Callable[[int, int], None] | None = None,
+    *,
     workers: int | None = None,
 ) -> None:
     """Write the stand-in into the empty folder `root`.
@@ -121,6 +121,11 @@ def write(
         (root / path).touch()
     recording.write_all(root, [_recording(segment) for segment in segments if segment.path], progress, workers)
     _write_tables(root, segments)
+
+
+def extent() -> tuple[int, float]:
+    """Return the number of MP3 files with music and their duration in all [s]."""
+    return CLIPS, CLIPS * SECONDS
 
 
 def _recording(segment: Segment) -> recording.Recording:

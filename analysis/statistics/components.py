@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis import AnalysisError
-from analysis.bootstrap import simulate_and_refit
-from analysis.crossproducts import Floats, Ints, make_problem
-from analysis.inference import ratio_tests, spread
-from analysis.reml import fit_reml
-from analysis.scores import Scores
-from analysis.tables import labels, numbers
+from analysis.errors import AnalysisError
+from analysis.statistics.bootstrap import simulate_and_refit
+from analysis.statistics.crossproducts import Floats, Ints, make_problem
+from analysis.statistics.inference import ratio_tests, spread
+from analysis.statistics.reml import fit_reml
+from analysis.statistics.scores import Scores
+from analysis.tables.long_tables import labels, numbers
 
 _BUDGET = 10.0
 _MAX_GRID_COLUMNS = 1500

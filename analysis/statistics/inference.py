@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from analysis.bootstrap import Bootstrap, percentile_interval, percentile_p
-from analysis.crossproducts import Floats, Problem, cross_responses, one_thread
-from analysis.models import FittedModel
-from analysis.reml import Solution, solve
+from analysis.statistics.bootstrap import Bootstrap, percentile_interval, percentile_p
+from analysis.statistics.crossproducts import Floats, Problem, cross_responses, one_thread
+from analysis.statistics.models import FittedModel
+from analysis.statistics.reml import Solution, solve
 
 CONFIDENCE = 0.95
 """Coverage of every interval."""

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import AnalysisError
-from analysis.crossproducts import Bools, Floats, Ints
-from analysis.expressions import derive, where
-from analysis.tables import need, number_text
+from analysis.errors import AnalysisError
+from analysis.statistics.crossproducts import Bools, Floats, Ints
+from analysis.tables.expressions import derive, where
+from analysis.tables.long_tables import need, number_text
 
 MAX_CANDIDATES = 2_000_000
 """Most combinations of levels that are written out."""

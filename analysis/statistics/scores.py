@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import AnalysisError
-from analysis.tables import check_comparable, drop_missing_scores, incomplete_cells, labels, numbers
+from analysis.errors import AnalysisError
+from analysis.tables.long_tables import check_comparable, drop_missing_scores, incomplete_cells, labels, numbers
 
 
 @dataclass(frozen=True)

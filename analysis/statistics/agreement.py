@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from analysis import AnalysisError
-from analysis.crossproducts import Bools, Floats, Ints
-from analysis.scores import Scores
-from analysis.tables import labels
+from analysis.errors import AnalysisError
+from analysis.statistics.crossproducts import Bools, Floats, Ints
+from analysis.statistics.scores import Scores
+from analysis.tables.long_tables import labels
 
 _CHUNK = 200
 

@@ -8,9 +8,9 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis import pages
-from analysis.looking.drawings import draw_activation_profile, draw_filter_spectra
-from analysis.report.drawings import clip_maps
-from analysis.report.svg import inline_svg, page_style
+from analysis.pages.drawings import clip_maps
+from analysis.pages.svg import inline_svg, page_style
+from analysis.visualisation.drawings import draw_activation_profile, draw_filter_spectra
 
 DOMAINS = {"in": "in domain", "out": "out of domain"}
 
@@ -21,7 +21,7 @@ def html(document: dict[str, Any]) -> str:
     Parameters
     ----------
     document : dict
-        See `analysis.looking`.
+        See `analysis.visualisation`.
     """
     template = pages.environment().from_string(_part("look.html"))
     shown = document["shown"]
@@ -67,4 +67,4 @@ def _maps(tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _part(name: str) -> str:
-    return pages.part("analysis.looking", "template", name)
+    return pages.part("analysis.visualisation", "template", name)

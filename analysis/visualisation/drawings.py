@@ -17,8 +17,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.report.drawings import short
-from analysis.report.svg import SERIES, inline_svg, page_style
+from analysis.pages.drawings import short
+from analysis.pages.svg import SERIES, inline_svg, page_style
 
 MOST_CLASSES = 40
 """Classes drawn at most, those with the most clips."""

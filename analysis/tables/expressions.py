@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import AnalysisError
+from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ class _Interpreter:
 
     def column(self, name: str) -> NDArray[Any]:
         if name not in self.table.columns:
-            from analysis.tables import columns_instead
+            from analysis.tables.long_tables import columns_instead
 
             instead = columns_instead(name, [str(column) for column in self.table.columns])
             raise AnalysisError(f"expression {self.text!r}: the table has no column {name!r}.{instead}")

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import AnalysisError
-from analysis.fractional import Candidates, level_text
-from analysis.tables import need
+from analysis.design.fractional import Candidates, level_text
+from analysis.errors import AnalysisError
+from analysis.tables.long_tables import need
 
 
 def alias_matrix(table: pd.DataFrame, factors: Sequence[str], numeric: Sequence[str] = ()) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 ``y* = X b + Z u* + e*`` with new random effects and residuals from the fitted components; every replicate is refitted
 by exact REML and nothing is standardised again (Kim et al. 2020 report such intervals in figures 11 and 12).
 Intervals are percentiles. With few tasks they inherit the model's optimism: a component that was estimated too small
-stays small in every replicate. The careful interval of `analysis.inference` is therefore the one that leads.
+stays small in every replicate. The careful interval of `analysis.statistics.inference` is therefore the one that leads.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import AnalysisError
-from analysis.crossproducts import Floats, Problem, cross_responses, one_thread
-from analysis.models import SINGULAR_RATIO, FittedModel
-from analysis.reml import Solution, solve, warm_start
+from analysis.errors import AnalysisError
+from analysis.statistics.crossproducts import Floats, Problem, cross_responses, one_thread
+from analysis.statistics.models import SINGULAR_RATIO, FittedModel
+from analysis.statistics.reml import Solution, solve, warm_start
 
 _CHUNK = 250
 _CHUNK_NUMBERS = 4e7

@@ -19,7 +19,7 @@ from tasks.base import Task
 
 
 @dataclass(frozen=True)
-class Shown:
+class TaskEmbeddings:
     """A task's clips as the representation has them.
 
     Attributes
@@ -55,7 +55,7 @@ class Shown:
         return "standin" in self.pcm.needs
 
 
-def find(planner: Planner, request: Request, engine: Engine, command: str) -> list[Shown]:
+def find_embeddings(planner: Planner, request: Request, engine: Engine, command: str) -> list[TaskEmbeddings]:
     """What the store holds of one encoder, one pretraining and one seed for each task of `request`.
 
     Parameters
@@ -80,15 +80,15 @@ def find(planner: Planner, request: Request, engine: Engine, command: str) -> li
             f"{encoder} ({next(iter(plans[0].values())).cell.recipe}) has other weights for each of the tasks "
             f"{', '.join(plans[0])}; name one task"
         )
-    found = {task: _shown([plan[task] for plan in plans], engine) for task in plans[0]}
-    missing = [task for task, shown in found.items() if shown is None]
+    found = {task: _stored([plan[task] for plan in plans], engine) for task in plans[0]}
+    missing = [task for task, stored in found.items() if stored is None]
     if missing:
         (*_, run) = plans[0].values()
         raise UserError(
             f"the store holds no embeddings of {run.cell.encoder} ({run.cell.recipe}), seed {run.cell.seed}, for "
             f"{', '.join(missing)}; compute them with: {command}"
         )
-    return [shown for shown in found.values() if shown is not None]
+    return [stored for stored in found.values() if stored is not None]
 
 
 def _one_a_task(runs: Sequence[Run]) -> dict[str, Run]:
@@ -99,10 +99,10 @@ def _one_a_task(runs: Sequence[Run]) -> dict[str, Run]:
     return found
 
 
-def _shown(runs: Sequence[Run], engine: Engine) -> Shown | None:
+def _stored(runs: Sequence[Run], engine: Engine) -> TaskEmbeddings | None:
     for run in runs:
         embeddings = engine.current(run.embeddings)
         labels = engine.current(run.labels)
         if embeddings is not None and labels is not None:
-            return Shown(run, read_labels(labels / LABELS), open_embeddings(embeddings.path), embeddings)
+            return TaskEmbeddings(run, read_labels(labels / LABELS), open_embeddings(embeddings.path), embeddings)
     return None

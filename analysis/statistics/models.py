@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis import AnalysisError
-from analysis.crossproducts import Floats, Ints, Problem, make_problem
-from analysis.reml import Solution, fit_reml, identifiable, unbounded
-from analysis.scores import Scores
-from analysis.tables import labels, numbers
+from analysis.errors import AnalysisError
+from analysis.statistics.crossproducts import Floats, Ints, Problem, make_problem
+from analysis.statistics.reml import Solution, fit_reml, identifiable, unbounded
+from analysis.statistics.scores import Scores
+from analysis.tables.long_tables import labels, numbers
 
 MODELS = ("factor", "factor-common", "factor-fixed", "ordinal", "ordinal-common", "ordinal-fixed")
 """Names of the models; the last two of each kind are what small tables are given."""

@@ -3,9 +3,9 @@
 Two levels a and b compared over D tasks with n scores per level x task cell differ by an estimate whose variance is
 ``(s_a^2 + w_a / n + s_b^2 + w_b / n) / D``: s^2 is how much a level's effect varies over tasks, w what a single score
 adds (Kim et al. 2020, equations 10-12, give the components). More seeds shrink w only; more tasks shrink all of it.
-The test is the careful reading of a contrast (see `analysis.contrasts`): Satterthwaite's t with Welch's degrees of
-freedom, D - 1 for each level, divided by what removed task means take of them. Its power comes from the noncentral t
-distribution.
+The test is the careful reading of a contrast (see `analysis.statistics.contrasts`): Satterthwaite's t with Welch's
+degrees of freedom, D - 1 for each level, divided by what removed task means take of them. Its power comes from the
+noncentral t distribution.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from analysis import AnalysisError
-from analysis.contrasts import centring, covariate_value
-from analysis.models import FittedModel
+from analysis.errors import AnalysisError
+from analysis.statistics.contrasts import centring, covariate_value
+from analysis.statistics.models import FittedModel
 
 MAX_TASKS = 10_000
 """Where the search for a number of tasks or scores gives up."""
@@ -56,7 +56,7 @@ def level_spreads(model: FittedModel, at: float | None = None) -> dict[str, Leve
     ----------
     model : FittedModel
     at : float, optional
-        Value of the covariate at which levels are compared; see `analysis.contrasts.covariate_value`.
+        Value of the covariate at which levels are compared; see `analysis.statistics.contrasts.covariate_value`.
 
     Returns
     -------
@@ -90,8 +90,8 @@ def level_spreads(model: FittedModel, at: float | None = None) -> dict[str, Leve
             sizes.append(count)
         repeats = float(np.mean(sizes))
         single = model.residual_sd**2 * float(np.mean(leverages)) * repeats
-        # Removing task means hides 1/E of what makes levels vary over tasks, seeds included (see `analysis.contrasts`);
-        # planning must not rely on that. What a seed adds within a cell is seen whole.
+        # Removing task means hides 1/E of what makes levels vary over tasks, seeds included (see
+        # `analysis.statistics.contrasts`); planning must not rely on that. What a seed adds in a cell is seen whole.
         taken = centring(model) ** 2
         between = taken * between + (taken - 1.0) * single / repeats
         if single_scores:

@@ -10,13 +10,13 @@ Knows nothing of where the document comes from. Its keys:
 ``tasks``
     Each with ``name, description, dataset, licence, standin, clips, windows``; ``domain`` (``in``, ``out``, or empty);
     ``clip_map`` and ``window_map``: ``x``, ``y`` and ``label`` of every point, ``labels``, ``neighbours``, ``chance``,
-    or null; ``activations``, see `analysis.looking.drawings`.
+    or null; ``activations``, see `analysis.visualisation.drawings`.
 ``features``
     Each with ``feature`` (number), ``why``, and for each of ``tasks`` its name as ``task``; ``clips``, with ``clip``,
     ``path``, ``second``, ``activation``, ``deviation``, ``split``, ``labels``, ``audio`` (a data: address or empty) and
     ``audio_seconds``; ``prevalent``, with ``label``, ``count`` and ``share``.
 ``filters``, ``no_filters``
-    Spectra of layers, see `analysis.looking.drawings`; why there are none, or empty.
+    Spectra of layers, see `analysis.visualisation.drawings`; why there are none, or empty.
 ``audio``
     Whether the page holds any.
 """
@@ -34,6 +34,6 @@ def render(document: dict[str, Any]) -> str:
     document : dict
         See the package's text.
     """
-    from analysis.looking.page import html
+    from analysis.visualisation.page import html
 
     return html(document)

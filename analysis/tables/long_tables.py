@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import AnalysisError
+from analysis.errors import AnalysisError
 
 GRID_COLUMNS = ("encoder", "corpus", "recipe", "protocol", "task", "seed")
 """Columns that place a run in the grid of a long table."""

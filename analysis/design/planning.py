@@ -10,14 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import AnalysisError
-from analysis.aliasing import alias_matrix, worst_alias
-from analysis.expressions import derive as derive_columns
-from analysis.expressions import where as keep_where
-from analysis.fractional import Candidates, level_text, next_runs, replay
+from analysis.design.fractional import Candidates, level_text, next_runs, replay
+from analysis.design.power import contrast_power, repeats_needed, spreads_from_json, tasks_needed
+from analysis.errors import AnalysisError
+from analysis.options import DesignOptions, listed, names
 from analysis.output import write_json
-from analysis.power import contrast_power, repeats_needed, spreads_from_json, tasks_needed
-from analysis.tables import need, read_table
+from analysis.statistics.aliasing import alias_matrix, worst_alias
+from analysis.tables.expressions import derive as derive_columns
+from analysis.tables.expressions import where as keep_where
+from analysis.tables.long_tables import need, read_table
 
 
 def parse_factors(texts: list[str]) -> dict[str, list[Any]]:
@@ -42,41 +43,22 @@ def parse_factors(texts: list[str]) -> dict[str, list[Any]]:
     return result
 
 
-def design_result(
-    factors: list[str],
-    *,
-    candidates: str | Path | pd.DataFrame | None,
-    derive: list[str],
-    where: str | None,
-    keep_out: list[str],
-    start: str | Path | pd.DataFrame | None,
-    runs: int,
-    seed: int,
-    replay_of: str | Path | pd.DataFrame | None,
-) -> tuple[dict[str, Any], pd.DataFrame | None]:
-    """Propose runs, judge a sequence, and describe the design; see `analysis.commands.design`.
+def design_result(options: DesignOptions) -> tuple[dict[str, Any], pd.DataFrame | None]:
+    """Propose runs, judge a sequence, and describe the design.
 
     Returns
     -------
     result : dict
     matrix : DataFrame or None
         Alias matrix of the design, earlier runs included; None while it has fewer than two runs.
+
+    Raises
+    ------
+    AnalysisError
+        For malformed factors, or too few candidates.
     """
-    if factors and candidates is not None:
-        raise AnalysisError("give either --factor or --candidates, not both: candidates already list every run")
-    if candidates is not None:
-        listed = read_table(candidates)
-        listed = derive_columns(listed, derive) if derive else listed
-        listed = keep_where(listed, where) if where else listed
-        possible = Candidates.from_table(listed, keep_out=keep_out)
-    else:
-        possible = Candidates.from_levels(parse_factors(factors), derive, where, keep_out)
-        need(possible.table, keep_out)
-    before = None
-    if start is not None:
-        before = read_table(start)
-        missing = [text for text in derive if text.partition("=")[0].strip() not in before.columns]
-        before = derive_columns(before, missing) if missing else before
+    possible = _candidates(options)
+    before = _earlier_runs(options)
     result: dict[str, Any] = {
         "factors": possible.factors,
         "kept_apart": possible.alias_factors,
@@ -90,8 +72,8 @@ def design_result(
         "replay": None,
     }
     chosen = None
-    if runs:
-        picks = next_runs(possible, runs, before, seed)
+    if options.runs:
+        picks = next_runs(possible, options.runs, before, options.seed)
         chosen = picks.runs
         result["runs"] = [{name: _plain(value) for name, value in row.items()} for row in picks.runs.to_dict("records")]
         result["steps"] = [
@@ -100,8 +82,8 @@ def design_result(
         ]
         result["unbalance"] = picks.unbalance[-1]
         result["levels"] = picks.levels
-    if replay_of is not None:
-        steps = replay(possible, read_table(replay_of), before)
+    if options.replay is not None:
+        steps = replay(possible, read_table(options.replay), before)
         result["replay"] = {"runs": len(steps), "optimal": sum(step["optimal"] for step in steps), "steps": steps}
     made = [frame[possible.factors] for frame in (before, chosen) if frame is not None]
     matrix = None
@@ -116,40 +98,44 @@ def design_result(
     return result, matrix
 
 
+def _candidates(options: DesignOptions) -> Candidates:
+    factors, derive, keep_out = listed(options.factors), listed(options.derive), names(options.keep_out)
+    if factors and options.candidates is not None:
+        raise AnalysisError("give either --factor or --candidates, not both: candidates already list every run")
+    if options.candidates is not None:
+        table = read_table(options.candidates)
+        table = derive_columns(table, derive) if derive else table
+        table = keep_where(table, options.where) if options.where else table
+        return Candidates.from_table(table, keep_out=keep_out)
+    possible = Candidates.from_levels(parse_factors(factors), derive, options.where, keep_out)
+    need(possible.table, keep_out)
+    return possible
+
+
+def _earlier_runs(options: DesignOptions) -> pd.DataFrame | None:
+    if options.start is None:
+        return None
+    before = read_table(options.start)
+    missing = [text for text in listed(options.derive) if text.partition("=")[0].strip() not in before.columns]
+    return derive_columns(before, missing) if missing else before
+
+
 def _plain(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def power_result(
-    source: str | Path | None,
-    difference: float | None,
-    levels: list[str],
-    *,
-    power: float,
-    alpha: float,
-    tasks: int | None,
-    repeats: float | None,
-) -> dict[str, Any]:
+def power_result(options: DesignOptions) -> dict[str, Any]:
     """Say how many tasks, or scores per cell, detect a difference between levels of an analysis.
-
-    Parameters
-    ----------
-    source : path
-        ``analysis.json``.
-    difference : float
-        [standard deviations of a task's scores; of a natural analysis the metric's unit]
-    levels : list of str
-        Two levels, or none for every pair.
-    power, alpha, tasks, repeats
-        As in `analysis.commands.design`.
 
     Raises
     ------
     AnalysisError
-        If either of the first two is missing, or the analysis has no such levels.
+        If there is no analysis or no difference, or the analysis has no such levels.
     """
+    source, difference, levels = options.analysis, options.difference, names(options.levels)
+    power, alpha = options.power, options.alpha
     if source is None or difference is None:
         raise AnalysisError("planning needs both --analysis FILE (an analysis.json) and --difference D, say 0.2")
     try:
@@ -174,8 +160,8 @@ def power_result(
     every = []
     for a, b in pairs:
         low, high = planning[a], planning[b]
-        fixed_tasks = tasks or max(2, present)
-        fixed_repeats = repeats or max(1.0, 0.5 * (low.repeats + high.repeats))
+        fixed_tasks = options.tasks or max(2, present)
+        fixed_repeats = options.repeats or max(1.0, 0.5 * (low.repeats + high.repeats))
         every.append(
             {
                 "a": a,

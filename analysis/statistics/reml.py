@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from analysis import AnalysisError
-from analysis.crossproducts import Bools, Floats, Ints, Problem, Responses, cross_responses, one_thread
+from analysis.errors import AnalysisError
+from analysis.statistics.crossproducts import Bools, Floats, Ints, Problem, Responses, cross_responses, one_thread
 
 GRADIENT_TOLERANCE = 1e-6
 """Largest gradient, divided by the square root of its expected curvature, that counts as an optimum [dimensionless]."""

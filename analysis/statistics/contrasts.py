@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from analysis import AnalysisError
-from analysis.bootstrap import Bootstrap
-from analysis.crossproducts import Bools, Floats
-from analysis.inference import CONFIDENCE, combinations, holm
-from analysis.models import FittedModel
+from analysis.errors import AnalysisError
+from analysis.statistics.bootstrap import Bootstrap
+from analysis.statistics.crossproducts import Bools, Floats
+from analysis.statistics.inference import CONFIDENCE, combinations, holm
+from analysis.statistics.models import FittedModel
 
 ALPHA = 0.05
 """Holm-adjusted p below which two levels are called different."""
@@ -107,10 +107,10 @@ def pairwise_contrasts(
     -------
     list of dict
         ``kind`` ("level" or "slope"), ``a``, ``b``, ``tasks`` (how many have scores of both) and what
-        `analysis.inference.combinations` says of ``a - b``; ``p_holm`` (of the Satterthwaite p, over the pairs of this
-        kind), ``careful`` (``se, df, lower, upper, p, p_holm`` with the module's correction), ``different`` (the
-        careful ``p_holm`` is below 0.05), and ``natural``, of those tasks. For ``ordinal`` one contrast: the largest
-        size against the smallest, over the tasks that have more than one size.
+        `analysis.statistics.inference.combinations` says of ``a - b``; ``p_holm`` (of the Satterthwaite p, over the
+        pairs of this kind), ``careful`` (``se, df, lower, upper, p, p_holm`` with the module's correction),
+        ``different`` (the careful ``p_holm`` is below 0.05), and ``natural``, of those tasks. For ``ordinal`` one
+        contrast: the largest size against the smallest, over the tasks that have more than one size.
     """
     result: list[dict[str, Any]] = []
     value = covariate_value(model, at)

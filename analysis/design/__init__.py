@@ -1,0 +1,1 @@
+"""Which runs to make next, and how large a study must be."""

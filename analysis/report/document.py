@@ -1,0 +1,295 @@
+"""The document that a report is made of: plain, such as JSON can hold, whoever collected it.
+
+`benchmark.report.contents` makes one from a store. Scores are compared only within the same task, fingerprint and kind
+of data (real or stand-in).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+from analysis.pages.clip_map import ClipMap
+
+
+class OverlapRow(TypedDict):
+    """Test clips, and clips of recordings and artists, that the encoder was pretrained on.
+
+    Attributes
+    ----------
+    clips, recordings, artists
+        Numbers of clips.
+    """
+
+    clips: int
+    recordings: int
+    artists: int
+
+
+class MetricRow(TypedDict):
+    """One metric of a run; more is always better.
+
+    Attributes
+    ----------
+    value
+        Mean over the metric's parts.
+    lower, upper, level
+        Bootstrap interval over test clips, and the probability that it is made for.
+    floor
+        What the constant prediction that is best on the training labels reaches.
+    n_labels, n_clips
+        Parts in the mean, and test clips that the metric speaks of.
+    folds
+        Value in each fold, null where a fold scores no part; null for a task with a split.
+    per_label
+        Value of each part, of the leading metric of plain runs.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    level: float
+    floor: float
+    n_labels: int
+    n_clips: int
+    folds: Sequence[float | None] | None
+    per_label: NotRequired[Mapping[str, float]]
+
+
+class RunRow(TypedDict):
+    """One run and its scores.
+
+    Attributes
+    ----------
+    key
+        Of its last step.
+    encoder, corpus, recipe, task, protocol, seed
+        What names it; `corpus` is null where nothing was pretrained.
+    layer, labels, deform
+        Layer that was probed, null for the representation; share of the training labels; deformation of the test audio,
+        null for none.
+    departs
+        Which of these, and of further factors, are not as in a run on the representation, all labels and plain audio.
+    encoders
+        Names of the encoders that are probed as one.
+    recipe_name, overrides
+        The recipe without the numbers replaced in it, and these.
+    epochs, pairs
+        Length of the pretraining, or null.
+    standin
+        Whether the clips are a stand-in's.
+    fingerprint
+        Hash of the scored clips and their labels.
+    n_test, n_expected
+        Test clips that were scored, and those of the task's definition.
+    overlap
+        With what the encoder was pretrained on.
+    unscored
+        Labels that could not be scored.
+    parameters, dim
+        Of the encoder: how many, and size of what was probed.
+    weights
+        Hash of the weights.
+    finished
+        When, in ISO 8601.
+    steps
+        Keys of all its steps.
+    metrics
+        By name, the leading one first.
+    """
+
+    key: str
+    encoder: str
+    corpus: str | None
+    recipe: str
+    task: str
+    protocol: str
+    seed: int
+    layer: str | None
+    labels: float
+    deform: str | None
+    departs: Sequence[str]
+    encoders: Sequence[str]
+    recipe_name: str
+    overrides: Mapping[str, str]
+    epochs: int | None
+    pairs: int | None
+    standin: bool
+    fingerprint: str
+    n_test: int
+    n_expected: int
+    overlap: OverlapRow
+    unscored: Sequence[str]
+    parameters: int
+    dim: int
+    weights: str
+    finished: str
+    steps: Sequence[str]
+    metrics: Mapping[str, MetricRow]
+
+
+class StepRow(TypedDict):
+    """What a step cost, when it was computed.
+
+    Attributes
+    ----------
+    kind, key
+        Which step.
+    seconds
+        Duration [s].
+    peak_memory_bytes, peak_gpu_memory_bytes
+        Peak memory; null where there was no GPU.
+    device
+        What computed it.
+    windows
+        Windows that an embed step encoded; left out where the store no longer says it.
+    """
+
+    kind: str
+    key: str
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+    peak_gpu_memory_bytes: int | None
+    windows: NotRequired[int]
+
+
+class TaskRow(TypedDict):
+    """A task.
+
+    Attributes
+    ----------
+    description, dataset
+        As its entry in the registry says.
+    """
+
+    description: str
+    dataset: str
+
+
+class StudyRow(TypedDict):
+    """The study whose runs these are.
+
+    Attributes
+    ----------
+    name, description, source
+        As its file says.
+    planned
+        Number of runs.
+    missing
+        Titles of those that are not scored.
+    """
+
+    name: str
+    description: str
+    source: str
+    planned: int
+    missing: Sequence[str]
+
+
+class FailureRow(TypedDict):
+    """Something that failed and has not been computed since.
+
+    Attributes
+    ----------
+    title, cause
+        What, and why.
+    log
+        File in the store that says more, or empty.
+    """
+
+    title: str
+    cause: str
+    log: str
+
+
+class CitationRow(TypedDict):
+    """What to cite.
+
+    Attributes
+    ----------
+    key, bibtex
+        The entry.
+    used_for
+        Phrases such as ``"dataset gtzan"``.
+    """
+
+    key: str
+    bibtex: str
+    used_for: list[str]
+
+
+class RunMap(ClipMap):
+    """A run's test clips in the plane.
+
+    Attributes
+    ----------
+    key
+        Of the run.
+    x, y, label, labels, neighbours, chance
+        As of `ClipMap`.
+    """
+
+    key: str
+
+
+class Document(TypedDict):
+    """Everything that a report shows.
+
+    Attributes
+    ----------
+    schema_version, kind
+        Raised when a key changes its meaning; ``"report"``.
+    created, bench
+        Time, and version of the program that collected it.
+    study
+        Null where a whole store is reported.
+    runs
+        One of each run.
+    older
+        How many scores are not among the runs, for theirs were scored again since.
+    steps
+        By key.
+    layers
+        By encoder, the names of its layers in the order of computation.
+    tasks
+        By name.
+    metrics
+        A title for each metric.
+    descriptions
+        Sentences by section of the registry and name.
+    trainings
+        By key of a step, pairs of epoch and validation score, of the pretrainings that were probed on the way.
+    deformations
+        By name of a deformation, the unit of its strength.
+    maps
+        Of the best runs of every task, if asked for.
+    failures
+        What failed.
+    commands
+        Shell commands that make the scores again.
+    versions
+        Versions by package, the most frequent first.
+    citations
+        In order of first use.
+    """
+
+    schema_version: int
+    kind: str
+    created: str
+    bench: str
+    study: StudyRow | None
+    runs: Sequence[RunRow]
+    older: int
+    steps: Mapping[str, StepRow]
+    layers: Mapping[str, Sequence[str]]
+    tasks: Mapping[str, TaskRow]
+    metrics: Mapping[str, str]
+    descriptions: Mapping[str, Mapping[str, str]]
+    trainings: Mapping[str, Sequence[tuple[float, float]]]
+    deformations: Mapping[str, str]
+    maps: Sequence[RunMap]
+    failures: Sequence[FailureRow]
+    commands: Sequence[str]
+    versions: Mapping[str, Sequence[str]]
+    citations: Sequence[CitationRow]

@@ -1,0 +1,1 @@
+"""Mixed models of standardised scores, what they estimate, and how sure that is."""

@@ -1,0 +1,1 @@
+"""Long tables of scores: reading them, adding columns, keeping rows."""
