@@ -96,6 +96,15 @@ class Encoder(nn.Module, ABC):
         values = self(waveform).unsqueeze(1)
         return values, self._centres(1, waveform.shape[2])
 
+    def view_samples(self, seconds: float | None = None) -> int:
+        """Length of what is taken at once where any length will do [samples]: `seconds`, or the most that it takes.
+
+        Where the window is fixed it is that.
+        """
+        if self.window is not None:
+            return self.window
+        return self.max_window if seconds is None else min(self.max_window, round(seconds * self.sample_rate))
+
     def _centres(self, count: int, samples: int) -> Tensor:
         """Centres of `count` equal parts of a waveform [s]."""
         return (torch.arange(count, dtype=torch.float64) + 0.5) * (samples / count / self.sample_rate)

@@ -10,8 +10,8 @@ from training_steps import Quiet, inputs, plain
 from benchmark.encoding.windows import window_spans
 from benchmark.plan.steps_and_runs import Step
 from benchmark.steps import embed
-from benchmark.steps.initialise import WEIGHTS
 from benchmark.store.embeddings import open_embeddings
+from benchmark.store.weights import WEIGHTS
 
 
 def encode(folder, name):

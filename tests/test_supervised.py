@@ -13,12 +13,12 @@ from training_steps import RATE, Quiet, plain
 from benchmark.encoding.windows import build_encoder, cut_windows
 from benchmark.errors import UserError
 from benchmark.plan.steps_and_runs import Step
-from benchmark.pretraining.supervised import clip_loss, targets_of, window_loss
+from benchmark.pretraining.methods.supervised import VALIDATION, clip_loss, targets_of, window_loss
 from benchmark.steps import supervise
 from benchmark.steps.label import LABELS
-from benchmark.steps.probe import HEAD
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, open_pcm, read_lines, write_lines
 from benchmark.store.store import Artifact
+from benchmark.store.weights import HEAD
 from encoders.weights import load_weights, save_weights
 
 WINDOW = 2187
@@ -134,7 +134,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path):
     taken = inputs(tmp_path / "in", "multiclass", encoder)
     # At this rate the training soon goes astray.
     facts = supervise.compute(step(encoder, learning_rate=0.3, epochs=40, patience=3), taken, work, Quiet())
-    losses = [row["loss"] for row in map(dict, _rows(work / supervise.VALIDATION))]
+    losses = [row["loss"] for row in map(dict, _rows(work / VALIDATION))]
     assert facts["stopped_early"]
     assert facts["epochs"] == facts["best_epoch"] + 3 == len(losses) < 40
     assert losses[facts["best_epoch"] - 1] == min(losses) == pytest.approx(facts["valid_loss"])

@@ -25,15 +25,15 @@ from benchmark.pretraining.curve import Curve, rows_end_at
 from benchmark.pretraining.curve_file import CURVE, read_probe_scores, write_curve
 from benchmark.pretraining.items import items_of
 from benchmark.pretraining.measures import MEASURES, collapse, measure
-from benchmark.pretraining.module import ContrastiveModule
+from benchmark.pretraining.methods.contrastive import ContrastiveModule
 from benchmark.pretraining.ntxent import similarities
 from benchmark.pretraining.ridge import rate, ridge, validation_probe
-from benchmark.registry.entries import RecipeEntry
-from benchmark.steps.initialise import WEIGHTS
+from benchmark.registry.methods import ContrastiveRecipe
 from benchmark.steps.label import LABELS, read_labels
 from benchmark.steps.pretrain import compute
 from benchmark.store.pcm import open_pcm
 from benchmark.store.store import Artifact
+from benchmark.store.weights import WEIGHTS
 from tasks.base import Task
 
 
@@ -124,7 +124,7 @@ def test_chunks_of_a_batch_have_the_gradient_of_the_whole(tmp_path, policy):
     items = items_of(pcm.clips, "clip", 2187)
     gradients, losses = [], []
     for chunk in (None, 1, 3, 4):
-        numbers = RecipeEntry.model_validate(
+        numbers = ContrastiveRecipe.model_validate(
             {"source": "", **recipe(batch=7, chunk=chunk, batch_norm=policy)}, strict=False
         )
         sampler = CropSampler([item.samples for item in items], 2187, 7, 0)
@@ -161,7 +161,9 @@ def test_a_pair_alone_in_a_chunk_is_refused_where_batch_norm_cannot_have_it(tmp_
         numbers = {"source": "", **recipe(batch=7, chunk=chunk, batch_norm=policy)}
         sampler = CropSampler([item.samples for item in items], 2187, 7, 0)
         crops = Crops(pcm, items, 2187, torch.device("cpu"))
-        module = ContrastiveModule(Normed(), RecipeEntry.model_validate(numbers, strict=False), crops, sampler, 0, 10)
+        module = ContrastiveModule(
+            Normed(), ContrastiveRecipe.model_validate(numbers, strict=False), crops, sampler, 0, 10
+        )
         module.trainer = type("Trainer", (), {"global_step": 0, "global_rank": 0})()
         module.manual_backward, module.move = (lambda loss: loss.backward()), lambda: None
         if (chunk, policy) == (3, "views"):

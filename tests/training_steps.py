@@ -8,11 +8,12 @@ from conftest import tone
 
 from benchmark.encoding.windows import build_encoder
 from benchmark.plan.steps_and_runs import STEP_VERSIONS, Step
-from benchmark.registry.entries import EncoderEntry, RecipeEntry
+from benchmark.registry.entries import EncoderEntry
+from benchmark.registry.methods import ContrastiveRecipe
 from benchmark.registry.registry import Named, load_registry
-from benchmark.steps.initialise import WEIGHTS
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, write_lines
 from benchmark.store.store import Artifact, digest_of
+from benchmark.store.weights import WEIGHTS
 from encoders.weights import save_weights
 
 RATE = 22_050
@@ -51,7 +52,7 @@ def corpus(count=12, window=2187):
 def recipe(**changes):
     entry = load_registry().recipe("tune").entry.model_dump(mode="json")
     entry["augmentation"]["noise"]["probability"] = 0.0
-    entry = RecipeEntry.model_validate(entry | RECIPE | changes, strict=False)
+    entry = ContrastiveRecipe.model_validate(entry | RECIPE | changes, strict=False)
     return {key: value for key, value in entry.model_dump(mode="json").items() if key not in ("source", "description")}
 
 

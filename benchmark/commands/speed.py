@@ -114,14 +114,14 @@ def speed_pretrain(
     from benchmark.console import Reporter
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce
-    from benchmark.registry.entries import RecipeEntry
+    from benchmark.registry.methods import ContrastiveRecipe
     from benchmark.speed.pretrain import measure, table
 
     entries = open_registry(registry)
     names = [entries.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
     announce(entries, [*names, entries.recipe("tune")], Reporter())
     recipe = entries.recipe("tune").entry
-    if not isinstance(recipe, RecipeEntry):
+    if not isinstance(recipe, ContrastiveRecipe):
         raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")
     result = measure(Reporter(), names, recipe, batch, rounds)
     print_document(result if as_json else table(result))

@@ -12,9 +12,10 @@ from benchmark.engine.engine import Engine
 from benchmark.engine.foreseen import foreseen
 from benchmark.errors import USER_ERRORS
 from benchmark.forecast.rates import Rates
-from benchmark.plan.steps_and_runs import END_TO_END, Run, Step, planned_recipe, unique_steps
+from benchmark.plan.steps_and_runs import END_TO_END, Run, Step, unique_steps
 from benchmark.plan.studies import trained_encoders
-from benchmark.steps.pretrain import total_steps
+from benchmark.pretraining.crops import training_window
+from benchmark.pretraining.methods.planned import planned_method
 from benchmark.store.store import digest_of
 from encoders.base import Encoder
 
@@ -108,14 +109,11 @@ def _seconds(step: Step, rates: Rates) -> float:
         return 0.0
     clips, seconds = _audio(step.needs["pcm"])
     named, encoder = step.context["encoder"], _encoder(step)
-    window = encoder.window or encoder.max_window
     if step.kind == "embed":
         return seconds * encoder.sample_rate / rates.encode(named)
-    if step.kind == "pretrain":
-        recipe = planned_recipe(step)
-        views = 2 * total_steps(recipe, clips) * recipe.batch
-    else:
-        views = clips * int(step.spec["recipe"]["epochs"])
+    recipe = planned_method(step).recipe
+    window = training_window(encoder, recipe.crop_seconds)
+    views = recipe.VIEWS * recipe.total_steps(clips) * recipe.batch
     rate = rates.train(named)
     return views * window / rate if rate else 0.0
 
@@ -174,9 +172,10 @@ def _initialise(step: Step) -> tuple[str, int]:
 
 def _pretrain(step: Step) -> tuple[str, int]:
     clips, _ = _audio(step.needs["pcm"])
-    recipe = planned_recipe(step)
-    pairs = total_steps(recipe, clips) * recipe.batch
-    return f"at most {pairs:,} pairs", _encoder(step).parameter_count() * _FLOAT * _STATE_COPIES
+    recipe = planned_method(step).recipe
+    items = recipe.total_steps(clips) * recipe.batch
+    what = "pairs" if recipe.VIEWS == 2 else "crops"
+    return f"at most {items:,} {what}", _encoder(step).parameter_count() * _FLOAT * _STATE_COPIES
 
 
 def _deform(step: Step) -> tuple[str, int]:
@@ -192,7 +191,7 @@ def _supervise(step: Step) -> tuple[str, int]:
 def _embed(step: Step) -> tuple[str, int]:
     encoder = _encoder(step)
     clips, seconds = _audio(step.needs["pcm"])
-    per_clip = max(1.0, seconds / clips * encoder.sample_rate // (encoder.window or encoder.max_window)) if clips else 0
+    per_clip = max(1.0, seconds / clips * encoder.sample_rate // (encoder.view_samples())) if clips else 0
     windows = int(clips * per_clip)
     layers = max(1, len(encoder.layers())) if step.spec["layers"] else 1
     return f"about {windows:,} windows", windows * encoder.dim * _FLOAT * layers

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.plan.steps_and_runs import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Lost, Request, Run, Step
-from benchmark.registry.entries import EncoderEntry, SupervisedEntry
+from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.overrides import changes_in_words, override
+from benchmark.registry.plugins import read_recipe
+from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.registry import JOINT, Named
 
 if TYPE_CHECKING:
@@ -46,7 +48,9 @@ class Cell:
         self._error = error
         named = self._registry.sections["recipes"].get(recipe)
         trained = recipe not in (UNTRAINED, AS_GIVEN)
-        self._supervised = trained and named is not None and isinstance(named.entry, SupervisedEntry)
+        self._supervised = (
+            trained and named is not None and isinstance(named.entry, RecipeEntry) and named.entry.LABELLED
+        )
         self._pretrained = trained and not self._supervised
         self._protocol = END_TO_END if self._supervised else protocol
         changes = changes_in_words(request.overrides)
@@ -175,11 +179,11 @@ class Cell:
         start = self._planner.initialise_step(named, self._seed)
         if self._recipe in (UNTRAINED, AS_GIVEN):
             return start
-        entry = override(self._registry.recipe(self._recipe).entry, self._request.overrides)
+        entry = override(read_recipe(self._registry.recipe(self._recipe)).entry, self._request.overrides)
         spec: dict[str, Any] = {"recipe": _numbers(entry.model_dump(mode="json")), "seed": self._seed}
         names = {**self._names, "encoder": named.name}
         context = {**self._request.training, "encoder": named, "names": names}
-        if isinstance(entry, SupervisedEntry):
+        if entry.LABELLED:
             if labels != 1:
                 spec["labels"] = labels
             part = f" with {100 * labels:g}% of the labels" if labels != 1 else ""
@@ -195,8 +199,7 @@ class Cell:
             needs["labels"] = labelled
             if labelled.needs["pcm"].key != needs["pcm"].key:
                 needs["labels_pcm"] = labelled.needs["pcm"]
-        length = f"{entry.pairs:,} pairs" if entry.pairs else f"{entry.epochs:,} epochs"
-        title = f"pretrain {named.name} on {self._corpus}, recipe {self._recipe} ({length}), seed {self._seed}"
+        title = f"pretrain {named.name} on {self._corpus}, recipe {self._recipe} ({entry.length}), seed {self._seed}"
         return Step("pretrain", spec, needs, title, {**context, "finished": self._planner.finished})
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED, Request
-from benchmark.registry.entries import DatasetEntry, EncoderEntry, RecipeEntry
+from benchmark.registry.entries import DatasetEntry, EncoderEntry
 from benchmark.registry.plugins import modules_from_outside
+from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.registry import Named, Registry, built_in_registry
 
 
@@ -31,7 +32,7 @@ def announce(registry: Registry, used: Iterable[Named[Any]], reporter: Reporter)
     entries = list({id(named.entry): named for named in used}.values())
     modules: dict[str, str] = {}
     for named in entries:
-        if isinstance(named.entry, EncoderEntry | DatasetEntry):
+        if isinstance(named.entry, EncoderEntry | DatasetEntry | RecipeEntry):
             with suppress(UserError):  # what cannot be imported is told by who needs it
                 modules |= modules_from_outside(named)
     announce_unimported(registry, entries, reporter)
@@ -71,7 +72,7 @@ def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[An
             for named in _usable(registry, "recipes", name)
         ]
         yield from recipes
-        pretrains = any(isinstance(named.entry, RecipeEntry) for named in recipes)
+        pretrains = any(not named.entry.LABELLED for named in recipes)
         for name in request.tasks:
             for task in _usable(registry, "tasks", name):
                 yield task
@@ -95,7 +96,8 @@ def _corpora(registry: Registry, names: Iterable[str]) -> Iterator[Named[Any]]:
 
 
 def _kind(named: Named[Any]) -> str:
-    return type(named.entry).__name__.removesuffix("Entry").lower().replace("supervised", "recipe")
+    kind = RecipeEntry if isinstance(named.entry, RecipeEntry) else type(named.entry)
+    return kind.__name__.removesuffix("Entry").lower()
 
 
 def _place(named: Named[Any]) -> str:

@@ -21,6 +21,7 @@ from benchmark.registry.plugins import (
     fingerprint,
     load_class,
     open_dataset,
+    read_recipe,
     reading,
     standin_extent,
 )
@@ -107,7 +108,7 @@ class Planner:
             if name not in (UNTRAINED, AS_GIVEN):
                 self._registry.check_name("recipes", name)
                 if name in self._registry.sections["recipes"]:
-                    override(self._registry.recipe(name).entry, request.overrides)
+                    override(read_recipe(self._registry.recipe(name)).entry, request.overrides)
         for deform in request.deforms:
             if deform is not None:
                 from benchmark.audio.deformations import parse_deformation

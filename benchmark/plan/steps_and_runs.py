@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from benchmark.registry.entries import RecipeEntry
 from benchmark.store.store import digest_of
 
 #: Raised when what a step leaves, or how it computes it, changes; every key that rests on it changes too.
@@ -189,11 +188,6 @@ class Request:
     probe_every: int | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
-
-
-def planned_recipe(step: Step) -> RecipeEntry:
-    """Recipe of a pretrain step, as its spec holds it: the numbers alone."""
-    return RecipeEntry.model_validate({"source": "plan", **step.spec["recipe"]}, strict=False)
 
 
 def unique_steps(runs: Iterable[Run]) -> list[Step]:

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.plan.steps_and_runs import STEP_VERSIONS, Step, planned_recipe
+from benchmark.plan.steps_and_runs import STEP_VERSIONS, Step
+from benchmark.pretraining.methods.planned import planned_method
 from benchmark.pretraining.training import CHECKPOINT, kept_weights, steps_done
-from benchmark.registry.entries import RecipeEntry
+from benchmark.registry.recipes import RecipeEntry
 from benchmark.store.store import Artifact, digest_of
 
 #: Keys of a recipe in which a shorter training may differ.
@@ -40,8 +41,9 @@ def adopt(step: Step, inputs: Mapping[str, Artifact], work: Path, finished: Iter
     int
         Steps that need not be trained again; 0 if nothing was copied.
     """
-    recipe = planned_recipe(step)
-    if recipe.schedule != "constant":
+    method = planned_method(step)
+    recipe = method.recipe
+    if not method.goes_on():
         return 0
     best: tuple[int, Artifact] | None = None
     there = steps_done(work / CHECKPOINT)

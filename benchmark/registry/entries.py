@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
-
-from benchmark.augmentation.config import AugmentationConfig
 
 
 class Entry(BaseModel):
@@ -114,100 +110,6 @@ class TaskEntry(Entry):
     description: str = Field(default="", description="a line for `bench list`")
 
 
-class Projector(Entry):
-    """What lies between the representation and the contrastive loss; thrown away after pretraining."""
-
-    kind: Literal["identity", "linear", "mlp"] = Field(
-        description="nothing, one linear layer, or two with a ReLU between them"
-    )
-    dim: PositiveInt = Field(description="size of its output; of no meaning for identity")
-
-
-class AdamEntry(Entry):
-    """Adam (Kingma and Ba 2015) with PyTorch's default decay rates, 0.9 and 0.999."""
-
-    kind: Literal["adam"] = Field(default="adam", description="which optimiser")
-
-
-class LarsEntry(Entry):
-    """Layer-wise adaptive rate scaling (You et al. 2017) with momentum."""
-
-    kind: Literal["lars"] = Field(description="which optimiser")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of the last update that is kept")
-    trust: PositiveFloat = Field(description="length of an update relative to its layer's weights, at rate 1")
-
-
-Optimiser = Annotated[AdamEntry | LarsEntry, Field(discriminator="kind")]
-
-
-class RecipeEntry(Entry):
-    """A contrastive pretraining recipe."""
-
-    method: Literal["contrastive"] = Field(default="contrastive", description="what is learnt from: pairs of views")
-    source: str = Field(description="where its numbers come from")
-    epochs: PositiveInt | None = Field(default=None, description="times each item is visited")
-    pairs: PositiveInt | None = Field(default=None, description="pairs of views seen in all, instead of epochs")
-    keep_epochs: tuple[PositiveInt, ...] = Field(
-        default=(), description="epochs after which the encoder's weights are kept beside the last ones"
-    )
-    item: Literal["clip", "song"] = Field(
-        default="clip", description="what a pair is cut from: a clip, or all clips of one recording joined"
-    )
-    batch: Annotated[int, Field(ge=2, description="pairs of views that are contrasted with one another")]
-    chunk: PositiveInt | None = Field(
-        default=None, description="pairs encoded at a time, where a batch does not fit; the loss still sees all"
-    )
-    batch_norm: Literal["views", "joint"] = Field(
-        default="views", description="batch statistics of each view alone, as in CLMR, or of both together"
-    )
-    negatives: Literal["all", "replica"] = Field(
-        default="all", description="where negatives come from in training on several devices: all, or the own one"
-    )
-    temperature: PositiveFloat = Field(description="of the softmax over cosine similarities")
-    optimiser: Optimiser = Field(default=AdamEntry(), description="Adam or LARS")
-    learning_rate: PositiveFloat = Field(description="of the optimiser, before `learning_rate_scale`")
-    learning_rate_scale: Literal["none", "linear", "sqrt"] = Field(
-        default="none", description="what it is multiplied by: 1, a 256th of the batch, or the batch's square root"
-    )
-    schedule: Literal["constant", "cosine"] = Field(
-        description="course of the learning rate: the same throughout, or half a cosine down to zero"
-    )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(description="times the weights, added to the gradient")
-    projector: Projector
-    augmentation: AugmentationConfig
-    description: str = Field(default="", description="a line for `bench list`")
-
-    @property
-    def step_size(self) -> float:
-        """Learning rate that the optimiser starts with."""
-        scale = {"none": 1.0, "linear": self.batch / 256, "sqrt": math.sqrt(self.batch)}
-        return float(self.learning_rate * scale[self.learning_rate_scale])
-
-    @model_validator(mode="after")
-    def _consistent(self) -> RecipeEntry:
-        if (self.epochs is None) == (self.pairs is None):
-            raise ValueError("give either epochs or pairs")
-        if self.epochs is not None and any(epoch > self.epochs for epoch in self.keep_epochs):
-            raise ValueError(f"keep_epochs names epochs after the last one, {self.epochs}")
-        return self
-
-
-class SupervisedEntry(Entry):
-    """Training an encoder end to end on the labels of a task, with a linear head."""
-
-    method: Literal["supervised"] = Field(description="what is learnt from: labels")
-    source: str = Field(description="where its numbers come from")
-    epochs: PositiveInt = Field(description="times each training clip is visited, at most")
-    patience: PositiveInt = Field(description="epochs without a lower validation loss before training stops")
-    batch: Annotated[int, Field(ge=2, description="crops a step")]
-    dropout: Annotated[float, Field(ge=0, lt=1, description="share of the representation hidden from the head")]
-    optimiser: Optimiser = Field(default=AdamEntry(), description="Adam or LARS")
-    learning_rate: PositiveFloat = Field(description="of the optimiser")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(description="times the weights, added to the gradient")
-    augmentation: AugmentationConfig | None = Field(description="of training crops; null for none")
-    description: str = Field(default="", description="a line for `bench list`")
-
-
 #: A number, or a list of them among which validation chooses.
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Decay = Annotated[float, Field(ge=0)]
@@ -223,11 +125,6 @@ class EstimatorEntry(Entry):
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of its class; a list is chosen from on validation"
     )
-
-
-def recipe_class(document: Mapping[str, Any]) -> type[RecipeEntry] | type[SupervisedEntry]:
-    """Which of the two a recipe's entry is to be read as: what its key `method` says, contrastive by default."""
-    return SupervisedEntry if document.get("method") == "supervised" else RecipeEntry
 
 
 class ProtocolEntry(Entry):

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
@@ -20,18 +20,22 @@ from benchmark.errors import USER_ERRORS, UserError
 from benchmark.libraries import fault_behind
 from benchmark.plain_files import read_plain
 from benchmark.registry.entries import DatasetEntry, EncoderEntry
+from benchmark.registry.methods import METHODS, UnreadRecipe
 from benchmark.registry.modules_beside import files_of, find, make_findable
-from benchmark.registry.registry import Named
+from benchmark.registry.recipes import RecipeEntry
+from benchmark.registry.registry import Named, validated
 from benchmark.store.store import Store, digest_file, digest_of, write_atomically
 from tasks import DatasetError
 from tasks.base import Dataset
 
+#: Entries that name code.
+PlugIn = Named[EncoderEntry] | Named[DatasetEntry] | Named[RecipeEntry]
 _OWN_PACKAGES = frozenset({"analysis", "benchmark", "encoders", "probes", "tasks"})
 #: Folders that hold packages of many people, side by side.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
-def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
+def load_class(named: PlugIn) -> Any:
     """Import the class that an entry names, from installed packages or from beside the entry's file.
 
     Raises
@@ -41,7 +45,8 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
         entry's file, or a dataset's class is none: file and line of the entry, and why.
     """
     where = f"{named.file}:{named.line}: {named.name}"
-    module_name, _, class_name = named.entry.class_path.partition(":")
+    class_path = _class_path(named)
+    module_name, _, class_name = class_path.partition(":")
     for module in _modules(named):
         _find_module(named, module)
     try:
@@ -51,13 +56,53 @@ def load_class(named: Named[EncoderEntry] | Named[DatasetEntry]) -> Any:
         if broken is not None:
             raise UserError(f"{where}: {broken}") from error
         reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
-        raise UserError(f"{where}: cannot import {named.entry.class_path}: {reason}") from error
+        raise UserError(f"{where}: cannot import {class_path}: {reason}") from error
     if isinstance(named.entry, DatasetEntry) and not (isinstance(found, type) and issubclass(found, Dataset)):
         raise UserError(f"{where}: {named.entry.class_path} is no subclass of tasks.base.Dataset")
     return found
 
 
-def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
+def load_method(named: Named[RecipeEntry]) -> Any:
+    """The subclass of `benchmark.pretraining.methods.base.Method` that a recipe names.
+
+    Raises
+    ------
+    UserError
+        As `load_class`, or if it is none.
+    """
+    found = load_class(named)
+    recipe = getattr(found, "RECIPE", None)
+    if not (isinstance(recipe, type) and issubclass(recipe, RecipeEntry)):
+        raise UserError(
+            f"{named.file}:{named.line}: {named.name}: {_class_path(named)} is no subclass of "
+            "benchmark.pretraining.methods.base.Method with a RECIPE, a subclass of "
+            "benchmark.registry.recipes.RecipeEntry"
+        )
+    return found
+
+
+def built_in_method(recipe: Mapping[str, Any]) -> Any:
+    """The method that comes with bench and that the keys of a recipe name."""
+    module, _, name = METHODS[recipe.get("method", "contrastive")][1].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def read_recipe(named: Named[RecipeEntry]) -> Named[RecipeEntry]:
+    """A recipe with all of its keys checked; imports the method that it names if that is from outside.
+
+    Raises
+    ------
+    UserError
+        As `load_method`, or if the entry says what the method's recipes may not: file, line, key and reason.
+    """
+    if not isinstance(named.entry, UnreadRecipe):
+        return named
+    content = named.entry.model_dump(exclude_unset=True)
+    entry: RecipeEntry = validated(load_method(named).RECIPE, content, named.file, ("recipes", named.name))
+    return Named(named.name, entry, named.file, named.line)
+
+
+def code_identity(named: PlugIn) -> str:
     """What stands in a key for the code of an entry's class, and of the module that an adapter is to wrap.
 
     Classes of this project are versioned by the formats of the steps that use them. Of anyone else's, the source
@@ -72,23 +117,31 @@ def code_identity(named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
     return " ".join(_package_identity(named, module) for module in _modules(named))
 
 
-def _modules(named: Named[EncoderEntry] | Named[DatasetEntry]) -> list[str]:
+def _modules(named: PlugIn) -> list[str]:
     """The module of an entry's class, and the one that an adapter is to wrap, if it names one."""
-    paths = [named.entry.class_path]
+    paths = [_class_path(named)]
     wrapped = named.entry.args.get("module") if isinstance(named.entry, EncoderEntry) else None
     if isinstance(wrapped, str):
         paths.append(wrapped)
     return [path.partition(":")[0] for path in paths]
 
 
-def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], module: str) -> str:
+def _class_path(named: PlugIn) -> str:
+    """`package.module:Name` of an entry's class."""
+    entry = named.entry
+    if isinstance(entry, RecipeEntry):
+        return METHODS[entry.method][1] if entry.method in METHODS else entry.method
+    return entry.class_path
+
+
+def _package_identity(named: PlugIn, module: str) -> str:
     if module.partition(".")[0] in _OWN_PACKAGES:
         return "bench"
     spec = _find_module(named, module)
     if spec is None:
         raise UserError(
             f"{named.file}:{named.line}: {named.name}: there is no module {module.partition('.')[0]!r} for {module}; "
-            "correct `class`, or install its package"
+            "correct its path, or install its package"
         )
     hashes = hashlib.sha256()
     for file in _source_files(named, spec):
@@ -96,7 +149,7 @@ def _package_identity(named: Named[EncoderEntry] | Named[DatasetEntry], module: 
     return hashes.hexdigest()
 
 
-def _find_module(named: Named[EncoderEntry] | Named[DatasetEntry], module: str) -> ModuleSpec | None:
+def _find_module(named: PlugIn, module: str) -> ModuleSpec | None:
     """Where Python finds the package of a module that an entry names, which may lie beside its file; imports nothing.
 
     `UserError` if the module, or one that it imports from beside it, lies there and Python has another of that name.
@@ -116,7 +169,7 @@ def _find_module(named: Named[EncoderEntry] | Named[DatasetEntry], module: str) 
     return spec
 
 
-def modules_from_outside(named: Named[EncoderEntry] | Named[DatasetEntry]) -> dict[str, str]:
+def modules_from_outside(named: PlugIn) -> dict[str, str]:
     """File of each module that is imported for an entry and is not bench's own; imports nothing.
 
     Raises
@@ -134,7 +187,7 @@ def modules_from_outside(named: Named[EncoderEntry] | Named[DatasetEntry]) -> di
     return found
 
 
-def _source_files(named: Named[EncoderEntry] | Named[DatasetEntry], spec: ModuleSpec) -> list[Path]:
+def _source_files(named: PlugIn, spec: ModuleSpec) -> list[Path]:
     """Python files of a package or module, then of the neighbours that it imports, and that these import.
 
     A neighbour lies in the same folder; those of an installed package are other people's, and not looked at.
@@ -151,7 +204,7 @@ def _source_files(named: Named[EncoderEntry] | Named[DatasetEntry], spec: Module
     return own + sorted(neighbours)
 
 
-def _refuse_hidden_neighbour(named: Named[EncoderEntry] | Named[DatasetEntry], name: str, folder: Path) -> None:
+def _refuse_hidden_neighbour(named: PlugIn, name: str, folder: Path) -> None:
     """As `_refuse_hidden`; a script that is called like an installed module is not what an import of that means."""
     spec = find(name)
     if name not in sys.stdlib_module_names and not _is_installed(spec):
@@ -167,9 +220,7 @@ def _folders(spec: ModuleSpec | None) -> list[Path]:
     return [Path(spec.origin).parent] if spec.origin and Path(spec.origin).is_file() else []
 
 
-def _refuse_hidden(
-    named: Named[EncoderEntry] | Named[DatasetEntry], module: str, spec: ModuleSpec | None, folder: Path
-) -> None:
+def _refuse_hidden(named: PlugIn, module: str, spec: ModuleSpec | None, folder: Path) -> None:
     beside = _file_of(module, [folder])
     found = _file_of(module, _folders(spec))
     if beside is None or (found is not None and found.samefile(beside)):

@@ -14,10 +14,10 @@ from benchmark.encoding.windows import BatchEncoder, build_encoder, cut_windows,
 from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.plan.steps_and_runs import ALL_LAYERS, Step
-from benchmark.steps.initialise import WEIGHTS
 from benchmark.store.embeddings import INDEX, REPRESENTATION, rows_file
 from benchmark.store.pcm import Pcm, PcmClip, open_pcm
 from benchmark.store.store import Artifact, reserve
+from benchmark.store.weights import WEIGHTS
 from encoders.base import Encoder
 
 PROGRESS = "rows-done"
@@ -77,7 +77,7 @@ def _dims(encode: BatchEncoder, encoder: Encoder, layers: Sequence[str]) -> dict
     """Number of channels of each layer."""
     if tuple(layers) == (REPRESENTATION,):
         return {REPRESENTATION: encoder.dim}
-    silence = np.zeros(encoder.window or encoder.max_window, np.int16)
+    silence = np.zeros(encoder.view_samples(), np.int16)
     return {name: output.shape[1] for name, output in encode.layers([silence], layers).items()}
 
 

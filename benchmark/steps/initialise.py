@@ -10,9 +10,8 @@ from benchmark.console import Reporter
 from benchmark.encoding.windows import build_encoder
 from benchmark.plan.steps_and_runs import Step
 from benchmark.store.store import Artifact
+from benchmark.store.weights import WEIGHTS
 from encoders.weights import save_weights
-
-WEIGHTS = "encoder.safetensors"
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:

@@ -21,11 +21,11 @@ from benchmark.freed_memory import freed_memory_kept
 from benchmark.plan.steps_and_runs import END_TO_END, Step
 from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
 from benchmark.scores.scoring import check_metrics, score
-from benchmark.steps.initialise import WEIGHTS
 from benchmark.steps.label import LABELS, TEST_CLIPS, read_labels
 from benchmark.store.embeddings import open_embeddings
 from benchmark.store.pcm import PcmClip, read_lines
 from benchmark.store.store import Artifact, digest_of, lineage
+from benchmark.store.weights import CORPUS, HEAD, WEIGHTS
 from probes.probing import LabelledClips, Probed, ProbeTask, head_predictions, run_protocol
 from probes.protocol import Protocol
 from probes.subsets import label_subset
@@ -33,11 +33,6 @@ from probes.sweep import unseen
 from probes.windows import Windows
 from tasks.base import Split, Task
 from tasks.metrics import METRICS, macro, split_name
-
-#: What pretraining listed of its corpus, in its artifact.
-CORPUS = "corpus.jsonl"
-#: The linear head of a supervised training, beside its encoder's weights.
-HEAD = "head.safetensors"
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from benchmark.errors import UserError
 from benchmark.registry.entries import DatasetEntry
 from benchmark.registry.plugins import dataset_at, load_class
 from benchmark.registry.registry import Named, Registry
-from benchmark.steps.initialise import WEIGHTS
 from benchmark.store.embeddings import Embeddings
 from benchmark.store.pcm import open_pcm
+from benchmark.store.weights import WEIGHTS
 from benchmark.visualisation.activations import activation_profile
 from benchmark.visualisation.audio_clips import Excerpts, data_uri, ogg
 from benchmark.visualisation.exciting import (
@@ -330,7 +330,7 @@ def _filters(shown: Shown, engine: Engine, units: int, reporter: Reporter) -> tu
         return [], ""
     layers = [names[i] for i in dict.fromkeys((np.arange(LAYERS) * len(names) // LAYERS).tolist())]
     with torch.inference_mode():
-        samples = encoder.window or min(encoder.max_window, encoder.sample_rate)
+        samples = encoder.view_samples(seconds=1)
         silence = torch.zeros(1, 1, samples, device=device())
         widths = {name: out.shape[1] for name, out in encoder.represent(silence, layers)[1].items()}
     chosen = {name: np.linspace(0, widths[name] - 1, min(units, widths[name])).round().astype(int) for name in layers}
