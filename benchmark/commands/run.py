@@ -68,10 +68,18 @@ def run(
             autocompletion=names_of("recipes"),
         ),
     ] = None,
+    then: Annotated[
+        str | None,
+        typer.Option(
+            help="Recipe that goes on from the weights of --recipe, on the same corpus, or on the task's labels.",
+            metavar="NAME",
+            autocompletion=names_of("recipes"),
+        ),
+    ] = None,
     corpus: Annotated[
         list[str] | None,
         typer.Option(
-            help="Pretraining corpus, or a folder of audio; may be repeated.",
+            help="Pretraining corpus, a folder of audio, or a task to learn the labels of; may be repeated.",
             show_default="the task's own",
             metavar="NAME|DIR",
             autocompletion=names_of("corpora"),
@@ -155,6 +163,7 @@ def run(
     from benchmark.plan.planner import Planner
     from benchmark.plan.steps_and_runs import Request
     from benchmark.plan.studies import load_study
+    from benchmark.plan.trainings import trained_then
     from benchmark.store.store import Store, storage_errors
 
     reporter = Reporter()
@@ -166,6 +175,7 @@ def run(
             task=task,
             corpus=corpus,
             recipe=recipe,
+            then=then,
             protocol=protocol,
             seed=seed,
             layer=layer,
@@ -214,7 +224,10 @@ def run(
             "e.g. bench run --encoder tune_plus --task mtt"
         )
     entries = open_registry(registry)
-    announce(entries, in_use(entries, requests), reporter)
+    used = [*in_use(entries, requests), *([entries.recipe(then)] if then is not None else [])]
+    announce(entries, used, reporter)
+    if then is not None:
+        requests = [after for request in requests for after in trained_then(request, then, entries)]
     place = Store(store_folder(store))
     with storage_errors(place.root):
         planner = Planner(entries, place, reporter, data)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.plan.steps_and_runs import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Lost, Request, Run, Step
+from benchmark.plan.trainings import Asked, labels_of, training_step
 from benchmark.registry.entries import EncoderEntry
-from benchmark.registry.overrides import changes_in_words, override
+from benchmark.registry.overrides import changes_in_words
 from benchmark.registry.plugins import read_recipe
-from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.registry import JOINT, Named
 
 if TYPE_CHECKING:
@@ -48,16 +48,22 @@ class Cell:
         self._error = error
         named = self._registry.sections["recipes"].get(recipe)
         trained = recipe not in (UNTRAINED, AS_GIVEN)
-        self._supervised = (
-            trained and named is not None and isinstance(named.entry, RecipeEntry) and named.entry.LABELLED
-        )
-        self._pretrained = trained and not self._supervised
-        self._protocol = END_TO_END if self._supervised else protocol
+        try:
+            labelled = trained and named is not None and read_recipe(self._registry.recipe(recipe)).entry.LABELLED
+        except UserError as broken:
+            labelled, self._error = False, self._error or broken
+        # Without a corpus of its own, what learns from labels learns from the task's, and its own head is scored.
+        self._end_to_end = labelled and (not request.corpora or protocol == END_TO_END)
+        self._trained_on = corpus if trained and not self._end_to_end else None
+        self._labelled = labelled
+        if protocol == END_TO_END and not trained and task in self._registry.sections["tasks"]:
+            protocol = self._registry.task(task).entry.protocol  # of an untrained twin
+        self._protocol = END_TO_END if self._end_to_end else protocol
         changes = changes_in_words(request.overrides)
         names = [_name_at_rate(part, request.sample_rate) for part in planner.registry.encoder_names(encoder)]
         self._names: dict[str, Any] = {
             "encoder": JOINT.join(names),
-            "corpus": corpus if self._pretrained else None,
+            "corpus": self._trained_on,
             "recipe": f"{recipe}({changes})" if changes and trained else recipe,
             "task": task,
             "protocol": self._protocol,
@@ -88,16 +94,28 @@ class Cell:
         task = self._registry.task(self._task).entry
         if self._recipe not in (UNTRAINED, AS_GIVEN):
             self._registry.recipe(self._recipe)
-        if self._pretrained:
-            self._registry.corpus(self._corpus)
-        if not self._supervised:
+        if self._trained_on is not None and not self._labelled:
+            self._registry.corpus(self._trained_on)
+        if self._end_to_end:
+            self._check_head()
+        else:
+            if self._protocol == END_TO_END:
+                raise UserError(f"protocol {END_TO_END}: recipe {self._recipe} leaves no head; name another protocol")
             self._registry.protocol(self._protocol)
-        if task.folds and (self._supervised or self._request.probe_every is not None):
-            what = f"recipe {self._recipe}" if self._supervised else "--probe-every"
+        if task.folds and (self._end_to_end or self._request.probe_every is not None):
+            what = f"recipe {self._recipe}" if self._end_to_end else "--probe-every"
             raise UserError(f"task {self._task} has folds, and {what} needs a single split")
-        if self._supervised and len(self._parts) > 1:
+        if self._end_to_end and len(self._parts) > 1:
             raise UserError(
                 f"{self._names['encoder']}: recipe {self._recipe} trains one encoder at a time; name them one by one"
+            )
+
+    def _check_head(self) -> None:
+        """Raise `UserError` if the head of a training on another task's labels is to be scored."""
+        if self._request.corpora and labels_of(self._registry, self._corpus, self._recipe) != self._task:
+            raise UserError(
+                f"protocol {END_TO_END}: the head of a training on {self._corpus} cannot be scored on {self._task}; "
+                f"leave out --corpus, or name another protocol"
             )
 
     def _layers(self) -> Sequence[str | None]:
@@ -126,25 +144,25 @@ class Cell:
         spec: dict[str, Any] = {
             "run": names,
             "protocol": END_TO_END
-            if self._supervised
+            if self._end_to_end
             else _numbers(self._registry.protocol(self._protocol).entry.model_dump(mode="json")),
             "metrics": list(self._registry.task(self._task).entry.metrics),
             "seed": self._seed,
         }
         if layer is not None:
             spec["layer"] = layer
-        if labels != 1 and not self._supervised:
+        if labels != 1 and not self._end_to_end:
             spec["labels"] = labels
         needs: dict[str, Step] = {}
         for number, named in enumerate(self._parts):
             suffix = f".{number}" if number else ""
             pcm = self._planner.prepare_step(self._registry.task(self._task).entry.dataset, _rate(named))
             labelled = self._planner.label_step(self._task, pcm, self._request.allow_missing)
-            weights = self._weights(named, labelled, labels)
+            weights = self._weights(named, labels)
             needs[f"embeddings{suffix}"] = self._embed(named, weights, pcm, layer is not None)
             needs[f"weights{suffix}"] = weights
             if "labels" not in needs:
-                self._planner.check_fit(self._task, None if self._supervised else self._protocol, labelled)
+                self._planner.check_fit(self._task, None if self._end_to_end else self._protocol, labelled)
                 needs["labels"] = labelled
             if deform is not None:
                 deformed = _deform(deform, pcm, labelled)
@@ -160,7 +178,7 @@ class Cell:
     def _embed(self, named: Named[EncoderEntry], weights: Step, pcm: Step, layers: bool) -> Step:
         dataset = self._registry.task(self._task).entry.dataset
         spec: dict[str, Any] = {"layers": ALL_LAYERS if layers else None}
-        protocol = None if self._supervised else self._registry.protocol(self._protocol).entry
+        protocol = None if self._end_to_end else self._registry.protocol(self._protocol).entry
         if protocol is not None and protocol.examples == "segments":
             # Encoders of any length take a segment at a time, not the clip.
             spec["segment_seconds"] = protocol.segment_seconds
@@ -173,34 +191,26 @@ class Cell:
             {"encoder": named},
         )
 
-    def _weights(self, named: Named[EncoderEntry], labelled: Step, labels: float) -> Step:
+    def _weights(self, named: Named[EncoderEntry], labels: float) -> Step:
         if not named.entry.learns:
             return self._planner.initialise_step(named, self._seed if named.entry.seeded else 0)
-        start = self._planner.initialise_step(named, self._seed)
         if self._recipe in (UNTRAINED, AS_GIVEN):
-            return start
-        entry = override(read_recipe(self._registry.recipe(self._recipe)).entry, self._request.overrides)
-        spec: dict[str, Any] = {"recipe": _numbers(entry.model_dump(mode="json")), "seed": self._seed}
-        names = {**self._names, "encoder": named.name}
-        context = {**self._request.training, "encoder": named, "names": names}
-        if entry.LABELLED:
-            if labels != 1:
-                spec["labels"] = labels
-            part = f" with {100 * labels:g}% of the labels" if labels != 1 else ""
-            title = f"train {named.name} end to end on {self._task}{part}, recipe {self._recipe}, seed {self._seed}"
-            return Step(
-                "supervise", spec, {"start": start, "pcm": labelled.needs["pcm"], "labels": labelled}, title, context
-            )
-        corpus = self._registry.corpus(self._corpus).entry
-        spec["splits"] = list(corpus.splits) if corpus.splits else None
-        needs = {"start": start, "pcm": self._planner.prepare_step(corpus.dataset, _rate(named))}
-        if self._request.probe_every is not None:
-            spec["probe_every"] = self._request.probe_every
-            needs["labels"] = labelled
-            if labelled.needs["pcm"].key != needs["pcm"].key:
-                needs["labels_pcm"] = labelled.needs["pcm"]
-        title = f"pretrain {named.name} on {self._corpus}, recipe {self._recipe} ({entry.length}), seed {self._seed}"
-        return Step("pretrain", spec, needs, title, {**context, "finished": self._planner.finished})
+            return self._planner.initialise_step(named, self._seed)
+        asked = Asked(
+            encoder=named,
+            recipe=self._recipe,
+            overrides=self._request.overrides,
+            corpus=self._trained_on,
+            task=self._task,
+            labels=labels,
+            seed=self._seed,
+            allow_missing=self._request.allow_missing,
+            sample_rate=_rate(named),
+            probe_every=self._request.probe_every,
+            context=self._request.training,
+            names={**self._names, "encoder": named.name},
+        )
+        return training_step(self._planner, asked)
 
 
 def _deform(deform: str, pcm: Step, labelled: Step) -> Step:
@@ -239,5 +249,5 @@ def _in_a_line(error: Exception) -> str:
 
 
 def _numbers(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a recipe or protocol determines its result; the rest is for readers."""
+    """What of a protocol determines its result; the rest is for readers."""
     return {key: value for key, value in document.items() if key not in ("source", "description")}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED, Request
+from benchmark.plan.steps_and_runs import AS_GIVEN, END_TO_END, UNTRAINED, Request
 from benchmark.registry.entries import DatasetEntry, EncoderEntry
 from benchmark.registry.plugins import modules_from_outside
-from benchmark.registry.recipes import RecipeEntry
+from benchmark.registry.recipes import RecipeEntry, StartFrom
 from benchmark.registry.registry import Named, Registry, built_in_registry
 
 
@@ -69,18 +71,42 @@ def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[An
             named
             for name in request.recipes
             if learns and name not in (UNTRAINED, AS_GIVEN)
-            for named in _usable(registry, "recipes", name)
+            for named in _trainings(registry, name, request.overrides)
         ]
         yield from recipes
+        corpora = [*request.corpora, *(start.corpus for start in _starts(recipes, request.overrides) if start.corpus)]
         pretrains = any(not named.entry.LABELLED for named in recipes)
         for name in request.tasks:
             for task in _usable(registry, "tasks", name):
                 yield task
                 yield from _usable(registry, "datasets", task.entry.dataset)
                 for protocol in request.protocols or (task.entry.protocol,):
-                    yield from _usable(registry, "protocols", protocol)
-                if pretrains:
-                    yield from _corpora(registry, request.corpora or (task.entry.corpus,))
+                    if protocol != END_TO_END:
+                        yield from _usable(registry, "protocols", protocol)
+                if recipes and (pretrains or corpora):
+                    yield from _corpora(registry, corpora or (task.entry.corpus,))
+
+
+def _trainings(
+    registry: Registry, name: str, overrides: Mapping[str, Any], behind: tuple[str, ...] = ()
+) -> Iterator[Named[Any]]:
+    """A recipe, and those that it starts from."""
+    if name in behind:
+        return  # the planner complains
+    for named in _usable(registry, "recipes", name):
+        yield named
+        for start in _starts([named], overrides):
+            yield from _trainings(registry, start.recipe, {}, (*behind, name))
+
+
+def _starts(recipes: Iterable[Named[Any]], overrides: Mapping[str, Any]) -> Iterator[StartFrom]:
+    """What recipes start from, by themselves or as the command says."""
+    for named in recipes:
+        if isinstance(overrides.get("start_from"), Mapping):
+            with suppress(ValidationError):  # the planner complains
+                yield StartFrom.model_validate(overrides["start_from"])
+        elif named.entry.start_from is not None:
+            yield named.entry.start_from
 
 
 def _usable(registry: Registry, section: str, name: str) -> list[Named[Any]]:
@@ -88,11 +114,18 @@ def _usable(registry: Registry, section: str, name: str) -> list[Named[Any]]:
 
 
 def _corpora(registry: Registry, names: Iterable[str]) -> Iterator[Named[Any]]:
+    """Corpora, or tasks whose labels are learnt from; a folder of audio has no entry."""
     for name in names:
-        if name in registry.sections["corpora"]:  # or it is a folder of audio
+        if name in registry.sections["corpora"]:
             corpus = registry.corpus(name)
             yield corpus
             yield from _usable(registry, "datasets", corpus.entry.dataset)
+            if corpus.entry.labels is not None:
+                yield from _usable(registry, "tasks", corpus.entry.labels)
+        elif name in registry.sections["tasks"]:
+            task = registry.task(name)
+            yield task
+            yield from _usable(registry, "datasets", task.entry.dataset)
 
 
 def _kind(named: Named[Any]) -> str:

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.plan.cells import TROUBLE, Cell, at_rate
-from benchmark.plan.steps_and_runs import AS_GIVEN, UNTRAINED, Lost, Plan, Request, Run, Step
+from benchmark.plan.steps_and_runs import AS_GIVEN, END_TO_END, UNTRAINED, Lost, Plan, Request, Run, Step
 from benchmark.registry.arguments import file_digests
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
 from benchmark.registry.plugins import (
+    PlugIn,
     code_identity,
     extent,
     fingerprint,
@@ -98,9 +99,11 @@ class Planner:
         for name in request.tasks:
             self._registry.check_name("tasks", name)
         for name in request.protocols:
-            self._registry.check_name("protocols", name)
+            if name != END_TO_END:
+                self._registry.check_name("protocols", name)
         for name in request.corpora:
-            self._corpus(name)
+            if name not in self._registry.sections["tasks"] or name in self._registry.sections["corpora"]:
+                self._corpus(name)
         for name in request.encoders:
             for part in self._registry.encoder_names(name):
                 self._registry.check_name("encoders", part)
@@ -172,7 +175,7 @@ class Planner:
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
         entry = named.entry
-        spec = {"class": entry.class_path, "args": entry.args, "code": self._code(named), "seed": seed}
+        spec = {"class": entry.class_path, "args": entry.args, "code": self.code(named), "seed": seed}
         if entry.files:
             spec["files"] = file_digests(named)
         context: dict[str, Any] = {"encoder": named}
@@ -232,7 +235,7 @@ class Planner:
 
     def _look_for(self, dataset: str) -> tuple[dict[str, Any], dict[str, Step], dict[str, Any]]:
         named = self._registry.dataset(dataset)
-        code = self._code(named)
+        code = self.code(named)
         if self._data is None and named.entry.root is None:
             load_class(named)
             spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
@@ -248,7 +251,7 @@ class Planner:
         context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
         return spec, {}, context
 
-    def _code(self, named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
+    def code(self, named: PlugIn) -> str:
         """`code_identity`, whose files are read once however many seeds and tasks there are."""
         return self._once(("code", named.file, named.line, named.name), lambda: code_identity(named))
 

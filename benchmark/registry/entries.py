@@ -88,6 +88,10 @@ class CorpusEntry(Entry):
     splits: tuple[Literal["train", "valid", "test"], ...] | None = Field(
         default=None, description="splits whose clips are used; all clips, also those outside any split, if absent"
     )
+    labels: str | None = Field(
+        default=None,
+        description="task of the same dataset whose labels a supervised recipe learns from, on its training clips",
+    )
     description: str = Field(default="", description="a line for `bench list`")
 
 

@@ -202,14 +202,17 @@ class Registry:
     def check_references(self) -> None:
         """Take for `broken` what names a dataset, corpus or protocol that no file defines."""
         for corpus in list(self.sections["corpora"].values()):
-            self._check_references("corpora", corpus, {"dataset": "datasets"})
+            self._check_references("corpora", corpus, {"dataset": "datasets", "labels": "tasks"})
         for task in list(self.sections["tasks"].values()):
             self._check_references("tasks", task, {"dataset": "datasets", "corpus": "corpora", "protocol": "protocols"})
 
     def _check_references(self, section: str, named: Named[entries.Entry], keys: dict[str, str]) -> None:
         for key, target in keys.items():
+            name = getattr(named.entry, key)
+            if name is None:
+                continue
             try:
-                self.check_name(target, getattr(named.entry, key))
+                self.check_name(target, name)
             except UserError as error:
                 del self.sections[section][named.name]
                 self.broken[section][named.name] = f"{named.file}:{named.line}: {named.name}: {error}"
