@@ -31,7 +31,8 @@ from docs_blocks import (
 from pydantic import BaseModel
 
 from benchmark.plan.studies import Grid, Study
-from benchmark.registry.registry import built_in_registry, entries
+from benchmark.registry import entries, methods, recipes
+from benchmark.registry.registry import built_in_registry
 from benchmark.registry.yaml_dialect import read_document
 from tasks.gtzan import EXCERPTS, GENRES
 from tasks.standin.gtzan import _names
@@ -109,7 +110,7 @@ def test_every_registry_key_is_described_on_the_page(site):
         sys.path.pop(0)
     page = (site / "registry.html").read_text()
     code = Loads(page).code
-    models = models_of(entries) | {Study, Grid}
+    models = models_of(entries) | models_of(methods) | models_of(recipes) | {Study, Grid}
     assert len(models) >= 13
     keys = [(model, info.alias or key, info) for model in models for key, info in model.model_fields.items()]
     assert len(keys) > 90

@@ -14,8 +14,8 @@ import benchmark.pretraining.crops
 from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import Crops, CropSampler
-from benchmark.pretraining.items import items_of
-from benchmark.pretraining.methods.contrastive import ContrastiveModule, divide
+from benchmark.pretraining.items import divide, items_of
+from benchmark.pretraining.methods.contrastive import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent
 from benchmark.pretraining.optimisation import Lars
 from benchmark.registry.overrides import override

@@ -53,7 +53,13 @@ def same(one, two, *names):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"schedule": "cosine"}, {"optimiser": {"kind": "lars", "momentum": 0.9, "trust": 0.01}}]
+    "changes",
+    [
+        {},
+        {"schedule": "cosine"},
+        {"optimiser": {"kind": "lars", "momentum": 0.9, "trust": 0.01}},
+        {"schedule": "cosine", "warmup_steps": 3, "optimiser": {"kind": "adamw"}},
+    ],
 )
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch, changes):
     encoder = plain(dropout=0.3)  # whatever is random inside an encoder goes on as well

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -101,7 +101,9 @@ class Planner:
         for name in request.protocols:
             if name != END_TO_END:
                 self._registry.check_name("protocols", name)
-        for name in request.corpora:
+        start = request.overrides.get("start_from")
+        before = start.get("corpus") if isinstance(start, Mapping) else None
+        for name in [*request.corpora, *([before] if isinstance(before, str) else [])]:
             if name not in self._registry.sections["tasks"] or name in self._registry.sections["corpora"]:
                 self._corpus(name)
         for name in request.encoders:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +154,7 @@ def trained_then(request: Request, recipe: str, registry: Registry) -> list[Requ
     first training alone.
     """
     labelled = read_recipe(registry.recipe(recipe)).entry.LABELLED
+    corpora: Sequence[str | None] = request.corpora if labelled and request.corpora else (None,)
     return [
         replace(
             request,
@@ -162,7 +163,7 @@ def trained_then(request: Request, recipe: str, registry: Registry) -> list[Requ
             overrides={**request.overrides, "start_from": {"recipe": first} | ({"corpus": corpus} if corpus else {})},
         )
         for first in request.recipes
-        for corpus in (request.corpora or [None] if labelled else [None])
+        for corpus in corpora
     ]
 
 

@@ -146,7 +146,9 @@ class UnreadRecipe(RecipeEntry):
 
     model_config = ConfigDict(extra="allow")
 
-    method: Annotated[ClassPath, BeforeValidator(_check_method)]
+    method: Annotated[ClassPath, BeforeValidator(_check_method)] = Field(
+        description="`package.module:Name` of a subclass of `benchmark.pretraining.methods.base.Method`"
+    )
 
 
 def recipe_class(document: Mapping[str, Any]) -> type[RecipeEntry]:

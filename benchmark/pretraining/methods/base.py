@@ -16,7 +16,7 @@ import torch
 
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import Crops, CropSampler
-from benchmark.pretraining.items import Item
+from benchmark.pretraining.items import Item, divide, items_of
 from benchmark.pretraining.trained import TrainedModule
 from benchmark.registry.recipes import RecipeEntry
 from benchmark.store.pcm import Pcm, PcmClip
@@ -112,15 +112,20 @@ class Method(ABC, Generic[R]):
     def __init__(self, recipe: R) -> None:
         self.recipe = recipe
 
-    @abstractmethod
     def material(self, given: Given) -> Material:
-        """What the training takes of what it has been given.
+        """What the training takes of what it has been given: by default every clip of the corpus, labels or not.
+
+        Clips of the validation split are held out, if it is not trained on.
 
         Raises
         ------
         UserError
             If that is too little.
         """
+        corpus, held_out = divide(given.pcm, given.splits)
+        items = items_of(corpus, "clip", given.window)
+        self.check_enough(items, given, "clips")
+        return Material(items, [item.clips[0] for item in items_of(held_out, "clip", given.window)])
 
     @abstractmethod
     def module(self, setting: Setting, material: Material) -> TrainedModule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from benchmark.encoding.windows import exact_float32
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
 from benchmark.pretraining.gathering import gather_pairs
-from benchmark.pretraining.items import Item, items_of
+from benchmark.pretraining.items import Item, divide, items_of
 from benchmark.pretraining.measures import MEASURES, measure
 from benchmark.pretraining.methods.base import Given, Material, Method, Setting
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes, retrieval
@@ -71,13 +71,6 @@ class Contrastive(Method[ContrastiveRecipe]):
         clips = sum(len(item.clips) for item in material.items)
         songs = f" of {len(material.items):,} songs" if self.recipe.item == "song" else ""
         return f"{clips:,} clips{songs}, {steps:,} steps of {self.recipe.batch} pairs"
-
-
-def divide(pcm: Pcm, splits: Sequence[str] | None) -> tuple[list[PcmClip], list[PcmClip]]:
-    """Clips to train on, and clips of the validation split, if it is not among them, to watch the training by."""
-    corpus = [clip for clip in pcm.clips if splits is None or clip.split in splits]
-    held_out = [clip for clip in pcm.clips if splits is not None and clip.split == "valid" and "valid" not in splits]
-    return corpus, held_out
 
 
 def _fixed_pairs(pcm: Pcm, clips: list[PcmClip], window: int, where: torch.device) -> Tensor:
