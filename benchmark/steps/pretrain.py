@@ -99,7 +99,14 @@ def train(process: Rank, step: Step, inputs: Mapping[str, Artifact], work: Path,
     module.to(where).after()
     module.cpu()
     corpus = [clip for item in material.items for clip in item.clips]
-    facts = {"clips": len(corpus), "items": len(lengths), "precision": precision, "devices": process.world}
+    facts: dict[str, Any] = {
+        "clips": len(corpus),
+        "items": len(lengths),
+        "precision": precision,
+        "devices": process.world,
+    }
+    if not recipe.LABELLED:  # which the probe does not watch
+        facts["probe_last"] = list(module.scores.values())[-1] if module.scores else None
     facts = _facts(module) | facts | module.facts()
     words = [f"loss {facts['loss_first']:.3f} -> {facts['loss_last']:.3f}", *filter(None, [module.words()])]
     reporter.say(f"  {'; '.join(words)}")
@@ -136,7 +143,6 @@ def _facts(module: TrainedModule) -> dict[str, Any]:
         "epochs": round(module.taken / module.sampler.steps_per_epoch, 2),
         "loss_first": round(float(np.mean(rows[:ENDS])), 4),
         "loss_last": round(float(np.mean(rows[-ENDS:])), 4),
-        "probe_last": list(module.scores.values())[-1] if module.scores else None,
     }
 
 
