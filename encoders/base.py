@@ -101,6 +101,15 @@ class Encoder(nn.Module, ABC):
         values = self(waveform, layer).unsqueeze(1)
         return values, TimeGrid.equal_parts(waveform.shape[2], 1).seconds(1, self.sample_rate)
 
+    def view_samples(self, seconds: float | None = None) -> int:
+        """Length of what is taken at once where any length will do [samples]: `seconds`, or the most that it takes.
+
+        Where the window is fixed it is that.
+        """
+        if self.window is not None:
+            return self.window
+        return self.max_window if seconds is None else min(self.max_window, round(seconds * self.sample_rate))
+
     @property
     def provenance(self) -> Mapping[str, str]:
         """Where weights that came from elsewhere came from, for the score record; empty if all is ours."""

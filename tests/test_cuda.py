@@ -16,9 +16,9 @@ from benchmark.console import Silent
 from benchmark.encoding.windows import exact_float32
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.items import items_of
-from benchmark.pretraining.module import ContrastiveModule
+from benchmark.pretraining.methods.contrastive import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent
-from benchmark.registry.entries import RecipeEntry
+from benchmark.registry.methods import ContrastiveRecipe
 from benchmark.registry.registry import load_registry
 from benchmark.speed import pretrain as pretrain_speed
 from encoders.sample_cnn import SampleCNN
@@ -81,7 +81,7 @@ def test_learning_a_step_does_not_wait_for_the_gpu():
     pcm, clips = corpus()
     items = items_of(clips, "clip", 6_561)
     sampler = CropSampler([clip.samples for clip in clips], 6_561, 4, 0)
-    numbers = RecipeEntry.model_validate({"source": "", **recipe()}, strict=False)
+    numbers = ContrastiveRecipe.model_validate({"source": "", **recipe()}, strict=False)
     encoder = TUNe(filters=4, tail=4, window=6_561, plus=True, dim=16)
     module = ContrastiveModule(encoder, numbers, Crops(pcm, items, 6_561, GPU), sampler, 0, 3).to(GPU)
     module.trainer = type("Trainer", (), {"global_step": 0, "global_rank": 0})()

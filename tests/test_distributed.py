@@ -26,7 +26,7 @@ from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.pretraining.curve_file import CURVE
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
-from benchmark.pretraining.processes import Place, devices_allowed, together
+from benchmark.pretraining.processes import Rank, devices_allowed, together
 from benchmark.pretraining.rendezvous import loopback_interface, warn_of_network
 from benchmark.steps.pretrain import compute
 from encoders import EncoderError
@@ -39,7 +39,7 @@ def model_and_views():
     return Plain().double(), torch.randn(2, PAIRS, 1, 2187, dtype=torch.float64)
 
 
-def shares_of_loss(place: Place) -> dict:
+def shares_of_loss(place: Rank) -> dict:
     """Loss and gradient of a process's half of a batch, averaged as data-parallel training does."""
     found = {}
     for policy, function in (("all", ntxent_over_processes), ("replica", ntxent)):
@@ -91,7 +91,7 @@ def test_a_training_on_two_processes_is_that_of_one(tmp_path, capfd):
     assert capfd.readouterr().err.count("steps of 4 pairs, cpu x 2") == 1
 
 
-def complain(place: Place) -> dict:
+def complain(place: Rank) -> dict:
     raise EncoderError(f"this is wrong in {place.world} processes")
 
 

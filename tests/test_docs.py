@@ -35,7 +35,8 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from benchmark.plan.studies import Grid, Study
-from benchmark.registry.registry import built_in_registry, entries
+from benchmark.registry import entries, methods, recipes
+from benchmark.registry.registry import built_in_registry
 from benchmark.registry.yaml_dialect import read_document
 from cli import app
 from tasks.gtzan import EXCERPTS, GENRES
@@ -119,7 +120,7 @@ def test_every_registry_key_is_described_on_the_page(site):
     meaning = hook("registry_keys").meaning
     page = (site / "registry.html").read_text()
     code = Loads(page).code
-    models = models_of(entries) | {Study, Grid}
+    models = models_of(entries) | models_of(methods) | models_of(recipes) | {Study, Grid}
     assert len(models) >= 13
     keys = [(model, info.alias or key, info) for model in models for key, info in model.model_fields.items()]
     assert len(keys) > 90

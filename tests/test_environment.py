@@ -7,7 +7,7 @@ import pytest
 
 from benchmark import environment
 from benchmark.environment import measured, report
-from benchmark.pretraining.processes import Place, together
+from benchmark.pretraining.processes import Rank, together
 
 
 class Gpu:
@@ -47,7 +47,7 @@ def test_tables_left_on_a_gpu_are_no_work_of_a_later_step(monkeypatch):
     assert (encoded["device"], encoded["peak_gpu_memory_bytes"]) == ("GPU 0", 450)
 
 
-def train_on_a_gpu(place: Place) -> dict:
+def train_on_a_gpu(place: Rank) -> dict:
     """Takes memory of this process, and as if of a GPU of its own."""
     gpu = Gpu(place.rank)
     gpu.allocate(10**9 + place.rank)

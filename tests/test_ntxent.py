@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.pretraining.module import build_projector
 from benchmark.pretraining.ntxent import ntxent, retrieval
-from benchmark.registry.entries import Projector
+from benchmark.pretraining.projector import build_projector
+from benchmark.registry.methods import Projector
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "ntxent.json").read_text())
 CASES = [(case, value) for case in GOLDEN["cases"] for value in case["values"]]

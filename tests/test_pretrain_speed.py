@@ -4,7 +4,7 @@ import pytest
 from training_steps import plain
 
 from benchmark.console import Silent
-from benchmark.pretraining.module import TrainedModule
+from benchmark.pretraining.trained import TrainedModule
 from benchmark.registry.registry import load_registry
 from benchmark.speed import pretrain as pretrain_speed
 

@@ -14,13 +14,12 @@ import benchmark.pretraining.crops
 from benchmark.encoding.windows import build_encoder, to_waveform
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import Crops, CropSampler
-from benchmark.pretraining.items import items_of
-from benchmark.pretraining.module import ContrastiveModule
+from benchmark.pretraining.items import divide, items_of
+from benchmark.pretraining.methods.contrastive import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent
 from benchmark.pretraining.optimisation import Lars
 from benchmark.registry.overrides import override
 from benchmark.registry.registry import load_registry
-from benchmark.steps.pretrain import _divide, total_steps
 from benchmark.store.pcm import Pcm, PcmClip
 
 CPU = torch.device("cpu")
@@ -162,8 +161,8 @@ def test_same_seed_same_start(tmp_path):
 
 def test_length_in_epochs_or_pairs():
     recipe = load_registry().recipe("tune").entry
-    assert total_steps(recipe, 18_706) == 194_000  # the paper's 1,000 epochs of 194 steps
-    assert total_steps(override(recipe, {"pairs": 1_000}), 18_706) == 11
+    assert recipe.total_steps(18_706) == 194_000  # the paper's 1,000 epochs of 194 steps
+    assert override(recipe, {"pairs": 1_000}).total_steps(18_706) == 11
 
 
 def test_corpus_and_held_out_clips_are_disjoint():
@@ -172,10 +171,10 @@ def test_corpus_and_held_out_clips_are_disjoint():
         for n, (split, samples) in enumerate([("train", 100), ("train", 9), ("valid", 100), ("test", 100), (None, 100)])
     )
     pcm = Pcm(np.zeros(0, np.int16), clips, (), 22_050)
-    trained, held_out = _divide(pcm, ["train"])
+    trained, held_out = divide(pcm, ["train"])
     assert ([c.id for c in trained], [c.id for c in held_out]) == (["0", "1"], ["2"])
     assert [item.clips[0].id for item in items_of(trained, "clip", 10)] == ["0"]  # the other is too short
-    trained, held_out = _divide(pcm, None)
+    trained, held_out = divide(pcm, None)
     assert ([c.id for c in trained], held_out) == (["0", "1", "2", "3", "4"], [])
 
 

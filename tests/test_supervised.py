@@ -13,8 +13,8 @@ from training_steps import RATE, Quiet, plain
 from benchmark.encoding.windows import build_encoder, cut_windows
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import CropSampler
-from benchmark.pretraining.supervised import SupervisedModule, clip_loss, targets_of, window_loss
-from benchmark.registry.entries import SupervisedEntry
+from benchmark.pretraining.methods.supervised import VALIDATION, SupervisedModule, clip_loss, targets_of, window_loss
+from benchmark.registry.methods import SupervisedRecipe
 from benchmark.steps import supervise
 from benchmark.steps.label import LABELS
 from benchmark.store.file_names import HEAD
@@ -136,7 +136,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path):
     taken = inputs(tmp_path / "in", "multiclass", encoder)
     # At this rate the training soon goes astray.
     facts = supervise.compute(step(encoder, learning_rate=0.3, epochs=40, patience=3), taken, work, Quiet())
-    losses = [row["loss"] for row in map(dict, _rows(work / supervise.VALIDATION))]
+    losses = [row["loss"] for row in map(dict, _rows(work / VALIDATION))]
     assert facts["stopped_early"]
     assert facts["epochs"] == facts["best_epoch"] + 3 == len(losses) < 40
     assert losses[facts["best_epoch"] - 1] == min(losses) == pytest.approx(facts["valid_loss"])
@@ -218,7 +218,7 @@ def test_regression_targets_are_scaled_by_the_training_clips():
 def test_parts_of_a_batch_are_augmented_as_the_whole(tmp_path):
     """What is drawn for a crop depends on its place in the batch, not on the process that has it."""
     augmentation = ({"noise": {"probability": 0.7, "level": (0.1, 0.2), "reference": "std", "clamp": False}},)
-    recipe = SupervisedEntry.model_validate(
+    recipe = SupervisedRecipe.model_validate(
         {"source": "", **RECIPE, "augmentation": (*augmentation, {"polarity": {"probability": 0.5}})}
     )
     labels = np.arange(16)[:, None] % 2

@@ -25,10 +25,10 @@ from benchmark.pretraining.curve import Curve, rows_end_at
 from benchmark.pretraining.curve_file import CURVE, read_probe_scores, write_curve
 from benchmark.pretraining.items import items_of
 from benchmark.pretraining.measures import MEASURES, collapse, measure
-from benchmark.pretraining.module import ContrastiveModule
+from benchmark.pretraining.methods.contrastive import ContrastiveModule
 from benchmark.pretraining.ntxent import similarities
 from benchmark.pretraining.ridge import rate, ridge, validation_probe
-from benchmark.registry.entries import RecipeEntry
+from benchmark.registry.methods import ContrastiveRecipe
 from benchmark.steps.label import read_labels
 from benchmark.steps.pretrain import compute
 from benchmark.store.file_names import LABELS, WEIGHTS
@@ -53,7 +53,13 @@ def same(one, two, *names):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"schedule": "cosine"}, {"optimiser": {"kind": "lars", "momentum": 0.9, "trust": 0.01}}]
+    "changes",
+    [
+        {},
+        {"schedule": "cosine"},
+        {"optimiser": {"kind": "lars", "momentum": 0.9, "trust": 0.01}},
+        {"schedule": "cosine", "warmup_steps": 3, "optimiser": {"kind": "adamw"}},
+    ],
 )
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch, changes):
     encoder = plain(dropout=0.3)  # whatever is random inside an encoder goes on as well
@@ -124,7 +130,7 @@ def test_chunks_of_a_batch_have_the_gradient_of_the_whole(tmp_path, policy):
     items = items_of(pcm.clips, "clip", 2187)
     gradients, losses = [], []
     for chunk in (None, 1, 3, 4):
-        numbers = RecipeEntry.model_validate(
+        numbers = ContrastiveRecipe.model_validate(
             {"source": "", **recipe(batch=7, chunk=chunk, batch_norm=policy)}, strict=False
         )
         sampler = CropSampler([item.samples for item in items], 2187, 7, 0)
@@ -161,7 +167,9 @@ def test_a_pair_alone_in_a_chunk_is_refused_where_batch_norm_cannot_have_it(tmp_
         numbers = {"source": "", **recipe(batch=7, chunk=chunk, batch_norm=policy)}
         sampler = CropSampler([item.samples for item in items], 2187, 7, 0)
         crops = Crops(pcm, items, 2187, torch.device("cpu"))
-        module = ContrastiveModule(Normed(), RecipeEntry.model_validate(numbers, strict=False), crops, sampler, 0, 10)
+        module = ContrastiveModule(
+            Normed(), ContrastiveRecipe.model_validate(numbers, strict=False), crops, sampler, 0, 10
+        )
         module.trainer = type("Trainer", (), {"global_step": 0, "global_rank": 0})()
         module.manual_backward, module.move = (lambda loss: loss.backward()), lambda: None
         if (chunk, policy) == (3, "views"):

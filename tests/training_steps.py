@@ -7,7 +7,8 @@ import numpy as np
 from conftest import tone
 
 from benchmark.encoding.windows import build_encoder
-from benchmark.registry.entries import EncoderEntry, RecipeEntry, numbers
+from benchmark.registry.entries import EncoderEntry, numbers
+from benchmark.registry.methods import ContrastiveRecipe
 from benchmark.registry.registry import Named, load_registry
 from benchmark.steps import KINDS
 from benchmark.store.file_names import WEIGHTS
@@ -51,7 +52,7 @@ def corpus(count=12, window=2187):
 
 def recipe(**changes):
     entry = load_registry().recipe("tune").entry.model_dump(mode="json")
-    entry = RecipeEntry.model_validate(entry | RECIPE | changes, strict=False)
+    entry = ContrastiveRecipe.model_validate(entry | RECIPE | changes, strict=False)
     return numbers(entry)
 
 

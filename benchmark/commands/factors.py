@@ -57,9 +57,20 @@ EncodersOption = Annotated[
 ]
 TasksOption = Annotated[list[str] | None, name_option("tasks", "Task to score it on; may be repeated.")]
 RecipesOption = Annotated[list[str] | None, name_option("recipes", "Pretraining recipe; may be repeated.", _DEMO)]
+ThenOption = Annotated[
+    str | None,
+    name_option(
+        "recipes", "Recipe that goes on from the weights of --recipe, on the same corpus, or on the task's labels."
+    ),
+]
 CorporaOption = Annotated[
     list[str] | None,
-    name_option("corpora", "Pretraining corpus, or a folder of audio; may be repeated.", _TASKS_OWN, "NAME|DIR"),
+    name_option(
+        "corpora",
+        "Pretraining corpus, a folder of audio, or a task to learn the labels of; may be repeated.",
+        _TASKS_OWN,
+        "NAME|DIR",
+    ),
 ]
 ProtocolsOption = Annotated[
     list[str] | None, name_option("protocols", "Probing protocol; may be repeated.", _TASKS_OWN)

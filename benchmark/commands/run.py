@@ -73,9 +73,14 @@ def _planned(
     from benchmark.plan.origins import announce, in_use
     from benchmark.plan.planner import Planner
     from benchmark.plan.studies import check_matched
+    from benchmark.plan.trainings import trained_then
     from benchmark.store.store import storage_errors
 
-    announce(registry, in_use(registry, requests), reporter)
+    then = options.then
+    used = [*in_use(registry, requests), *([registry.recipe(then)] if then is not None else [])]
+    announce(registry, used, reporter)
+    if then is not None:
+        requests = [trained_then(request, then, registry) for request in requests]
     with storage_errors(store.root):
         plan = Planner(registry, store, reporter, options.data).plan(requests)
         if study is not None:

@@ -20,6 +20,7 @@ from benchmark.commands.factors import (
     SampleRateOption,
     SeedsOption,
     TasksOption,
+    ThenOption,
     levels_of,
     options_of,
 )
@@ -40,6 +41,7 @@ class RunOptions:
         typer.Option(help="Study file, or the name of one that ships with bench, instead of the options above."),
     ] = None
     recipe: RecipesOption = None
+    then: ThenOption = None
     corpus: CorporaOption = None
     protocol: ProtocolsOption = None
     seed: SeedsOption = None
@@ -164,7 +166,7 @@ class RunOptions:
         """Refuse options that a study file says itself; they would otherwise be ignored."""
         from benchmark.errors import UserError
 
-        factors = ("encoder", "task", "corpus", "recipe", "protocol", "seed")
+        factors = ("encoder", "task", "corpus", "recipe", "then", "protocol", "seed")
         values = {name: getattr(self, name) for name in factors}
         values |= vars(self.departures)
         values |= {

@@ -118,14 +118,14 @@ def speed_pretrain(
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce
     from benchmark.registry.augmentation_plugins import load_augmentations
-    from benchmark.registry.entries import RecipeEntry
+    from benchmark.registry.methods import ContrastiveRecipe
     from benchmark.speed.pretrain import measure, table
 
     registry = open_registry(registry_files)
     names = [registry.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
     announce(registry, [*names, registry.recipe("tune")], Reporter())
     recipe = registry.recipe("tune").entry
-    if not isinstance(recipe, RecipeEntry):
+    if not isinstance(recipe, ContrastiveRecipe):
         raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")
     load_augmentations(registry.recipe("tune"))
     result = measure(Reporter(), names, recipe, batch, rounds)

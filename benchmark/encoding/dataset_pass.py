@@ -116,7 +116,7 @@ def _dims(encode: BatchEncoder, encoder: Encoder, layers: Sequence[str]) -> dict
     """Number of channels of each layer."""
     if tuple(layers) == (REPRESENTATION,):
         return {REPRESENTATION: encoder.dim}
-    silence = np.zeros(encoder.window or encoder.max_window, np.int16)
+    silence = np.zeros(encoder.view_samples(), np.int16)
     return {name: output.shape[1] for name, output in encode.layers([silence], layers).items()}
 
 

@@ -104,7 +104,7 @@ class Unbuilt:
 
 def view_samples(encoder: Encoder) -> int:
     """Length of the audio that an encoder is measured and checked on [samples]."""
-    return encoder.window or min(encoder.max_window, round(VIEW_SECONDS * encoder.sample_rate))
+    return encoder.view_samples(VIEW_SECONDS)
 
 
 def measure_all(encoders: Iterable[Named[EncoderEntry]], reporter: Reporter) -> list[Resources | Unbuilt]:

@@ -11,11 +11,12 @@ from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.factors import ALL_LAYERS, AS_GIVEN, END_TO_END, FACTORS, PLAIN, UNTRAINED
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Run
+from benchmark.plan.trainings import Asked, labels_of, training_step
 from benchmark.registry.augmentation_plugins import Recipe
-from benchmark.registry.entries import EncoderEntry, SupervisedEntry, numbers
-from benchmark.registry.overrides import override
+from benchmark.registry.entries import EncoderEntry, numbers
+from benchmark.registry.plugins import PlugIn, read_recipe
 from benchmark.registry.registry import Named, Registry
-from benchmark.steps import deform, embed, pretrain, probe, score, supervise
+from benchmark.steps import deform, embed, probe, score
 from benchmark.store.step import Step, numbered
 from benchmark.store.store import Artifact
 
@@ -44,6 +45,9 @@ class Steps(Protocol):
 
     def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
         """Layers of an encoder that can be probed."""
+
+    def code(self, named: PlugIn) -> str:
+        """What stands in a key for the code of an entry's class."""
 
     def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
         """Code of what augments by a recipe and is not bench's own."""
@@ -86,15 +90,24 @@ class CellPlanner:
         self._parts = parts
         self._error = error
         self._corpus = corpus
-        named = self._registry.sections["recipes"].get(cell.recipe_name)
-        trained = cell.recipe_name not in (UNTRAINED, AS_GIVEN)
-        self._supervised = trained and named is not None and isinstance(named.entry, SupervisedEntry)
-        self._pretrained = trained and not self._supervised
+        name, protocol = cell.recipe_name, cell.protocol
+        trained = name not in (UNTRAINED, AS_GIVEN)
+        labelled = False
+        try:
+            if trained and name in self._registry.sections["recipes"]:
+                labelled = read_recipe(self._registry.recipe(name)).entry.LABELLED
+        except UserError as broken:
+            self._error = self._error or broken
+        # Without a corpus of its own, what learns from labels learns from the task's, and its own head is scored.
+        self._end_to_end = labelled and (not request.levels("corpus") or protocol == END_TO_END)
+        self._labelled = labelled
+        if protocol == END_TO_END and not trained and cell.task in self._registry.sections["tasks"]:
+            protocol = self._registry.task(cell.task).entry.protocol  # of an untrained twin
         self._cell = cell.model_copy(
             update={
-                "corpus": corpus if self._pretrained else None,
+                "corpus": corpus if trained and not self._end_to_end else None,
                 "settings": cell.settings if trained else {},
-                "protocol": END_TO_END if self._supervised else cell.protocol,
+                "protocol": END_TO_END if self._end_to_end else protocol,
             }
         )
 
@@ -124,16 +137,29 @@ class CellPlanner:
         task = self._registry.task(cell.task).entry
         if cell.recipe_name not in (UNTRAINED, AS_GIVEN):
             self._registry.recipe(cell.recipe_name)
-        if self._pretrained:
-            self._registry.corpus(self._corpus)
-        if not self._supervised:
+        if cell.corpus is not None and not self._labelled:
+            self._registry.corpus(cell.corpus)
+        if self._end_to_end:
+            self._check_head()
+        elif cell.protocol == END_TO_END:
+            raise UserError(f"protocol {END_TO_END}: recipe {cell.recipe_name} leaves no head; name another protocol")
+        else:
             self._registry.protocol(cell.protocol)
-        if task.folds and (self._supervised or self._request.probe_every is not None):
-            what = f"recipe {cell.recipe_name}" if self._supervised else "--probe-every"
+        if task.folds and (self._end_to_end or self._request.probe_every is not None):
+            what = f"recipe {cell.recipe_name}" if self._end_to_end else "--probe-every"
             raise UserError(f"task {cell.task} has folds, and {what} needs a single split")
-        if self._supervised and len(self._parts) > 1:
+        if self._end_to_end and len(self._parts) > 1:
             raise UserError(
                 f"{cell.encoder}: recipe {cell.recipe_name} trains one encoder at a time; name them one by one"
+            )
+
+    def _check_head(self) -> None:
+        """Raise `UserError` if the head of a training on another task's labels is to be scored."""
+        cell, asked = self._cell, self._request.levels("corpus")
+        if asked and labels_of(self._registry, self._corpus, cell.recipe_name) != cell.task:
+            raise UserError(
+                f"protocol {END_TO_END}: the head of a training on {self._corpus} cannot be scored on {cell.task}; "
+                "leave out --corpus, or name another protocol"
             )
 
     def _layers(self, asked: tuple[str | None, ...]) -> tuple[str | None, ...]:
@@ -166,9 +192,9 @@ class CellPlanner:
             pcm = self._steps.prepare_step(dataset, _rate(named))
             labelled = self._steps.label_step(cell.task, pcm, self._request.allow_missing)
             if labels is None:
-                self._steps.check_fit(cell.task, None if self._supervised else cell.protocol, labelled)
+                self._steps.check_fit(cell.task, None if self._end_to_end else cell.protocol, labelled)
                 labels = labelled
-            own = self._weights(named, labelled, cell)
+            own = self._weights(named, cell)
             weights[numbered("weights", number)] = own
             heard[numbered("embeddings", number)] = self._embed(named, own, pcm, cell)
             if cell.deform is not None:
@@ -177,7 +203,7 @@ class CellPlanner:
         assert labels is not None
         metrics = list(self._registry.task(cell.task).entry.metrics)
         title = cell.title()
-        head = {"head": weights["weights"]} if self._supervised else {}
+        head = {"head": weights["weights"]} if self._end_to_end else {}
         probed = probe.KIND.step(
             self._probe_spec(cell, metrics[0]), {**heard, "labels": labels, **head}, f"probe {title}"
         )
@@ -190,20 +216,20 @@ class CellPlanner:
 
     def _probe_spec(self, cell: Cell, leading: str) -> dict[str, Any]:
         spec: dict[str, Any] = {"protocol": END_TO_END}
-        if not self._supervised:
+        if not self._end_to_end:
             entry = self._registry.protocol(cell.protocol).entry
             spec = {"protocol": numbers(entry), "seed": cell.seed}
             if entry.stop_on == "metric" or entry.estimator is not None or entry.decision == "best":
                 spec["metric"] = leading
         for name, value in cell.departures().items():
-            if FACTORS[name].probed and (name == "layer" or not self._supervised):
+            if FACTORS[name].probed and (name == "layer" or not self._end_to_end):
                 spec[name] = value
         return spec
 
     def _embed(self, named: Named[EncoderEntry], weights: Step, pcm: Step, cell: Cell) -> Step:
         dataset = self._registry.task(cell.task).entry.dataset
         spec: dict[str, Any] = {"layers": ALL_LAYERS if cell.layer is not None else None}
-        protocol = None if self._supervised else self._registry.protocol(cell.protocol).entry
+        protocol = None if self._end_to_end else self._registry.protocol(cell.protocol).entry
         if protocol is not None and protocol.examples == "segments":
             # Encoders of any length take a segment at a time, not the clip.
             spec["segment_seconds"] = protocol.segment_seconds
@@ -215,41 +241,27 @@ class CellPlanner:
             {"encoder": named, "earlier": self._steps.earlier(embed.KIND.name)},
         )
 
-    def _weights(self, named: Named[EncoderEntry], labelled: Step, cell: Cell) -> Step:
+    def _weights(self, named: Named[EncoderEntry], cell: Cell) -> Step:
         if not named.entry.learns:
             return self._steps.initialise_step(named, cell.seed if named.entry.seeded else 0)
-        start = self._steps.initialise_step(named, cell.seed)
         if cell.recipe_name in (UNTRAINED, AS_GIVEN):
-            return start
-        found = self._registry.recipe(cell.recipe_name)
-        entry = override(found.entry, cell.settings)
-        recipe: Recipe = Named(found.name, entry, found.file, found.line)
-        spec: dict[str, Any] = {"recipe": numbers(entry), "seed": cell.seed}
-        if code := self._steps.augmentation_code(recipe, _rate(named)):
-            spec["augmentation_code"] = code
+            return self._steps.initialise_step(named, cell.seed)
         names = {key: value for key, value in cell.columns().items() if key not in PLAIN} | {"encoder": named.name}
-        context = {**self._request.training, "encoder": named, "recipe": recipe, "names": names}
-        if isinstance(entry, SupervisedEntry):
-            if cell.labels != 1:
-                spec["labels"] = cell.labels
-            part = f" with {100 * cell.labels:g}% of the labels" if cell.labels != 1 else ""
-            return supervise.KIND.step(
-                spec,
-                {"start": start, "pcm": labelled.needs["pcm"], "labels": labelled},
-                f"train {named.name} end to end on {cell.task}{part}, recipe {cell.recipe_name}, seed {cell.seed}",
-                context,
-            )
-        corpus = self._registry.corpus(self._corpus).entry
-        spec["splits"] = list(corpus.splits) if corpus.splits else None
-        needs = {"start": start, "pcm": self._steps.prepare_step(corpus.dataset, _rate(named))}
-        if self._request.probe_every is not None:
-            spec["probe_every"] = self._request.probe_every
-            needs["labels"] = labelled
-            if labelled.needs["pcm"].key != needs["pcm"].key:
-                needs["labels_pcm"] = labelled.needs["pcm"]
-        length = f"{entry.pairs:,} pairs" if entry.pairs else f"{entry.epochs:,} epochs"
-        title = f"pretrain {named.name} on {self._corpus}, recipe {cell.recipe_name} ({length}), seed {cell.seed}"
-        return pretrain.KIND.step(spec, needs, title, {**context, "finished": self._steps.earlier(pretrain.KIND.name)})
+        asked = Asked(
+            encoder=named,
+            recipe=cell.recipe_name,
+            overrides=cell.settings,
+            corpus=cell.corpus,
+            task=cell.task,
+            labels=cell.labels,
+            seed=cell.seed,
+            allow_missing=self._request.allow_missing,
+            sample_rate=_rate(named),
+            probe_every=self._request.probe_every,
+            context=self._request.training,
+            names=names,
+        )
+        return training_step(self._steps, asked)
 
 
 def _deformed(deformation: str, pcm: Step, labelled: Step) -> Step:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.factors import AS_GIVEN, UNTRAINED
+from benchmark.factors import AS_GIVEN, END_TO_END, UNTRAINED
 from benchmark.plan.requests import Request
 from benchmark.registry.augmentation_plugins import augmentation_modules
-from benchmark.registry.entries import DatasetEntry, EncoderEntry, RecipeEntry, SupervisedEntry
+from benchmark.registry.entries import DatasetEntry, EncoderEntry
 from benchmark.registry.plugins import modules_from_outside
+from benchmark.registry.recipes import RecipeEntry, StartFrom
 from benchmark.registry.registry import Named, Registry, built_in_registry
 
 
@@ -33,10 +36,10 @@ def announce(registry: Registry, used: Iterable[Named[Any]], reporter: Reporter)
     entries = list({id(named.entry): named for named in used}.values())
     modules: dict[str, str] = {}
     for named in entries:
-        if isinstance(named.entry, EncoderEntry | DatasetEntry):
+        if isinstance(named.entry, EncoderEntry | DatasetEntry | RecipeEntry):
             with suppress(UserError):  # what cannot be imported is told by who needs it
                 modules |= modules_from_outside(named)
-        elif isinstance(named.entry, RecipeEntry | SupervisedEntry):
+        if isinstance(named.entry, RecipeEntry):
             with suppress(UserError):
                 modules |= augmentation_modules(named)
     announce_unimported(registry, entries, reporter)
@@ -69,22 +72,49 @@ def in_use(registry: Registry, requests: Sequence[Request]) -> Iterator[Named[An
         encoders = [named for part in parts for named in _usable(registry, "encoders", part)]
         yield from encoders
         learns = any(named.entry.learns for named in encoders)
+        settings = request.levels("settings")
         recipes = [
             named
             for name in request.levels("recipe_name")
             if learns and name not in (UNTRAINED, AS_GIVEN)
-            for named in _usable(registry, "recipes", name)
+            for changes in settings
+            for named in _trainings(registry, name, changes)
         ]
         yield from recipes
-        pretrains = any(isinstance(named.entry, RecipeEntry) for named in recipes)
+        starts = [start for changes in settings for start in _starts(recipes, changes)]
+        corpora = [*request.levels("corpus"), *(start.corpus for start in starts if start.corpus)]
+        pretrains = any(not named.entry.LABELLED for named in recipes)
         for name in request.levels("task"):
             for task in _usable(registry, "tasks", name):
                 yield task
                 yield from _usable(registry, "datasets", task.entry.dataset)
                 for protocol in request.levels("protocol") or (task.entry.protocol,):
-                    yield from _usable(registry, "protocols", protocol)
-                if pretrains:
-                    yield from _corpora(registry, request.levels("corpus") or (task.entry.corpus,))
+                    if protocol != END_TO_END:
+                        yield from _usable(registry, "protocols", protocol)
+                if recipes and (pretrains or corpora):
+                    yield from _corpora(registry, corpora or (task.entry.corpus,))
+
+
+def _trainings(
+    registry: Registry, name: str, changes: Mapping[str, Any], behind: tuple[str, ...] = ()
+) -> Iterator[Named[Any]]:
+    """A recipe, and those that it starts from."""
+    if name in behind:
+        return  # the planner complains
+    for named in _usable(registry, "recipes", name):
+        yield named
+        for start in _starts([named], changes):
+            yield from _trainings(registry, start.recipe, {}, (*behind, name))
+
+
+def _starts(recipes: Iterable[Named[Any]], changes: Mapping[str, Any]) -> Iterator[StartFrom]:
+    """What recipes start from, by themselves or as the command says."""
+    for named in recipes:
+        if isinstance(changes.get("start_from"), Mapping):
+            with suppress(ValidationError):  # the planner complains
+                yield StartFrom.model_validate(changes["start_from"])
+        elif named.entry.start_from is not None:
+            yield named.entry.start_from
 
 
 def _usable(registry: Registry, section: str, name: str) -> list[Named[Any]]:
@@ -92,15 +122,23 @@ def _usable(registry: Registry, section: str, name: str) -> list[Named[Any]]:
 
 
 def _corpora(registry: Registry, names: Iterable[str]) -> Iterator[Named[Any]]:
+    """Corpora, or tasks whose labels are learnt from; a folder of audio has no entry."""
     for name in names:
-        if name in registry.sections["corpora"]:  # or it is a folder of audio
+        if name in registry.sections["corpora"]:
             corpus = registry.corpus(name)
             yield corpus
             yield from _usable(registry, "datasets", corpus.entry.dataset)
+            if corpus.entry.labels is not None:
+                yield from _usable(registry, "tasks", corpus.entry.labels)
+        elif name in registry.sections["tasks"]:
+            task = registry.task(name)
+            yield task
+            yield from _usable(registry, "datasets", task.entry.dataset)
 
 
 def _kind(named: Named[Any]) -> str:
-    return type(named.entry).__name__.removesuffix("Entry").lower().replace("supervised", "recipe")
+    kind = RecipeEntry if isinstance(named.entry, RecipeEntry) else type(named.entry)
+    return kind.__name__.removesuffix("Entry").lower()
 
 
 def _place(named: Named[Any]) -> str:

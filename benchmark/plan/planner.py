@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from benchmark.cell import Cell
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.factors import AS_GIVEN, UNTRAINED
+from benchmark.factors import AS_GIVEN, END_TO_END, UNTRAINED
 from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
@@ -21,7 +21,7 @@ from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, c
 from benchmark.registry.datasets import contents, extent, open_dataset, reading, standin_extent
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
-from benchmark.registry.plugins import code_identity, standin_module
+from benchmark.registry.plugins import PlugIn, code_identity, read_recipe, standin_module
 from benchmark.registry.registry import Named, Registry
 from benchmark.steps import initialise, label, prepare, standin
 from benchmark.store.step import Step
@@ -119,9 +119,13 @@ class Planner:
         for name in request.levels("task"):
             self._registry.check_name("tasks", name)
         for name in request.levels("protocol"):
-            self._registry.check_name("protocols", name)
-        for name in request.levels("corpus"):
-            self._corpus(name)
+            if name != END_TO_END:
+                self._registry.check_name("protocols", name)
+        starts = [settings.get("start_from") for settings in request.levels("settings")]
+        before = [start.get("corpus") for start in starts if isinstance(start, Mapping)]
+        for name in [*request.levels("corpus"), *(name for name in before if isinstance(name, str))]:
+            if name not in self._registry.sections["tasks"] or name in self._registry.sections["corpora"]:
+                self._corpus(name)
         for name in request.levels("encoders"):
             for part in self._registry.encoder_names(name):
                 self._registry.check_name("encoders", part)
@@ -130,7 +134,7 @@ class Planner:
                 self._registry.check_name("recipes", name)
                 if name in self._registry.sections["recipes"]:
                     for settings in request.levels("settings"):
-                        override(self._registry.recipe(name).entry, settings)
+                        override(read_recipe(self._registry.recipe(name)).entry, settings)
         for deform in request.levels("deform"):
             if deform is not None:
                 from benchmark.audio.deformations import parse_deformation
@@ -199,7 +203,7 @@ class Planner:
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
         entry = named.entry
-        spec = {"class": entry.class_path, "args": entry.args, "code": self._code(named), "seed": seed}
+        spec = {"class": entry.class_path, "args": entry.args, "code": self.code(named), "seed": seed}
         if entry.files:
             spec["files"] = file_digests(named)
         context: dict[str, Any] = {"encoder": named}
@@ -269,7 +273,7 @@ class Planner:
 
     def _look_for(self, dataset: str) -> _Source:
         named = self._registry.dataset(dataset)
-        code = self._code(named)
+        code = self.code(named)
         if self._data is None and named.entry.root is None:
             standin_module(named)
             spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
@@ -287,7 +291,7 @@ class Planner:
         }  # fmt: skip
         return _Source({"clips": found.clips}, read_by, {}, context)
 
-    def _code(self, named: Named[EncoderEntry] | Named[DatasetEntry]) -> str:
+    def code(self, named: PlugIn) -> str:
         """`code_identity`, whose files are read once however many seeds and tasks there are."""
         return self._once(("code", named.file, named.line, named.name), lambda: code_identity(named))
 

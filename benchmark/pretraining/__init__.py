@@ -1,1 +1,1 @@
-"""Contrastive pretraining: augmentation on the device, the loss, and the training loop."""
+"""Training encoders: crops and views on the device, methods and their losses, and the one loop around them."""

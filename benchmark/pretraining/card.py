@@ -40,11 +40,13 @@ def write_card(
     work
         Folder to write into.
     """
+    before = _earlier(inputs["start"])
     splits = Counter(clip.split or "none" for clip in corpus)
     seen = {clip.digest for clip in corpus}
     card = {
         **step.context["names"],
         "spec": step.spec,
+        **({"started_from": before} if before else {}),
         "corpus_key": inputs["pcm"].manifest["key"],
         "corpus_digest": inputs["pcm"].digest,
         "clips": {
@@ -61,11 +63,25 @@ def write_card(
     (work / READABLE).write_text(_readable(card), encoding="utf-8")
 
 
+def _earlier(start: Artifact) -> dict[str, Any] | None:
+    """What the card beside the weights that a training started from says of theirs; ``None`` of initial weights."""
+    if not (start / CARD).exists():
+        return None
+    card = json.loads((start / CARD).read_text(encoding="utf-8"))
+    kept = ("corpus", "task", "recipe", "spec", "corpus_key", "corpus_digest", "clips", "started_from")
+    return {name: card[name] for name in kept if name in card}
+
+
+def _course(card: Mapping[str, Any]) -> str:
+    """E.g. ``mtt by recipe tune, then on gtzan by recipe supervised``."""
+    own = f"{card.get('corpus') or card.get('task')} by recipe {card['recipe']}"
+    return f"{_course(card['started_from'])}, then on {own}" if "started_from" in card else own
+
+
 def _readable(card: Mapping[str, Any]) -> str:
     clips, training, recipe = card["clips"], card["training"], card["spec"]["recipe"]
-    trained_on = card.get("corpus") or card.get("task")
     lines = [
-        f"# {card['encoder']}, trained on {trained_on} by recipe {card['recipe']}",
+        f"# {card['encoder']}, trained on {_course(card)}",
         "",
         f"{training['parameters']:,} parameters without head or projector; a representation has {training['dim']} "
         f"numbers. Seed {card['spec']['seed']}.",

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark.pretraining.methods.planned import planned_method
 from benchmark.pretraining.training import CHECKPOINT, kept_weights, steps_done
-from benchmark.registry.entries import RecipeEntry, planned
+from benchmark.registry.recipes import RecipeEntry
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact
 
@@ -40,8 +41,9 @@ def adopt(step: Step, inputs: Mapping[str, Artifact], work: Path, finished: Iter
     int
         Steps that need not be trained again; 0 if nothing was copied.
     """
-    recipe = planned(RecipeEntry, step.spec["recipe"])
-    if recipe.schedule != "constant":
+    method = planned_method(step)
+    recipe = method.recipe
+    if not method.goes_on():
         return 0
     best: tuple[int, Artifact] | None = None
     there = steps_done(work / CHECKPOINT)

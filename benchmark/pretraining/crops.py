@@ -19,8 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmark.errors import UserError
 from benchmark.pretraining.items import Item
 from benchmark.store.pcm import Pcm
+from encoders.base import Encoder
 
 Residence = Literal["device", "stream"]
 #: Share of the free device memory that a resident corpus may take.
@@ -28,6 +30,38 @@ RESIDENT_SHARE = 0.5
 #: Steps cut ahead of the one in training.
 AHEAD = 3
 VIEWS = 2
+
+
+def training_window(encoder: Encoder, crop_seconds: float | None) -> int:
+    """Length of the crops that an encoder is trained on [samples].
+
+    Parameters
+    ----------
+    encoder
+        What is trained.
+    crop_seconds
+        What the recipe says [s]; ``None`` for the encoder's window, or the most that it takes at once.
+
+    Raises
+    ------
+    UserError
+        If the encoder does not take crops of that length.
+    """
+    longest = encoder.view_samples()
+    if crop_seconds is None:
+        return longest
+    samples, rate = round(crop_seconds * encoder.sample_rate), encoder.sample_rate
+    if encoder.window is not None and samples != encoder.window:
+        raise UserError(
+            f"crop_seconds={crop_seconds:g}: the encoder takes windows of {encoder.window} samples at {rate} Hz and no "
+            f"others; leave it out, or say {encoder.window / rate:.6g}"
+        )
+    if not 0 < samples <= longest:
+        raise UserError(
+            f"crop_seconds={crop_seconds:g}: the encoder takes at most {longest} samples at {rate} Hz, which is "
+            f"{longest / rate:.6g} s; say a smaller one"
+        )
+    return samples
 
 
 class CropSampler:
@@ -47,6 +81,8 @@ class CropSampler:
         Of all randomness.
     views
         Crops of each item.
+    within
+        How far the others start from the first of them, at most [samples]; ``None`` for anywhere in the item.
     part
         Which of how many equal parts of every batch is wanted here: rank and number of processes.
 
@@ -66,10 +102,12 @@ class CropSampler:
         seed: int,
         *,
         views: int = VIEWS,
+        within: int | None = None,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         self.steps_per_epoch = len(samples) // batch
         self._views = views
+        self._within = within
         rank, self.world = part
         self.rows = slice(batch * rank // self.world, batch * (rank + 1) // self.world)
         self._free = np.asarray(samples, dtype=np.int64) - window + 1
@@ -78,7 +116,7 @@ class CropSampler:
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def step(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Items [n] and, for each, the starts [n, views] of independent crops; `number` counts from 0.
+        """Items [n] and, for each, the starts [n, views] of its crops; `number` counts from 0.
 
         n is the batch, or this part's share of it.
         """
@@ -91,8 +129,13 @@ class CropSampler:
         return items[self.rows], starts[self.rows]
 
     def starts(self, items: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Starts [items, views], uniform over all places where a crop fits, ends included."""
-        return rng.integers(0, self._free[items][:, None], size=(len(items), self._views))
+        """Starts [items, views], uniform over all places where a crop fits, ends included, and that are near enough."""
+        free = self._free[items][:, None]
+        if self._within is None:
+            return rng.integers(0, free, size=(len(items), self._views))
+        first = rng.integers(0, free)
+        low, high = np.maximum(first - self._within, 0), np.minimum(first + self._within + 1, free)
+        return np.concatenate([first, rng.integers(low, high, size=(len(items), self._views - 1))], axis=1)
 
 
 class Crops:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.store.pcm import PcmClip
+from benchmark.store.pcm import Pcm, PcmClip
 
 
 @dataclass(frozen=True)
@@ -45,3 +45,10 @@ def items_of(clips: Sequence[PcmClip], kind: Literal["clip", "song"], window: in
         groups.setdefault(name, []).append(clip)
     items = [Item(tuple(group)) for group in groups.values()]
     return [item for item in items if item.samples >= window]
+
+
+def divide(pcm: Pcm, splits: Sequence[str] | None) -> tuple[list[PcmClip], list[PcmClip]]:
+    """Clips to train on, and clips of the validation split, if it is not among them, to watch the training by."""
+    corpus = [clip for clip in pcm.clips if splits is None or clip.split in splits]
+    held_out = [clip for clip in pcm.clips if splits is not None and clip.split == "valid" and "valid" not in splits]
+    return corpus, held_out

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from benchmark.registry.entries import AdamEntry, LarsEntry
+from benchmark.registry.recipes import AdamEntry, AdamWEntry, LarsEntry, RecipeEntry
 
 
 class Lars(torch.optim.Optimizer):
@@ -61,14 +62,53 @@ class Lars(torch.optim.Optimizer):
 
 
 def build_optimiser(
-    settings: AdamEntry | LarsEntry, parameters: Iterable[nn.Parameter], rate: float, weight_decay: float
+    settings: AdamEntry | AdamWEntry | LarsEntry, parameters: Iterable[nn.Parameter], rate: float, weight_decay: float
 ) -> torch.optim.Optimizer:
     """The optimiser that a recipe names, starting at a learning rate of `rate`."""
     if isinstance(settings, LarsEntry):
         return Lars(parameters, rate, settings.momentum, settings.trust, weight_decay)
+    if isinstance(settings, AdamWEntry):
+        return torch.optim.AdamW(parameters, lr=rate, betas=settings.betas, weight_decay=weight_decay)
     return torch.optim.Adam(parameters, lr=rate, weight_decay=weight_decay)
+
+
+def configured(recipe: RecipeEntry, parameters: Iterable[nn.Parameter], steps: int, steps_per_epoch: int) -> Any:
+    """A recipe's optimiser, with the course of its learning rate if that changes, as Lightning wants them.
+
+    Parameters
+    ----------
+    recipe
+        Names the optimiser, its rate, warm-up and schedule.
+    parameters
+        Tensors to train.
+    steps, steps_per_epoch
+        Length of the training, at most, and of an epoch.
+    """
+    optimiser = build_optimiser(recipe.optimiser, parameters, recipe.step_size, recipe.weight_decay)
+    warmup = recipe.warmup_steps or recipe.warmup_epochs * steps_per_epoch
+    if warmup:
+        schedule: LRScheduler = warmed_up(optimiser, warmup, steps if recipe.schedule == "cosine" else None)
+    elif recipe.schedule == "cosine":
+        schedule = half_cosine(optimiser, steps)
+    else:
+        return optimiser
+    return {"optimizer": optimiser, "lr_scheduler": schedule}
 
 
 def half_cosine(optimiser: torch.optim.Optimizer, steps: int) -> LRScheduler:
     """Let the learning rate fall to zero over `steps` steps; to be stepped after each."""
     return CosineAnnealingLR(optimiser, T_max=steps)
+
+
+def warmed_up(optimiser: torch.optim.Optimizer, warmup: int, steps: int | None) -> LRScheduler:
+    """Let the learning rate rise from 0 in a line, over `warmup` steps; to be stepped after each.
+
+    Then it stays, or, if `steps` are given, falls by half a cosine to zero at the last of them.
+    """
+
+    def share(step: int) -> float:
+        if step < warmup:
+            return step / warmup
+        return 1.0 if steps is None else 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return LambdaLR(optimiser, share)

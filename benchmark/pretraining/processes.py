@@ -27,7 +27,7 @@ from benchmark.store.step import Step
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """A process among those that train together.
 
     Attributes
@@ -122,7 +122,7 @@ def _check_divides(batch: int, devices: int) -> None:
 
 
 def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, *arguments: Any) -> dict[str, Any]:
-    """Call ``function(place, *arguments)`` in a process for each device, and return what the first one returns.
+    """Call ``function(rank, *arguments)`` in a process for each device, and return what the first one returns.
 
     With one device on one node the call happens in this process; otherwise the first one's device and memory are
     reported to `benchmark.environment.measured`.
@@ -144,15 +144,15 @@ def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, 
     _check_divides(batch, devices)
     world = devices * nodes()
     if world == 1:
-        return function(Place(), *arguments)
+        return function(Rank(), *arguments)
     context = get_context("spawn")
     results: Any = context.Queue()
     backend = "nccl" if torch.cuda.is_available() else "gloo"
-    places = [Place(node_rank() * devices + local, world, local, devices, nodes(), backend) for local in range(devices)]
+    ranks = [Rank(node_rank() * devices + local, world, local, devices, nodes(), backend) for local in range(devices)]
     with rendezvous() as (file, over):
         environment = {"WORLD_SIZE": str(world), "NODE_RANK": str(node_rank()), **over}
         started = start_processes(
-            _work, (places, environment, file, results, function, arguments), devices, join=False, start_method="spawn"
+            _work, (ranks, environment, file, results, function, arguments), devices, join=False, start_method="spawn"
         )
         return _outcome(started, results)
 
@@ -183,22 +183,22 @@ def _outcome(started: Any, results: Any) -> dict[str, Any]:
 
 def _work(
     local_rank: int,
-    places: list[Place],
+    ranks: list[Rank],
     environment: dict[str, str],
     file: Path | None,
     results: Any,
     function: Any,
     arguments: Any,
 ) -> None:
-    place = places[local_rank]
-    os.environ.update(environment, RANK=str(place.rank), LOCAL_RANK=str(local_rank))
-    torch.set_num_threads(max(1, torch.get_num_threads() // place.local_world))
-    if place.backend == "nccl":
+    own = ranks[local_rank]
+    os.environ.update(environment, RANK=str(own.rank), LOCAL_RANK=str(local_rank))
+    torch.set_num_threads(max(1, torch.get_num_threads() // own.local_world))
+    if own.backend == "nccl":
         torch.cuda.set_device(local_rank)
     try:
-        join(place.backend, place.rank, place.world, file)
+        join(own.backend, own.rank, own.world, file)
         with library_errors(), measured() as resources:
-            found = function(place, *arguments)
+            found = function(own, *arguments)
     except USER_ERRORS as error:
         results.put(("error", str(error)))
         results.close()

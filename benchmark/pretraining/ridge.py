@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from benchmark.encoding.windows import BatchEncoder, cut_windows
 from benchmark.errors import UserError
-from benchmark.pretraining.module import evaluating
+from benchmark.pretraining.trained import evaluating
 from benchmark.store.pcm import Pcm
 from encoders.base import Encoder
 from tasks.base import Task

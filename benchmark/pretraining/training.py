@@ -1,4 +1,4 @@
-"""The loop that contrastive and supervised training share: going on where it was stopped, watching, keeping."""
+"""The loop of every training, whatever its method: going on where it was stopped, watching, keeping."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.libraries import load
 from benchmark.pretraining.measures import collapse
-from benchmark.pretraining.module import TrainedModule
-from benchmark.pretraining.processes import Place
+from benchmark.pretraining.processes import Rank
+from benchmark.pretraining.trained import TrainedModule
 from encoders.base import Encoder
 from encoders.weights import save_weights
 
@@ -45,7 +45,7 @@ SAY_EVERY = 30.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class Training:
     """What a training is to do and to leave.
 
     Attributes
@@ -56,8 +56,8 @@ class Plan:
         Length, and clips a step.
     work
         Folder of the training state and of kept weights.
-    place
-        This process among those that train together.
+    process
+        This one, among those that train together.
     precision
         As Lightning calls it.
     keep_epochs
@@ -72,7 +72,7 @@ class Plan:
     steps: int
     batch: int
     work: Path
-    place: Place
+    process: Rank
     precision: str
     keep_epochs: Sequence[int] = ()
     probe: Callable[[Encoder], float] | None = None
@@ -103,8 +103,8 @@ def kept_weights(epoch: int) -> str:
     return f"epoch-{epoch:05}.safetensors"
 
 
-def fit(module: TrainedModule, plan: Plan, reporter: Reporter) -> dict[str, float]:
-    """Train until `plan.steps`, from the state in the work folder if there is one; returns the pace.
+def fit(module: TrainedModule, training: Training, reporter: Reporter) -> dict[str, float]:
+    """Train until `training.steps`, from the state in the work folder if there is one; returns the pace.
 
     The module's crops are closed, for Lightning leaves cycles of references that would hold on to the corpus.
 
@@ -113,16 +113,16 @@ def fit(module: TrainedModule, plan: Plan, reporter: Reporter) -> dict[str, floa
     UserError
         If the loss is not finite, or the representation collapses.
     """
-    resume = plan.work / CHECKPOINT
+    resume = training.work / CHECKPOINT
     done = steps_done(resume)
     pace = Pace()
-    precisely = exact_float32 if plan.precision == EXACT else nullcontext
-    with closing(module.crops), _quiet(), precisely(), _progress(plan, done, reporter) as advance:
-        watch = _Watch(plan, advance, pace, reporter)
+    precisely = exact_float32 if training.precision == EXACT else nullcontext
+    with closing(module.crops), _quiet(), precisely(), _progress(training, done, reporter) as advance:
+        watch = _Watch(training, advance, pace, reporter)
         trainer = pl.Trainer(
-            **_devices(plan.place),
-            precision=plan.precision,  # type: ignore[arg-type]
-            max_steps=plan.steps,
+            **_devices(training.process),
+            precision=training.precision,  # type: ignore[arg-type]
+            max_steps=training.steps,
             max_epochs=-1,
             callbacks=[watch],
             enable_checkpointing=False,
@@ -132,7 +132,7 @@ def fit(module: TrainedModule, plan: Plan, reporter: Reporter) -> dict[str, floa
             use_distributed_sampler=False,
         )
         # The module cuts its own batches; the loader only counts steps.
-        counter: Any = DataLoader(cast("Dataset[int]", range(plan.steps)), batch_size=None)
+        counter: Any = DataLoader(cast("Dataset[int]", range(training.steps)), batch_size=None)
         try:
             with freed_memory_kept():
                 trainer.fit(module, counter, ckpt_path=resume if done else None, weights_only=True)
@@ -161,18 +161,18 @@ def save_state(trainer: pl.Trainer, path: Path) -> None:
         part.replace(path)
 
 
-def _devices(place: Place) -> dict[str, Any]:
+def _devices(process: Rank) -> dict[str, Any]:
     """What Lightning is to train on: the one device, or the processes of a group."""
     # Named, so that inside a job of a scheduler Lightning does not take that job's processes for its own.
     environment = {"plugins": [LightningEnvironment()]}
-    if place.world == 1:
+    if process.world == 1:
         return {"accelerator": "auto", "devices": 1, **environment}
-    on_gpu = place.backend == "nccl"
+    on_gpu = process.backend == "nccl"
     return {
         "accelerator": "gpu" if on_gpu else "cpu",
-        "devices": place.local_world,
-        "num_nodes": place.nodes,
-        "strategy": DDPStrategy(process_group_backend=place.backend, broadcast_buffers=False),
+        "devices": process.local_world,
+        "num_nodes": process.nodes,
+        "strategy": DDPStrategy(process_group_backend=process.backend, broadcast_buffers=False),
         # PyTorch synchronises batch norm on GPUs only; on CPUs every process has statistics of its own.
         "sync_batchnorm": on_gpu,
         **environment,
@@ -180,26 +180,26 @@ def _devices(place: Place) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress(plan: Plan, done: int, reporter: Reporter) -> Iterator[Advance]:
-    if plan.place.rank:
+def _progress(training: Training, done: int, reporter: Reporter) -> Iterator[Advance]:
+    if training.process.rank:
         yield lambda _: None
         return
-    with reporter.progress(plan.title, plan.steps * plan.batch, "clips", done * plan.batch) as advance:
+    with reporter.progress(training.title, training.steps * training.batch, "clips", done * training.batch) as advance:
         yield advance
 
 
 class _Watch(Callback):
     """After every step: progress; now and then: a look at the measures, weights to keep, a probe, the state."""
 
-    def __init__(self, plan: Plan, advance: Advance, pace: Pace, reporter: Reporter) -> None:
-        self._plan = plan
+    def __init__(self, training: Training, advance: Advance, pace: Pace, reporter: Reporter) -> None:
+        self._training = training
         self._advance = advance
         self._pace = pace
         self._reporter = reporter
         self._saved = self._said = time.monotonic()
         self._cost = 0.0
         self._collapsed = 0
-        self._board = _board(plan.tensorboard) if plan.tensorboard and plan.place.rank == 0 else None
+        self._board = _board(training.tensorboard) if training.tensorboard and training.process.rank == 0 else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._pace.began = time.monotonic()
@@ -209,13 +209,13 @@ class _Watch(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         module = cast(TrainedModule, pl_module)
-        self._advance(self._plan.batch)
-        self._pace.clips += self._plan.batch
+        self._advance(self._training.batch)
+        self._pace.clips += self._training.batch
         done = trainer.global_step
         if done % module.sampler.steps_per_epoch == 0:
             self._after_epoch(module, done // module.sampler.steps_per_epoch, done)
         # A group of processes decides together whether to save, which costs a message: not after every step.
-        if self._plan.place.world > 1 and done % LOOK_EVERY:
+        if self._training.process.world > 1 and done % LOOK_EVERY:
             return
         passed = time.monotonic() - self._saved
         due = trainer.strategy.broadcast(passed >= max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self._cost))
@@ -223,16 +223,17 @@ class _Watch(Callback):
             self.look(module)
         if due:
             began = time.monotonic()
-            save_state(trainer, self._plan.work / CHECKPOINT)
+            save_state(trainer, self._training.work / CHECKPOINT)
             self._saved = time.monotonic()
             self._cost = self._saved - began
 
     def _after_epoch(self, module: TrainedModule, epoch: int, done: int) -> None:
-        plan = self._plan
-        if epoch in plan.keep_epochs and plan.place.rank == 0:
-            save_weights(module.encoder, plan.work / kept_weights(epoch))
-        if plan.probe is not None and plan.probe_every and epoch % plan.probe_every == 0 and plan.place.rank == 0:
-            score = plan.probe(module.encoder)
+        training = self._training
+        if epoch in training.keep_epochs and training.process.rank == 0:
+            save_weights(module.encoder, training.work / kept_weights(epoch))
+        every = training.probe_every
+        if training.probe is not None and every and epoch % every == 0 and training.process.rank == 0:
+            score = training.probe(module.encoder)
             module.scores[done - 1] = score
             self._reporter.say(f"  epoch {epoch:,}: validation probe {score:.4f}")
             if self._board is not None:
@@ -243,18 +244,18 @@ class _Watch(Callback):
         if module.latest is None:
             return
         values = dict(zip(module.curve.columns, module.latest.tolist(), strict=True))
-        done = module.global_step
+        done, title = module.global_step, self._training.title
         if not math.isfinite(values["loss"]):
-            raise UserError(f"{self._plan.title}: the loss is {values['loss']} at step {done}; lower --learning-rate")
+            raise UserError(f"{title}: the loss is {values['loss']} at step {done}; lower --learning-rate")
         collapsed = collapse(values)
         self._collapsed = self._collapsed + 1 if collapsed else 0
         # An encoder may begin with all but one point and still find its way.
         if self._collapsed == PATIENCE:
-            raise UserError(f"{self._plan.title}: step {done}: {collapsed}")
+            raise UserError(f"{title}: step {done}: {collapsed}")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, done)
-        if self._plan.place.rank == 0 and time.monotonic() - self._said >= SAY_EVERY:
+        if self._training.process.rank == 0 and time.monotonic() - self._said >= SAY_EVERY:
             self._said = time.monotonic()
             self._reporter.say(self._line(module, values, done))
 
@@ -263,7 +264,7 @@ class _Watch(Callback):
         pace = self._pace.facts(module)
         measured = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
         return (
-            f"  epoch {done / per_epoch:,.2f} of {self._plan.steps / per_epoch:,.2f}: {measured}; "
+            f"  epoch {done / per_epoch:,.2f} of {self._training.steps / per_epoch:,.2f}: {measured}; "
             f"{pace['clips_per_second']:.3g} clips/s, waiting for input {pace['input_wait']:.0%} of the time"
         )
 
@@ -283,7 +284,9 @@ def _quiet() -> Iterator[None]:
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        yield
-    logger.setLevel(level)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from benchmark.augmentation.config import AugmentationStep, StepConfig
 from benchmark.errors import UserError
-from benchmark.registry.entries import RecipeEntry, SupervisedEntry
 from benchmark.registry.plugins import code_identity, load_class, modules_from_outside
+from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.registry import Named, first_fault
 from benchmark.registry.yaml_dialect import read_document
 
-Recipe = Named[RecipeEntry | SupervisedEntry]
+Recipe = Named[RecipeEntry]
 
 
 def check_augmentation(recipe: Recipe, sample_rate: int) -> None:
@@ -30,7 +30,7 @@ def check_augmentation(recipe: Recipe, sample_rate: int) -> None:
         If they do not, or a plug-in cannot be imported, is no `Augmentation`, or does not take its arguments: file,
         line, key and reason.
     """
-    for place, step in enumerate(recipe.entry.augmentation or ()):
+    for place, step in enumerate(getattr(recipe.entry, "augmentation", None) or ()):
         keys = ("augmentation", place, step.name if step.class_path is None else "args")
         try:
             numbers = step.numbers or _numbers_of(_named(recipe, place, step), step)
@@ -83,7 +83,7 @@ def _numbers_of(named: Named[AugmentationStep], step: AugmentationStep) -> StepC
 
 
 def _plugins(recipe: Recipe) -> list[Named[AugmentationStep]]:
-    steps = enumerate(recipe.entry.augmentation or ())
+    steps = enumerate(getattr(recipe.entry, "augmentation", None) or ())
     return [_named(recipe, place, step) for place, step in steps if step.class_path is not None]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from benchmark.augmentation.config import Augmentations
 from benchmark.class_path import ClassPath
 
 E = TypeVar("E", bound="Entry")
@@ -85,6 +83,10 @@ class CorpusEntry(Entry):
     splits: tuple[Literal["train", "valid", "test"], ...] | None = Field(
         default=None, description="splits whose clips are used; all clips, also those outside any split, if absent"
     )
+    labels: str | None = Field(
+        default=None,
+        description="task of the same dataset whose labels a supervised recipe learns from, on its training clips",
+    )
     description: str = Field(default="", description="a line for `bench list`")
 
 
@@ -104,110 +106,6 @@ class TaskEntry(Entry):
     )
     corpus: str = Field(description="what encoders are pretrained on unless the command says otherwise")
     protocol: str = Field(description="how it is probed unless the command says otherwise")
-    description: str = Field(default="", description="a line for `bench list`")
-
-
-class Projector(Entry):
-    """What lies between the representation and the contrastive loss; thrown away after pretraining."""
-
-    kind: Literal["identity", "linear", "mlp"] = Field(
-        description="nothing, one linear layer, or two with a ReLU between them"
-    )
-    dim: PositiveInt = Field(description="size of its output; of no meaning for identity")
-
-
-class AdamEntry(Entry):
-    """Adam (Kingma and Ba 2015) with PyTorch's default decay rates, 0.9 and 0.999."""
-
-    kind: Literal["adam"] = Field(default="adam", description="which optimiser")
-
-
-class LarsEntry(Entry):
-    """Layer-wise adaptive rate scaling (You et al. 2017) with momentum."""
-
-    kind: Literal["lars"] = Field(description="which optimiser")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of the last update that is kept")
-    trust: PositiveFloat = Field(description="length of an update relative to its layer's weights, at rate 1")
-
-
-Optimiser = Annotated[AdamEntry | LarsEntry, Field(discriminator="kind")]
-
-
-class RecipeEntry(Entry):
-    """A contrastive pretraining recipe."""
-
-    method: Literal["contrastive"] = Field(default="contrastive", description="what is learnt from: pairs of views")
-    source: str = Field(description="where its numbers come from")
-    epochs: PositiveInt | None = Field(default=None, description="times each item is visited")
-    pairs: PositiveInt | None = Field(default=None, description="pairs of views seen in all, instead of epochs")
-    keep_epochs: tuple[PositiveInt, ...] = Field(
-        default=(), description="epochs after which the encoder's weights are kept beside the last ones"
-    )
-    item: Literal["clip", "song"] = Field(
-        default="clip", description="what a pair is cut from: a clip, or all clips of one recording joined"
-    )
-    batch: Annotated[int, Field(ge=2, description="pairs of views that are contrasted with one another")]
-    chunk: PositiveInt | None = Field(
-        default=None, description="pairs encoded at a time, where a batch does not fit; the loss still sees all"
-    )
-    batch_norm: Literal["views", "joint"] = Field(
-        default="views", description="batch statistics of each view alone, as in CLMR, or of both together"
-    )
-    negatives: Literal["all", "replica"] = Field(
-        default="all", description="where negatives come from in training on several devices: all, or the own one"
-    )
-    temperature: PositiveFloat = Field(description="of the softmax over cosine similarities")
-    optimiser: Optimiser = Field(default=AdamEntry(), description="Adam or LARS")
-    learning_rate: PositiveFloat = Field(description="of the optimiser, before `learning_rate_scale`")
-    learning_rate_scale: Literal["none", "linear", "sqrt"] = Field(
-        default="none", description="what it is multiplied by: 1, a 256th of the batch, or the batch's square root"
-    )
-    schedule: Literal["constant", "cosine"] = Field(
-        description="course of the learning rate: the same throughout, or half a cosine down to zero"
-    )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(description="times the weights, added to the gradient")
-    projector: Projector
-    augmentation: Augmentations
-    one_sided: bool = Field(
-        default=False, description="whether the second view of a pair is the crop alone, without augmentation"
-    )
-    description: str = Field(default="", description="a line for `bench list`")
-
-    @property
-    def step_size(self) -> float:
-        """Learning rate that the optimiser starts with."""
-        scale = {"none": 1.0, "linear": self.batch / 256, "sqrt": math.sqrt(self.batch)}
-        return float(self.learning_rate * scale[self.learning_rate_scale])
-
-    def total_steps(self, items: int) -> int:
-        """Optimiser steps on a corpus of `items` clips or songs."""
-        if self.pairs is not None:
-            return math.ceil(self.pairs / self.batch)
-        assert self.epochs is not None
-        return self.epochs * (items // self.batch)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> RecipeEntry:
-        if (self.epochs is None) == (self.pairs is None):
-            raise ValueError("give either epochs or pairs")
-        if self.epochs is not None and any(epoch > self.epochs for epoch in self.keep_epochs):
-            raise ValueError(f"keep_epochs names epochs after the last one, {self.epochs}")
-        return self
-
-
-class SupervisedEntry(Entry):
-    """Training an encoder end to end on the labels of a task, with a linear head."""
-
-    method: Literal["supervised"] = Field(description="what is learnt from: labels")
-    source: str = Field(description="where its numbers come from")
-    epochs: PositiveInt = Field(description="times each training clip is visited, at most")
-    patience: PositiveInt = Field(description="epochs without a lower validation loss before training stops")
-    batch: Annotated[int, Field(ge=2, description="crops a step")]
-    dropout: Annotated[float, Field(ge=0, lt=1, description="share of the representation hidden from the head")]
-    optimiser: Optimiser = Field(default=AdamEntry(), description="Adam or LARS")
-    learning_rate: PositiveFloat = Field(description="of the optimiser")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(description="times the weights, added to the gradient")
-    augmentation: Augmentations | None = Field(description="steps, of training crops; null for none")
     description: str = Field(default="", description="a line for `bench list`")
 
 
@@ -240,11 +138,6 @@ def numbers(entry: Entry) -> dict[str, Any]:
 def planned(entry: type[E], document: Mapping[str, Any]) -> E:
     """A recipe or protocol from its numbers in a step's spec."""
     return entry.model_validate({"source": "plan", **document}, strict=False)
-
-
-def recipe_class(document: Mapping[str, Any]) -> type[RecipeEntry] | type[SupervisedEntry]:
-    """Which of the two a recipe's entry is to be read as: what its key `method` says, contrastive by default."""
-    return SupervisedEntry if document.get("method") == "supervised" else RecipeEntry
 
 
 class ProtocolEntry(Entry):

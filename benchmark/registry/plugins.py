@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import sys
 import sysconfig
+from collections.abc import Mapping
 from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -16,20 +17,21 @@ from benchmark.augmentation.config import AugmentationStep
 from benchmark.errors import UserError
 from benchmark.libraries import fault_behind
 from benchmark.registry.entries import DatasetEntry, EncoderEntry
+from benchmark.registry.methods import METHODS, UnreadRecipe
 from benchmark.registry.modules_beside import files_of, find, make_findable
-from benchmark.registry.registry import Named
+from benchmark.registry.recipes import RecipeEntry
+from benchmark.registry.registry import Named, validated
 from benchmark.store.store import digest_file
 from tasks.base import Dataset, StandIn
 
-#: An entry that names a class.
-_Plugged = Named[EncoderEntry] | Named[DatasetEntry] | Named[AugmentationStep]
-
+#: Entries that name code.
+PlugIn = Named[EncoderEntry] | Named[DatasetEntry] | Named[RecipeEntry] | Named[AugmentationStep]
 _OWN_PACKAGES = frozenset({"analysis", "benchmark", "encoders", "probes", "tasks"})
 #: Folders that hold packages of many people, side by side.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
-def load_class(named: _Plugged) -> Any:
+def load_class(named: PlugIn) -> Any:
     """Import the class that an entry names, from installed packages or from beside the entry's file.
 
     Raises
@@ -39,7 +41,8 @@ def load_class(named: _Plugged) -> Any:
         entry's file, or a dataset's class is none: file and line of the entry, and why.
     """
     where = f"{named.file}:{named.line}: {named.name}"
-    module_name, _, class_name = str(named.entry.class_path).partition(":")
+    class_path = _class_path(named)
+    module_name, _, class_name = class_path.partition(":")
     for module in _modules(named):
         _find_module(named, module)
     try:
@@ -49,13 +52,53 @@ def load_class(named: _Plugged) -> Any:
         if broken is not None:
             raise UserError(f"{where}: {broken}") from error
         reason = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
-        raise UserError(f"{where}: cannot import {named.entry.class_path}: {reason}") from error
+        raise UserError(f"{where}: cannot import {class_path}: {reason}") from error
     if isinstance(named.entry, DatasetEntry) and not (isinstance(found, type) and issubclass(found, Dataset)):
-        raise UserError(f"{where}: {named.entry.class_path} is no subclass of tasks.base.Dataset")
+        raise UserError(f"{where}: {_class_path(named)} is no subclass of tasks.base.Dataset")
     return found
 
 
-def code_identity(named: _Plugged) -> str:
+def load_method(named: Named[RecipeEntry]) -> Any:
+    """The subclass of `benchmark.pretraining.methods.base.Method` that a recipe names.
+
+    Raises
+    ------
+    UserError
+        As `load_class`, or if it is none.
+    """
+    found = load_class(named)
+    recipe = getattr(found, "RECIPE", None)
+    if not (isinstance(recipe, type) and issubclass(recipe, RecipeEntry)):
+        raise UserError(
+            f"{named.file}:{named.line}: {named.name}: {_class_path(named)} is no subclass of "
+            "benchmark.pretraining.methods.base.Method with a RECIPE, a subclass of "
+            "benchmark.registry.recipes.RecipeEntry"
+        )
+    return found
+
+
+def built_in_method(recipe: Mapping[str, Any]) -> Any:
+    """The method that comes with bench and that the keys of a recipe name."""
+    module, _, name = METHODS[recipe.get("method", "contrastive")][1].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def read_recipe(named: Named[RecipeEntry]) -> Named[RecipeEntry]:
+    """A recipe with all of its keys checked; imports the method that it names if that is from outside.
+
+    Raises
+    ------
+    UserError
+        As `load_method`, or if the entry says what the method's recipes may not: file, line, key and reason.
+    """
+    if not isinstance(named.entry, UnreadRecipe):
+        return named
+    content = named.entry.model_dump(exclude_unset=True)
+    entry: RecipeEntry = validated(load_method(named).RECIPE, content, named.file, ("recipes", named.name))
+    return Named(named.name, entry, named.file, named.line)
+
+
+def code_identity(named: PlugIn) -> str:
     """What stands in a key for the code of an entry's class, and of the module that an adapter is to wrap.
 
     Classes of this project say their `VERSION`. Of anyone else's, the source of the whole package is hashed, and of
@@ -69,20 +112,28 @@ def code_identity(named: _Plugged) -> str:
     return " ".join(_package_identity(named, path) for path in _paths(named))
 
 
-def _paths(named: _Plugged) -> list[str]:
+def _paths(named: PlugIn) -> list[str]:
     """The class of an entry, and the code that an adapter is to wrap, if it names some: `package.module:Name`."""
-    paths = [str(named.entry.class_path)]
+    paths = [_class_path(named)]
     wrapped = named.entry.args.get("module") if isinstance(named.entry, EncoderEntry) else None
     if isinstance(wrapped, str):
         paths.append(wrapped)
     return paths
 
 
-def _modules(named: _Plugged) -> list[str]:
+def _modules(named: PlugIn) -> list[str]:
     return [path.partition(":")[0] for path in _paths(named)]
 
 
-def _package_identity(named: _Plugged, path: str) -> str:
+def _class_path(named: PlugIn) -> str:
+    """`package.module:Name` of an entry's class."""
+    entry = named.entry
+    if isinstance(entry, RecipeEntry):
+        return METHODS[entry.method][1] if entry.method in METHODS else entry.method
+    return str(entry.class_path)
+
+
+def _package_identity(named: PlugIn, path: str) -> str:
     module, _, name = path.partition(":")
     if module.partition(".")[0] in _OWN_PACKAGES:
         return f"version {version_of_class(module, name)}"
@@ -90,7 +141,7 @@ def _package_identity(named: _Plugged, path: str) -> str:
     if spec is None:
         raise UserError(
             f"{named.file}:{named.line}: {named.name}: there is no module {module.partition('.')[0]!r} for {module}; "
-            "correct `class`, or install its package"
+            "correct its path, or install its package"
         )
     hashes = hashlib.sha256()
     for file in _source_files(named, spec):
@@ -98,7 +149,7 @@ def _package_identity(named: _Plugged, path: str) -> str:
     return hashes.hexdigest()
 
 
-def _find_module(named: _Plugged, module: str) -> ModuleSpec | None:
+def _find_module(named: PlugIn, module: str) -> ModuleSpec | None:
     """Where Python finds the package of a module that an entry names, which may lie beside its file; imports nothing.
 
     `UserError` if the module, or one that it imports from beside it, lies there and Python has another of that name.
@@ -118,7 +169,7 @@ def _find_module(named: _Plugged, module: str) -> ModuleSpec | None:
     return spec
 
 
-def modules_from_outside(named: _Plugged) -> dict[str, str]:
+def modules_from_outside(named: PlugIn) -> dict[str, str]:
     """File of each module that is imported for an entry and is not bench's own; imports nothing.
 
     Raises
@@ -136,7 +187,7 @@ def modules_from_outside(named: _Plugged) -> dict[str, str]:
     return found
 
 
-def _source_files(named: _Plugged, spec: ModuleSpec) -> list[Path]:
+def _source_files(named: PlugIn, spec: ModuleSpec) -> list[Path]:
     """Python files of a package or module, then of the neighbours that it imports, and that these import.
 
     A neighbour lies in the same folder; those of an installed package are other people's, and not looked at.
@@ -153,7 +204,7 @@ def _source_files(named: _Plugged, spec: ModuleSpec) -> list[Path]:
     return own + sorted(neighbours)
 
 
-def _refuse_hidden_neighbour(named: _Plugged, name: str, folder: Path) -> None:
+def _refuse_hidden_neighbour(named: PlugIn, name: str, folder: Path) -> None:
     """As `_refuse_hidden`; a script that is called like an installed module is not what an import of that means."""
     spec = find(name)
     if name not in sys.stdlib_module_names and not _is_installed(spec):
@@ -169,7 +220,7 @@ def _folders(spec: ModuleSpec | None) -> list[Path]:
     return [Path(spec.origin).parent] if spec.origin and Path(spec.origin).is_file() else []
 
 
-def _refuse_hidden(named: _Plugged, module: str, spec: ModuleSpec | None, folder: Path) -> None:
+def _refuse_hidden(named: PlugIn, module: str, spec: ModuleSpec | None, folder: Path) -> None:
     beside = _file_of(module, [folder])
     found = _file_of(module, _folders(spec))
     if beside is None or (found is not None and found.samefile(beside)):

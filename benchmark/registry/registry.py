@@ -20,6 +20,8 @@ from pydantic import BaseModel, ValidationError
 from benchmark.console import Reporter
 from benchmark.errors import UserError, unknown_name
 from benchmark.registry import entries
+from benchmark.registry.methods import recipe_class
+from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.yaml_dialect import Document, read_document, tuples
 
 E = TypeVar("E", bound=BaseModel, covariant=True)
@@ -34,7 +36,7 @@ SECTIONS: dict[str, type[entries.Entry]] = {
     "datasets": entries.DatasetEntry,
     "corpora": entries.CorpusEntry,
     "tasks": entries.TaskEntry,
-    "recipes": entries.RecipeEntry,
+    "recipes": RecipeEntry,
     "protocols": entries.ProtocolEntry,
 }
 _SINGULAR = {
@@ -109,9 +111,9 @@ class Registry:
         """Look up a task."""
         return cast("Named[entries.TaskEntry]", self.find("tasks", name))
 
-    def recipe(self, name: str) -> Named[entries.RecipeEntry] | Named[entries.SupervisedEntry]:
-        """Look up a recipe, contrastive or supervised."""
-        return cast("Named[entries.RecipeEntry] | Named[entries.SupervisedEntry]", self.find("recipes", name))
+    def recipe(self, name: str) -> Named[RecipeEntry]:
+        """Look up a recipe as it stands; `plugins.read_recipe` checks the keys of one whose method is from outside."""
+        return cast("Named[RecipeEntry]", self.find("recipes", name))
 
     def protocol(self, name: str) -> Named[entries.ProtocolEntry]:
         """Look up a protocol."""
@@ -200,14 +202,17 @@ class Registry:
     def check_references(self) -> None:
         """Take for `broken` what names a dataset, corpus or protocol that no file defines."""
         for corpus in list(self.sections["corpora"].values()):
-            self._check_references("corpora", corpus, {"dataset": "datasets"})
+            self._check_references("corpora", corpus, {"dataset": "datasets", "labels": "tasks"})
         for task in list(self.sections["tasks"].values()):
             self._check_references("tasks", task, {"dataset": "datasets", "corpus": "corpora", "protocol": "protocols"})
 
     def _check_references(self, section: str, named: Named[entries.Entry], keys: dict[str, str]) -> None:
         for key, target in keys.items():
+            name = getattr(named.entry, key)
+            if name is None:
+                continue
             try:
-                self.check_name(target, getattr(named.entry, key))
+                self.check_name(target, name)
             except UserError as error:
                 del self.sections[section][named.name]
                 self.broken[section][named.name] = f"{named.file}:{named.line}: {named.name}: {error}"
@@ -291,14 +296,36 @@ def _read(path: Path) -> Iterable[tuple[str, str, Named[entries.Entry] | str]]:
 
 
 def _validate(path: Path, read: Document, section: str, name: str, raw: Any) -> entries.Entry:
-    model = entries.recipe_class(raw) if section == "recipes" and isinstance(raw, dict) else SECTIONS[section]
+    model = recipe_class(raw) if section == "recipes" and isinstance(raw, dict) else SECTIONS[section]
+    # Lists in YAML stand for tuples; numbers and text are not converted into one another.
+    return validated(model, tuples(raw) if isinstance(raw, dict) else raw, path, (section, name), read)
+
+
+def validated(model: type[E], content: Any, path: Path, keys: tuple[str, str], read: Document | None = None) -> E:
+    """An entry that says `content`.
+
+    Parameters
+    ----------
+    model
+        What it may say.
+    content
+        What it says.
+    path, keys
+        File, section and name that it stands under.
+    read
+        The file as read; read anew to tell a line if it is ``None``.
+
+    Raises
+    ------
+    UserError
+        If it may not say that: file, line, key and reason.
+    """
     try:
-        # Lists in YAML stand for tuples; numbers and text are not converted into one another.
-        return model.model_validate(tuples(raw) if isinstance(raw, dict) else raw)
+        return model.model_validate(content)
     except ValidationError as error:
         location, message = first_fault(error, model)
-        line = read.line((section, name, *location))
-        where = ".".join(str(part) for part in (section, name, *location))
+        line = (read or read_document(path)).line((*keys, *location))
+        where = ".".join(str(part) for part in (*keys, *location))
         raise UserError(f"{path}:{line}: {where}: {message}") from None
 
 

@@ -28,12 +28,13 @@ from benchmark.environment import measured
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
 from benchmark.pretraining.items import items_of
-from benchmark.pretraining.module import ContrastiveModule
+from benchmark.pretraining.methods.contrastive import ContrastiveModule
 from benchmark.pretraining.ntxent import ntxent
 from benchmark.pretraining.optimisation import build_optimiser
-from benchmark.pretraining.processes import Place
-from benchmark.pretraining.training import Plan, fit
-from benchmark.registry.entries import EncoderEntry, RecipeEntry
+from benchmark.pretraining.processes import Rank
+from benchmark.pretraining.training import Training, fit
+from benchmark.registry.entries import EncoderEntry
+from benchmark.registry.methods import ContrastiveRecipe
 from benchmark.registry.registry import Named
 from benchmark.speed.results import PretrainRow, PretrainSpeed
 from benchmark.store.pcm import Pcm, PcmClip
@@ -77,7 +78,11 @@ PUBLISHED = {
 
 
 def measure(
-    reporter: Reporter, encoders: Sequence[Named[EncoderEntry]], recipe: RecipeEntry, batch: int | None, rounds: int
+    reporter: Reporter,
+    encoders: Sequence[Named[EncoderEntry]],
+    recipe: ContrastiveRecipe,
+    batch: int | None,
+    rounds: int,
 ) -> PretrainSpeed:
     """Time pretraining of encoders on this device.
 
@@ -115,10 +120,10 @@ def measure(
 
 
 def _measure_one(
-    named: Named[EncoderEntry], recipe: RecipeEntry, rounds: int, where: torch.device, advance: Advance
+    named: Named[EncoderEntry], recipe: ContrastiveRecipe, rounds: int, where: torch.device, advance: Advance
 ) -> PretrainRow:
     encoder = build_encoder(named, 0)
-    window = encoder.window or encoder.max_window
+    window = encoder.view_samples()
     with tempfile.TemporaryDirectory() as folder, measured() as resources:
         pcm = _corpus(Path(folder), encoder.sample_rate, 2 * recipe.batch)
         module, bare_step = _bare(encoder, recipe, pcm, window, where)
@@ -190,7 +195,7 @@ def _corpus(folder: Path, sample_rate: int, count: int) -> Pcm:
 
 
 def _module(
-    encoder: Encoder, recipe: RecipeEntry, pcm: Pcm, window: int, where: torch.device, seed: int, steps: int
+    encoder: Encoder, recipe: ContrastiveRecipe, pcm: Pcm, window: int, where: torch.device, seed: int, steps: int
 ) -> ContrastiveModule:
     items = items_of(pcm.clips, "clip", window)
     sampler = CropSampler([item.samples for item in items], window, recipe.batch, seed)
@@ -198,7 +203,7 @@ def _module(
 
 
 def _bare(
-    encoder: Encoder, recipe: RecipeEntry, pcm: Pcm, window: int, where: torch.device
+    encoder: Encoder, recipe: ContrastiveRecipe, pcm: Pcm, window: int, where: torch.device
 ) -> tuple[ContrastiveModule, Callable[[], None]]:
     """The bare model, and a function that takes a step with it on a batch of views that stays on the device."""
     module = _module(encoder, recipe, pcm, window, where, 0, 1)
@@ -220,7 +225,7 @@ def _bare(
 
 def _full(
     encoder: Encoder,
-    recipe: RecipeEntry,
+    recipe: ContrastiveRecipe,
     pcm: Pcm,
     window: int,
     where: torch.device,
@@ -231,11 +236,11 @@ def _full(
     module = _module(encoder, recipe, pcm, window, where, number, steps)
     work = folder / f"round-{number}"
     work.mkdir()
-    return fit(module, Plan("speed", steps, recipe.batch, work, Place(), _precision(where)), Silent())
+    return fit(module, Training("speed", steps, recipe.batch, work, Rank(), _precision(where)), Silent())
 
 
 def _augmentations(
-    chain: AugmentationChain, pcm: Pcm, recipe: RecipeEntry, window: int, where: torch.device, number: int
+    chain: AugmentationChain, pcm: Pcm, recipe: ContrastiveRecipe, window: int, where: torch.device, number: int
 ) -> dict[str, float]:
     """Seconds that each augmentation takes in a step, on the views that it is drawn for."""
     rng = np.random.default_rng(number)

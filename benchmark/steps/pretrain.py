@@ -1,4 +1,4 @@
-"""Train an encoder by contrast on a corpus."""
+"""Train an encoder by the method of a recipe."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ from typing import Any
 
 from benchmark.console import Reporter
 from benchmark.encoding.planned import FLOAT32, STATE_COPIES, planned_audio, planned_encoder
-from benchmark.registry.entries import RecipeEntry, planned
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
-    """Leave weights, the training state, the curve, the list of clips and a card in `work`."""
-    from benchmark.pretraining.contrastive_step import pretrain
+    """Leave weights, files of the method's own, the training state, the curve, the clips and a card in `work`."""
+    from benchmark.pretraining.method_run import run_method
 
-    return pretrain(step, inputs, work, reporter)
+    return run_method(step, inputs, work, reporter)
 
 
-def _extent(step: Step) -> Extent:
-    recipe, encoder = planned(RecipeEntry, step.spec["recipe"]), planned_encoder(step)
+def extent(step: Step) -> Extent:
+    """Crops that a training takes at most, and its state on disk."""
+    from benchmark.pretraining.crops import training_window
+    from benchmark.pretraining.methods.planned import planned_method
+
+    recipe, encoder = planned_method(step).recipe, planned_encoder(step)
     clips, _ = planned_audio(step.needs["pcm"])
-    window = encoder.window or encoder.max_window
-    pairs = recipe.total_steps(clips) * recipe.batch
+    items = recipe.total_steps(clips) * recipe.batch
+    crops = recipe.VIEWS * items
     size = encoder.parameter_count() * FLOAT32 * STATE_COPIES
-    return Extent(f"at most {pairs:,} pairs", size, trained=2 * pairs * window)
+    work = f"{clips:,} clips at most" if recipe.LABELLED else f"at most {items:,} pairs"
+    return Extent(work, size, trained=crops * training_window(encoder, recipe.crop_seconds))
 
 
-def _libraries(step: Step) -> tuple[str, ...]:
+def libraries(step: Step) -> tuple[str, ...]:
+    """What training imports."""
     own = ("torch", "lightning.pytorch")
     return (*own, "torch.utils.tensorboard") if step.context.get("tensorboard") else own
 
 
-KIND = StepKind("pretrain", 3, Stage.WORK, compute, _extent, _libraries, on_gpu=True, trains=True)
+KIND = StepKind("pretrain", 3, Stage.WORK, compute, extent, libraries, on_gpu=True, trains=True)

@@ -334,7 +334,7 @@ def _filters(stored: TaskEmbeddings, engine: Engine, units: int, reporter: Repor
         return [], ""
     layers = [names[i] for i in dict.fromkeys((np.arange(LAYERS) * len(names) // LAYERS).tolist())]
     with torch.inference_mode():
-        samples = encoder.window or min(encoder.max_window, encoder.sample_rate)
+        samples = encoder.view_samples(seconds=1)
         silence = torch.zeros(1, 1, samples, device=device())
         widths = {name: out.shape[1] for name, out in encoder.represent(silence, layers)[1].items()}
     chosen = {name: np.linspace(0, widths[name] - 1, min(units, widths[name])).round().astype(int) for name in layers}

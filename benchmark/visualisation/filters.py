@@ -129,7 +129,7 @@ def filter_spectra(
     if steps < 1 or not units:
         raise UserError(f"filter spectra need at least one unit and one step, not {len(units)} and {steps}")
     device = next((tensor.device for tensor in (*encoder.parameters(), *encoder.buffers())), torch.device("cpu"))
-    samples = encoder.window or min(encoder.max_window, round(WINDOW_SECONDS * encoder.sample_rate))
+    samples = encoder.view_samples(WINDOW_SECONDS)
     found = []
     with _undisturbed(encoder):
         _check_units(encoder, layer, units, torch.zeros(1, 1, samples, device=device))

@@ -15,11 +15,17 @@ from pydantic.fields import FieldInfo
 
 from benchmark.plan.requests import Grid
 from benchmark.plan.studies import SHIPPED, Study, load_study
-from benchmark.registry.entries import SupervisedEntry
+from benchmark.registry.methods import ContrastiveRecipe, SupervisedRecipe
 from benchmark.registry.registry import SECTIONS, Registry, built_in_registry
 
 #: Names of tables -> the models whose keys they list.
-TABLES: dict[str, type[BaseModel]] = {**SECTIONS, "supervised": SupervisedEntry, "study": Study, "grid": Grid}
+TABLES: dict[str, type[BaseModel]] = {
+    **SECTIONS,
+    "recipes": ContrastiveRecipe,
+    "supervised": SupervisedRecipe,
+    "study": Study,
+    "grid": Grid,
+}
 _WORDS: dict[Any, str] = {str: "text", int: "integer", float: "number", bool: "`true` or `false`", Any: "anything"}
 _BOUNDS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
 #: More names than these are counted instead.

@@ -1,4 +1,4 @@
-"""An encoder trained end to end on the labels of a task, with a linear head: the baseline of contrastive training.
+"""An encoder trained on the labels of a task, with a linear head: the baseline of contrastive training.
 
 Source: SampleCNN's supervised form (Lee et al. 2017; CLMR thesis, Table 2.4), dropout between representation and
 head included. Every visit to a clip trains on one random crop of it; a clip's prediction is the mean over its windows.
@@ -6,11 +6,14 @@ head included. Every visit to a clip trains on one random crop of it; a clip's p
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,16 +23,62 @@ from benchmark.augmentation.chain import AugmentationChain
 from benchmark.encoding.windows import BatchEncoder, cut_windows, to_waveform
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.gathering import mean_over_processes
-from benchmark.pretraining.module import TrainedModule, evaluating
-from benchmark.pretraining.optimisation import build_optimiser
-from benchmark.registry.entries import SupervisedEntry
+from benchmark.pretraining.items import Item
+from benchmark.pretraining.methods.base import Given, Material, Method, Setting
+from benchmark.pretraining.trained import TrainedModule, evaluating, seeded
+from benchmark.registry.methods import SupervisedRecipe
 from benchmark.seeds import mix
+from benchmark.store.file_names import HEAD
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
+from probes.subsets import label_subset
+from tasks.base import Kind
 
-Kind = Literal["multilabel", "multiclass", "regression"]
 #: Validation clips whose windows are encoded at a time.
 CLIPS = 64
+#: The loss of the validation clips after every epoch.
+VALIDATION = "validation.csv"
+
+
+class Supervised(Method[SupervisedRecipe]):
+    """Crops of a task's training clips, each with the labels of its clip."""
+
+    RECIPE = SupervisedRecipe
+
+    def material(self, given: Given) -> LabelledMaterial:
+        """The task's training clips, or a fraction of them, watched by its validation clips."""
+        task = given.task
+        assert task is not None
+        clips = {clip.id: clip for clip in given.pcm.clips}
+        rows = np.flatnonzero(task.splits == "train")
+        if given.labels != 1:
+            # The very clips that a probe on this fraction of the labels is given.
+            rows = rows[label_subset(task.labels[rows], task.kind, given.labels, given.seed)]
+        rows = np.array([row for row in rows if clips[task.clip_ids[row]].samples >= given.window], dtype=np.int64)
+        valid = np.flatnonzero(task.splits == "valid")
+        items = [Item((clips[task.clip_ids[row]],)) for row in rows]
+        self.check_enough(items, given, "training clips")
+        targets = targets_of(task.kind, task.label_names, task.labels[rows], task.labels[valid])
+        return LabelledMaterial(items, [clips[task.clip_ids[row]] for row in valid], targets)
+
+    def module(self, setting: Setting, material: Material) -> SupervisedModule:
+        """Encoder, dropout and head."""
+        assert isinstance(material, LabelledMaterial)
+        return SupervisedModule(
+            setting.encoder,
+            self.recipe,
+            setting.crops,
+            setting.sampler,
+            setting.given.seed,
+            setting.steps,
+            material.targets,
+            setting.given.pcm,
+            material.held_out,
+        )
+
+    def words(self, material: Material, steps: int) -> str:
+        """E.g. ``32 clips, at most 48 steps of 8``."""
+        return f"{len(material.items):,} clips, at most {steps:,} steps of {self.recipe.batch}"
 
 
 @dataclass(frozen=True)
@@ -55,6 +104,13 @@ class Targets:
     valid: Tensor
     centre: Tensor
     scale: Tensor
+
+
+@dataclass(frozen=True)
+class LabelledMaterial(Material):
+    """Clips with what the head is to say of them, in the order of the items and of the held-out clips."""
+
+    targets: Targets
 
 
 def targets_of(kind: Kind, names: Sequence[str], train: NDArray[np.generic], valid: NDArray[np.generic]) -> Targets:
@@ -101,12 +157,14 @@ class SupervisedModule(TrainedModule):
         Every number of the training.
     crops, sampler
         The training clips, and the one crop of each clip that a step cuts.
+    seed
+        Of augmentation, dropout and the head's initialisation.
+    steps
+        Length of the training, at most.
     targets
         Labels, in the order of the training clips and of `valid`.
     pcm, valid
         Validation clips.
-    seed
-        Of augmentation, dropout and the head's initialisation.
 
     Attributes
     ----------
@@ -121,17 +179,17 @@ class SupervisedModule(TrainedModule):
     def __init__(
         self,
         encoder: Encoder,
-        recipe: SupervisedEntry,
+        recipe: SupervisedRecipe,
         crops: Crops,
         sampler: CropSampler,
+        seed: int,
+        steps: int,
         targets: Targets,
         pcm: Pcm,
         valid: Sequence[PcmClip],
-        seed: int,
     ) -> None:
-        super().__init__(encoder, crops, sampler, seed, ())
-        with torch.random.fork_rng(devices=[]):  # it is built on the CPU
-            torch.manual_seed(mix(seed, 0))
+        super().__init__(encoder, recipe, crops, sampler, seed, steps)
+        with seeded(seed):
             self.head = nn.Linear(encoder.dim, targets.outputs)
         self.dropout = nn.Dropout(recipe.dropout)
         self.valid_losses: list[float] = []
@@ -150,8 +208,7 @@ class SupervisedModule(TrainedModule):
             self.trainer.should_stop = True
             return
         number = self.global_step
-        last = self._recipe.epochs * self.sampler.steps_per_epoch - 1
-        crops = self.crops.cut_step(self.sampler, number, last)[0]
+        crops = self.cut()[0]
         targets = self._targets.train[self.sampler.step(number)[0]].to(crops.device, non_blocking=True)
         self.reseed(number)
         logits = self.head(self.dropout(self.encoder(self._inputs(crops, number)))).float()
@@ -167,8 +224,8 @@ class SupervisedModule(TrainedModule):
             waveform = to_waveform(crops)
             if self._chain is not None:
                 # Drawn for the whole batch, of which this process has some rows.
-                rows = torch.arange(self._recipe.batch)[self.sampler.rows]
-                draws = self._chain.draw(self._recipe.batch, mix(self._seed, number)).take(rows)
+                rows = torch.arange(self.recipe.batch)[self.sampler.rows]
+                draws = self._chain.draw(self.recipe.batch, mix(self.seed, number)).take(rows)
                 waveform = self._chain.apply(waveform, draws)
         return waveform.unsqueeze(1)
 
@@ -199,7 +256,12 @@ class SupervisedModule(TrainedModule):
                 logits += outputs.split([len(clip) for clip in clips])
         return clip_loss(self._targets.kind, logits, self._targets.valid)
 
-    def take_best(self) -> None:
+    @property
+    def taken(self) -> int:
+        """Optimiser steps until validation ended the training."""
+        return len(self.valid_losses) * self.sampler.steps_per_epoch
+
+    def after(self) -> None:
         """Go back to the weights of the best epoch, and let the head speak in the labels' own units."""
         self.load_state_dict(self._best)
         scale = self._targets.scale.to(self.head.weight.device)
@@ -207,10 +269,29 @@ class SupervisedModule(TrainedModule):
             self.head.weight.mul_(scale[:, None])
             self.head.bias.mul_(scale).add_(self._targets.centre.to(scale.device))
 
-    def configure_optimizers(self) -> Any:
-        """The recipe's optimiser, without a schedule."""
-        recipe = self._recipe
-        return build_optimiser(recipe.optimiser, self.parameters(), recipe.learning_rate, recipe.weight_decay)
+    def facts(self) -> dict[str, Any]:
+        """How validation went."""
+        return {
+            "epochs": len(self.valid_losses),
+            "best_epoch": self.best_epoch + 1,
+            "valid_loss": self.valid_losses[self.best_epoch],
+            "stopped_early": self.stopped,
+        }
+
+    def words(self) -> str:
+        """E.g. ``validation loss 0.6 -> 0.3 in epoch 9 of 12``."""
+        best = self.valid_losses[self.best_epoch]
+        return (
+            f"validation loss {self.valid_losses[0]:.4f} -> {best:.4f} in epoch {self.best_epoch + 1} "
+            f"of {len(self.valid_losses)}"
+        )
+
+    def leave(self, folder: Path) -> None:
+        """Leave the head, `weight` [L, dim] and `bias` [L], and the validation loss of every epoch."""
+        head = {"weight": self.head.weight.detach().contiguous(), "bias": self.head.bias.detach().contiguous()}
+        safetensors.torch.save_file(head, folder / HEAD)
+        with (folder / VALIDATION).open("w", newline="") as file:
+            csv.writer(file).writerows([("epoch", "loss"), *enumerate(self.valid_losses, 1)])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the course of validation, and the best weights, with the rest."""

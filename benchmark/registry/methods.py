@@ -1,0 +1,161 @@
+"""The methods of training that come with bench, with the keys of their recipes, and how a recipe's method is told.
+
+What is said here is read with every registry, so nothing that learns is imported: what the methods do stands in
+`benchmark.pretraining.methods`, a file for each. A method from outside brings its recipe in the same file as all else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from benchmark.augmentation.config import Augmentations
+from benchmark.class_path import ClassPath
+from benchmark.errors import unknown_name
+from benchmark.registry.entries import Entry
+from benchmark.registry.recipes import RecipeEntry
+
+
+class Projector(Entry):
+    """What lies between the representation and the contrastive loss; thrown away after pretraining."""
+
+    kind: Literal["identity", "linear", "mlp"] = Field(
+        description="nothing, one linear layer, or hidden layers with ReLUs and a linear one"
+    )
+    dim: PositiveInt = Field(description="size of its output; of no meaning for identity")
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = Field(
+        default=None, description="of the hidden layers of an mlp; one as wide as the representation if null"
+    )
+    bias: bool = Field(default=False, description="whether its linear layers have biases")
+    norm: Literal["none", "batch"] = Field(default="none", description="batch norm before each ReLU, or none")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Projector:
+        if self.kind != "mlp" and (self.widths is not None or self.norm != "none"):
+            raise ValueError(f"widths and norm are of hidden layers, which {self.kind} has none of; say kind: mlp")
+        return self
+
+
+class ContrastiveRecipe(RecipeEntry):
+    """A contrastive pretraining recipe."""
+
+    VIEWS: ClassVar[int] = 2
+
+    method: Literal["contrastive"] = Field(default="contrastive", description="what is learnt from: pairs of views")
+    epochs: PositiveInt | None = Field(default=None, description="times each item is visited")
+    pairs: PositiveInt | None = Field(default=None, description="pairs of views seen in all, instead of epochs")
+    item: Literal["clip", "song"] = Field(
+        default="clip", description="what a pair is cut from: a clip, or all clips of one recording joined"
+    )
+    pair_within_seconds: PositiveFloat | None = Field(
+        default=None,
+        description="how far the second crop of a pair starts from the first at most [s]; anywhere in the item if null",
+    )
+    batch: Annotated[int, Field(ge=2, description="pairs of views that are contrasted with one another")]
+    chunk: PositiveInt | None = Field(
+        default=None, description="pairs encoded at a time, where a batch does not fit; the loss still sees all"
+    )
+    batch_norm: Literal["views", "joint"] = Field(
+        default="views", description="batch statistics of each view alone, as in CLMR, or of both together"
+    )
+    negatives: Literal["all", "replica"] = Field(
+        default="all", description="where negatives come from in training on several devices: all, or the own one"
+    )
+    temperature: PositiveFloat = Field(description="of the softmax over cosine similarities")
+    learning_rate: PositiveFloat = Field(description="of the optimiser, before `learning_rate_scale`")
+    learning_rate_scale: Literal["none", "linear", "sqrt"] = Field(
+        default="none", description="what it is multiplied by: 1, a 256th of the batch, or the batch's square root"
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        description="course of the learning rate after the warm-up: the same throughout, or half a cosine down to zero"
+    )
+    projector: Projector
+    augmentation: Augmentations
+    one_sided: bool = Field(
+        default=False, description="whether the second view of a pair is the crop alone, without augmentation"
+    )
+
+    @property
+    def step_size(self) -> float:
+        """Learning rate that the optimiser starts with, once it is warm."""
+        scale = {"none": 1.0, "linear": self.batch / 256, "sqrt": math.sqrt(self.batch)}
+        return float(self.learning_rate * scale[self.learning_rate_scale])
+
+    @property
+    def length(self) -> str:
+        """Length of a training in words."""
+        return f"{self.pairs:,} pairs" if self.pairs else f"{self.epochs:,} epochs"
+
+    def total_steps(self, items: int) -> int:
+        """Optimiser steps on a corpus of `items` clips or songs."""
+        if self.pairs is not None:
+            return math.ceil(self.pairs / self.batch)
+        assert self.epochs is not None
+        return self.epochs * (items // self.batch)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ContrastiveRecipe:
+        if (self.epochs is None) == (self.pairs is None):
+            raise ValueError("give either epochs or pairs")
+        if self.epochs is not None:
+            self.check_kept(self.epochs)
+        return self
+
+
+class SupervisedRecipe(RecipeEntry):
+    """Training an encoder on the labels of a task, with a linear head."""
+
+    LABELLED: ClassVar[bool] = True
+
+    method: Literal["supervised"] = Field(description="what is learnt from: labels")
+    epochs: PositiveInt = Field(description="times each training clip is visited, at most")
+    patience: PositiveInt = Field(description="epochs without a lower validation loss before training stops")
+    batch: Annotated[int, Field(ge=2, description="crops a step")]
+    dropout: Annotated[float, Field(ge=0, lt=1, description="share of the representation hidden from the head")]
+    augmentation: Augmentations | None = Field(description="steps, of training crops; null for none")
+
+    @property
+    def length(self) -> str:
+        """Length of a training in words."""
+        return f"at most {self.epochs:,} epochs"
+
+    def total_steps(self, items: int) -> int:
+        """Optimiser steps on `items` clips, at most."""
+        return self.epochs * (items // self.batch)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SupervisedRecipe:
+        self.check_kept(self.epochs)
+        return self
+
+
+#: Name of a method -> keys of its recipes, and the class that trains by them.
+METHODS: Mapping[str, tuple[type[RecipeEntry], str]] = {
+    "contrastive": (ContrastiveRecipe, "benchmark.pretraining.methods.contrastive:Contrastive"),
+    "supervised": (SupervisedRecipe, "benchmark.pretraining.methods.supervised:Supervised"),
+}
+
+
+def _check_method(path: Any) -> Any:
+    if isinstance(path, str) and ":" not in path:
+        raise ValueError(f"{unknown_name('method', path, METHODS)}; one of your own is package.module:Name")
+    return path
+
+
+class UnreadRecipe(RecipeEntry):
+    """A recipe of a method from outside: its own keys are checked once it is asked for, nothing is imported before."""
+
+    model_config = ConfigDict(extra="allow")
+
+    method: Annotated[ClassPath, BeforeValidator(_check_method)] = Field(
+        description="`package.module:Name` of a subclass of `benchmark.pretraining.methods.base.Method`"
+    )
+
+
+def recipe_class(document: Mapping[str, Any]) -> type[RecipeEntry]:
+    """What a recipe's entry is to be read as: what its key `method` says, contrastive by default."""
+    method = document.get("method", "contrastive")
+    return METHODS[method][0] if isinstance(method, str) and method in METHODS else UnreadRecipe
