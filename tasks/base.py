@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.targets import Kind, Targets
+
 Split = Literal["train", "valid", "test"]
-Kind = Literal["multilabel", "multiclass", "regression"]
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
@@ -100,30 +101,39 @@ class Task:
 
     Attributes
     ----------
-    kind
-        How labels are read: 0/1 per label, one class index, or real numbers.
     clip_ids
         Clip names, one a row.
     splits : ndarray of str, shape [clips]
         ``"train"``, ``"valid"`` or ``"test"``; of a task with folds all ``"test"``, for each clip is tested once; empty
         where the source gives no split, until `tasks.folds.divide` has made folds.
-    labels : ndarray, shape [clips, labels]
-        0/1 for ``multilabel``; one column of class indices for ``multiclass``; values for ``regression``.
-    label_names
-        Names of the columns (``multilabel``, ``regression``) or of the classes (``multiclass``).
+    targets
+        Labels of the clips, see `tasks.targets`.
     groups : ndarray of str, shape [clips]
         Unit that is resampled as a whole when test clips are bootstrapped (the clip itself, a song, an artist).
     folds : ndarray of str, shape [folds, clips]
         What each clip is in each fold of a cross-validation; ``None`` for a task with a split.
     """
 
-    kind: Kind
     clip_ids: tuple[str, ...]
     splits: NDArray[np.str_]
-    labels: NDArray[Any]
-    label_names: tuple[str, ...]
+    targets: Targets
     groups: NDArray[np.str_]
     folds: NDArray[np.str_] | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the labels are."""
+        return self.targets.kind
+
+    @property
+    def labels(self) -> Any:
+        """The labels as metrics take them, one row a clip."""
+        return self.targets.values
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of tags, classes, columns, users or sorts of events."""
+        return self.targets.names
 
     @property
     def divisions(self) -> NDArray[np.str_]:
@@ -149,6 +159,8 @@ class Dataset(ABC):
 
     #: Name of the dataset and of its folder below the data folder.
     NAME: ClassVar[str]
+    #: Raised when what the class reads out of the same files changes; it is in the keys.
+    VERSION: ClassVar[int] = 1
     #: Kind of labels of its tasks; ``None`` if the user's table says that.
     KIND: ClassVar[Kind | None] = None
     #: Licence as its distributor states it.

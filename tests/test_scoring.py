@@ -18,6 +18,7 @@ from tasks.base import Task
 from tasks.magnatagatune import MagnaTagATune
 from tasks.metrics import METRICS, macro
 from tasks.metrics.key import KEYS
+from tasks.targets import matrix_targets
 
 GENUINE = Path(__file__).parents[2] / "shared" / "datasets"
 
@@ -26,7 +27,8 @@ def make(kind, labels, names, n_train, groups=None):
     n = len(labels)
     ids = tuple(str(i) for i in range(n))
     splits = np.array(["train"] * n_train + ["test"] * (n - n_train))
-    return Task(kind, ids, splits, labels, tuple(names), np.array(ids if groups is None else groups, dtype=np.str_))
+    own = np.array(ids if groups is None else groups, dtype=np.str_)
+    return Task(ids, splits, matrix_targets(kind, names, labels), own)
 
 
 def tagging(seed=0, n=120, n_train=60, tags=5):

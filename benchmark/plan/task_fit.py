@@ -8,9 +8,10 @@ from benchmark.registry.plugins import load_class, reading
 from benchmark.registry.registry import Named
 from benchmark.scores.scoring import check_metrics
 from probes.estimators import check_estimator
-from tasks.base import Dataset, Kind
+from tasks.base import Dataset
 from tasks.folds import divide
 from tasks.metrics import METRICS, split_name
+from tasks.targets import Kind
 
 
 def kind_of(task: Named[TaskEntry], dataset: Named[DatasetEntry], opened: Dataset | None) -> Kind:

@@ -18,6 +18,7 @@ from benchmark.store.pcm import open_pcm, write_lines
 from benchmark.store.store import Artifact
 from tasks.base import SPLITS, Dataset, Task
 from tasks.folds import divide
+from tasks.targets import targets_from
 
 LABELS = "labels.npz"
 TEST_CLIPS = "test-clips.jsonl"
@@ -78,12 +79,10 @@ def _write(path: Path, task: Task, usable: np.ndarray[Any, np.dtype[np.bool_]]) 
     folds: dict[str, Any] = {} if task.folds is None else {"folds": task.folds[:, usable]}
     np.savez_compressed(
         path,
-        kind=np.array(task.kind),
         clip_ids=np.array(task.clip_ids, dtype=np.str_)[usable],
         splits=task.splits[usable],
-        labels=task.labels[usable],
-        label_names=np.array(task.label_names, dtype=np.str_),
         groups=task.groups[usable],
+        **task.targets.take(usable).arrays(),
         **folds,
     )
 
@@ -92,11 +91,9 @@ def read_labels(path: Path) -> Task:
     """The task that `compute` left, for its usable clips."""
     with np.load(path, allow_pickle=False) as arrays:
         return Task(
-            kind=str(arrays["kind"]),  # type: ignore[arg-type]
             clip_ids=tuple(arrays["clip_ids"].tolist()),
             splits=arrays["splits"],
-            labels=arrays["labels"],
-            label_names=tuple(arrays["label_names"].tolist()),
+            targets=targets_from(arrays),
             groups=arrays["groups"],
             folds=arrays.get("folds"),
         )

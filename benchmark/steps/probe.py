@@ -28,7 +28,6 @@ from benchmark.store.pcm import PcmClip, read_lines
 from benchmark.store.store import Artifact, digest_of, lineage
 from probes.probing import LabelledClips, Probed, ProbeTask, head_predictions, run_protocol
 from probes.protocol import Protocol
-from probes.subsets import label_subset
 from probes.sweep import unseen
 from probes.windows import Windows
 from tasks.base import Split, Task
@@ -67,7 +66,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         "labels": labels,
         "groups": task.groups[is_test],
     }
-    clips_are = [clip_ids.tolist(), labels.tolist(), list(task.label_names)]
+    clips_are = [clip_ids.tolist(), task.targets.take(is_test).content(), list(task.label_names)]
     if task.folds is not None:
         arrays["folds"] = task.tested_in
         # Train and valid follow from what each fold tests.
@@ -169,7 +168,7 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
 
 
 def _part(task: Task, clips: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
-    return clips[label_subset(task.labels[clips], task.kind, fraction, seed)]
+    return clips[task.targets.take(clips).subset(fraction, seed)]
 
 
 def _all(inputs: Mapping[str, Artifact], name: str) -> list[Artifact]:

@@ -31,7 +31,6 @@ from benchmark.steps.probe import CORPUS, HEAD
 from benchmark.store.pcm import open_pcm, write_lines
 from benchmark.store.store import Artifact
 from encoders.weights import save_weights
-from probes.subsets import label_subset
 
 VALIDATION = "validation.csv"
 
@@ -67,7 +66,7 @@ def train(place: Place, step: Step, inputs: Mapping[str, Artifact], work: Path, 
     rows = np.flatnonzero(task.splits == "train")
     if "labels" in step.spec:
         # The very clips that a probe on this fraction of the labels is given.
-        rows = rows[label_subset(task.labels[rows], task.kind, step.spec["labels"], seed)]
+        rows = rows[task.targets.take(rows).subset(step.spec["labels"], seed)]
     rows = rows[long_enough[rows]]
     valid = np.flatnonzero(task.splits == "valid")
     if len(rows) < recipe.batch:

@@ -166,13 +166,8 @@ def clip_classes(task: Task) -> tuple[NDArray[np.int64], list[str]]:
 
     Of a tagging task those clips are shown that have one and only one of its most frequent tags.
     """
-    if task.kind == "multiclass":
-        return task.labels[:, 0].astype(np.int64), list(task.label_names)
-    if task.kind == "multilabel":
-        top = np.argsort(-task.labels.sum(axis=0), kind="stable")[:TAGS]
-        chosen = task.labels[:, top]
-        return np.where(chosen.sum(axis=1) == 1, chosen.argmax(axis=1), -1), [task.label_names[i] for i in top]
-    return np.full(len(task.clip_ids), -1), []
+    classes, names = task.targets.classes(TAGS)
+    return classes, list(names)
 
 
 def lay_out(

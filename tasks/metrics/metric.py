@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.base import Kind
+from tasks.targets import Kind
 
 Array = NDArray[np.float64]
 Labels = NDArray[Any]
