@@ -293,7 +293,7 @@ def _paired(name: str, sides: tuple[_Side, _Side]) -> dict[str, Any]:
     interval = percentile_interval(differences)
     tail = min((differences <= 0).sum(), (differences >= 0).sum())
     delong = None
-    if base == "roc_auc":
+    if base == "roc_auc" and (labels >= 0).all():
         columns = [sides[0].names.index(other) for other in np.array(metric.parts(sides[0].names))[chosen]]
         own = [labels[fold == number][:, columns] for number in np.unique(fold)]
         if all(np.minimum(one.sum(axis=0), (1 - one).sum(axis=0)).min() >= 2 for one in own):

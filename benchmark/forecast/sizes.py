@@ -203,8 +203,9 @@ def _probe(step: Step) -> tuple[str, int]:
     protocol = step.spec["protocol"]
     if protocol == END_TO_END:
         return "the trained head", clips * 50
-    if protocol["estimator"] is not None:
-        return str(protocol["estimator"]["kind"]), clips * 50
+    for instead in (protocol.get("estimator"), protocol.get("readout")):
+        if instead is not None:
+            return str(instead.get("kind") or instead["class_path"]), clips * 50
     length = f"{protocol['max_epochs']} epochs" if protocol["max_epochs"] else f"{protocol['max_steps']:,} steps"
     return f"{length} at most", clips * 50
 

@@ -7,7 +7,9 @@ from benchmark.registry.entries import DatasetEntry, ProtocolEntry, TaskEntry
 from benchmark.registry.plugins import load_class, reading
 from benchmark.registry.registry import Named
 from benchmark.scores.scoring import check_metrics
-from probes.estimators import check_estimator
+from probes.objectives import OBJECTIVES, objective_of
+from probes.protocol import OwnReadout
+from probes.readouts.estimators import check_estimator
 from tasks.base import Dataset
 from tasks.folds import divide
 from tasks.metrics import METRICS, split_name
@@ -56,7 +58,13 @@ def check_protocol(protocol: Named[ProtocolEntry], task: str, kind: Kind) -> Non
     """Raise `UserError` if a protocol cannot probe tasks of this kind."""
     entry = protocol.entry
     where = f"{protocol.file}:{protocol.line}: protocols.{protocol.name}"
-    if entry.decision in ("vote", "best") and kind != "multiclass":
+    if isinstance(entry.readout, OwnReadout):
+        return
+    try:
+        objective_of(kind)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; task {task} is {kind}") from None
+    if entry.decision in ("vote", "best") and not OBJECTIVES[kind].votes_count:
         raise UserError(f"{where}.decision: {entry.decision} needs a task of classes, and {task} is {kind}")
     if entry.estimator is not None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ from benchmark.pretraining.optimisation import build_optimiser
 from benchmark.registry.entries import SupervisedEntry
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
+from probes.objectives import Kind
 
-Kind = Literal["multilabel", "multiclass", "regression"]
 #: Validation clips whose windows are encoded at a time.
 CLIPS = 64
 

@@ -76,14 +76,15 @@ def _complaint(dataset: Dataset, lost: list[str], facts: Mapping[str, Any], pcm:
 
 
 def _write(path: Path, task: Task, usable: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-    folds: dict[str, Any] = {} if task.folds is None else {"folds": task.folds[:, usable]}
+    arrays: dict[str, Any] = {**task.targets.take(usable).arrays()}
+    if task.folds is not None:
+        arrays["folds"] = task.folds[:, usable]
     np.savez_compressed(
         path,
         clip_ids=np.array(task.clip_ids, dtype=np.str_)[usable],
         splits=task.splits[usable],
         groups=task.groups[usable],
-        **task.targets.take(usable).arrays(),
-        **folds,
+        **arrays,
     )
 
 

@@ -26,9 +26,10 @@ from benchmark.steps.label import LABELS, TEST_CLIPS, read_labels
 from benchmark.store.embeddings import open_embeddings
 from benchmark.store.pcm import PcmClip, read_lines
 from benchmark.store.store import Artifact, digest_of, lineage
-from probes.probing import LabelledClips, Probed, ProbeTask, head_predictions, run_protocol
 from probes.protocol import Protocol
-from probes.sweep import unseen
+from probes.protocols import LabelledClips, Probed, cut, run_protocol
+from probes.readouts.base import ProbeTask, unseen
+from probes.readouts.head import Head
 from probes.windows import Windows
 from tasks.base import Split, Task
 from tasks.metrics import METRICS, macro, split_name
@@ -145,8 +146,8 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
     dim = sum(one.rows.shape[1] for one in test)
     if step.spec["protocol"] == END_TO_END:
         head = load_file(inputs["weights"].path / HEAD)
-        predictions = head_predictions(head["weight"], head["bias"], test[0], task.kind)
-        return Probed(predictions[None], {"by": None, "decision": "mean_probability"}), dim
+        fitted = Head(head["weight"], head["bias"], task.kind)
+        return Probed(fitted.predict(cut(test, None, "windows", None, 0))[None], fitted.selection), dim
     protocol = Protocol.of(step.spec["protocol"])
     train, valid = split("train"), split("valid")
     if (fraction := step.spec.get("labels", 1)) != 1:

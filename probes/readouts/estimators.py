@@ -2,21 +2,82 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probes.protocol import Kind
+from probes.decisions import decide
+from probes.objectives import OBJECTIVES, Kind, objective_of
+from probes.protocol import Decision, Estimator, Protocol
+from probes.readouts.base import Advance, Examples, ProbeTask
+from probes.readouts.judgement import Judgement, Units, finite
 
-#: Kinds of tasks that each estimator can serve.
-SERVES: Mapping[str, tuple[Kind, ...]] = {
-    "logistic": ("multilabel", "multiclass"),
-    "ridge": ("multilabel", "multiclass", "regression"),
-    "knn": ("multilabel", "multiclass", "regression"),
-    "svm": ("multilabel", "multiclass", "regression"),
-}
+
+@dataclass(frozen=True)
+class ChosenEstimator:
+    """The estimator that was best on validation, and how its outputs become predictions."""
+
+    model: FittedEstimator
+    kind: Kind
+    units: Units
+    decision: Decision
+    selection: dict[str, Any]
+
+    def predict(self, examples: Examples) -> NDArray[np.float32]:
+        """Probabilities or values [clips, outputs]."""
+        outputs = self.units.out_of(self.model.outputs(examples.features))
+        return decide(outputs, examples.first, self.kind, self.decision)
+
+
+class EstimatorReadout:
+    """An estimator of a protocol, fitted with every combination of its parameters."""
+
+    def __init__(self, protocol: Protocol, estimator: Estimator) -> None:
+        self._protocol, self._estimator = protocol, estimator
+
+    def fit(
+        self, train: Examples, valid: Examples, task: ProbeTask, seed: int, device: str, advance: Advance
+    ) -> ChosenEstimator:
+        """Fit with every setting and keep the best; see `probes.readouts.base.Readout`."""
+        del device
+        protocol, objective, name = self._protocol, objective_of(task.kind), self._estimator.kind
+        check_estimator(name, {}, task.kind)
+        labels = train.example_labels
+        units = Units.of(labels, protocol.standardise_targets and objective.scalable)
+        if objective.scalable:
+            labels = units.into(objective.targets(labels, task.outputs))
+        judgement = Judgement(protocol, task, valid, units)
+        settings = self._estimator.settings()
+        best: tuple[float, int, FittedEstimator, Decision] | None = None
+        values = []
+        for i, parameters in enumerate(settings):
+            advance(1)
+            if parameters.get("n_neighbors", 1) > len(labels):
+                values.append(math.nan)
+                continue
+            model = fit_estimator(name, parameters, train.features, labels, task.kind, task.outputs, seed)
+            outputs = units.out_of(model.outputs(valid.features))
+            decision = judgement.decision(outputs)
+            value = float(judgement.metric(outputs[None], decision)[0])
+            values.append(value)
+            if best is None or value > best[0]:
+                best = (value, i, model, decision)
+        if best is None:
+            raise ValueError(f"{len(labels)} training examples are fewer than the neighbours of every setting")
+        value, chosen, model, decision = best
+        selection = {
+            "by": task.metric_name,
+            "value": finite(value),
+            "configurations": len(settings),
+            "chosen": {"estimator": name, **settings[chosen]},
+            "decision": decision,
+            "values": [finite(one) for one in values],
+        }
+        return ChosenEstimator(model, task.kind, units, decision, selection)
 
 
 def fit_estimator(
@@ -33,13 +94,13 @@ def fit_estimator(
     Parameters
     ----------
     name
-        A key of `SERVES`.
+        One of those that `probes.objectives` says learn the kind of labels.
     parameters
         Keyword arguments of scikit-learn's class.
     features, labels : ndarray, shapes [n, D] and [n, L]
-        Training examples, labels as in `tasks.base.Task`.
+        Training examples, labels as in `tasks.targets`.
     kind
-        ``multilabel`` fits one estimator a label.
+        ``multilabel`` fits one estimator a label, to the examples of which it is known.
     classes
         Number of outputs.
     seed
@@ -51,12 +112,13 @@ def fit_estimator(
         If the estimator does not serve the kind of task, or lacks a parameter of that name.
     """
     _check_serves(name, kind)
-    columns = [_constant(labels[:, i]) for i in range(labels.shape[1])]
+    models: list[Any] = []
     try:
-        models: list[Any] = [
-            _estimator(name, parameters, kind, seed).fit(features, labels[:, i]) if value is None else value
-            for i, value in enumerate(columns)
-        ]
+        for column in labels.T:
+            known = np.full(len(column), True) if kind != "multilabel" else column >= 0
+            own, rows = (column, features) if known.all() else (column[known], features[known])
+            value = _constant(own)
+            models.append(_estimator(name, parameters, kind, seed).fit(rows, own) if value is None else value)
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from None
     return FittedEstimator(models, kind, classes)
@@ -76,9 +138,9 @@ def check_estimator(name: str, parameters: Mapping[str, Any], kind: Kind) -> Non
 
 
 def _check_serves(name: str, kind: Kind) -> None:
-    if kind not in SERVES[name]:
-        able = ", ".join(key for key, kinds in SERVES.items() if kind in kinds)
-        raise ValueError(f"{name} cannot be used for {kind} tasks; these can: {able}")
+    able = OBJECTIVES[kind].estimators if kind in OBJECTIVES else ()
+    if name not in able:
+        raise ValueError(f"{name} cannot be used for {kind} tasks; these can: {', '.join(able) or 'none'}")
 
 
 class FittedEstimator:
@@ -124,6 +186,8 @@ def _decision(model: Any, features: NDArray[np.float32]) -> NDArray[np.floating]
 
 
 def _constant(column: NDArray[np.generic]) -> float | None:
+    if not len(column):
+        return 0.0
     return float(column[0]) if (column == column[0]).all() else None
 
 
