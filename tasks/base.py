@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks import DatasetError
 from tasks.targets import Kind, Targets
 
 Split = Literal["train", "valid", "test"]
@@ -20,7 +22,7 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One audio file of a dataset, as its tables describe it; nothing of it has been read yet.
+    """One audio file of a dataset, or an excerpt of one, as its tables describe it; nothing of it has been read yet.
 
     Attributes
     ----------
@@ -33,7 +35,14 @@ class Clip:
     artist, album, recording
         Groups that must not straddle a split for it to be free of leaks; empty where unknown.
     seconds
-        Duration that the tables promise [s]; ``None`` where they promise nothing.
+        Duration of the file that the tables promise [s]; ``None`` where they promise nothing.
+    excerpt
+        Beginning and end of the clip in its file [s]; ``None`` for all of it. Several clips may be cut from one file.
+
+    Raises
+    ------
+    DatasetError
+        If the excerpt does not begin at 0 or later, or not end after that.
     """
 
     id: str
@@ -43,6 +52,19 @@ class Clip:
     album: str = ""
     recording: str = ""
     seconds: float | None = None
+    excerpt: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.excerpt is not None and not 0 <= self.excerpt[0] < self.excerpt[1] < math.inf:
+            begin, end = self.excerpt
+            raise DatasetError(
+                f"clip {self.id}: its excerpt must begin at 0 s or later and end after that, not {begin:g} to {end:g} s"
+            )
+
+    @property
+    def promised(self) -> float | None:
+        """Duration of the clip itself that is promised [s]: of its excerpt, or of the file."""
+        return self.seconds if self.excerpt is None else self.excerpt[1] - self.excerpt[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def _decode_one(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
     try:
         # Here, for what an exception knows of its origin does not leave a process.
         with library_errors():
-            decoded = decode(root / clip.path, sample_rate, clip.seconds)
+            decoded = decode(root / clip.path, sample_rate, clip.promised, clip.excerpt)
     except Undecodable as error:
         return _Outcome(failure=str(error))
     pcm = decoded.pcm.tobytes()
