@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from probes.objectives import Kind, objective_of
+from probes.kinds import Kind
+from probes.objectives import objective_of
 from probes.protocol import Decision
 
 #: Decisions among which ``best`` chooses on validation, in order of precedence (Castellon et al. 2021).

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,20 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-#: As in `tasks.targets`, which probes must not know.
-Kind = Literal["multilabel", "multiclass", "regression", "distribution", "interactions", "events"]
-
-#: A tag of which nobody knows whether a clip has it.
-UNKNOWN = -1
+from probes.kinds import Kind, check_served
 
 
 class Objective(ABC):
     """What is trained towards. Outputs are a network's last layer, before the link function."""
 
-    #: Estimators of scikit-learn that can learn such labels.
-    estimators: ClassVar[tuple[str, ...]] = ()
-    #: Whether a clip's examples can vote: whether one label excludes the others.
-    votes_count: ClassVar[bool] = False
     #: Whether targets may be scaled by their mean and standard deviation.
     scalable: ClassVar[bool] = False
 
@@ -73,8 +65,6 @@ class Objective(ABC):
 
 class _Tags(Objective):
     """Binary cross entropy of each tag (sigmoid); mean over examples and tags."""
-
-    estimators = ("logistic", "ridge", "knn", "svm")
 
     def targets(self, labels: NDArray[np.generic], outputs: int) -> NDArray[np.float32]:
         """0 and 1, and -1 where nobody knows."""
@@ -134,9 +124,6 @@ class _SomeTags(_Tags):
 class _Classes(Objective):
     """Cross entropy of one class (softmax); mean over examples."""
 
-    estimators: ClassVar[tuple[str, ...]] = ("logistic", "ridge", "knn", "svm")
-    votes_count = True
-
     def targets(self, labels: NDArray[np.generic], outputs: int) -> NDArray[np.float32]:
         """One-hot."""
         return np.eye(outputs, dtype=np.float32)[labels[:, 0].astype(np.int64)]
@@ -168,9 +155,6 @@ class _Distributions(_Classes):
     Its gradient is that of the cross entropy: the two differ by the targets' own entropy.
     """
 
-    estimators = ()
-    votes_count = False
-
     def targets(self, labels: NDArray[np.generic], outputs: int) -> NDArray[np.float32]:
         """Shares of the classes."""
         del outputs
@@ -188,7 +172,6 @@ class _Distributions(_Classes):
 class _Values(Objective):
     """Squared error; mean over examples and columns."""
 
-    estimators = ("ridge", "knn", "svm")
     scalable = True
 
     def targets(self, labels: NDArray[np.generic], outputs: int) -> NDArray[np.float32]:
@@ -230,8 +213,5 @@ def objective_of(kind: Kind) -> Objective:
     ValueError
         If there is nothing.
     """
-    if kind not in OBJECTIVES:
-        raise ValueError(
-            f"no network, estimator or neighbour predicts {kind}; the protocol needs a `readout` of its own"
-        )
+    check_served(kind)
     return OBJECTIVES[kind]

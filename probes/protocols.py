@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from probes.objectives import OBJECTIVES
+from probes.kinds import check_decision
 from probes.protocol import Nearest, OwnReadout, Protocol, Unit
 from probes.readouts.base import Advance, Examples, Fitted, ProbeTask, Readout, Repeating, unseen
 from probes.readouts.estimators import EstimatorReadout
@@ -86,9 +86,7 @@ def run_protocol(
     ValueError
         If the protocol does not fit the task or the encoders.
     """
-    objective = OBJECTIVES.get(task.kind)
-    if protocol.decision in ("vote", "best") and not (objective and objective.votes_count):
-        raise ValueError(f"the decision {protocol.decision} needs a task of classes, and this one is {task.kind}")
+    check_decision(protocol.decision, task.kind)
     readout = readout_of(protocol, own)
     seeds = [seed + number * REPEAT_STRIDE for number in range(protocol.repeats)]
     # Trainings on the same examples go together; examples that are drawn are other ones for every seed.

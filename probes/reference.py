@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probes.draws import dropout_uniforms, initial_layers
-from probes.objectives import Kind, objective_of
+from probes.kinds import Kind
+from probes.objectives import objective_of
 from probes.protocol import Member, Protocol
 from probes.sweep import Judge, Network, Track, batches, rate_factor, standardisation, training_steps
 

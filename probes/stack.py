@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from probes.draws import dropout_uniforms, initial_layers
-from probes.objectives import Kind, objective_of
+from probes.kinds import Kind
+from probes.objectives import objective_of
 from probes.protocol import Member, Protocol
 
 #: Numbers held at once while validation examples pass a hidden layer: a cache's worth on a CPU.

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes.objectives import Kind
+from probes.kinds import Kind
 from probes.protocol import Member, Protocol
 from probes.readouts.base import Advance, unseen
 from probes.side_by_side import side_by_side

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes.objectives import UNKNOWN, Objective
+from probes.kinds import UNKNOWN
+from probes.objectives import Objective
 from probes.readouts.base import Metric
 
 

@@ -11,6 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from torch.nn import functional as F
 
 from benchmark.scores.scoring import score
+from probes.kinds import SERVED
 from probes.objectives import OBJECTIVES, objective_of
 from probes.protocols import LabelledClips, run_protocol
 from probes.readouts.base import ProbeTask
@@ -210,8 +211,12 @@ def test_an_objectives_derivative_is_its_losss(kind):
     assert float(objective.prediction_loss(linked, targets)) == pytest.approx(float(loss.detach()), rel=1e-4)
 
 
+def test_what_is_served_has_an_objective():
+    assert SERVED.keys() == OBJECTIVES.keys()
+
+
 def test_labels_without_an_objective_need_a_readout_of_their_own():
-    with pytest.raises(ValueError, match="predicts interactions; the protocol needs a `readout` of its own"):
+    with pytest.raises(ValueError, match="predicts interactions; such a protocol needs its own `readout`"):
         objective_of("interactions")
 
 

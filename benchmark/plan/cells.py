@@ -10,6 +10,7 @@ from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.plan.steps_and_runs import ALL_LAYERS, AS_GIVEN, END_TO_END, UNTRAINED, Lost, Request, Run, Step
 from benchmark.registry.entries import EncoderEntry, SupervisedEntry
 from benchmark.registry.overrides import changes_in_words, override
+from benchmark.registry.readouts import own_readout, readout_code
 from benchmark.registry.registry import JOINT, Named
 
 if TYPE_CHECKING:
@@ -151,7 +152,11 @@ class Cell:
             f"probe {self._task} on {names['encoder']} ({names['recipe']}), {self._protocol}, seed {self._seed}"
             + "".join(f", {extra}" for extra in extras)
         )
-        return Run(**names, probe=Step("probe", spec, needs, title))
+        context: dict[str, Any] = {}
+        if not self._supervised and (own := own_readout(self._registry.protocol(self._protocol))) is not None:
+            spec["readout"] = readout_code(own)
+            context["readout"] = own
+        return Run(**names, probe=Step("probe", spec, needs, title, context))
 
     def _embed(self, named: Named[EncoderEntry], weights: Step, pcm: Step, layers: bool) -> Step:
         dataset = self._registry.task(self._task).entry.dataset

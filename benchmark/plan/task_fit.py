@@ -7,9 +7,9 @@ from benchmark.registry.entries import DatasetEntry, ProtocolEntry, TaskEntry
 from benchmark.registry.plugins import load_class, reading
 from benchmark.registry.registry import Named
 from benchmark.scores.scoring import check_metrics
-from probes.objectives import OBJECTIVES, objective_of
+from probes.estimators import check_estimator
+from probes.kinds import check_served
 from probes.protocol import OwnReadout
-from probes.readouts.estimators import check_estimator
 from tasks.base import Dataset
 from tasks.folds import divide
 from tasks.metrics import METRICS, split_name
@@ -61,10 +61,10 @@ def check_protocol(protocol: Named[ProtocolEntry], task: str, kind: Kind) -> Non
     if isinstance(entry.readout, OwnReadout):
         return
     try:
-        objective_of(kind)
+        served = check_served(kind)
     except ValueError as error:
         raise UserError(f"{where}: {error}; task {task} is {kind}") from None
-    if entry.decision in ("vote", "best") and not OBJECTIVES[kind].votes_count:
+    if entry.decision in ("vote", "best") and not served.votes:
         raise UserError(f"{where}.decision: {entry.decision} needs a task of classes, and {task} is {kind}")
     if entry.estimator is not None:
         try:

@@ -25,7 +25,7 @@ from benchmark.pretraining.optimisation import build_optimiser
 from benchmark.registry.entries import SupervisedEntry
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
-from probes.objectives import Kind
+from probes.kinds import Kind
 
 #: Validation clips whose windows are encoded at a time.
 CLIPS = 64

@@ -19,6 +19,7 @@ from benchmark.environment import measured, versions
 from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.plan.steps_and_runs import END_TO_END, Step
+from benchmark.registry.readouts import build_readout
 from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
 from benchmark.scores.scoring import check_metrics, score
 from benchmark.steps.initialise import WEIGHTS
@@ -149,6 +150,7 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
         fitted = Head(head["weight"], head["bias"], task.kind)
         return Probed(fitted.predict(cut(test, None, "windows", None, 0))[None], fitted.selection), dim
     protocol = Protocol.of(step.spec["protocol"])
+    own = build_readout(step.context["readout"]) if "readout" in step.context else None
     train, valid = split("train"), split("valid")
     if (fraction := step.spec.get("labels", 1)) != 1:
         train = _part(task, train, fraction, step.spec["seed"])
@@ -163,6 +165,7 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
         step.spec["seed"],
         str(device()),
         advance,
+        own,
     )
     trained_on = len(train) + (0 if protocol.validates else len(valid))
     return Probed(probed.predictions, {"train_clips": trained_on, **probed.selection}), dim

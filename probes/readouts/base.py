@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from probes.objectives import Kind
+from probes.kinds import Kind
 from probes.windows import Windows, per_window
 
 #: labels [n, L], predictions [n, C] -> a number, higher being better

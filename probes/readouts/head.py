@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probes.decisions import link
-from probes.objectives import Kind
+from probes.kinds import Kind
 from probes.readouts.base import Examples
 from probes.windows import clip_means
 

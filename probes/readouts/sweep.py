@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probes.decisions import decide
-from probes.objectives import Kind, objective_of
+from probes.kinds import Kind
+from probes.objectives import objective_of
 from probes.protocol import Decision, Protocol
 from probes.readouts.base import Advance, Examples, ProbeTask
 from probes.readouts.judgement import Judgement, Units, finite, highest
