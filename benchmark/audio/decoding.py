@@ -6,7 +6,7 @@ import io
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +195,9 @@ def _stream(source: Any, **options: bool) -> Any:
     return file
 
 
-def _blocks(path: Path, sample_rate: int, remarks: list[str], begin: int = 0) -> Iterator[NDArray[np.float32]]:
+def _blocks(
+    path: Path, sample_rate: int, remarks: list[str], begin: int = 0
+) -> Generator[NDArray[np.float32], None, None]:
     """Mono at the rate asked for, in whole steps of 16 bits, which loud samples exceed; the blocks may be changed.
 
     `begin` is the first frame to read, where `_seekable` says that it can be found.

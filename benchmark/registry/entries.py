@@ -223,6 +223,10 @@ def recipe_class(document: Mapping[str, Any]) -> type[RecipeEntry] | type[Superv
     return SupervisedEntry if document.get("method") == "supervised" else RecipeEntry
 
 
+class ReadoutEntry(OwnReadout, Entry):
+    """A readout of one's own, as an entry that names a class."""
+
+
 class ProtocolEntry(Protocol, Entry):
     """A probe and how it is trained, selected and asked.
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import Any, cast
 
 from benchmark.errors import UserError
-from benchmark.registry.entries import ProtocolEntry
+from benchmark.registry.entries import ProtocolEntry, ReadoutEntry
 from benchmark.registry.plugins import code_identity, load_class
 from benchmark.registry.registry import Named
 from probes.protocol import OwnReadout
 from probes.readouts.base import Readout
 
 
-def own_readout(protocol: Named[ProtocolEntry]) -> Named[OwnReadout] | None:
+def own_readout(protocol: Named[ProtocolEntry]) -> Named[ReadoutEntry] | None:
     """The class that a protocol names as its readout; ``None`` if it names none."""
     readout = protocol.entry.readout
     if not isinstance(readout, OwnReadout):
         return None
-    return Named(f"protocols.{protocol.name}.readout", readout, protocol.file, protocol.line)
+    entry = ReadoutEntry.model_validate(readout.model_dump())
+    return Named(f"protocols.{protocol.name}.readout", entry, protocol.file, protocol.line)
 
 
-def readout_code(named: Named[OwnReadout]) -> str:
+def readout_code(named: Named[ReadoutEntry]) -> str:
     """What stands in a key for the code of a readout; see `benchmark.registry.plugins.code_identity`.
 
     Raises
@@ -31,7 +32,7 @@ def readout_code(named: Named[OwnReadout]) -> str:
     return code_identity(cast("Any", named))
 
 
-def build_readout(named: Named[OwnReadout]) -> Readout:
+def build_readout(named: Named[ReadoutEntry]) -> Readout:
     """The readout, with the arguments that the protocol gives it.
 
     Raises
