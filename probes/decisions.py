@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from probes.protocol import Decision, Kind
+from probes.kinds import Kind
+from probes.objectives import objective_of
+from probes.protocol import Decision
 
 #: Decisions among which ``best`` chooses on validation, in order of precedence (Castellon et al. 2021).
 CANDIDATES: Sequence[Decision] = ("mean_probability", "mean_logit", "vote", "max")
@@ -16,10 +18,7 @@ CANDIDATES: Sequence[Decision] = ("mean_probability", "mean_logit", "vote", "max
 
 def link(outputs: NDArray[np.float32], kind: Kind) -> NDArray[np.float32]:
     """Probabilities (sigmoid or softmax over the last axis), or values as they are."""
-    if kind == "regression":
-        return outputs
-    x = torch.from_numpy(outputs)
-    return np.asarray((torch.sigmoid(x) if kind == "multilabel" else torch.softmax(x, dim=-1)).numpy())
+    return np.asarray(objective_of(kind).link(torch.from_numpy(outputs)).numpy())
 
 
 def decide(
@@ -52,13 +51,7 @@ def decide(
         return link(outputs if alone else _means(outputs, first), kind)
     if decision == "max":
         return link(np.maximum.reduceat(outputs, first[:-1], axis=-2), kind)
-    if kind == "multiclass":
-        votes = outputs == outputs.max(axis=-1, keepdims=True)
-    elif kind == "multilabel":
-        votes = outputs > 0
-    else:
-        raise ValueError("values cannot be voted on; take the decision mean_probability or mean_logit")
-    return _means(votes.astype(np.float32), first)
+    return _means(objective_of(kind).votes(outputs).astype(np.float32), first)
 
 
 def _means(rows: NDArray[np.float32], first: NDArray[np.integer]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Scikit-learn's estimators as probes: scaled and fitted on training examples, chosen on validation."""
+"""Scikit-learn's estimators as probes: fitted to training examples, one for each label or one for all classes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probes.protocol import Kind
-
-#: Kinds of tasks that each estimator can serve.
-SERVES: Mapping[str, tuple[Kind, ...]] = {
-    "logistic": ("multilabel", "multiclass"),
-    "ridge": ("multilabel", "multiclass", "regression"),
-    "knn": ("multilabel", "multiclass", "regression"),
-    "svm": ("multilabel", "multiclass", "regression"),
-}
+from probes.kinds import SERVED, UNKNOWN, Kind
 
 
 def fit_estimator(
@@ -33,13 +25,13 @@ def fit_estimator(
     Parameters
     ----------
     name
-        A key of `SERVES`.
+        One of those that `probes.kinds` says learn the kind of labels.
     parameters
         Keyword arguments of scikit-learn's class.
     features, labels : ndarray, shapes [n, D] and [n, L]
-        Training examples, labels as in `tasks.base.Task`.
+        Training examples, labels as in `tasks.targets`.
     kind
-        ``multilabel`` fits one estimator a label.
+        ``multilabel`` fits one estimator a label, to the examples of which it is known.
     classes
         Number of outputs.
     seed
@@ -51,12 +43,13 @@ def fit_estimator(
         If the estimator does not serve the kind of task, or lacks a parameter of that name.
     """
     _check_serves(name, kind)
-    columns = [_constant(labels[:, i]) for i in range(labels.shape[1])]
+    models: list[Any] = []
     try:
-        models: list[Any] = [
-            _estimator(name, parameters, kind, seed).fit(features, labels[:, i]) if value is None else value
-            for i, value in enumerate(columns)
-        ]
+        for column in labels.T:
+            known = np.full(len(column), True) if kind != "multilabel" else np.asarray(column != UNKNOWN)
+            own, rows = (column, features) if known.all() else (column[known], features[known])
+            value = _constant(own)
+            models.append(_estimator(name, parameters, kind, seed).fit(rows, own) if value is None else value)
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from None
     return FittedEstimator(models, kind, classes)
@@ -76,9 +69,9 @@ def check_estimator(name: str, parameters: Mapping[str, Any], kind: Kind) -> Non
 
 
 def _check_serves(name: str, kind: Kind) -> None:
-    if kind not in SERVES[name]:
-        able = ", ".join(key for key, kinds in SERVES.items() if kind in kinds)
-        raise ValueError(f"{name} cannot be used for {kind} tasks; these can: {able}")
+    able = SERVED[kind].estimators if kind in SERVED else ()
+    if name not in able:
+        raise ValueError(f"{name} cannot be used for {kind} tasks; these can: {', '.join(able) or 'none'}")
 
 
 class FittedEstimator:
@@ -124,6 +117,8 @@ def _decision(model: Any, features: NDArray[np.float32]) -> NDArray[np.floating]
 
 
 def _constant(column: NDArray[np.generic]) -> float | None:
+    if not len(column):
+        return 0.0
     return float(column[0]) if (column == column[0]).all() else None
 
 

@@ -3,20 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-Kind = Literal["multilabel", "multiclass", "regression"]
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
+
 Unit = Literal["windows", "random_window", "segments", "clip_mean", "clip_mean_std"]
 Decision = Literal["mean_probability", "mean_logit", "vote", "max", "best"]
 #: Width of a hidden layer that is as wide as the representation.
 SAME = "same"
+#: A number, or a list of them among which validation chooses.
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[float, Field(ge=0)]
+Widths = tuple[PositiveInt | Literal["same"], ...]
+
+
+class _Numbers(BaseModel):
+    """Read-only once validated; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class Estimator(_Numbers):
+    """An estimator of scikit-learn instead of a trained network."""
+
+    kind: Literal["logistic", "ridge", "knn", "svm"] = Field(
+        description="logistic regression, ridge regression, nearest neighbours, or a support vector machine"
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="keyword arguments of its class; a list is chosen from on validation"
+    )
+
+    def settings(self) -> list[dict[str, Any]]:
+        """All combinations of the parameters, in the order of the lists."""
+        lists = [several(value) for value in self.parameters.values()]
+        return [dict(zip(self.parameters, values, strict=True)) for values in product(*lists)]
+
+
+class Nearest(_Numbers):
+    """What the nearest training examples are, by cosine distance; nothing is trained."""
+
+    kind: Literal["nearest"] = Field(description="which readout")
+    neighbours: PositiveInt | tuple[PositiveInt, ...] = Field(
+        default=1, description="how many; a list is chosen from on validation, by the leading metric"
+    )
+    weights: Literal["uniform", "distance"] = Field(
+        default="uniform", description="whether each counts alike, or by the reciprocal of its distance"
+    )
+
+
+class OwnReadout(_Numbers):
+    """A class of one's own; `probes.readouts.base.Readout` says what it must do."""
+
+    class_path: str = Field(alias="class", description="`package.module:Name` of the class")
+    args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the class")
+
+
+def _readout_kind(value: Any) -> str:
+    own = isinstance(value, OwnReadout) or (isinstance(value, Mapping) and bool({"class", "class_path"} & value.keys()))
+    return "class" if own else "nearest"
+
+
+ReadoutNumbers = Annotated[
+    Annotated[Nearest, Tag("nearest")] | Annotated[OwnReadout, Tag("class")], Discriminator(_readout_kind)
+]
 
 
 @dataclass(frozen=True)
 class Member:
-    """One probe of a sweep.
+    """One network of a sweep, of the combinations that `Protocol.members` makes of lists.
 
     Attributes
     ----------
@@ -40,108 +96,90 @@ class Member:
     weight_decay: float
 
 
-@dataclass(frozen=True)
-class Course:
-    """How training proceeds, the same for all probes of a sweep.
+class Protocol(_Numbers):
+    """A probe and how it is trained, selected and asked.
 
-    Attributes
-    ----------
-    dropout_input
-        Drop features of the representation too, not only hidden units.
-    decoupled
-        Decay weights beside the gradient step (AdamW) instead of adding to the gradient (L2).
-    schedule
-        ``constant``; ``plateau``: a tenth after five evaluations without a validation loss lower by 0.01 %;
-        ``cosine``: half a cosine down to zero.
-    warmup
-        Steps over which the learning rate rises linearly from zero, before the cosine.
-    max_epochs, max_steps
-        Length of training; one of the two.
-    evaluate_every
-        Steps between evaluations on the validation examples; ``None`` for every epoch.
-    patience
-        Training of a probe ends after this many evaluations without a better one; ``None``: it runs its length.
-    keep_best
-        Keep the weights of the best evaluation, not the last.
+    `standardise`, `hidden`, `dropout`, `batch`, `learning_rate` and `weight_decay` may be lists: then every
+    combination is trained, and the one that is best on the validation clips is kept.
     """
 
-    dropout_input: bool = True
-    decoupled: bool = False
-    schedule: Literal["constant", "plateau", "cosine"] = "constant"
-    warmup: int = 0
-    max_epochs: int | None = None
-    max_steps: int | None = None
-    evaluate_every: int | None = None
-    patience: int | None = None
-    keep_best: bool = True
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A protocol as its numbers; the fields of `ProtocolEntry` in `benchmark/registry/entries.py` say what they mean.
-
-    Parameters that may be lists are tuples here; `members` and `estimator_settings` are their combinations.
-    """
-
-    examples: Unit
-    standardise: tuple[bool, ...]
-    hidden: tuple[tuple[int | str, ...], ...]
-    dropout: tuple[float, ...]
-    batch: tuple[int, ...]
-    learning_rate: tuple[float, ...]
-    weight_decay: tuple[float, ...]
-    course: Course
-    segment_seconds: float | None = None
-    stop_on: Literal["loss", "metric"] = "loss"
-    train_on: Literal["train", "train+valid"] = "train"
-    decision: Decision = "mean_probability"
-    standardise_targets: bool = False
-    repeats: int = 1
-    estimator: str | None = None
-    parameters: Mapping[str, tuple[Any, ...]] | None = None
+    examples: Unit = Field(
+        description="what is an example: every window, one of each clip drawn with the seed, means over segments, the "
+        "clip's mean over windows, or its mean and standard deviation side by side"
+    )
+    segment_seconds: PositiveFloat | None = Field(
+        default=None, description="length of a segment [s]; a short last one is dropped"
+    )
+    standardise: bool | tuple[bool, ...] = Field(
+        description="scale features by mean and standard deviation of the training examples"
+    )
+    standardise_targets: bool = Field(
+        default=False, description="train on values scaled by mean and standard deviation of the training examples"
+    )
+    estimator: Estimator | None = Field(
+        default=None, description="an estimator of scikit-learn, instead of all numbers of a network below"
+    )
+    readout: ReadoutNumbers | None = Field(
+        default=None,
+        description="nearest neighbours, or a class of one's own, instead of an estimator and of a network",
+    )
+    hidden: Widths | tuple[Widths, ...] | None = Field(
+        default=None,
+        description="widths of hidden ReLU layers, `same` for that of the representation; none makes the probe linear",
+    )
+    dropout: Rate | tuple[Rate, ...] = Field(default=0.0, description="share of the inputs of layers that is dropped")
+    dropout_input: bool = Field(default=True, description="drop features of the representation, not hidden units only")
+    batch: PositiveInt | tuple[PositiveInt, ...] | None = Field(default=None, description="examples a step")
+    learning_rate: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(default=None, description="of Adam")
+    weight_decay: Decay | tuple[Decay, ...] | None = Field(
+        default=None, description="share of the weights that `decay` takes"
+    )
+    decay: Literal["l2", "decoupled"] = Field(
+        default="l2", description="add it to the gradient, or take it off the weights (AdamW)"
+    )
+    schedule: Literal["constant", "plateau", "cosine"] = Field(
+        default="constant",
+        description="of the learning rate: the same throughout; a tenth after five epochs without a lower validation "
+        "loss; half a cosine down to zero",
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(default=0, description="steps of linear rise before the cosine")
+    max_epochs: PositiveInt | None = Field(default=None, description="visits to every example, at most")
+    max_steps: PositiveInt | None = Field(default=None, description="length of training, instead of max_epochs")
+    evaluate_every: PositiveInt | None = Field(
+        default=None, description="steps between evaluations on the validation clips; every epoch if absent"
+    )
+    stop_on: Literal["loss", "metric"] = Field(
+        default="loss",
+        description="what says which evaluation and which configuration is better: the validation loss of examples, "
+        "or the task's leading metric of clips",
+    )
+    patience: PositiveInt | None = Field(
+        default=None, description="evaluations without a better one before training stops; it runs its length if absent"
+    )
+    keep: Literal["best", "last"] = Field(default="best", description="the evaluation whose weights are kept")
+    train_on: Literal["train", "train+valid"] = Field(
+        default="train", description="whether validation clips are trained on; then nothing is selected"
+    )
+    repeats: PositiveInt = Field(default=1, description="trainings with other seeds whose scores are averaged")
+    decision: Decision = Field(
+        default="mean_probability",
+        description="from a clip's examples to its prediction; `best` of the four is chosen on the validation clips",
+    )
 
     @classmethod
-    def of(cls, numbers: Mapping[str, Any]) -> Protocol:
+    def of(cls, numbers: Mapping[str, Any]) -> Self:
         """Read the numbers of an entry of the registry, as JSON holds them."""
-        given = {key: value for key, value in numbers.items() if value is not None}
-        own = {field.name for field in fields(cls)} - {"course"}
-        for name in ("standardise", "dropout", "batch", "learning_rate", "weight_decay"):
-            value = given.get(name)
-            given[name] = () if value is None else tuple(value) if isinstance(value, (list, tuple)) else (value,)
-        hidden = given.get("hidden", ())
-        grid = bool(hidden) and isinstance(hidden[0], (list, tuple))
-        given["hidden"] = tuple(tuple(widths) for widths in hidden) if grid else (tuple(hidden),)
-        if "estimator" in given:
-            estimator = given.pop("estimator")
-            given["estimator"] = estimator["kind"]
-            given["parameters"] = {
-                name: tuple(value) if isinstance(value, (list, tuple)) else (value,)
-                for name, value in estimator["parameters"].items()
-            }
-        course = Course(
-            dropout_input=given.pop("dropout_input", True),
-            decoupled=given.pop("decay", "l2") == "decoupled",
-            schedule=given.pop("schedule", "constant"),
-            warmup=given.pop("warmup_steps", 0),
-            max_epochs=given.pop("max_epochs", None),
-            max_steps=given.pop("max_steps", None),
-            evaluate_every=given.pop("evaluate_every", None),
-            patience=given.pop("patience", None),
-            keep_best=given.pop("keep", "best") == "best",
-        )
-        return cls(course=course, **{key: value for key, value in given.items() if key in own})
+        return cls.model_validate(numbers, strict=False)
 
-    def members(self, dim: int) -> list[Member]:
-        """All configurations, for representations of size `dim`, in the order of the lists."""
-        dropout = self.dropout or (0.0,)
-        return [
-            Member(
-                standardise, tuple(dim if width == SAME else int(width) for width in hidden), drop, batch, rate, decay
-            )
-            for standardise, hidden, drop, batch, rate, decay in product(
-                self.standardise, self.hidden, dropout, self.batch, self.learning_rate, self.weight_decay
-            )
-        ]
+    @property
+    def trains_networks(self) -> bool:
+        """Whether it is a sweep of networks, and neither an estimator nor another readout."""
+        return self.estimator is None and self.readout is None
+
+    @property
+    def chooses_by_metric(self) -> bool:
+        """Whether the task's leading metric decides anything in training, stopping or choosing."""
+        return not self.trains_networks or self.stop_on == "metric" or self.decision == "best"
 
     @property
     def validates(self) -> bool:
@@ -151,9 +189,65 @@ class Protocol:
     @property
     def probes(self) -> int:
         """How many are trained: every configuration in every repeat."""
-        return self.repeats * (len(self.estimator_settings()) if self.estimator else len(self.members(1)))
+        if self.estimator is not None:
+            return self.repeats * len(self.estimator.settings())
+        if isinstance(self.readout, Nearest):
+            return self.repeats * len(several(self.readout.neighbours))
+        return self.repeats * (1 if self.readout is not None else len(self.members(1)))
 
-    def estimator_settings(self) -> list[dict[str, Any]]:
-        """All combinations of the estimator's parameters, in the order of the lists."""
-        lists = self.parameters or {}
-        return [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+    def members(self, dim: int) -> list[Member]:
+        """All configurations of a network, for representations of size `dim`, in the order of the lists."""
+        hidden = self.hidden or ()
+        widths = hidden if hidden and isinstance(hidden[0], tuple) else (hidden,)
+        of_layers = [tuple(dim if width == SAME else int(width) for width in own) for own in widths]
+        lists = (self.standardise, self.dropout, self.batch, self.learning_rate, self.weight_decay)
+        standardise, *others = (several(one) for one in lists)
+        return [Member(*numbers) for numbers in product(standardise, of_layers, *others)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        network = ("hidden", "batch", "learning_rate", "weight_decay")
+        if not self.trains_networks:
+            name = f"estimator {self.estimator.kind}" if self.estimator is not None else "readout"
+            if self.estimator is not None and self.readout is not None:
+                raise ValueError("estimator and readout stand side by side: give one or the other")
+            self._refuse(f"of a network stand beside {name}", *network, "max_epochs", "max_steps")
+            if not isinstance(self.standardise, bool) or self.train_on != "train":
+                raise ValueError(
+                    f"{'an' if self.estimator else 'a'} {name.split()[0]} takes one value of standardise, "
+                    "and trains on train"
+                )
+            if self.readout is not None and self.decision != "mean_probability":
+                raise ValueError("a readout decides by itself: leave decision out")
+            return self
+        missing = [name for name in network if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing; give it, or an estimator")
+        if (self.max_epochs is None) == (self.max_steps is None):
+            raise ValueError("give either max_epochs or max_steps")
+        if (self.examples == "segments") != (self.segment_seconds is not None):
+            raise ValueError("segment_seconds belongs to examples: segments, and only there")
+        if self.schedule == "plateau" and self.stop_on != "loss":
+            raise ValueError("the plateau schedule follows the validation loss: it needs stop_on: loss")
+        if self.schedule == "cosine" and self.patience is not None:
+            raise ValueError("a cosine runs its length: leave patience out")
+        if self.train_on == "train+valid":
+            grid = [name for name in _SWEPT if isinstance(getattr(self, name), tuple) and getattr(self, name)]
+            if grid or (self.hidden and isinstance(self.hidden[0], tuple)) or self.decision == "best":
+                raise ValueError("nothing can be chosen where the validation clips are trained on: give no lists")
+            if self.patience is not None or self.keep != "last" or self.schedule == "plateau":
+                raise ValueError("training on train+valid needs keep: last, and neither patience nor plateau")
+        return self
+
+    def _refuse(self, why: str, *names: str) -> None:
+        present = [name for name in names if getattr(self, name) is not None]
+        if present:
+            raise ValueError(f"{', '.join(present)} {why}: give one or the other")
+
+
+_SWEPT = ("standardise", "dropout", "batch", "learning_rate", "weight_decay")
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """The values of a list to choose from, or the single value."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from probes.draws import dropout_uniforms, initial_layers
-from probes.protocol import Course, Kind, Member
-from probes.sweep import Fitted, Judge, Track, batches, rate_factor, standardisation, training_steps
+from probes.kinds import Kind
+from probes.objectives import objective_of
+from probes.protocol import Member, Protocol
+from probes.sweep import Judge, Network, Track, batches, rate_factor, standardisation, training_steps
 
 
 def train_alone(
@@ -25,10 +27,10 @@ def train_alone(
     judge: Judge,
     kind: Kind,
     member: Member,
-    course: Course,
+    course: Protocol,
     seed: int,
     device: str = "cpu",
-) -> Fitted:
+) -> Network:
     """Train one probe with a plain loop; parameters and result as of `probes.sweep.train_sweep`."""
     place = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
@@ -47,9 +49,10 @@ def train_alone(
     if scaling is not None:
         x, x_valid = (x - scaling[0]) * scaling[1], (x_valid - scaling[0]) * scaling[1]
     parameters = [parameter for layer in layers for parameter in layer.parameters()]
-    optimiser_class = torch.optim.AdamW if course.decoupled else torch.optim.Adam
+    optimiser_class = torch.optim.AdamW if course.decay == "decoupled" else torch.optim.Adam
     optimiser = optimiser_class(parameters, member.learning_rate, weight_decay=member.weight_decay)
 
+    objective = objective_of(kind).for_targets(y)
     track = Track()
     batch = min(member.batch, len(x))
     total = training_steps(course, len(x), batch)
@@ -58,23 +61,23 @@ def train_alone(
         for group in optimiser.param_groups:
             group["lr"] = member.learning_rate * track.factor * rate_factor(course, step, total)
         optimiser.zero_grad()
-        _loss(_forward(layers, x[rows], member, course, seed, step), y[rows], kind).backward()
+        objective.loss(_forward(layers, x[rows], member, course, seed, step), y[rows]).backward()
         optimiser.step()
         track.steps = step + 1
         if not (track.steps % course.evaluate_every == 0 if course.evaluate_every else pass_ends):
             continue
         with torch.no_grad():
             value = float(judge(_evaluate(layers, x_valid)[None])[0])
-        if track.add(value, course) and course.keep_best:
+        if track.add(value, course) and course.keep == "best":
             track.layers = _weights(layers)
         if track.bored(course):
             break
-    if not (course.keep_best and track.values):
+    if not (course.keep == "best" and track.values):
         track.layers = _weights(layers)
-    return Fitted(member, tuple(track.layers), scaling, tuple(track.values), track.best, track.steps)
+    return Network(member, tuple(track.layers), scaling, tuple(track.values), track.best, track.steps)
 
 
-def _forward(layers: list[nn.Linear], x: Tensor, member: Member, course: Course, seed: int, step: int) -> Tensor:
+def _forward(layers: list[nn.Linear], x: Tensor, member: Member, course: Protocol, seed: int, step: int) -> Tensor:
     widths = [layer.in_features for layer in layers][not course.dropout_input :]
     draws: list[Tensor] = []
     if member.dropout:
@@ -91,14 +94,6 @@ def _evaluate(layers: list[nn.Linear], x: Tensor) -> Tensor:
     for i, layer in enumerate(layers):
         x = layer(F.relu(x) if i else x)
     return x
-
-
-def _loss(outputs: Tensor, targets: Tensor, kind: Kind) -> Tensor:
-    if kind == "multilabel":
-        return F.binary_cross_entropy_with_logits(outputs, targets)
-    if kind == "multiclass":
-        return F.cross_entropy(outputs, targets.argmax(dim=1))
-    return F.mse_loss(outputs, targets)
 
 
 def _weights(layers: list[nn.Linear]) -> list[tuple[Tensor, Tensor]]:

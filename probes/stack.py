@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from probes.draws import dropout_uniforms, initial_layers
-from probes.protocol import Course, Kind, Member
+from probes.kinds import Kind
+from probes.objectives import objective_of
+from probes.protocol import Member, Protocol
 
 #: Numbers held at once while validation examples pass a hidden layer: a cache's worth on a CPU.
 _CHUNK = {"cpu": 1 << 20, "cuda": 1 << 27}
@@ -32,9 +34,9 @@ class Stack:
     inputs
         Training features [n, D]: as they are under ``False``, standardised under ``True``.
     targets
-        [n, C], 0/1 (one-hot for ``multiclass``) or values.
+        [n, C], as `probes.objectives` makes them.
     kind
-        Decides the loss: binary cross entropy, cross entropy or squared error; mean over examples (and outputs).
+        Decides the loss.
     course
         Dropout on inputs, kind of weight decay.
     generators
@@ -48,14 +50,15 @@ class Stack:
         inputs: dict[bool, Tensor],
         targets: Tensor,
         kind: Kind,
-        course: Course,
+        course: Protocol,
         generators: Mapping[int, torch.Generator],
     ) -> None:
         slabs = [(seed, member.dropout, member.standardise) for member, seed in zip(members, seeds, strict=True)]
         self.order = sorted(range(len(members)), key=lambda i: (slabs[i], members[i].learning_rate))
         self.members = [members[i] for i in self.order]
         self._slab_of = [slabs[i] for i in self.order]
-        self._inputs, self._targets, self._kind, self._course = inputs, targets, kind, course
+        self._inputs, self._targets, self._course = inputs, targets, course
+        self._objective = objective_of(kind).for_targets(targets)
         self.device = targets.device
         self._widths = [next(iter(inputs.values())).shape[1], *members[0].hidden, targets.shape[1]]
         initial = {
@@ -110,7 +113,7 @@ class Stack:
                 [],
                 clock,
                 fused=True,
-                decoupled_weight_decay=self._course.decoupled,
+                decoupled_weight_decay=self._course.decay == "decoupled",
                 amsgrad=False,
                 beta1=0.9,
                 beta2=0.999,
@@ -144,7 +147,7 @@ class Stack:
         d_biases = [tensor[rows] for tensor in self._gradients[1::2]]
         out = torch.addmm(biases[0].view(-1), x, weights[0].view(-1, x.shape[1]).T).view(size, n, -1)
         if layers == 1:
-            signal = self._residual(out, y[:, None])
+            signal = self._objective.residual_(out, y[:, None])
         else:
             hidden: list[Tensor] = []
             out = out.transpose(0, 1)
@@ -154,7 +157,7 @@ class Stack:
                 mask = masks[layer - 1] if masks else None
                 hidden.append(h if mask is None else h.mul_(mask))
                 out = torch.baddbmm(biases[layer][:, None], h, weights[layer].transpose(1, 2))
-            back = self._residual(out, y)
+            back = self._objective.residual_(out, y)
             for layer in range(layers - 1, 0, -1):
                 h = hidden[layer - 1]
                 torch.bmm(back.transpose(1, 2), h, out=d_weights[layer])
@@ -168,15 +171,6 @@ class Stack:
         flat = signal.view(size, -1)
         torch.mm(flat.T, x, out=d_weights[0].view(-1, x.shape[1]))
         torch.sum(flat, dim=0, out=d_biases[0].view(-1))
-
-    def _residual(self, out: Tensor, y: Tensor) -> Tensor:
-        """Derivative of the loss by the outputs [..., C], which it overwrites."""
-        size, outputs = len(y), y.shape[-1]
-        if self._kind == "regression":
-            return out.sub_(y).mul_(2 / (size * outputs))
-        if self._kind == "multiclass":
-            return torch.softmax(out, dim=-1).sub_(y).div_(size)
-        return out.sigmoid_().sub_(y).div_(size * outputs)
 
     def outputs(self, inputs: dict[bool, Tensor]) -> Tensor:
         """Outputs before the link function for features [n, D]; shape [members, n, C]."""

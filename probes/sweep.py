@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes.protocol import Course, Kind, Member
+from probes.kinds import Kind
+from probes.protocol import Member, Protocol
+from probes.readouts.base import Advance, unseen
 from probes.side_by_side import side_by_side
 from probes.stack import Stack
 
@@ -28,19 +30,12 @@ PLATEAU_FACTOR, PLATEAU_PATIENCE, PLATEAU_THRESHOLD = 0.1, 5, 1e-4
 
 #: Outputs before the link function [members, n, C] -> a value for each member [members]; higher is better.
 Judge = Callable[[Tensor], NDArray[np.float64]]
-#: Told how many probes have just been trained.
-Advance = Callable[[int], None]
 #: A seed, and the index of a member.
 Row = tuple[int, int]
 
 
-def unseen(count: int) -> None:
-    """An `Advance` that nobody looks at."""
-    del count
-
-
 @dataclass(frozen=True)
-class Fitted:
+class Network:
     """A trained probe.
 
     Attributes
@@ -98,16 +93,16 @@ def train_sweep(
     judge: Judge | None,
     kind: Kind,
     members: Sequence[Member],
-    course: Course,
+    course: Protocol,
     seed: int,
     device: str = "cpu",
-) -> list[Fitted]:
+) -> list[Network]:
     """Train all `members` on the same examples.
 
     Parameters
     ----------
     features, targets : ndarray of float32, shapes [n, D] and [n, C]
-        Training examples; targets are 0/1 (one-hot for ``multiclass``) or values.
+        Training examples; targets as `probes.objectives` makes them.
     valid : ndarray of float32, shape [m, D], optional
         Validation features; without them every probe runs its length.
     judge
@@ -115,7 +110,7 @@ def train_sweep(
     kind
         Decides the loss.
     members, course
-        What is trained, and how.
+        What is trained, and how: of the protocol, what is the same for all.
     seed
         Of initialisation, order of examples and dropout, shared by all members: differences between them are theirs.
     device
@@ -123,7 +118,7 @@ def train_sweep(
 
     Returns
     -------
-    list of Fitted
+    list of Network
         In the order of `members`, each what it would be if it were trained alone.
 
     Raises
@@ -141,11 +136,11 @@ def train_seeds(
     judge: Judge | None,
     kind: Kind,
     members: Sequence[Member],
-    course: Course,
+    course: Protocol,
     seeds: Sequence[int],
     device: str = "cpu",
     advance: Advance = unseen,
-) -> list[list[Fitted]]:
+) -> list[list[Network]]:
     """Train all `members` with each of several `seeds`, all together; otherwise as `train_sweep`.
 
     Parameters
@@ -155,7 +150,7 @@ def train_seeds(
 
     Returns
     -------
-    list of list of Fitted
+    list of list of Network
         For each seed what `train_sweep` returns for it.
     """
     if not len(features) or (valid is not None and not len(valid)):
@@ -183,7 +178,7 @@ def train_seeds(
         for (hidden, batch), rows in groups.items()
         for part in _parts(rows, min(math.ceil(len(rows) / threads), max(1, STACKED // weights[hidden])))
     ]
-    fitted: dict[Row, Fitted] = {}
+    fitted: dict[Row, Network] = {}
     one_at_a_time = threading.Lock()
 
     def ended(count: int) -> None:
@@ -201,7 +196,7 @@ def train_seeds(
             own = scaling if member.standardise else None
             moved = (own[0].to(place), own[1].to(place)) if own else None
             values = tuple(track.values)
-            fitted[row] = Fitted(member, tuple(track.layers), moved, values, track.best, track.steps)
+            fitted[row] = Network(member, tuple(track.layers), moved, values, track.best, track.steps)
 
     if threads > 1:
         side_by_side(train, stacks, threads)
@@ -222,16 +217,16 @@ def standardisation(features: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
     return mean, torch.from_numpy(1 / np.where(deviation > 0, deviation, 1.0)).float()
 
 
-def rate_factor(course: Course, step: int, total: int) -> float:
+def rate_factor(course: Protocol, step: int, total: int) -> float:
     """What the learning rate is multiplied by at `step` (from 0) of `total`."""
     if course.schedule != "cosine":
         return 1.0
-    if step < course.warmup:
-        return step / course.warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - course.warmup) / max(1, total - course.warmup)))
+    if step < course.warmup_steps:
+        return step / course.warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - course.warmup_steps) / max(1, total - course.warmup_steps)))
 
 
-def training_steps(course: Course, examples: int, batch: int) -> int:
+def training_steps(course: Protocol, examples: int, batch: int) -> int:
     """Steps that training takes if nothing stops it."""
     if course.max_steps is not None:
         return course.max_steps
@@ -253,7 +248,7 @@ class Track:
     def __post_init__(self) -> None:
         self.values: list[float] = []
 
-    def add(self, value: float, course: Course) -> bool:
+    def add(self, value: float, course: Protocol) -> bool:
         """Take an evaluation in; whether it is the best one so far."""
         self.values.append(value)
         if course.schedule == "plateau":
@@ -264,7 +259,7 @@ class Track:
             self.best = len(self.values) - 1
         return better
 
-    def bored(self, course: Course) -> bool:
+    def bored(self, course: Protocol) -> bool:
         """Whether it has gone too long without a better evaluation."""
         return course.patience is not None and len(self.values) - 1 - self.best >= course.patience
 
@@ -295,7 +290,7 @@ def _train(
     generators: Mapping[int, torch.Generator],
     valid: dict[bool, Tensor] | None,
     judge: Judge | None,
-    course: Course,
+    course: Protocol,
     examples: int,
     stop: threading.Event,
     ended: Advance,
@@ -317,7 +312,7 @@ def _train(
         values = judge(stack.outputs(valid))
         for row, index in enumerate(alive):
             track = tracks[index]
-            if track.add(float(values[row]), course) and course.keep_best:
+            if track.add(float(values[row]), course) and course.keep == "best":
                 track.layers = stack.layers_of(row)
         factors = [tracks[index].factor for index in alive]
         if factors != stack.factors:
@@ -335,11 +330,11 @@ def _train(
 
 
 def _end(
-    stack: Stack, tracks: Sequence[Track], alive: Sequence[int], rows: Collection[int], course: Course, ended: Advance
+    stack: Stack, tracks: Sequence[Track], alive: Sequence[int], rows: Collection[int], course: Protocol, ended: Advance
 ) -> None:
     for row in rows:
         track = tracks[alive[row]]
-        if not (course.keep_best and track.values):
+        if not (course.keep == "best" and track.values):
             track.layers = stack.layers_of(row)
         track.steps = stack.steps
     ended(len(rows))

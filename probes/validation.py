@@ -6,29 +6,19 @@ function and asked member by member. Higher is better throughout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from probes.protocol import Kind
-
-#: labels [n, L], predictions [n, C] -> a number, higher being better
-Metric = Callable[[NDArray[np.generic], NDArray[np.float32]], float]
+from probes.kinds import UNKNOWN
+from probes.objectives import Objective
+from probes.readouts.base import Metric
 
 
-def negative_losses(outputs: Tensor, targets: Tensor, kind: Kind) -> NDArray[np.float64]:
+def negative_losses(outputs: Tensor, targets: Tensor, objective: Objective) -> NDArray[np.float64]:
     """Minus the mean loss of outputs [members, n, C] for targets [n, C]; shape [members]."""
-    if kind == "multilabel":
-        losses = [F.binary_cross_entropy_with_logits(out, targets) for out in outputs]
-    elif kind == "multiclass":
-        classes = targets.argmax(dim=1)
-        losses = [F.cross_entropy(out, classes) for out in outputs]
-    else:
-        losses = [F.mse_loss(out, targets) for out in outputs]
+    losses = [objective.loss(out, targets) for out in outputs]
     return -torch.stack(losses).double().cpu().numpy()
 
 
@@ -49,8 +39,8 @@ def stacked_metric(
     Returns
     -------
     ndarray, shape [members]
-        Labels and targets that the examples cannot score are left out of ROC-AUC, average precision and R2; no number
-        for a member whose predictions are none.
+        Labels and targets that the examples cannot score are left out of ROC-AUC, average precision and R2, and so are
+        clips whose tag is not known; no number for a member whose predictions are none.
 
     Raises
     ------
@@ -80,15 +70,21 @@ def _explained(truth: NDArray[np.float64], predictions: NDArray[np.float32]) -> 
 
 
 def _ranked(name: str, labels: NDArray[np.generic], predictions: NDArray[np.float32]) -> NDArray[np.float64]:
-    scorable = labels.any(axis=0) & ~labels.all(axis=0)
+    scorable = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
     if not scorable.any():
         raise ValueError("not one label has both a positive and a negative validation clip")
     of_label = _area if name == "roc_auc" else _precision
     scores = np.ascontiguousarray(predictions.transpose(2, 0, 1))
     columns = np.flatnonzero(scorable)
-    values = np.mean([of_label(scores[column], labels[:, column].astype(bool)) for column in columns], axis=0)
+    values = np.mean([of_label(*_known(scores[column], labels[:, column])) for column in columns], axis=0)
     # A sort puts what is no number above all positives and negatives.
     return np.where(np.isnan(scores.sum(axis=(0, 2))), np.nan, values)
+
+
+def _known(scores: NDArray[np.float32], labels: NDArray[np.generic]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Scores [members, n] and labels [n] of the examples whose label is known."""
+    known = np.asarray(labels != UNKNOWN)
+    return (scores, labels == 1) if known.all() else (scores[:, known], labels[known] == 1)
 
 
 def _area(scores: NDArray[np.float32], positive: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +12,17 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks import DatasetError
+from tasks.targets import Kind, Targets
+
 Split = Literal["train", "valid", "test"]
-Kind = Literal["multilabel", "multiclass", "regression"]
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One audio file of a dataset, as its tables describe it; nothing of it has been read yet.
+    """One audio file of a dataset, or an excerpt of one, as its tables describe it; nothing of it has been read yet.
 
     Attributes
     ----------
@@ -32,7 +35,14 @@ class Clip:
     artist, album, recording
         Groups that must not straddle a split for it to be free of leaks; empty where unknown.
     seconds
-        Duration that the tables promise [s]; ``None`` where they promise nothing.
+        Duration of the file that the tables promise [s]; ``None`` where they promise nothing.
+    excerpt
+        Beginning and end of the clip in its file [s]; ``None`` for all of it. Several clips may be cut from one file.
+
+    Raises
+    ------
+    DatasetError
+        If the excerpt does not begin at 0 or later, or not end after that.
     """
 
     id: str
@@ -42,6 +52,19 @@ class Clip:
     album: str = ""
     recording: str = ""
     seconds: float | None = None
+    excerpt: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.excerpt is not None and not 0 <= self.excerpt[0] < self.excerpt[1] < math.inf:
+            begin, end = self.excerpt
+            raise DatasetError(
+                f"clip {self.id}: its excerpt must begin at 0 s or later and end after that, not {begin:g} to {end:g} s"
+            )
+
+    @property
+    def promised(self) -> float | None:
+        """Duration of the clip itself that is promised [s]: of its excerpt, or of the file."""
+        return self.seconds if self.excerpt is None else self.excerpt[1] - self.excerpt[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +123,39 @@ class Task:
 
     Attributes
     ----------
-    kind
-        How labels are read: 0/1 per label, one class index, or real numbers.
     clip_ids
         Clip names, one a row.
     splits : ndarray of str, shape [clips]
         ``"train"``, ``"valid"`` or ``"test"``; of a task with folds all ``"test"``, for each clip is tested once; empty
         where the source gives no split, until `tasks.folds.divide` has made folds.
-    labels : ndarray, shape [clips, labels]
-        0/1 for ``multilabel``; one column of class indices for ``multiclass``; values for ``regression``.
-    label_names
-        Names of the columns (``multilabel``, ``regression``) or of the classes (``multiclass``).
+    targets
+        Labels of the clips, see `tasks.targets`.
     groups : ndarray of str, shape [clips]
         Unit that is resampled as a whole when test clips are bootstrapped (the clip itself, a song, an artist).
     folds : ndarray of str, shape [folds, clips]
         What each clip is in each fold of a cross-validation; ``None`` for a task with a split.
     """
 
-    kind: Kind
     clip_ids: tuple[str, ...]
     splits: NDArray[np.str_]
-    labels: NDArray[Any]
-    label_names: tuple[str, ...]
+    targets: Targets
     groups: NDArray[np.str_]
     folds: NDArray[np.str_] | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the labels are."""
+        return self.targets.kind
+
+    @property
+    def labels(self) -> Any:
+        """The labels as metrics take them, one row a clip."""
+        return self.targets.values
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of tags, classes, columns, users or sorts of events."""
+        return self.targets.names
 
     @property
     def divisions(self) -> NDArray[np.str_]:
@@ -163,6 +195,8 @@ class Dataset(ABC):
 
     #: Name of the dataset and of its folder below the data folder.
     NAME: ClassVar[str]
+    #: Raised when what the class reads out of the same files changes; it is in the keys.
+    VERSION: ClassVar[int] = 1
     #: Kind of labels of its tasks; ``None`` if the user's table says that.
     KIND: ClassVar[Kind | None] = None
     #: Licence as its distributor states it.

@@ -60,8 +60,9 @@ from typing import ClassVar
 import numpy as np
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows
+from tasks.targets import Kind, Values
 from tasks.trees import files_in
 
 CLIPS = "clips_45seconds"
@@ -193,11 +194,11 @@ class EmoMusic(Dataset):
         songs = self._songs()
         targets = self._targets(songs)
         return Task(
-            kind="regression",
             clip_ids=tuple(songs),
             splits=np.array([_split(song, name) for song in songs.values()], dtype=np.str_),
-            labels=np.array([targets[song_id] for song_id in songs], dtype=np.float64).reshape(len(songs), 2),
-            label_names=TARGETS,
+            targets=Values(
+                TARGETS, np.array([targets[song_id] for song_id in songs]).reshape(len(songs), len(TARGETS))
+            ),
             groups=np.array(list(songs), dtype=np.str_),
         )
 

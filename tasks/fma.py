@@ -55,8 +55,9 @@ from typing import ClassVar
 import numpy as np
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.tables import read_text
+from tasks.targets import Classes, Kind
 from tasks.trees import files_below, utf8_named
 
 TRACKS = "fma_metadata/tracks.csv"
@@ -236,11 +237,9 @@ class _Fma(Dataset):
                 splits.append(clip.split)
                 labels.append(number[row.genre])
         return Task(
-            kind="multiclass",
             clip_ids=tuple(clip_ids),
             splits=np.array(splits, dtype=np.str_),
-            labels=np.array(labels, dtype=np.int64).reshape(-1, 1),
-            label_names=self.GENRES,
+            targets=Classes(self.GENRES, np.array(labels, dtype=np.int64)),
             groups=np.array(clip_ids, dtype=np.str_),
         )
 

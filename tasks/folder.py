@@ -27,7 +27,8 @@ any other                             a label
 What the labels are is seen from them:
 
 * one column of text: classes (``multiclass``);
-* columns of 0 and 1: tags (``multilabel``), a single column included;
+* columns of 0 and 1: tags (``multilabel``), a single column included; a ``?`` among them is a tag of which it is not
+  known whether the clip has it, and that is neither trained on nor scored there;
 * columns of other numbers: targets (``regression``).
 
 A task's options choose otherwise: ``columns: arousal, valence`` takes only those columns, and ``kind: multiclass``
@@ -49,16 +50,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Split, Task
 from tasks.tables import find_columns, read_header, read_rows
+from tasks.targets import UNKNOWN, Classes, Tags, Targets, Values
 from tasks.trees import files_below, utf8_named
 
+#: What labels in a table can be.
+TableKind = Literal["multilabel", "multiclass", "regression"]
+#: How a table says of a tag what it says.
+_STATES = {"0": 0, "1": 1, "?": UNKNOWN}
 #: What names of audio files end in. Not all can be decoded: those that cannot are named, rather than passed over.
 SUFFIXES = frozenset(
     {
@@ -212,8 +217,8 @@ class LabelledFolder(AudioFolder):
         chosen, kind = options.pop("columns", ""), options.pop("kind", "")
         if options:
             raise DatasetError(f"{self.table}: no option {', '.join(map(repr, options))}; there are columns and kind")
-        if kind and kind not in get_args(Kind):
-            raise DatasetError(f"{self.table}: kind must be one of {', '.join(get_args(Kind))}, not {kind!r}")
+        if kind and kind not in get_args(TableKind):
+            raise DatasetError(f"{self.table}: kind must be one of {', '.join(get_args(TableKind))}, not {kind!r}")
         names, rows = self._read()
         rows = [row for row in rows if row.labelled]
         undivided = bool(rows) and all(row.clip.split is None for row in rows)
@@ -225,19 +230,18 @@ class LabelledFolder(AudioFolder):
         missing = [split for split in SPLITS if all(row.clip.split != split for row in rows)]
         if missing and not undivided:
             raise DatasetError(f"{self.table}: no clip has the split {' or '.join(missing)}; a task needs all three")
-        found: Kind = kind if kind else self._kind(cells)  # type: ignore[assignment]
-        labels, label_names = self._labels(found, cells)
+        found: TableKind = kind if kind else self._kind(cells)  # type: ignore[assignment]
         return Task(
-            kind=found,
             clip_ids=tuple(row.clip.id for row in rows),
             splits=np.array([row.clip.split or "" for row in rows], dtype=np.str_),
-            labels=labels,
-            label_names=label_names,
+            targets=self._targets(found, cells),
             groups=np.array([row.group for row in rows], dtype=np.str_),
         )
 
-    def _kind(self, cells: Mapping[str, Sequence[tuple[int, str]]]) -> Kind:
+    def _kind(self, cells: Mapping[str, Sequence[tuple[int, str]]]) -> TableKind:
         """What the labels are, seen from them."""
+        if all(text in _STATES for column in cells.values() for _, text in column):
+            return "multilabel"
         numeric = {name: [_is_number(text) for _, text in column] for name, column in cells.items()}
         for name, column in cells.items():
             if any(numeric[name]) and not all(numeric[name]):
@@ -249,15 +253,11 @@ class LabelledFolder(AudioFolder):
                     f"{self.table}:{line}: column {name!r} holds {text!r}, {what}; "
                     "correct it, or say `kind: multiclass` in the task's options if these are names of classes"
                 )
-        if all(text in ("0", "1") for column in cells.values() for _, text in column):
-            return "multilabel"
         if all(all(numbers) for numbers in numeric.values()):
             return "regression"
         return "multiclass"
 
-    def _labels(
-        self, kind: Kind, cells: Mapping[str, Sequence[tuple[int, str]]]
-    ) -> tuple[NDArray[Any], tuple[str, ...]]:
+    def _targets(self, kind: TableKind, cells: Mapping[str, Sequence[tuple[int, str]]]) -> Targets:
         if kind == "multiclass":
             if len(cells) > 1:
                 names = ", ".join(map(repr, cells))
@@ -268,15 +268,16 @@ class LabelledFolder(AudioFolder):
             (column,) = cells.values()
             classes = tuple(sorted({text for _, text in column}))
             index = {name: place for place, name in enumerate(classes)}
-            return np.array([[index[text]] for _, text in column], dtype=np.int64), classes
+            return Classes(classes, np.array([index[text] for _, text in column]))
         for name, column in cells.items():
             for line, text in column:
-                if kind == "multilabel" and text not in ("0", "1"):
-                    raise DatasetError(f"{self.table}:{line}: column {name!r} must be 0 or 1, not {text!r}")
+                if kind == "multilabel" and text not in _STATES:
+                    raise DatasetError(f"{self.table}:{line}: column {name!r} must be 0, 1 or ?, not {text!r}")
                 if kind == "regression" and not _is_number(text):
                     raise DatasetError(f"{self.table}:{line}: column {name!r} must be a number, not {text!r}")
-        values = np.array([[float(text) for _, text in column] for column in cells.values()], dtype=np.float64).T
-        return (values.astype(np.int8) if kind == "multilabel" else values), tuple(cells)
+        if kind == "multilabel":
+            return Tags(tuple(cells), np.array([[_STATES[text] for _, text in column] for column in cells.values()]).T)
+        return Values(tuple(cells), np.array([[float(text) for _, text in column] for column in cells.values()]).T)
 
     def _read(self) -> tuple[list[str], list[_Row]]:
         """Names of the label columns, and the rows."""

@@ -6,18 +6,15 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Dataset, Kind, Task
+from tasks.base import SPLITS, Clip, Dataset, Task
 
 #: One seed for all runs: the folds are part of the task, and scores on other folds are scores of another task.
 FOLD_SEED = 0
-#: Strata that values are cut into, where there are clips enough for one of each in every part.
-TENTHS = 10
 
 
 def divide(task: Task, dataset: Dataset, folds: int | None) -> Task:
@@ -61,36 +58,12 @@ def divide(task: Task, dataset: Dataset, folds: int | None) -> Task:
             f"{dataset.root}: {len(task.clip_ids)} clips in {groups} groups, by artist, album, recording and group, "
             f"cannot be divided into {folds} folds"
         )
-    part = _parts(strata(task.labels, task.kind, folds), of_clip, folds, dataset.root)
+    part = _parts(task.targets.strata(folds), of_clip, folds, dataset.root)
     names = np.full((folds, len(part)), "train", dtype="<U5")
     for fold in range(folds):
         names[fold, part == fold] = "test"
         names[fold, part == (fold + 1) % folds] = "valid"
     return replace(task, splits=np.full(len(part), "test"), folds=names)
-
-
-def strata(labels: NDArray[Any], kind: Kind, folds: int) -> NDArray[np.int64]:
-    """What the parts are to hold alike [clips]: the class, the tenth of the first target, or the rarest tag.
-
-    Parameters
-    ----------
-    labels : ndarray, shape [clips, L]
-        As in `tasks.base.Task`.
-    kind
-        How labels are read.
-    folds
-        Values are cut into fewer strata than `TENTHS` where one would have fewer clips than this.
-    """
-    if kind == "multiclass":
-        return np.asarray(labels[:, 0], dtype=np.int64)
-    if kind == "regression":
-        ranks = np.argsort(np.argsort(labels[:, 0], kind="stable"), kind="stable")
-        count = max(1, min(TENTHS, len(ranks) // folds))
-        return np.asarray(ranks * count // len(ranks), dtype=np.int64)
-    counts = labels.sum(axis=0, dtype=np.int64)
-    order = np.argsort(counts, kind="stable")
-    held = labels[:, order].astype(bool)
-    return np.where(held.any(axis=1), order[held.argmax(axis=1)], -1)
 
 
 def _together(task: Task, clips: Sequence[Clip]) -> NDArray[np.int64]:

@@ -67,9 +67,10 @@ from typing import ClassVar
 import numpy as np
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.metrics.key import KEYS
 from tasks.tables import find_columns, read_header, read_rows, read_text
+from tasks.targets import Classes, Kind
 from tasks.trees import files_in
 
 #: Names that the folder of each repository goes by; the first one is as published.
@@ -197,11 +198,9 @@ class GiantSteps(Dataset):
         used = [(clip, key) for clip, key in self._songs() if clip.split is not None]
         clip_ids = tuple(clip.id for clip, _ in used)
         return Task(
-            kind="multiclass",
             clip_ids=clip_ids,
             splits=np.array([clip.split for clip, _ in used], dtype=np.str_),
-            labels=np.array([key for _, key in used], dtype=np.int64).reshape(-1, 1),
-            label_names=KEYS,
+            targets=Classes(KEYS, np.array([key for _, key in used], dtype=np.int64)),
             groups=np.array(clip_ids, dtype=np.str_),
         )
 

@@ -66,8 +66,9 @@ from typing import ClassVar, cast
 import numpy as np
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows, read_text
+from tasks.targets import Classes, Kind
 from tasks.trees import files_below, files_in, utf8_named
 
 GENRES: tuple[str, ...] = (
@@ -188,11 +189,9 @@ class Gtzan(Dataset):
         clip_ids = tuple(entry.clip for entry in entries)
         genres = [GENRES.index(clip.partition(".")[0]) for clip in clip_ids]
         return Task(
-            kind="multiclass",
             clip_ids=clip_ids,
             splits=np.array([entry.split for entry in entries], dtype=np.str_),
-            labels=np.array(genres, dtype=np.int64)[:, None],
-            label_names=GENRES,
+            targets=Classes(GENRES, np.array(genres, dtype=np.int64)),
             groups=np.array(clip_ids, dtype=np.str_),
         )
 

@@ -65,8 +65,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Kind, Remote, Split, Task
+from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
 from tasks.tables import find_columns, read_header, read_rows
+from tasks.targets import Kind, Tags
 from tasks.trees import files_in
 
 ANNOTATIONS = "annotations_final.csv"
@@ -239,11 +240,9 @@ class MagnaTagATune(Dataset):
         rows = np.flatnonzero(used)
         clip_ids = tuple(annotations.clip_ids[row] for row in rows)
         return Task(
-            kind="multilabel",
             clip_ids=clip_ids,
             splits=np.array([splits[row] for row in rows], dtype=np.str_),
-            labels=annotations.labels[rows],
-            label_names=TOP_TAGS,
+            targets=Tags(TOP_TAGS, annotations.labels[rows]),
             groups=np.array(clip_ids, dtype=np.str_),
         )
 

@@ -6,20 +6,23 @@ from functools import cache
 import numpy as np
 
 from benchmark.registry.registry import load_registry
-from probes.probing import LabelledClips, ProbeTask
 from probes.protocol import Protocol
+from probes.protocols import LabelledClips
+from probes.readouts.base import ProbeTask
 from probes.windows import Windows
 from tasks.metrics import METRICS, macro
 
 
 def protocol(name, **changes):
     """A protocol of the registry, with some numbers changed."""
-    numbers = json.loads(load_registry([]).protocol(name).entry.model_dump_json())
+    numbers = json.loads(load_registry([]).protocol(name).entry.model_dump_json(exclude={"source", "description"}))
     return Protocol.of({**numbers, **changes})
 
 
 def small(**changes):
     """A protocol that trains in a moment."""
+    if {"estimator", "readout"} & changes.keys():
+        return Protocol.of({"examples": "clip_mean", "standardise": True, **changes})
     numbers = {
         "examples": "clip_mean",
         "standardise": True,

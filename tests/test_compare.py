@@ -18,6 +18,7 @@ from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import areas_and_influences, compare_areas
 from tasks.base import Task
 from tasks.metrics import METRICS, macro
+from tasks.targets import Tags
 
 
 def by_definition(labels, first, second):
@@ -107,11 +108,9 @@ def write_record(store, name, encoder, labels, predictions, *, seed=0, recipe="t
     names = tuple(f"tag {i}" for i in range(labels.shape[1]))
     splits = np.array(["test"] * len(labels))
     task = Task(
-        "multilabel",
         (*ids, "t", "u"),
         np.append(splits, ["train"] * 2),
-        np.vstack([labels, labels[:2]]),
-        names,
+        Tags(names, np.vstack([labels, labels[:2]])),
         np.array([*ids, "t", "u"]),
     )
     np.savez_compressed(

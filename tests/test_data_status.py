@@ -17,6 +17,7 @@ from benchmark.audio.unused_files import by_kind, summary
 from benchmark.data.leaks import leaks, overlap
 from benchmark.store.pcm import read_lines
 from tasks.base import Clip, Task
+from tasks.targets import Tags
 
 GENUINE = Path(__file__).parents[2] / "shared/datasets/magnatagatune"
 
@@ -254,11 +255,9 @@ def test_leaks_by_hand():
     ]
     used = clips[:7]
     task = Task(
-        kind="multilabel",
         clip_ids=tuple(c.id for c in used),
         splits=np.array([c.split for c in used]),
-        labels=np.zeros((7, 1)),
-        label_names=("x",),
+        targets=Tags(("x",), np.zeros((7, 1))),
         groups=np.array([c.id for c in used]),
     )
     found = {(leak.group, leak.split, leak.other): leak for leak in leaks("t", task, clips)}

@@ -3,8 +3,10 @@
 import ast
 import hashlib
 import importlib
+import json
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from benchmark.registry.plugins import load_class, load_standin
 from benchmark.registry.registry import Registry, built_in_registry
 from tasks import DatasetError
 from tasks.base import SPLITS, Count, Dataset, Remote
+from tasks.folder import AudioFolder, LabelledFolder
 from tasks.standin import recording
 
 REGISTRY = Registry()
@@ -270,3 +273,52 @@ def test_datasets_do_not_import_what_they_do_not_need():
         tree = ast.parse(Path(sys.modules[module].__file__).read_text(encoding="utf-8"))
         imported = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
         assert not [name for name in imported if name.startswith(("tasks.standin", "benchmark"))]
+
+
+GOLDEN = Path(__file__).parent / "golden" / "labels.json"
+FOLDER = """path,split,artist,tempo,rock,jazz
+a.wav,train,Ann,120.5,1,0
+b.wav,train,Bob,90,?,1
+c.wav,valid,Cyd,100.25,0,0
+d.wav,test,Dan,60,1,?
+e.wav,,Eve,,,
+"""
+
+
+def fingerprint(dataset, *options):
+    """Hash of all that a class reads out of its tables: clips, and labels, splits and groups of these tasks."""
+    clips = [asdict(clip) for clip in dataset.clips()]
+    content = [[{key: value for key, value in clip.items() if value} for clip in clips]]
+    for task in (dataset.task(**one) for one in options):
+        labels = json.dumps(task.targets.content(), default=float)
+        content.append([task.clip_ids, task.splits.tolist(), task.groups.tolist(), task.label_names, labels])
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def check_golden(name, dataset, *options):
+    cls = type(dataset)
+    found = {"version": cls.VERSION, "fingerprint": fingerprint(dataset, *options)}
+    golden = json.loads(GOLDEN.read_text()).get(name)
+    assert found == golden, (
+        f"{cls.__module__}:{cls.__name__} reads something else out of the same files: raise VERSION of {cls.__name__} "
+        f"if results change by it, and write into {GOLDEN.name}: {json.dumps({name: found})}"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_dataset_reads_is_what_it_read(name, standins):
+    options = [
+        REGISTRY.task(one).entry.options
+        for one in sorted(TASKS)
+        if REGISTRY.task(one).entry.dataset == name and not REGISTRY.task(one).entry.folds
+    ]
+    check_golden(name, standins(name)[0], *options)
+
+
+def test_what_a_table_of_ones_own_says_is_what_it_said(tmp_path):
+    (tmp_path / "labels.csv").write_text(FOLDER)
+    for file in "abcde":
+        (tmp_path / f"{file}.wav").touch()
+    tags, tempo, classes = {"columns": "rock,jazz"}, {"columns": "tempo"}, {"columns": "rock", "kind": "multiclass"}
+    check_golden("folder with a table", LabelledFolder(tmp_path), tags, tempo, classes)
+    check_golden("folder", AudioFolder(tmp_path))

@@ -182,7 +182,7 @@ def test_only_files_of_the_table_are_audio_files(tmp_path):
         (THREE.format("bpm", "120", "fast", "130"), {}, 3, "column 'bpm' holds 'fast', no number where others are"),
         (THREE.format("genre", "rock", "pop", "7"), {}, 4, "column 'genre' holds '7', a number where others are text"),
         (THREE.format("genre", "rock", "pop", "7"), {"kind": "regression"}, 2, "column 'genre' must be a number"),
-        (THREE.format("a", "0", "1", "2"), {"kind": "multilabel"}, 4, "column 'a' must be 0 or 1, not '2'"),
+        (THREE.format("a", "0", "1", "2"), {"kind": "multilabel"}, 4, "column 'a' must be 0, 1 or ?, not '2'"),
         (THREE.format("a", "0.5", "inf", "2"), {}, 3, "column 'a' holds 'inf', no number"),
         (THREE.format("a,b", "x,y", "x,y", "x,y"), {}, 1, "classes must be in one column, and there are 'a', 'b'"),
         (THREE.format("a", "0", "1", "1"), {"columns": "b"}, 1, "no column 'b'; there are 'a'"),

@@ -16,8 +16,9 @@ from probes.delong import compare_areas
 from tasks import DatasetError
 from tasks.base import Clip, Task
 from tasks.folder import LabelledFolder
-from tasks.folds import divide, strata
+from tasks.folds import divide
 from tasks.metrics import METRICS
+from tasks.targets import Tags, matrix_targets
 
 GROUPS = ("artist", "album", "recording")
 
@@ -40,7 +41,7 @@ def plain(labels, kind="multiclass", clips=None, groups=None):
     clips = clips or [Clip(one, one, None) for one in ids]
     names = tuple(map(str, range(labels.max() + 1 if kind == "multiclass" else labels.shape[1])))
     own = np.array(ids if groups is None else groups)
-    return Task(kind, ids, np.full(len(ids), ""), labels, names, own), Named(clips)
+    return Task(ids, np.full(len(ids), ""), matrix_targets(kind, names, labels), own), Named(clips)
 
 
 def check_parts(task, folds):
@@ -109,7 +110,7 @@ def test_parts_hold_the_same_labels():
 
 def test_a_clip_stands_for_its_rarest_tag():
     tags = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 1], [1, 0, 0]])
-    assert strata(tags, "multilabel", 5).tolist() == [1, 0, -1, 2, 0]
+    assert Tags("abc", tags).strata(5).tolist() == [1, 0, -1, 2, 0]
 
 
 def test_what_cannot_be_divided_is_said():
@@ -137,7 +138,7 @@ def folded(labels, kind, fold, folds=3):
     names = np.array(
         [np.select([fold == k, fold == (k + 1) % folds], ["test", "valid"], "train") for k in range(folds)]
     )
-    return Task(task.kind, task.clip_ids, np.full(len(fold), "test"), labels, task.label_names, task.groups, names)
+    return Task(task.clip_ids, np.full(len(fold), "test"), task.targets, task.groups, names)
 
 
 def test_a_score_is_the_mean_of_the_folds():

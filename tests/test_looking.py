@@ -24,6 +24,7 @@ from benchmark.visualisation.exciting import choose_features, most_exciting, sep
 from benchmark.visualisation.maps import window_map
 from tasks.base import Task
 from tasks.magnatagatune import TOP_TAGS
+from tasks.targets import Classes
 
 
 def embed(rows: np.ndarray, first: list[int], seconds: list[float]) -> Embeddings:
@@ -34,7 +35,7 @@ def embed(rows: np.ndarray, first: list[int], seconds: list[float]) -> Embedding
 def classified(labels: np.ndarray, clip_ids: tuple[str, ...]) -> Task:
     names = tuple(f"label {number}" for number in range(int(labels.max()) + 1))
     splits = np.array(["test"] * len(clip_ids))
-    return Task("multiclass", clip_ids, splits, labels, names, np.array(clip_ids))
+    return Task(clip_ids, splits, Classes(names, labels), np.array(clip_ids))
 
 
 def test_a_clip_stands_by_its_most_exciting_window():

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from benchmark.registry.entries import DatasetEntry
 from benchmark.registry.registry import Named
 from benchmark.steps import KINDS, prepare
 from benchmark.store.pcm import open_pcm
+from tasks import DatasetError
+from tasks.base import Clip
 from tasks.magnatagatune import MagnaTagATune
 
 
@@ -324,3 +327,53 @@ class _Deadly:
     @property
     def path(self):
         os._exit(11)
+
+
+@pytest.mark.parametrize(
+    "name", ["whole.wav", "whole.flac", "other-rate.wav", "other-rate.flac", "song.mp3", "song.ogg"]
+)
+@pytest.mark.parametrize("excerpt", [(0.0, 1.0), (1.23456, 4.0), (3.3, 7.77777), (5.0, 8.0)])
+def test_an_excerpt_is_a_slice_of_the_whole_file(tmp_path, name, excerpt):
+    file, rate = tmp_path / name, 16_000
+    wave = 0.3 * np.random.default_rng(0).standard_normal((8 * 22_050, 2)).astype(np.float32).cumsum(axis=0) / 30
+    wave = np.sin(wave)
+    if name.endswith("mp3"):
+        write_mp3(file, wave, 22_050)
+    else:
+        soundfile.write(
+            file, wave[: 8 * rate] if name.startswith("whole") else wave, rate if "whole" in name else 22_050
+        )
+    every = decode(file, rate).pcm
+    found = decode(file, rate, excerpt[1] - excerpt[0], excerpt)
+    begin, end = (round(bound * rate) for bound in excerpt)
+    assert np.array_equal(found.pcm, every[begin:end])
+    assert len(found.pcm) == end - begin
+    assert found.remark == ""
+
+
+def test_an_excerpt_beyond_the_end_of_its_file_is_a_problem(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(3, 16_000, 0), 16_000)
+    found = decode(tmp_path / "a.wav", 16_000, 2.0, (2.0, 4.0))
+    assert len(found.pcm) == 16_000
+    assert found.remark == "cut short: the file ends 1.0 s before the excerpt does, at 4 s"
+    for rate in (16_000, 8_000):
+        with pytest.raises(Undecodable, match=r"excerpt: begins at 3.5 s, and the file ends at 3.0 s"):
+            decode(tmp_path / "a.wav", rate, 2.0, (3.5, 4.0))
+    with pytest.raises(Undecodable, match="missing"):
+        decode(tmp_path / "b.wav", 16_000, 2.0, (0.0, 2.0))
+
+
+def test_an_excerpt_costs_its_own_memory(tmp_path):
+    """Ten seconds of ten minutes, read and resampled, hold far less than the file."""
+    soundfile.write(tmp_path / "long.flac", np.tile(tone(10, 44_100, 0), 60), 44_100)
+    tracemalloc.start()
+    decode(tmp_path / "long.flac", 22_050, 10.0, (300.0, 310.0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * 2 * 10 * 22_050 + (1 << 21)
+
+
+@pytest.mark.parametrize("excerpt", [(-1.0, 2.0), (2.0, 2.0), (0.0, float("inf")), (float("nan"), 1.0)])
+def test_an_excerpt_that_is_none_is_refused(excerpt):
+    with pytest.raises(DatasetError, match="clip a: its excerpt must begin at 0 s or later and end after that"):
+        Clip("a", "a.wav", None, excerpt=excerpt)

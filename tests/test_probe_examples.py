@@ -1,6 +1,4 @@
-"""From windows to examples and back, fractions of labels, and metrics of many probes at once."""
-
-from itertools import pairwise
+"""From windows to examples and back, and metrics of many probes at once."""
 
 import numpy as np
 import pytest
@@ -8,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
-from probes.subsets import label_subset
 from probes.validation import stacked_metric
 from probes.windows import Windows, clip_means, make_examples, per_window, take_clips
 from tasks.metrics import METRICS, macro
@@ -91,45 +88,6 @@ def test_encoders_stand_side_by_side():
     assert make_examples([one, other], "clip_mean", None, 0)[0].shape == (2, 4)
     with pytest.raises(ValueError, match="start at the same times"):
         make_examples([one, other], "windows", None, 0)
-
-
-@given(
-    kind=st.sampled_from(["multilabel", "multiclass", "regression"]),
-    seed=st.integers(0, 5),
-    fractions=st.lists(st.floats(0.01, 1), min_size=2, max_size=4),
-)
-def test_smaller_fractions_lie_inside_larger_ones(kind, seed, fractions):
-    labels = labels_of(kind)
-    subsets = [set(label_subset(labels, kind, fraction, seed).tolist()) for fraction in sorted(fractions)]
-    for fraction, subset in zip(sorted(fractions), subsets, strict=True):
-        assert len(subset) == max(1, round(fraction * len(labels)))
-    assert all(a <= b for a, b in pairwise(subsets))
-
-
-def labels_of(kind, n=200):
-    rng = np.random.default_rng(3)
-    if kind == "multilabel":
-        return (rng.random((n, 8)) < np.geomspace(0.02, 0.5, 8)).astype(np.uint8)
-    return (
-        rng.choice(5, size=(n, 1), p=[0.5, 0.2, 0.2, 0.07, 0.03]) if kind == "multiclass" else rng.normal(size=(n, 2))
-    )
-
-
-def test_fractions_are_stratified():
-    classes = labels_of("multiclass")
-    chosen = classes[label_subset(classes, "multiclass", 0.25, 0), 0]
-    assert np.abs(np.bincount(chosen, minlength=5) - 0.25 * np.bincount(classes[:, 0], minlength=5)).max() <= 1
-    assert set(classes[label_subset(classes, "multiclass", 5 / 200, 0), 0]) == set(range(5))
-    tags = labels_of("multilabel")
-    assert tags[label_subset(tags, "multilabel", 8 / 200, 0)].any(axis=0).all()
-    values = labels_of("regression")
-    chosen = values[label_subset(values, "regression", 0.1, 0), 0]
-    assert np.histogram(chosen, np.quantile(values[:, 0], np.linspace(0, 1, 11)))[0].tolist() == [2] * 10
-
-
-def test_a_fraction_of_nothing_is_an_error():
-    with pytest.raises(ValueError, match="above 0 and up to 1, not 0"):
-        label_subset(labels_of("multiclass"), "multiclass", 0.0, 0)
 
 
 @settings(deadline=None)

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from benchmark.console import Silent
 from benchmark.scores.prediction import predict
 from benchmark.steps import KINDS
-from benchmark.steps.label import read_labels
+from benchmark.store.labels import read_labels
 from benchmark.store.embeddings import open_embeddings
 from benchmark.store.store import Artifact
 
@@ -167,3 +167,57 @@ def test_a_protocol_that_does_not_fit_is_one_line(mtt, tmp_path):
     assert "windows start at the same times" in result.stderr
     assert "Traceback" not in result.stderr
     assert not list((tmp_path / "store").glob("artifacts/score/*/record.json"))
+
+
+READOUT = '''
+import numpy as np
+
+
+class Prevalence:
+    """What the training clips have, and a little of the first feature."""
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def fit(self, train, valid, task, seed, device, advance):
+        advance(1)
+        self.base = train.labels.mean(axis=0)
+        self.selection = {"value": task.metric(valid.labels, self.predict(valid)), "by": task.metric_name}
+        return self
+
+    def predict(self, examples):
+        return (self.base + self.slope * np.tanh(examples.features[:, :1])).astype(np.float32)
+'''
+OWN = """
+protocols:
+  prevalence:
+    source: tests
+    examples: clip_mean
+    standardise: true
+    readout: {class: my_readouts:Prevalence, args: {slope: 0.1}}
+"""
+
+
+def test_a_readout_beside_the_registry_predicts_and_is_in_the_key(mtt, tmp_path):
+    (tmp_path / "own.yaml").write_text(OWN)
+    names = ("run", "--encoder", "mfcc", "--protocol", "prevalence", "--task", "mtt", "--data", mtt[0])
+    places = ("--store", tmp_path / "store", "--registry", tmp_path / "own.yaml")
+    missing = bench(*names, *places)
+    assert missing.returncode == 2
+    assert "own.yaml:3: protocols.prevalence.readout: there is no module 'my_readouts'" in missing.stderr
+    keys = []
+    for version in (READOUT, READOUT.replace("np.tanh", "np.sin")):
+        (tmp_path / "my_readouts.py").write_text(version)
+        (record,) = bench_json(*names, *places)
+        keys.append(record["steps"][-1]["key"])
+        assert record["selection"]["by"] == "roc_auc"
+        with np.load(tmp_path / "store" / "artifacts" / "score" / keys[-1] / "predictions.npz") as arrays:
+            # One number a clip, whatever the tag.
+            assert np.ptp(arrays["predictions"] - arrays["predictions"][:, :1], axis=0).max() < 1e-6
+    assert keys[0] != keys[1]
+    (tmp_path / "own.yaml").write_text(OWN.replace("slope: 0.1", "steepness: 1"))
+    wrong = bench(*names, *places)
+    assert wrong.returncode != 0
+    assert "own.yaml:3: protocols.prevalence.readout.args: " in wrong.stderr
+    assert "steepness" in wrong.stderr
+    assert "Traceback" not in wrong.stderr

@@ -11,7 +11,8 @@ from probe_data import class_splits, clips_of, probe_task, protocol, small, tagg
 from sklearn.neural_network import MLPRegressor
 
 from probes.decisions import decide
-from probes.probing import LabelledClips, head_predictions, run_protocol
+from probes.protocols import LabelledClips, cut, run_protocol
+from probes.readouts.head import Head
 from probes.windows import Windows
 from tasks.metrics import METRICS, macro
 
@@ -39,7 +40,7 @@ def test_jukemir_is_216_configurations():
     assert {member.dropout for member in members} == {0.25, 0.5, 0.75}
     assert {member.weight_decay for member in members} == {0, 1e-4, 1e-3}
     assert jukemir.stop_on == "metric"
-    assert (jukemir.course.evaluate_every, jukemir.course.patience) == (8, 256)
+    assert (jukemir.evaluate_every, jukemir.patience) == (8, 256)
 
 
 def test_hidden_layers_as_wide_as_the_representation():
@@ -208,7 +209,7 @@ def test_a_head_trained_end_to_end_predicts_by_its_link():
     windows = Windows(np.array([[1.0, 0], [0, 2], [1, 1]], np.float32), np.array([0, 2, 3]), np.zeros(3), np.ones(2))
     weight, bias = np.array([[1.0, -1.0]], np.float32), np.array([0.5], np.float32)
     logits = np.array([1.5, -1.5, 0.5])
-    found = head_predictions(weight, bias, windows, "multilabel")
+    found = Head(weight, bias, "multilabel").predict(cut((windows,), None, "windows", None, 0))
     p = 1 / (1 + np.exp(-logits))
     np.testing.assert_allclose(found[:, 0], [(p[0] + p[1]) / 2, p[2]], rtol=1e-6)
 

@@ -3,21 +3,26 @@
 import csv
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mir_eval
 import numpy as np
 import pytest
 from conftest import bench_json, tone, write_mp3
+from scipy.sparse import csr_array
 from sklearn.metrics import f1_score, r2_score, roc_auc_score
 
 from benchmark.errors import UserError
+from benchmark.scores import scoring
 from benchmark.scores.records import Score
 from benchmark.scores.scoring import score
 from tasks.base import Task
 from tasks.magnatagatune import MagnaTagATune
 from tasks.metrics import METRICS, macro
 from tasks.metrics.key import KEYS
+from tasks.metrics.metric import Metric, mean_over_clips
+from tasks.targets import Interactions, matrix_targets
 
 GENUINE = Path(__file__).parents[2] / "shared" / "datasets"
 
@@ -26,7 +31,8 @@ def make(kind, labels, names, n_train, groups=None):
     n = len(labels)
     ids = tuple(str(i) for i in range(n))
     splits = np.array(["train"] * n_train + ["test"] * (n - n_train))
-    return Task(kind, ids, splits, labels, tuple(names), np.array(ids if groups is None else groups, dtype=np.str_))
+    own = np.array(ids if groups is None else groups, dtype=np.str_)
+    return Task(ids, splits, matrix_targets(kind, names, labels), own)
 
 
 def tagging(seed=0, n=120, n_train=60, tags=5):
@@ -299,3 +305,52 @@ def test_emotion_and_key_from_files_to_record(tmp_path):
     scores = [mir_eval.key.weighted_score(KEYS[true], KEYS[one]) for true, one in zip(truth, guess, strict=True)]
     assert key["metrics"]["key_weighted"]["value"] == pytest.approx(np.mean(scores))
     assert key["metrics"]["accuracy"]["value"] == pytest.approx((truth == guess).mean())
+
+
+def _hits(labels, predictions, counts):
+    """Share of a user's three best clips that they played: the mean over users."""
+    best = np.argsort(-predictions, axis=0, kind="stable")[:3]
+    played = np.asarray(labels.todense()) > 0
+    values = np.take_along_axis(played, best, axis=0).mean(axis=0)
+    return mean_over_clips(values, counts)
+
+
+def test_replicates_draw_what_a_metric_says(monkeypatch):
+    rng = np.random.default_rng(0)
+    played = csr_array((rng.random((80, 30)) < 0.3).astype(float))
+    ids = tuple(map(str, range(80)))
+    splits = np.array(["train"] * 40 + ["test"] * 40)
+    hits = Metric(
+        *(
+            "hits",
+            "hits",
+            "interactions",
+            _hits,
+            lambda _, labels, outputs: np.zeros(outputs),
+            False,
+            0.0,
+            1.0,
+            "tests",
+        ),
+        unit="user",
+    )
+    monkeypatch.setattr(scoring, "METRICS", {"hits": hits})
+    task = Task(ids, splits, Interactions(map(str, range(30)), played), np.array(ids))
+    predictions = (0.7 * played.toarray()[40:] + rng.normal(size=(40, 30))).astype(np.float32)
+    (found,) = score(task, predictions, ["hits"])[0].values()
+    best = np.argsort(-predictions, axis=0)[:3]
+    values = np.take_along_axis(played.toarray()[40:], best, axis=0).mean(axis=0)
+    assert found.value == pytest.approx(values.mean())
+    # The standard error of a mean over thirty users.
+    assert (found.upper - found.lower) / 3.92 == pytest.approx(values.std() / np.sqrt(30), rel=0.1)
+
+
+def test_single_clips_are_drawn_where_a_metric_says_so(monkeypatch):
+    task, scores = tagging()
+    grouped = Task(task.clip_ids, task.splits, task.targets, np.array([str(int(i) // 20) for i in task.clip_ids]))
+    plain = score(task, scores, ["roc_auc"])[0]["roc_auc"]
+    assert score(grouped, scores, ["roc_auc"])[0]["roc_auc"].lower != plain.lower
+    monkeypatch.setattr(scoring, "METRICS", {"roc_auc": replace(METRICS["roc_auc"], unit="clip")})
+    alone = score(grouped, scores, ["roc_auc"])[0]["roc_auc"]
+    assert (alone.lower, alone.upper) != (plain.lower, plain.upper)
+    assert alone.upper - alone.lower == pytest.approx(plain.upper - plain.lower, rel=0.15)

@@ -1,12 +1,10 @@
 """What is chosen is chosen on validation: never on the test set, and the best, not the last."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from probe_data import class_splits, clips_of, probe_task, small, tagged_splits
 
-from probes.probing import LabelledClips, run_protocol
+from probes.protocols import LabelledClips, run_protocol
 
 TAGS = probe_task("multilabel", 3, "roc_auc")
 CLASSES = probe_task("multiclass", 4, "accuracy")
@@ -105,7 +103,7 @@ def test_where_validation_is_trained_on_nothing_is_chosen():
     found = run_protocol(both, train, valid, test, TAGS, 0)
     assert found.selection["by"] is None
     assert found.selection["evaluations"] == 0
-    alone = run_protocol(replace(both, train_on="train"), train, valid, test, TAGS, 0)
+    alone = run_protocol(both.model_copy(update={"train_on": "train"}), train, valid, test, TAGS, 0)
     assert np.abs(found.predictions - alone.predictions).max() > 1e-3
 
 

@@ -16,7 +16,7 @@ from benchmark.pretraining.crops import CropSampler
 from benchmark.pretraining.methods.supervised import VALIDATION, SupervisedModule, clip_loss, targets_of, window_loss
 from benchmark.registry.methods import SupervisedRecipe
 from benchmark.steps import supervise
-from benchmark.steps.label import LABELS
+from benchmark.store.file_names import LABELS
 from benchmark.store.file_names import HEAD
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, Pcm, PcmClip, open_pcm, read_lines, write_lines
 from benchmark.store.step import Step

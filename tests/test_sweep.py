@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from benchmark.console import Silent
 from benchmark.speed import probe as probe_speed
 from probes import sweep
-from probes.protocol import Course, Member
-from probes.reference import _forward, _loss, train_alone
+from probes.objectives import objective_of
+from probes.protocol import Member, Protocol
+from probes.reference import _forward, train_alone
 from probes.stack import Stack
 from probes.sweep import Track, rate_factor, train_seeds, train_sweep
 from probes.validation import negative_losses
@@ -36,7 +37,7 @@ def targets(features, kind, seed):
 
 def judge_for(kind):
     y = torch.from_numpy(targets(X_VALID, kind, 2))
-    return lambda outputs: negative_losses(outputs, y, kind)
+    return lambda outputs: negative_losses(outputs, y, objective_of(kind))
 
 
 def grid(hidden):
@@ -50,18 +51,25 @@ def grid(hidden):
     ]
 
 
+def course_of(**numbers):
+    """How training proceeds; what a member says is of no meaning here."""
+    length = {} if {"max_steps", "max_epochs"} & numbers.keys() else {"max_epochs": 1}
+    member = dict(standardise=False, hidden=(), batch=1, learning_rate=1.0, weight_decay=0.0)
+    return Protocol(examples="windows", **member, **length, **numbers)
+
+
 COURSES = {
-    "linear, stopped early": ("multilabel", (), Course(max_epochs=8, patience=2)),
-    "hidden, evaluated within epochs": ("multilabel", (16,), Course(max_epochs=8, patience=2, evaluate_every=3)),
+    "linear, stopped early": ("multilabel", (), course_of(max_epochs=8, patience=2)),
+    "hidden, evaluated within epochs": ("multilabel", (16,), course_of(max_epochs=8, patience=2, evaluate_every=3)),
     "two layers, cosine, decoupled decay": (
         "multiclass",
         (8, 8),
-        Course(dropout_input=False, max_epochs=6, schedule="cosine", warmup=5, decoupled=True),
+        course_of(dropout_input=False, max_epochs=6, schedule="cosine", warmup_steps=5, decay="decoupled"),
     ),
     "plateau, last weights": (
         "regression",
         (8,),
-        Course(max_epochs=25, schedule="plateau", patience=12, keep_best=False),
+        course_of(max_epochs=25, schedule="plateau", patience=12, keep="last"),
     ),
 }
 
@@ -83,7 +91,7 @@ def test_every_member_is_what_it_would_be_alone(name):
 
 
 def test_a_sweep_in_several_threads_is_the_same(monkeypatch):
-    members, course, judge = grid((16,)), Course(max_epochs=4, patience=2), judge_for("multilabel")
+    members, course, judge = grid((16,)), course_of(max_epochs=4, patience=2), judge_for("multilabel")
     y = targets(X, "multilabel", 1)
     alone = train_sweep(X, y, X_VALID, judge, "multilabel", members, course, seed=1)
     seen = set()
@@ -108,7 +116,7 @@ def test_a_sweep_in_several_threads_is_the_same(monkeypatch):
 
 
 def test_a_sweep_too_large_for_one_stack_is_the_same(monkeypatch):
-    members, course, judge = grid((16,)), Course(max_epochs=2), judge_for("multilabel")
+    members, course, judge = grid((16,)), course_of(max_epochs=2), judge_for("multilabel")
     y = targets(X, "multilabel", 1)
     whole = train_sweep(X, y, X_VALID, judge, "multilabel", members, course, seed=1)
     monkeypatch.setattr(sweep, "STACKED", 3 * (12 * 16 + 16 * 5))
@@ -124,7 +132,7 @@ def test_the_speed_is_measured_beside_a_loop_that_ends_the_same(monkeypatch):
 
     def timed(train, *arguments):
         """A second for each step, of one probe or of many at once."""
-        course = next(each for each in arguments if isinstance(each, Course))
+        course = next(each for each in arguments if isinstance(each, Protocol))
         return train(*arguments), float(course.max_steps)
 
     monkeypatch.setattr(probe_speed, "_timed", timed)
@@ -139,7 +147,7 @@ def test_the_speed_is_measured_beside_a_loop_that_ends_the_same(monkeypatch):
 
 def test_shapes_and_seeds_can_be_mixed():
     members = [*grid(())[:3], *grid((4,))[:3], *grid(())[-2:]]
-    course, judge = Course(max_epochs=3), judge_for("multilabel")
+    course, judge = course_of(max_epochs=3), judge_for("multilabel")
     y = targets(X, "multilabel", 1)
     mixed = train_sweep(X, y, X_VALID, judge, "multilabel", members, course, seed=1)
     assert [probe.member for probe in mixed] == members
@@ -172,24 +180,31 @@ def test_seeds_trained_together_are_what_each_would_be(name, monkeypatch):
     assert np.abs(together[0][0].outputs(X_VALID) - together[1][0].outputs(X_VALID)).max() > 1e-3
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
-    kind=st.sampled_from(["multilabel", "multiclass", "regression"]),
+    kind=st.sampled_from(["multilabel", "some tags", "multiclass", "regression", "distribution"]),
     hidden=st.sampled_from([(), (3,), (3, 4)]),
     dropout=st.sampled_from([0.0, 0.4]),
     seed=st.integers(0, 99),
 )
 def test_gradients_are_those_of_autograd(kind, hidden, dropout, seed):
-    x, y = torch.from_numpy(X[:20]), torch.from_numpy(targets(X[:20], kind, seed))
+    values = targets(X[:20], kind, seed)
+    if kind == "some tags":
+        kind = "multilabel"
+        values = np.where(np.random.default_rng(seed).random((20, 5)) < 0.3, -1, targets(X[:20], kind, seed))
+    if kind == "distribution":
+        values = np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
+    x, y = torch.from_numpy(X[:20]), torch.from_numpy(values.astype(np.float32))
     member = Member(False, hidden, dropout, 20, 0.1, 0.0)
-    course = Course(max_steps=1)
+    course = course_of(max_steps=1)
     stack = Stack([member] * 2, [seed] * 2, {False: x}, y, kind, course, {seed: torch.Generator().manual_seed(seed)})
     layers = []
     for weight, bias in stack.layers_of(1):
         layers.append(torch.nn.Linear(*weight.T.shape))
         layers[-1].load_state_dict({"weight": weight, "bias": bias})
     stack.step({seed: torch.arange(20)}, 1.0)
-    _loss(_forward(layers, x, member, course, seed, 0), y, kind).backward()
+    objective = objective_of(kind).for_targets(y)
+    objective.loss(_forward(layers, x, member, course, seed, 0), y).backward()
     expected = [parameter.grad for layer in layers for parameter in layer.parameters()]
     for found, gradient in zip(stack._gradients, expected, strict=True):
         np.testing.assert_allclose(found[0], gradient, atol=1e-6, rtol=1e-4)
@@ -206,7 +221,7 @@ def test_dropping_inputs_keeps_their_expectation():
         {False: x},
         y,
         "regression",
-        Course(max_steps=1),
+        course_of(max_steps=1),
         {0: torch.Generator().manual_seed(0)},
     )
     (weight, bias), *_ = stack.layers_of(0)
@@ -221,7 +236,7 @@ def test_plateau_falls_as_pytorch_does():
     parameter = torch.zeros(1, requires_grad=True)
     optimiser = torch.optim.SGD([parameter], 1.0)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.1, patience=5)
-    track, course = Track(), Course(schedule="plateau", max_epochs=99)
+    track, course = Track(), course_of(schedule="plateau", max_epochs=99)
     for loss in losses:
         theirs.step(loss)
         track.add(-loss, course)
@@ -230,7 +245,7 @@ def test_plateau_falls_as_pytorch_does():
 
 
 def test_cosine_rises_and_falls_to_zero():
-    course = Course(schedule="cosine", warmup=10, max_steps=110)
+    course = course_of(schedule="cosine", warmup_steps=10, max_steps=110)
     factors = [rate_factor(course, step, 110) for step in range(111)]
     assert factors[0] == 0
     assert factors[5] == pytest.approx(0.5)
@@ -240,7 +255,7 @@ def test_cosine_rises_and_falls_to_zero():
 
 
 def test_a_judge_that_says_nan_never_wins():
-    track, course = Track(), Course(patience=2)
+    track, course = Track(), course_of(patience=2)
     assert track.add(float("nan"), course)
     assert track.add(0.3, course)
     assert not track.add(float("nan"), course)
@@ -254,19 +269,19 @@ def test_losses_are_pytorchs():
     outputs = torch.from_numpy(rng.normal(size=(3, 60, 5)).astype(np.float32))
     y = torch.from_numpy(targets(X_VALID, "multilabel", 2))
     expected = [-F.binary_cross_entropy_with_logits(own, y).item() for own in outputs]
-    np.testing.assert_allclose(negative_losses(outputs, y, "multilabel"), expected, rtol=1e-6)
+    np.testing.assert_allclose(negative_losses(outputs, y, objective_of("multilabel")), expected, rtol=1e-6)
 
 
 def test_no_examples_is_an_error():
     y = targets(X, "multilabel", 1)
     with pytest.raises(ValueError, match="needs training and validation"):
-        train_sweep(X, y, X_VALID[:0], judge_for("multilabel"), "multilabel", grid(())[:1], Course(max_epochs=1), 0)
+        train_sweep(X, y, X_VALID[:0], judge_for("multilabel"), "multilabel", grid(())[:1], course_of(max_epochs=1), 0)
 
 
 def test_features_that_never_vary_do_no_harm():
     ones = np.ones((50, 3), np.float32)
     y = np.random.default_rng(0).integers(0, 2, (50, 2)).astype(np.float32)
     (probe,) = train_sweep(
-        ones, y, None, None, "multilabel", [Member(True, (), 0.0, 16, 1e-2, 0.0)], Course(max_epochs=5), 0
+        ones, y, None, None, "multilabel", [Member(True, (), 0.0, 16, 1e-2, 0.0)], course_of(max_epochs=5), 0
     )
     assert np.isfinite(probe.outputs(ones)).all()

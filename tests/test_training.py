@@ -29,12 +29,13 @@ from benchmark.pretraining.methods.contrastive import ContrastiveModule
 from benchmark.pretraining.ntxent import similarities
 from benchmark.pretraining.ridge import rate, ridge, validation_probe
 from benchmark.registry.methods import ContrastiveRecipe
-from benchmark.steps.label import read_labels
+from benchmark.store.labels import read_labels
 from benchmark.steps.pretrain import compute
 from benchmark.store.file_names import LABELS, WEIGHTS
 from benchmark.store.pcm import open_pcm
 from benchmark.store.store import Artifact
 from tasks.base import Task
+from tasks.targets import Classes, Tags, Values
 
 
 def run(folder, name, context=None, spec=None, taken=None, encoder=None, **changes):
@@ -389,7 +390,7 @@ def test_a_probe_every_so_many_epochs_is_a_column_of_the_curve(tmp_path):
     pcm = open_pcm(taken["pcm"].path, taken["pcm"].manifest)
     task = read_labels(taken["labels"] / LABELS)
     with pytest.raises(UserError, match="no label has both"):
-        validation_probe(replace(task, labels=task.labels[:, 1:], label_names=("b",)), pcm)
+        validation_probe(replace(task, targets=Tags(("b",), task.labels[:, 1:])), pcm)
 
 
 def test_ridge_finds_what_is_linear():
@@ -397,16 +398,16 @@ def test_ridge_finds_what_is_linear():
     x = rng.standard_normal((200, 5))
     y = x @ rng.standard_normal((5, 2)) + 3
     found = ridge(x[:150], y[:150], x[150:])
-    splits = np.array(["train"] * 200)
 
-    def task(kind, labels):
-        return Task(kind, tuple(map(str, range(200))), splits, labels, ("a", "b"), splits)
+    def task(targets):
+        return Task(tuple(map(str, range(200))), np.array(["train"] * 200), targets, np.full(200, ""))
 
-    assert rate(task("regression", y), y[150:], found) > 0.97
-    assert rate(task("multilabel", y), (y[150:] > 3).astype(float), found) > 0.95
-    assert rate(task("multilabel", y), np.array([[0.0], [1.0]]), np.array([[2.0], [2.0]])) == 0.5
+    tags = task(Tags("ab", y > 3))
+    assert rate(task(Values("ab", y)), y[150:], found) > 0.97
+    assert rate(tags, (y[150:] > 3).astype(float), found) > 0.95
+    assert rate(tags, np.array([[0.0], [1.0]]), np.array([[2.0], [2.0]])) == 0.5
     classes = np.eye(2)[y[150:].argmax(1)]
-    assert rate(task("multiclass", y), classes, found) > 0.9
+    assert rate(task(Classes("ab", y.argmax(1))), classes, found) > 0.9
 
 
 def test_tensorboard_is_written_where_it_is_wanted(tmp_path):

@@ -6,8 +6,8 @@ import io
 import math
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,13 @@ class Decoded:
     remark: str
 
 
-def decode(path: Path, sample_rate: int, expected_seconds: float | None = None) -> Decoded:
-    """Read an audio file, mix it to mono and resample it.
+def decode(
+    path: Path,
+    sample_rate: int,
+    expected_seconds: float | None = None,
+    excerpt: tuple[float, float] | None = None,
+) -> Decoded:
+    """Read an audio file, or an excerpt of it, mix it to mono and resample it.
 
     The format is recognised from the content, never from the name, and the length is what was decoded, never
     what the header says: headers of cut-off files lie, and seeking in MP3 is not exact.
@@ -73,14 +78,21 @@ def decode(path: Path, sample_rate: int, expected_seconds: float | None = None) 
     sample_rate
         Rate to resample to [Hz].
     expected_seconds
-        Duration that the dataset promises [s].
+        Duration that the dataset promises [s], of the excerpt if there is one.
+    excerpt
+        Beginning and end [s] of what is wanted; to the sample what the whole file holds there. Memory is that of the
+        excerpt. A file of the rate asked for is read from there on where its format is known to seek exactly; any
+        other is read from its beginning, for only so its samples are those of the whole file.
 
     Raises
     ------
     Undecodable
         If the file is missing, empty, no audio, broken, holds samples that are not finite numbers, or is shorter
-        than `STUB` of the promised duration or, where none is promised, than `MIN_SECONDS`.
+        than `STUB` of the promised duration or, where none is promised, than `MIN_SECONDS`; or if the file ends before
+        the excerpt begins.
     """
+    if excerpt is not None:
+        return _decode_excerpt(path, sample_rate, excerpt)
     # Filled while it is decoded: joining the blocks at the end would take a twentieth of the time.
     room = np.empty(int((expected_seconds or TYPICAL_SECONDS) * sample_rate) + BLOCK, np.int16)
     length = clipped = 0
@@ -102,6 +114,46 @@ def decode(path: Path, sample_rate: int, expected_seconds: float | None = None) 
     if expected_seconds and seconds < COMPLETE * expected_seconds:
         return Decoded(pcm, f"cut short: {seconds:.1f} s of {expected_seconds:.1f} s")
     return Decoded(pcm, "; ".join(remarks) or _level_remark(peak, clipped / len(pcm)))
+
+
+def _decode_excerpt(path: Path, sample_rate: int, excerpt: tuple[float, float]) -> Decoded:
+    begin, end = (round(bound * sample_rate) for bound in excerpt)
+    found: list[NDArray[np.int16]] = []
+    remarks: list[str] = []
+    clipped = 0
+    peak = 0.0
+    position = _seekable(path, sample_rate, begin)
+    with closing(_blocks(path, sample_rate, remarks, position)) as blocks:
+        for block in blocks:
+            own = block[max(0, begin - position) : max(0, end - position)]
+            position += len(block)
+            if len(own):
+                peak = max(peak, _clip(own))
+                clipped += int(np.count_nonzero(np.abs(own) == FULL_SCALE))
+                found.append(own.astype(np.int16))
+            if position >= end:
+                break
+    if not found:
+        raise Undecodable(f"excerpt: begins at {excerpt[0]:g} s, and the file ends at {position / sample_rate:.1f} s")
+    pcm = np.concatenate(found)
+    if position < end:
+        lack = (end - position) / sample_rate
+        return Decoded(pcm, f"cut short: the file ends {lack:.1f} s before the excerpt does, at {excerpt[1]:g} s")
+    return Decoded(pcm, "; ".join(remarks) or _level_remark(peak, clipped / len(pcm)))
+
+
+def _seekable(path: Path, sample_rate: int, sample: int) -> int:
+    """`sample`, if a file of that rate can be read from there on; 0 if it must be read from its beginning."""
+    try:
+        info = load("soundfile").info(path)
+    except (OSError, RuntimeError):
+        return 0  # reading it says why
+    exact = info.samplerate == sample_rate and info.format in _EXACT and info.frames > sample
+    return sample if exact else 0
+
+
+#: Formats in which libsndfile finds a sample without decoding what lies before.
+_EXACT = frozenset({"WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF"})
 
 
 def decode_blocks(path: Path, sample_rate: int) -> Iterator[NDArray[np.int16]]:
@@ -143,8 +195,13 @@ def _stream(source: Any, **options: bool) -> Any:
     return file
 
 
-def _blocks(path: Path, sample_rate: int, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
-    """Mono at the rate asked for, in whole steps of 16 bits, which loud samples exceed; the blocks may be changed."""
+def _blocks(
+    path: Path, sample_rate: int, remarks: list[str], begin: int = 0
+) -> Generator[NDArray[np.float32], None, None]:
+    """Mono at the rate asked for, in whole steps of 16 bits, which loud samples exceed; the blocks may be changed.
+
+    `begin` is the first frame to read, where `_seekable` says that it can be found.
+    """
     try:
         if path.stat().st_size == 0:
             raise Undecodable("empty file (0 bytes)")
@@ -152,14 +209,18 @@ def _blocks(path: Path, sample_rate: int, remarks: list[str]) -> Iterator[NDArra
         raise Undecodable("missing") from None
     load("soundfile")
     try:
-        yield from _convert(path, sample_rate, remarks)
+        yield from _convert(path, sample_rate, remarks, begin)
     except (OSError, RuntimeError) as error:
         raise Undecodable(_reason(path, error)) from None
 
 
-def _convert(path: Path, sample_rate: int, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
+def _convert(path: Path, sample_rate: int, remarks: list[str], begin: int) -> Iterator[NDArray[np.float32]]:
     mono = np.empty(BLOCK, np.float32)
     with path.open("rb", buffering=0) as raw, _opened(path, raw) as file:
+        if begin:
+            del file.seekable  # what `_stream` hides
+            file.seek(begin)
+            file.seekable = lambda: False
         resampler = None if file.samplerate == sample_rate else _resampler(file.samplerate, sample_rate)
         scale = np.float32(FULL_SCALE / file.channels)
         for frames in _frames(path, raw, file, remarks):

@@ -15,7 +15,7 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.factors import UNTRAINED
 from benchmark.plain_files import check_artifact
 from benchmark.scores.records import PREDICTIONS, RECORD, SCORE, ScoreRecord, newest, read_record, run_name
-from benchmark.scores.scoring import BOOTSTRAP_SEED, REPLICATES, in_folds, mean_of_folds
+from benchmark.scores.scoring import BOOTSTRAP_SEED, REPLICATES, in_folds, mean_of_folds, resampled
 from benchmark.store.store import check_store
 from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import AreaTest, compare_areas
@@ -271,7 +271,8 @@ def _paired(name: str, sides: tuple[_Side, _Side]) -> dict[str, Any]:
     chosen &= ~np.isnan([own for of_side in values for own in of_side]).all(axis=1).any(axis=0)
     scores = [np.array([mean_of_folds(own[:, chosen]) for own in of_side]) for of_side in values]
     blocks = []
-    for counts in replicate_counts(groups, REPLICATES, BOOTSTRAP_SEED):
+    drawn = resampled(metric, groups, labels.shape[1])
+    for counts in replicate_counts(drawn, REPLICATES, BOOTSTRAP_SEED):
         means = [
             np.mean(
                 [mean_of_folds(in_folds(metric, labels, one, fold, counts)[..., chosen]) for one in side.predictions],
@@ -285,7 +286,7 @@ def _paired(name: str, sides: tuple[_Side, _Side]) -> dict[str, Any]:
     interval = percentile_interval(differences)
     tail = min((differences <= 0).sum(), (differences >= 0).sum())
     delong = None
-    if base == "roc_auc":
+    if base == "roc_auc" and (labels >= 0).all():
         columns = [sides[0].names.index(other) for other in np.array(metric.parts(sides[0].names))[chosen]]
         own = [labels[fold == number][:, columns] for number in np.unique(fold)]
         if all(np.minimum(one.sum(axis=0), (1 - one).sum(axis=0)).min() >= 2 for one in own):

@@ -15,6 +15,7 @@ from benchmark.plan.trainings import Asked, labels_of, training_step
 from benchmark.registry.augmentation_plugins import Recipe
 from benchmark.registry.entries import EncoderEntry, numbers
 from benchmark.registry.plugins import PlugIn, read_recipe
+from benchmark.registry.readouts import own_readout, readout_code
 from benchmark.registry.registry import Named, Registry
 from benchmark.steps import deform, embed, probe, score
 from benchmark.store.step import Step, numbered
@@ -204,9 +205,8 @@ class CellPlanner:
         metrics = list(self._registry.task(cell.task).entry.metrics)
         title = cell.title()
         head = {"head": weights["weights"]} if self._end_to_end else {}
-        probed = probe.KIND.step(
-            self._probe_spec(cell, metrics[0]), {**heard, "labels": labels, **head}, f"probe {title}"
-        )
+        spec, context = self._probe_spec(cell, metrics[0])
+        probed = probe.KIND.step(spec, {**heard, "labels": labels, **head}, f"probe {title}", context)
         scored = score.KIND.step(
             {"run": cell.determining(), "metrics": metrics},
             {"probe": probed, "labels": labels, **weights},
@@ -214,17 +214,22 @@ class CellPlanner:
         )
         return Run(cell, scored)
 
-    def _probe_spec(self, cell: Cell, leading: str) -> dict[str, Any]:
+    def _probe_spec(self, cell: Cell, leading: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Spec of the step that probes, and its context."""
         spec: dict[str, Any] = {"protocol": END_TO_END}
+        context: dict[str, Any] = {}
         if not self._end_to_end:
-            entry = self._registry.protocol(cell.protocol).entry
-            spec = {"protocol": numbers(entry), "seed": cell.seed}
-            if entry.stop_on == "metric" or entry.estimator is not None or entry.decision == "best":
+            protocol = self._registry.protocol(cell.protocol)
+            spec = {"protocol": numbers(protocol.entry), "seed": cell.seed}
+            if protocol.entry.chooses_by_metric:
                 spec["metric"] = leading
+            if (own := own_readout(protocol)) is not None:
+                spec["readout"] = readout_code(own)
+                context["readout"] = own
         for name, value in cell.departures().items():
             if FACTORS[name].probed and (name == "layer" or not self._end_to_end):
                 spec[name] = value
-        return spec
+        return spec, context
 
     def _embed(self, named: Named[EncoderEntry], weights: Step, pcm: Step, cell: Cell) -> Step:
         dataset = self._registry.task(cell.task).entry.dataset

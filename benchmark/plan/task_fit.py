@@ -9,9 +9,12 @@ from benchmark.registry.plugins import load_class
 from benchmark.registry.registry import Named
 from benchmark.scores.scoring import check_metrics
 from probes.estimators import check_estimator
-from tasks.base import Dataset, Kind
+from probes.kinds import check_served
+from probes.protocol import OwnReadout
+from tasks.base import Dataset
 from tasks.folds import divide
 from tasks.metrics import METRICS, split_name
+from tasks.targets import Kind
 
 
 def kind_of(task: Named[TaskEntry], dataset: Named[DatasetEntry], opened: Dataset | None) -> Kind:
@@ -56,7 +59,13 @@ def check_protocol(protocol: Named[ProtocolEntry], task: str, kind: Kind) -> Non
     """Raise `UserError` if a protocol cannot probe tasks of this kind."""
     entry = protocol.entry
     where = f"{protocol.file}:{protocol.line}: protocols.{protocol.name}"
-    if entry.decision in ("vote", "best") and kind != "multiclass":
+    if isinstance(entry.readout, OwnReadout):
+        return
+    try:
+        served = check_served(kind)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; task {task} is {kind}") from None
+    if entry.decision in ("vote", "best") and not served.votes:
         raise UserError(f"{where}.decision: {entry.decision} needs a task of classes, and {task} is {kind}")
     if entry.estimator is not None:
         try:

@@ -146,7 +146,7 @@ def extent(dataset: Dataset) -> tuple[int, float]:
     """Number of clips whose files are there, and the duration that the tables promise for them [s]."""
     present = set(dataset.audio_files())
     clips = [clip for clip in dataset.clips() if dataset.root / clip.path in present]
-    return len(clips), sum(clip.seconds or dataset.TYPICAL_SECONDS for clip in clips)
+    return len(clips), sum(clip.promised or dataset.TYPICAL_SECONDS for clip in clips)
 
 
 def standin_extent(named: Named[DatasetEntry]) -> tuple[int, float]:

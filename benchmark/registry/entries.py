@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-from benchmark.class_path import ClassPath
+from benchmark.class_path import ClassPath, check_class_path
+from probes.protocol import Nearest, OwnReadout, Protocol
 
 E = TypeVar("E", bound="Entry")
 
@@ -109,23 +110,6 @@ class TaskEntry(Entry):
     description: str = Field(default="", description="a line for `bench list`")
 
 
-#: A number, or a list of them among which validation chooses.
-Rate = Annotated[float, Field(ge=0, lt=1)]
-Decay = Annotated[float, Field(ge=0)]
-Widths = tuple[PositiveInt | Literal["same"], ...]
-
-
-class EstimatorEntry(Entry):
-    """An estimator of scikit-learn instead of a trained network."""
-
-    kind: Literal["logistic", "ridge", "knn", "svm"] = Field(
-        description="logistic regression, ridge regression, nearest neighbours, or a support vector machine"
-    )
-    parameters: dict[str, Any] = Field(
-        default_factory=dict, description="keyword arguments of its class; a list is chosen from on validation"
-    )
-
-
 def numbers(entry: Entry) -> dict[str, Any]:
     """What of a recipe or protocol determines its result, as keys hold it.
 
@@ -140,7 +124,11 @@ def planned(entry: type[E], document: Mapping[str, Any]) -> E:
     return entry.model_validate({"source": "plan", **document}, strict=False)
 
 
-class ProtocolEntry(Entry):
+class ReadoutEntry(OwnReadout, Entry):
+    """A readout of one's own, as an entry that names a class."""
+
+
+class ProtocolEntry(Protocol, Entry):
     """A probe and how it is trained, selected and asked.
 
     `standardise`, `hidden`, `dropout`, `batch`, `learning_rate` and `weight_decay` may be lists: then every
@@ -148,99 +136,11 @@ class ProtocolEntry(Entry):
     """
 
     source: str = Field(description="where its numbers come from")
-    examples: Literal["windows", "random_window", "segments", "clip_mean", "clip_mean_std"] = Field(
-        description="what is an example: every window, one of each clip drawn with the seed, means over segments, the "
-        "clip's mean over windows, or its mean and standard deviation side by side"
-    )
-    segment_seconds: PositiveFloat | None = Field(
-        default=None, description="length of a segment [s]; a short last one is dropped"
-    )
-    standardise: bool | tuple[bool, ...] = Field(
-        description="scale features by mean and standard deviation of the training examples"
-    )
-    standardise_targets: bool = Field(
-        default=False, description="train on values scaled by mean and standard deviation of the training examples"
-    )
-    estimator: EstimatorEntry | None = Field(
-        default=None, description="an estimator of scikit-learn, instead of all numbers of a network below"
-    )
-    hidden: Widths | tuple[Widths, ...] | None = Field(
-        default=None,
-        description="widths of hidden ReLU layers, `same` for that of the representation; none makes the probe linear",
-    )
-    dropout: Rate | tuple[Rate, ...] = Field(default=0.0, description="share of the inputs of layers that is dropped")
-    dropout_input: bool = Field(default=True, description="drop features of the representation, not hidden units only")
-    batch: PositiveInt | tuple[PositiveInt, ...] | None = Field(default=None, description="examples a step")
-    learning_rate: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(default=None, description="of Adam")
-    weight_decay: Decay | tuple[Decay, ...] | None = Field(
-        default=None, description="share of the weights that `decay` takes"
-    )
-    decay: Literal["l2", "decoupled"] = Field(
-        default="l2", description="add it to the gradient, or take it off the weights (AdamW)"
-    )
-    schedule: Literal["constant", "plateau", "cosine"] = Field(
-        default="constant",
-        description="of the learning rate: the same throughout; a tenth after five epochs without a lower validation "
-        "loss; half a cosine down to zero",
-    )
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(default=0, description="steps of linear rise before the cosine")
-    max_epochs: PositiveInt | None = Field(default=None, description="visits to every example, at most")
-    max_steps: PositiveInt | None = Field(default=None, description="length of training, instead of max_epochs")
-    evaluate_every: PositiveInt | None = Field(
-        default=None, description="steps between evaluations on the validation clips; every epoch if absent"
-    )
-    stop_on: Literal["loss", "metric"] = Field(
-        default="loss",
-        description="what says which evaluation and which configuration is better: the validation loss of examples, "
-        "or the task's leading metric of clips",
-    )
-    patience: PositiveInt | None = Field(
-        default=None, description="evaluations without a better one before training stops; it runs its length if absent"
-    )
-    keep: Literal["best", "last"] = Field(default="best", description="the evaluation whose weights are kept")
-    train_on: Literal["train", "train+valid"] = Field(
-        default="train", description="whether validation clips are trained on; then nothing is selected"
-    )
-    repeats: PositiveInt = Field(default=1, description="trainings with other seeds whose scores are averaged")
-    decision: Literal["mean_probability", "mean_logit", "vote", "max", "best"] = Field(
-        default="mean_probability",
-        description="from a clip's examples to its prediction; `best` of the four is chosen on the validation clips",
-    )
     description: str = Field(default="", description="a line for `bench list`")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> ProtocolEntry:
-        network = ("hidden", "batch", "learning_rate", "weight_decay")
-        if self.estimator is not None:
-            self._refuse(
-                f"of a network stand beside estimator {self.estimator.kind}", *network, "max_epochs", "max_steps"
-            )
-            if not isinstance(self.standardise, bool) or self.train_on != "train":
-                raise ValueError("an estimator takes one value of standardise, and trains on train")
-            return self
-        missing = [name for name in network if getattr(self, name) is None]
-        if missing:
-            raise ValueError(f"{missing[0]} is missing; give it, or an estimator")
-        if (self.max_epochs is None) == (self.max_steps is None):
-            raise ValueError("give either max_epochs or max_steps")
-        if (self.examples == "segments") != (self.segment_seconds is not None):
-            raise ValueError("segment_seconds belongs to examples: segments, and only there")
-        if self.schedule == "plateau" and self.stop_on != "loss":
-            raise ValueError("the plateau schedule follows the validation loss: it needs stop_on: loss")
-        if self.schedule == "cosine" and self.patience is not None:
-            raise ValueError("a cosine runs its length: leave patience out")
-        if self.train_on == "train+valid":
-            grid = [name for name in _SWEPT if isinstance(getattr(self, name), tuple) and getattr(self, name)]
-            if grid or (self.hidden and isinstance(self.hidden[0], tuple)) or self.decision == "best":
-                raise ValueError("nothing can be chosen where the validation clips are trained on: give no lists")
-            if self.patience is not None or self.keep != "last" or self.schedule == "plateau":
-                raise ValueError("training on train+valid needs keep: last, and neither patience nor plateau")
-        return self
-
-    def _refuse(self, why: str, *names: str) -> None:
-        present = [name for name in names if getattr(self, name) is not None]
-        if present:
-            raise ValueError(f"{', '.join(present)} {why}: give one or the other")
-
-
-_SWEPT = ("standardise", "dropout", "batch", "learning_rate", "weight_decay")
+    @field_validator("readout")
+    @classmethod
+    def _class_path(cls, readout: Nearest | OwnReadout | None) -> Nearest | OwnReadout | None:
+        if isinstance(readout, OwnReadout):
+            check_class_path(readout.class_path)
+        return readout

@@ -16,7 +16,7 @@ from typing import Any
 from benchmark.augmentation.config import AugmentationStep
 from benchmark.errors import UserError
 from benchmark.libraries import fault_behind
-from benchmark.registry.entries import DatasetEntry, EncoderEntry
+from benchmark.registry.entries import DatasetEntry, EncoderEntry, ReadoutEntry
 from benchmark.registry.methods import METHODS, UnreadRecipe
 from benchmark.registry.modules_beside import files_of, find, make_findable
 from benchmark.registry.recipes import RecipeEntry
@@ -25,7 +25,9 @@ from benchmark.store.store import digest_file
 from tasks.base import Dataset, StandIn
 
 #: Entries that name code.
-PlugIn = Named[EncoderEntry] | Named[DatasetEntry] | Named[RecipeEntry] | Named[AugmentationStep]
+PlugIn = (
+    Named[EncoderEntry] | Named[DatasetEntry] | Named[RecipeEntry] | Named[AugmentationStep] | Named[ReadoutEntry]
+)
 _OWN_PACKAGES = frozenset({"analysis", "benchmark", "encoders", "probes", "tasks"})
 #: Folders that hold packages of many people, side by side.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})

@@ -17,14 +17,14 @@ from benchmark.errors import UserError
 from benchmark.factors import END_TO_END
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.registry.entries import ProtocolEntry, planned
+from benchmark.registry.readouts import build_readout
 from benchmark.store.embeddings import open_embeddings
 from benchmark.store.file_names import HEAD
 from benchmark.store.step import Step, every
 from benchmark.store.store import Artifact
-from probes.probing import LabelledClips, Probed, ProbeTask, head_predictions, run_protocol
-from probes.protocol import Protocol
-from probes.subsets import label_subset
-from probes.sweep import unseen
+from probes.protocols import LabelledClips, Probed, cut, run_protocol
+from probes.readouts.base import ProbeTask, unseen
+from probes.readouts.head import Head
 from probes.windows import Windows
 from tasks.base import Split, Task
 from tasks.metrics import METRICS, macro, split_name
@@ -61,11 +61,6 @@ def predict(step: Step, task: Task, inputs: Mapping[str, Artifact], reporter: Re
         raise UserError(str(error)) from None
 
 
-def _numbers(step: Step) -> dict[str, Any]:
-    """Every number of a probe step's protocol, the defaults too, which its spec leaves out."""
-    return planned(ProtocolEntry, step.spec["protocol"]).model_dump(mode="json")
-
-
 def _unasked(labels: NDArray[Any], predictions: NDArray[np.float32]) -> float:
     raise AssertionError("a protocol that does not choose by the metric asks for it")
 
@@ -73,7 +68,7 @@ def _unasked(labels: NDArray[Any], predictions: NDArray[np.float32]) -> float:
 def _progress(step: Step, task: Task, reporter: Reporter) -> AbstractContextManager[Advance]:
     """Progress of a sweep, in probes; of a single probe, seconds of work, only that it is being trained."""
     protocol = step.spec["protocol"]
-    probes = 1 if protocol == END_TO_END else len(task.divisions) * Protocol.of(_numbers(step)).probes
+    probes = 1 if protocol == END_TO_END else len(task.divisions) * planned(ProtocolEntry, protocol).probes
     if probes > 1:
         return reporter.progress(step.title, probes, "probes")
     reporter.say(step.title)
@@ -106,9 +101,10 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
     dim = sum(one.rows.shape[1] for one in test)
     if step.spec["protocol"] == END_TO_END:
         head = load_file(inputs["head"].path / HEAD)
-        predictions = head_predictions(head["weight"], head["bias"], test[0], task.kind)
-        return Probed(predictions[None], {"by": None, "decision": "mean_probability"}), dim
-    protocol = Protocol.of(_numbers(step))
+        fitted = Head(head["weight"], head["bias"], task.kind)
+        return Probed(fitted.predict(cut(test, None, "windows", None, 0))[None], fitted.selection), dim
+    protocol = planned(ProtocolEntry, step.spec["protocol"])
+    own = build_readout(step.context["readout"]) if "readout" in step.context else None
     train, valid = split("train"), split("valid")
     if (fraction := step.spec.get("labels", 1)) != 1:
         train = _part(task, train, fraction, step.spec["seed"])
@@ -123,13 +119,14 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
         step.spec["seed"],
         str(device()),
         advance,
+        own,
     )
     trained_on = len(train) + (0 if protocol.validates else len(valid))
     return Probed(probed.predictions, {"train_clips": trained_on, **probed.selection}), dim
 
 
 def _part(task: Task, clips: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
-    return clips[label_subset(task.labels[clips], task.kind, fraction, seed)]
+    return clips[task.targets.take(clips).subset(fraction, seed)]
 
 
 def _windows(artifact: Artifact, layer: str | None, clip_ids: Sequence[str]) -> Windows:

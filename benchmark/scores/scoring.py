@@ -107,7 +107,7 @@ def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32]) -> _
     outputs = predictions.shape[1]
     constants = np.stack([metric.constant(task.labels[own == "train"], outputs) for own in task.divisions])
     fold = task.tested_in
-    blocks = replicate_counts(task.groups[is_test], REPLICATES, BOOTSTRAP_SEED)
+    blocks = replicate_counts(resampled(metric, task.groups[is_test], outputs), REPLICATES, BOOTSTRAP_SEED)
     return _Parts(
         names=metric.parts(task.label_names),
         values=in_folds(metric, labels, predictions, fold),
@@ -115,6 +115,23 @@ def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32]) -> _
         floors=in_folds(metric, labels, constants[fold], fold),
         clips=int(metric.clips(labels).sum()),
     )
+
+
+def resampled(metric: Metric, groups: NDArray[np.generic], users: int) -> NDArray[np.generic]:
+    """What replicates of a metric draw, as the name of each clip's or user's unit [clips or users].
+
+    Parameters
+    ----------
+    metric
+        Says what its unit is.
+    groups : ndarray, shape [clips]
+        Of the test clips.
+    users
+        Number of columns of the labels.
+    """
+    if metric.unit == "group":
+        return groups
+    return np.arange(len(groups) if metric.unit == "clip" else users)
 
 
 def in_folds(
@@ -126,12 +143,14 @@ def in_folds(
 ) -> NDArray[np.float64]:
     """A metric's parts on the test clips of each fold, [F, K], or [F, R, K] for replicates; see `Metric.__call__`.
 
-    `fold` [clips] says in which fold each clip was tested; zeros for a task with a split.
+    `fold` [clips] says in which fold each clip was tested; zeros for a task with a split. `counts` are of clips, or of
+    users, who are the same in every fold.
     """
     found = []
     for number in range(int(fold.max()) + 1):
         own = fold == number
-        found.append(metric(labels[own], predictions[own], None if counts is None else counts[own]))
+        of_fold = counts if counts is None or metric.unit == "user" else counts[own]
+        found.append(metric(labels[own], predictions[own], of_fold))
     return np.stack(found)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,6 @@ from benchmark.encoding.windows import device
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.registry.registry import load_registry
 from benchmark.speed.results import ProbeKind, ProbeSpeed
-from probes.protocol import Protocol
 from probes.reference import train_alone
 from probes.sweep import Judge, train_sweep
 from probes.validation import stacked_metric
@@ -52,8 +50,7 @@ def measure(reporter: Reporter, share: float = 1.0) -> ProbeSpeed:
     ProbeSpeed
     """
     place = str(device())
-    entry = load_registry([]).protocol("jukemir").entry
-    protocol = Protocol.of(entry.model_dump(mode="json"))
+    protocol = load_registry([]).protocol("jukemir").entry
     members = protocol.members(DIM)
     x, y, x_valid, y_valid = _features()
     plain_judge, judge = _scikit_learn(y_valid), _ours(y_valid)
@@ -69,17 +66,19 @@ def measure(reporter: Reporter, share: float = 1.0) -> ProbeSpeed:
             own = [member for member in members if (member.hidden, member.batch) == (hidden, batch)]
             chosen = len(own) // 2
             steps = max(8, round(STEPS * 64 / batch * share) // 8 * 8)
-            course = replace(protocol.course, max_epochs=None, max_steps=steps, patience=None, keep_best=False)
-            blind = replace(course, evaluate_every=PLAIN * steps + 1)
+            length = {"max_epochs": None, "max_steps": steps, "patience": None, "keep": "last"}
+            course = protocol.model_copy(update=length)
+            blind = course.model_copy(update={"evaluate_every": PLAIN * steps + 1})
             # Scaling the features is done once, however long the training: what a single step takes is taken off.
-            single = replace(blind, max_steps=1)
+            single = blind.model_copy(update={"max_steps": 1})
             for _ in range(2):  # the first time warms up
                 _, sweep_start = _timed(sweep, own, single, 0, place)
                 _, plain_start = _timed(plain, own[chosen], single, 0, place)
             for settings, name in ((blind, "_training"), (course, "")):
                 fitted, of_sweep = _timed(sweep, own, settings, 0, place)
                 # A single probe is trained for longer, or its time would be too short to measure.
-                _, of_plain = _timed(plain, own[chosen], replace(settings, max_steps=PLAIN * steps), 0, place)
+                longer = settings.model_copy(update={"max_steps": PLAIN * steps})
+                _, of_plain = _timed(plain, own[chosen], longer, 0, place)
                 of_sweep = (of_sweep - sweep_start) * steps / (steps - 1)
                 of_plain = (of_plain - plain_start) * steps / (PLAIN * steps - 1) * len(own)
                 seconds[f"sweep{name}"] += of_sweep

@@ -14,6 +14,7 @@ from benchmark.encoding.planned import planned_audio
 from benchmark.errors import UserError
 from benchmark.registry.datasets import dataset_at
 from benchmark.store.file_names import LABELS, TEST_CLIPS
+from benchmark.store.labels import write_labels
 from benchmark.store.pcm import open_pcm, write_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
@@ -59,7 +60,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     facts["test_clips_lost"] = {clip_id: reasons.get(clip_id, "not in the dataset") for clip_id in lost}
     if lost and not step.spec["allow_missing"]:
         raise UserError(_complaint(dataset, lost, facts, inputs["pcm"].path))
-    _write(work / LABELS, task, usable)
+    write_labels(work / LABELS, task, usable)
     tested = {clip_id for clip_id, split in zip(task.clip_ids, task.splits, strict=True) if split == "test"}
     write_lines(work / TEST_CLIPS, [clip for clip in pcm.clips if clip.id in tested])
     return facts
@@ -73,34 +74,6 @@ def _complaint(dataset: Dataset, lost: list[str], facts: Mapping[str, Any], pcm:
         f"{dataset.root}: {len(lost)} of {facts['expected']['test']} test clips cannot be scored: {named}{more}. "
         "Put them right, or pass --allow-missing to score the others and have the record say so"
     )
-
-
-def _write(path: Path, task: Task, usable: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-    folds: dict[str, Any] = {} if task.folds is None else {"folds": task.folds[:, usable]}
-    np.savez_compressed(
-        path,
-        kind=np.array(task.kind),
-        clip_ids=np.array(task.clip_ids, dtype=np.str_)[usable],
-        splits=task.splits[usable],
-        labels=task.labels[usable],
-        label_names=np.array(task.label_names, dtype=np.str_),
-        groups=task.groups[usable],
-        **folds,
-    )
-
-
-def read_labels(path: Path) -> Task:
-    """The task that `compute` left, for its usable clips."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return Task(
-            kind=str(arrays["kind"]),  # type: ignore[arg-type]
-            clip_ids=tuple(arrays["clip_ids"].tolist()),
-            splits=arrays["splits"],
-            labels=arrays["labels"],
-            label_names=tuple(arrays["label_names"].tolist()),
-            groups=arrays["groups"],
-            folds=arrays.get("folds"),
-        )
 
 
 def _extent(step: Step) -> Extent:

@@ -124,7 +124,7 @@ class _Decoded:
 def _content(clip: Clip, audio: Mapping[str, str]) -> str:
     """What determines a clip's samples, at one rate: its file, and what its table says of the length."""
     file = audio.get(clip.path)
-    return digest_of([file, clip.seconds])[:32] if file is not None else ""
+    return digest_of([file, clip.promised, clip.excerpt])[:32] if file is not None else ""
 
 
 def _decoded_before(step: Step) -> dict[str, _Decoded]:
@@ -253,7 +253,7 @@ def _decode_one(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
     try:
         # Here, for what an exception knows of its origin does not leave a process.
         with library_errors():
-            decoded = decode(root / clip.path, sample_rate, clip.seconds)
+            decoded = decode(root / clip.path, sample_rate, clip.promised, clip.excerpt)
     except Undecodable as error:
         return _Outcome(failure=str(error))
     pcm = decoded.pcm.tobytes()

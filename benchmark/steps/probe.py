@@ -13,7 +13,7 @@ from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
 from benchmark.factors import END_TO_END
 from benchmark.registry.entries import ProtocolEntry, planned
-from benchmark.steps.label import read_labels
+from benchmark.store.labels import read_labels
 from benchmark.store.file_names import LABELS, PREDICTED, SELECTION
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
@@ -43,6 +43,8 @@ def _extent(step: Step) -> Extent:
     protocol = planned(ProtocolEntry, step.spec["protocol"])
     if protocol.estimator is not None:
         return Extent(protocol.estimator.kind, size)
+    if protocol.readout is not None:
+        return Extent(getattr(protocol.readout, "kind", "a readout of one's own"), size)
     length = f"{protocol.max_epochs} epochs" if protocol.max_epochs else f"{protocol.max_steps:,} steps"
     return Extent(f"{length} at most", size)
 

@@ -14,7 +14,7 @@ from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
 from benchmark.environment import measured, versions
 from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
-from benchmark.steps.label import read_labels
+from benchmark.store.labels import read_labels
 from benchmark.store.file_names import CORPUS, LABELS, PREDICTED, SELECTION, TEST_CLIPS, WEIGHTS
 from benchmark.store.pcm import PcmClip, read_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind, every
@@ -49,7 +49,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         "labels": labels,
         "groups": task.groups[is_test],
     }
-    clips_are = [clip_ids.tolist(), labels.tolist(), list(task.label_names)]
+    clips_are = [clip_ids.tolist(), task.targets.take(is_test).content(), list(task.label_names)]
     if task.folds is not None:
         arrays["folds"] = task.tested_in
         # Train and valid follow from what each fold tests.

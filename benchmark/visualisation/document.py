@@ -197,7 +197,7 @@ class _Seen:
         if self.task.kind == "multiclass":
             return [names[int(own[0])]]
         if self.task.kind == "multilabel":
-            return [name for name, value in zip(names, own, strict=True) if value]
+            return [name for name, value in zip(names, own, strict=True) if value == 1]
         return [f"{name} {value:.2f}" for name, value in zip(names, own, strict=True)]
 
 
@@ -302,9 +302,9 @@ def _prevalent(one: _Seen, excited: Sequence[Excited]) -> list[dict[str, Any]]:
     """Labels that the most exciting clips have most often, and how often all clips have them; none of numbers."""
     if one.task.kind == "regression":
         return []
-    labels = one.task.labels
+    labels = one.task.labels == 1
     if one.task.kind == "multiclass":
-        labels = labels[:, :1] == np.arange(len(one.task.label_names))[None, :]
+        labels = one.task.labels[:, :1] == np.arange(len(one.task.label_names))[None, :]
     counts = labels[[found.clip for found in excited]].sum(axis=0)
     every = labels.mean(axis=0)
     order = np.lexsort((every, -counts))[:PREVALENT]

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.store.embeddings import Embeddings
-from tasks.base import Kind, Task
+from tasks.base import Task
+from tasks.targets import Kind
 
 
 @dataclass(frozen=True)

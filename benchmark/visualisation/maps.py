@@ -18,7 +18,7 @@ from analysis.pages.clip_map import ClipMap
 from analysis.report.document import RunMap, RunRow, StepRow
 from benchmark.console import Reporter
 from benchmark.plain_files import PlantedError, check_artifact
-from benchmark.steps.label import read_labels
+from benchmark.store.labels import read_labels
 from benchmark.store.embeddings import Embeddings, open_embeddings
 from benchmark.store.file_names import LABELS
 from tasks.base import Task
@@ -165,13 +165,8 @@ def clip_classes(task: Task) -> tuple[NDArray[np.int64], list[str]]:
 
     Of a tagging task those clips are shown that have one and only one of its most frequent tags.
     """
-    if task.kind == "multiclass":
-        return task.labels[:, 0].astype(np.int64), list(task.label_names)
-    if task.kind == "multilabel":
-        top = np.argsort(-task.labels.sum(axis=0), kind="stable")[:TAGS]
-        chosen = task.labels[:, top]
-        return np.where(chosen.sum(axis=1) == 1, chosen.argmax(axis=1), -1), [task.label_names[i] for i in top]
-    return np.full(len(task.clip_ids), -1), []
+    classes, names = task.targets.classes(TAGS)
+    return classes, list(names)
 
 
 def lay_out(

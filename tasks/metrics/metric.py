@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.base import Kind
+from tasks.targets import Kind
 
 Array = NDArray[np.float64]
 Labels = NDArray[Any]
 Predictions = NDArray[np.floating]
 Counts = NDArray[np.float32]
+#: What bootstrap replicates draw: single clips, the task's groups of clips, or users.
+Unit = Literal["clip", "group", "user"]
 #: labels [clips, L], predictions [clips, outputs], counts [clips, R] or None -> [K] or [R, K]
 Compute = Callable[[Labels, Predictions, Counts | None], Array]
 
 
 def every_clip(labels: Labels) -> NDArray[np.bool_]:
     """All clips count: shape [clips]."""
-    return np.ones(len(labels), dtype=bool)
+    return np.ones(labels.shape[0], dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Metric:
         Which test clips it speaks of, given labels [clips, L]; shape [clips].
     label_names
         Labels that a task must have, in this order; any will do if empty.
+    unit
+        What is drawn when its interval is made: ``clip``, each by itself; ``group``, clips that belong together, as
+        `tasks.base.Task.groups` says; ``user``, columns of the labels, for a mean over users. `counts` then say how
+        often a replicate holds each user.
     """
 
     name: str
@@ -63,6 +69,7 @@ class Metric:
     source: str
     clips: Callable[[Labels], NDArray[np.bool_]] = every_clip
     label_names: tuple[str, ...] = ()
+    unit: Unit = "group"
 
     def __call__(self, labels: Labels, predictions: Predictions, counts: Counts | None = None) -> Array:
         """Score each part.
@@ -73,8 +80,8 @@ class Metric:
             0/1 a tag, one column of class indices, or values of the targets.
         predictions : ndarray, shape [clips, outputs]
             A score a tag, a probability a class, or estimates of the targets.
-        counts : ndarray of float32, shape [clips, R], optional
-            How often each bootstrap replicate holds each clip.
+        counts : ndarray of float32, shape [clips, R] or [users, R], optional
+            How often each bootstrap replicate holds each clip, or each user where users are the `unit`.
 
         Returns
         -------
@@ -88,8 +95,8 @@ class Metric:
             If the shapes do not fit together.
         """
         classes = self.kind == "multiclass"
-        expected = (len(labels), 1) if classes else predictions.shape
-        if labels.ndim != 2 or predictions.ndim != 2 or labels.shape != expected or len(predictions) != len(labels):
+        expected = (labels.shape[0], 1) if classes else predictions.shape
+        if labels.ndim != 2 or predictions.ndim != 2 or labels.shape != expected or len(predictions) != expected[0]:
             wanted = "labels [clips, 1] and predictions [clips, classes]" if classes else "one shape [clips, labels]"
             raise ValueError(
                 f"{self.name}: labels {labels.shape} and predictions {predictions.shape} must have {wanted}"

@@ -31,8 +31,7 @@ from benchmark.seeds import mix
 from benchmark.store.file_names import HEAD
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
-from probes.subsets import label_subset
-from tasks.base import Kind
+from probes.kinds import Kind
 
 #: Validation clips whose windows are encoded at a time.
 CLIPS = 64
@@ -53,7 +52,7 @@ class Supervised(Method[SupervisedRecipe]):
         rows = np.flatnonzero(task.splits == "train")
         if given.labels != 1:
             # The very clips that a probe on this fraction of the labels is given.
-            rows = rows[label_subset(task.labels[rows], task.kind, given.labels, given.seed)]
+            rows = rows[task.targets.take(rows).subset(given.labels, given.seed)]
         rows = np.array([row for row in rows if clips[task.clip_ids[row]].samples >= given.window], dtype=np.int64)
         valid = np.flatnonzero(task.splits == "valid")
         items = [Item((clips[task.clip_ids[row]],)) for row in rows]

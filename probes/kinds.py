@@ -1,0 +1,59 @@
+"""Kinds of labels, and what each can be served by, as far as that is known before anything is trained.
+
+Apart from `probes.objectives`, so that a plan is made without the seconds that importing PyTorch takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+#: As in `tasks.targets`, which probes must not know.
+Kind = Literal["multilabel", "multiclass", "regression", "distribution", "interactions", "events"]
+#: A tag of which nobody knows whether a clip has it.
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Service:
+    """What can be asked of labels of a kind.
+
+    Attributes
+    ----------
+    estimators
+        Estimators of scikit-learn that can learn them.
+    votes
+        Whether a clip's examples can vote: whether one label excludes the others.
+    """
+
+    estimators: tuple[str, ...]
+    votes: bool = False
+
+
+#: What networks, estimators and neighbours can serve; anything else needs a readout of its own.
+SERVED: Mapping[Kind, Service] = {
+    "multilabel": Service(("logistic", "ridge", "knn", "svm")),
+    "multiclass": Service(("logistic", "ridge", "knn", "svm"), votes=True),
+    "regression": Service(("ridge", "knn", "svm")),
+    "distribution": Service(()),
+}
+
+
+def check_served(kind: Kind) -> Service:
+    """What can be asked of labels of a kind.
+
+    Raises
+    ------
+    ValueError
+        If they need a readout of their own.
+    """
+    if kind not in SERVED:
+        raise ValueError(f"no network, estimator or neighbour predicts {kind}; such a protocol needs its own `readout`")
+    return SERVED[kind]
+
+
+def check_decision(decision: str, kind: Kind) -> None:
+    """Raise `ValueError` if a clip's examples are to vote on labels that cannot be voted on."""
+    if decision in ("vote", "best") and not (kind in SERVED and SERVED[kind].votes):
+        raise ValueError(f"the decision {decision} needs a task of classes, and this one is {kind}")
