@@ -46,6 +46,8 @@ class Factor:
         What a title adds to the names of the grid for a value that is not plain.
     probed
         Whether the value goes to the probe as it is, under its field's name.
+    needs_probe
+        Whether it means nothing where an encoder's own head predicts.
     column
         Whether it is a column of tables; otherwise it stands in the text of another one.
     help, metavar
@@ -63,6 +65,7 @@ class Factor:
     plain: Any = _NOTHING_PLAIN
     words: Callable[[Any], str] = str
     probed: bool = False
+    needs_probe: bool = False
     column: bool = True
     help: str = ""
     metavar: str = ""

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 from benchmark.console import Silent
 from benchmark.scores.prediction import predict
 from benchmark.steps import KINDS
-from benchmark.store.labels import read_labels
 from benchmark.store.embeddings import open_embeddings
+from benchmark.store.labels import read_labels
 from benchmark.store.store import Artifact
 
 ENCODERS = """

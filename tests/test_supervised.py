@@ -13,11 +13,10 @@ from training_steps import RATE, Quiet, plain
 from benchmark.encoding.windows import build_encoder, cut_windows
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import CropSampler
-from benchmark.pretraining.methods.supervised import VALIDATION, SupervisedModule, clip_loss, targets_of, window_loss
+from benchmark.pretraining.methods.supervised import VALIDATION, SupervisedModule, clip_loss, targets_of
 from benchmark.registry.methods import SupervisedRecipe
 from benchmark.steps import supervise
-from benchmark.store.file_names import LABELS
-from benchmark.store.file_names import HEAD
+from benchmark.store.file_names import HEAD, LABELS
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, Pcm, PcmClip, open_pcm, read_lines, write_lines
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact
@@ -194,16 +193,16 @@ def test_losses_of_clips_are_those_of_mean_predictions():
     p = [expit(clip.numpy()).mean(0) for clip in logits]
     expected = -np.mean([np.log(np.where(row, found, 1 - found)) for row, found in zip(labels, p, strict=True)])
     tags = targets_of("multilabel", ["a", "b"], labels, labels)
-    assert clip_loss("multilabel", logits, tags.valid) == pytest.approx(expected, rel=1e-6)
+    assert clip_loss(tags.objective, logits, tags.valid) == pytest.approx(expected, rel=1e-6)
     classes = targets_of("multiclass", ["a", "b"], labels[:, :1], labels[:, :1])
     p = [softmax(clip.numpy(), 1).mean(0) for clip in logits]
-    assert clip_loss("multiclass", logits, classes.valid) == pytest.approx(
+    assert clip_loss(classes.objective, logits, classes.valid) == pytest.approx(
         -np.mean([np.log(p[0][1]), np.log(p[1][0])]), rel=1e-6
     )
     single = [clip[:1] for clip in logits]
-    for kind, targets in (("multilabel", tags), ("multiclass", classes)):
-        assert clip_loss(kind, single, targets.valid) == pytest.approx(
-            window_loss(kind, torch.cat(single), targets.valid).item(), rel=1e-6
+    for targets in (tags, classes):
+        assert clip_loss(targets.objective, single, targets.valid) == pytest.approx(
+            targets.objective.loss(torch.cat(single), targets.valid).item(), rel=1e-6
         )
 
 

@@ -29,9 +29,9 @@ from benchmark.pretraining.methods.contrastive import ContrastiveModule
 from benchmark.pretraining.ntxent import similarities
 from benchmark.pretraining.ridge import rate, ridge, validation_probe
 from benchmark.registry.methods import ContrastiveRecipe
-from benchmark.store.labels import read_labels
 from benchmark.steps.pretrain import compute
 from benchmark.store.file_names import LABELS, WEIGHTS
+from benchmark.store.labels import read_labels
 from benchmark.store.pcm import open_pcm
 from benchmark.store.store import Artifact
 from tasks.base import Task

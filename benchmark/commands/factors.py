@@ -128,7 +128,7 @@ def _departures() -> type[Any]:
                 metavar=factor.metavar,
                 show_default=f"{shown:g}" if shown is not None else True,
             )
-            options.append((factor.key, Annotated[many | None, option], field(default=default)))  # type: ignore[valid-type]
+            options.append((factor.key, Annotated[many | None, option], field(default=default)))
     return make_dataclass("Departures", options, frozen=True)
 
 

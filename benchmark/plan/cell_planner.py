@@ -185,6 +185,11 @@ class CellPlanner:
     def _run(self, cell: Cell) -> Run:
         if cell.layer is not None:
             self._check_layer(cell.layer)
+        if self._end_to_end and (meaningless := [n for n in cell.departures() if FACTORS[n].needs_probe]):
+            raise UserError(
+                f"{FACTORS[meaningless[0]].option}: recipe {cell.recipe_name} is scored by its own head, and trains no "
+                "probe; leave the option out, or name a --corpus"
+            )
         dataset = self._registry.task(cell.task).entry.dataset
         weights: dict[str, Step] = {}
         heard: dict[str, Step] = {}

@@ -24,8 +24,8 @@ from benchmark.pretraining.ridge import validation_probe
 from benchmark.pretraining.trained import TrainedModule
 from benchmark.pretraining.training import Training, fit
 from benchmark.registry.augmentation_plugins import load_augmentations
-from benchmark.store.labels import read_labels
 from benchmark.store.file_names import CORPUS, LABELS, WEIGHTS
+from benchmark.store.labels import read_labels
 from benchmark.store.pcm import PcmClip, open_pcm, read_lines, write_lines
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact

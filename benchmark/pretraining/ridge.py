@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 from benchmark.pretraining.trained import evaluating
 from benchmark.store.pcm import Pcm
 from encoders.base import Encoder
+from probes.objectives import objective_of
 from tasks.base import Task
 
 #: Clips of each split that are looked at.
@@ -70,10 +71,13 @@ def _encoded(encode: BatchEncoder, windows: list[NDArray[np.int16]]) -> NDArray[
 
 
 def one_hot(task: Task) -> NDArray[np.float64]:
-    """Labels as numbers [clips, outputs]; classes become columns of 0 and 1."""
-    if task.kind == "multiclass":
-        return np.eye(len(task.label_names))[task.labels[:, 0].astype(np.int64)]
-    return task.labels.astype(np.float64)
+    """Labels as numbers [clips, outputs]; classes become columns of 0 and 1, an unknown tag the share of the known."""
+    found = objective_of(task.kind).targets(task.labels, len(task.label_names)).astype(np.float64)
+    if task.kind == "multilabel" and (found < 0).any():
+        known = found >= 0
+        shares = (found * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        found = np.where(known, found, shares)
+    return np.asarray(found)
 
 
 def ridge(train: NDArray[np.float64], targets: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,9 +25,7 @@ from benchmark.store.store import digest_file
 from tasks.base import Dataset, StandIn
 
 #: Entries that name code.
-PlugIn = (
-    Named[EncoderEntry] | Named[DatasetEntry] | Named[RecipeEntry] | Named[AugmentationStep] | Named[ReadoutEntry]
-)
+PlugIn = Named[EncoderEntry] | Named[DatasetEntry] | Named[RecipeEntry] | Named[AugmentationStep] | Named[ReadoutEntry]
 _OWN_PACKAGES = frozenset({"analysis", "benchmark", "encoders", "probes", "tasks"})
 #: Folders that hold packages of many people, side by side.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -273,9 +271,10 @@ def _classes_of(file: Path) -> tuple[dict[str, int], dict[str, list[str]]]:
         if isinstance(node, ast.ClassDef):
             bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
             for line in node.body:
-                stated = isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
-                if stated and line.target.id == "VERSION" and isinstance(line.value, ast.Constant):
-                    versions[node.name] = int(line.value.value)
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                    stated = line.value.value if isinstance(line.value, ast.Constant) else None
+                    if line.target.id == "VERSION" and isinstance(stated, int):
+                        versions[node.name] = stated
     return versions, bases
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from benchmark.errors import UserError
 from benchmark.registry.entries import ProtocolEntry, ReadoutEntry

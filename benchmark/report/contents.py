@@ -156,9 +156,10 @@ def _run(key: str, record: ScoreRecord) -> RunRow:
         for name, score in record.metrics.items()
     }
     epochs, pairs = _length(record)
-    return {  # type: ignore[typeddict-item]  # the columns of a cell are those of a row, as a test holds
+    columns: Any = record.columns()  # those of a cell are those of a row, and a further factor's beside them
+    return {
+        **columns,
         "key": key,
-        **record.columns(),
         "departs": departs,
         "encoders": list(record.encoders),
         "recipe_name": record.recipe_name,

@@ -18,7 +18,7 @@ from benchmark.store.labels import write_labels
 from benchmark.store.pcm import open_pcm, write_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
-from tasks.base import SPLITS, Dataset, Task
+from tasks.base import SPLITS, Dataset
 from tasks.folds import divide
 
 #: Missing test clips that the error names; the file it points to names all.

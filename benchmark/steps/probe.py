@@ -13,8 +13,8 @@ from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
 from benchmark.factors import END_TO_END
 from benchmark.registry.entries import ProtocolEntry, planned
-from benchmark.store.labels import read_labels
 from benchmark.store.file_names import LABELS, PREDICTED, SELECTION
+from benchmark.store.labels import read_labels
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
 

@@ -14,8 +14,8 @@ from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
 from benchmark.environment import measured, versions
 from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
-from benchmark.store.labels import read_labels
 from benchmark.store.file_names import CORPUS, LABELS, PREDICTED, SELECTION, TEST_CLIPS, WEIGHTS
+from benchmark.store.labels import read_labels
 from benchmark.store.pcm import PcmClip, read_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind, every
 from benchmark.store.store import Artifact, digest_of, lineage

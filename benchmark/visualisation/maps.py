@@ -18,9 +18,9 @@ from analysis.pages.clip_map import ClipMap
 from analysis.report.document import RunMap, RunRow, StepRow
 from benchmark.console import Reporter
 from benchmark.plain_files import PlantedError, check_artifact
-from benchmark.store.labels import read_labels
 from benchmark.store.embeddings import Embeddings, open_embeddings
 from benchmark.store.file_names import LABELS
+from benchmark.store.labels import read_labels
 from tasks.base import Task
 
 #: Clips on a map, representations of a task, and tags of a tagging task, at most.

@@ -10,9 +10,9 @@ from benchmark.errors import UserError
 from benchmark.plan.planner import Planner
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Run
-from benchmark.store.labels import read_labels
 from benchmark.store.embeddings import Embeddings, open_embeddings
 from benchmark.store.file_names import LABELS
+from benchmark.store.labels import read_labels
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact
 from tasks.base import Task

@@ -32,6 +32,7 @@ from benchmark.store.file_names import HEAD
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
 from probes.kinds import Kind
+from probes.objectives import Objective, objective_of
 
 #: Validation clips whose windows are encoded at a time.
 CLIPS = 64
@@ -86,18 +87,18 @@ class Targets:
 
     Attributes
     ----------
-    kind
-        Of the task.
+    objective
+        What is trained towards.
     outputs
         Width of the head: labels, classes or columns.
     train, valid : Tensor
-        Of the clips of each split: 0 and 1 [clips, labels], class indices [clips], or numbers [clips, columns] in
-        units of the training clips' standard deviation from their mean.
+        Of the clips of each split, as the objective has them [clips, outputs]; numbers in units of the training clips'
+        standard deviation from their mean.
     centre, scale : Tensor, shape [outputs]
         That mean and standard deviation; 0 and 1 unless the task is a regression.
     """
 
-    kind: Kind
+    objective: Objective
     outputs: int
     train: Tensor
     valid: Tensor
@@ -114,35 +115,21 @@ class LabelledMaterial(Material):
 
 def targets_of(kind: Kind, names: Sequence[str], train: NDArray[np.generic], valid: NDArray[np.generic]) -> Targets:
     """Targets from labels [clips, L] as a task has them."""
-    outputs = len(names)
+    outputs, objective = len(names), objective_of(kind)
     centre, scale = torch.zeros(outputs), torch.ones(outputs)
-    if kind == "multiclass":
-        indices = [torch.from_numpy(labels[:, 0].astype(np.int64)) for labels in (train, valid)]
-        return Targets(kind, outputs, indices[0], indices[1], centre, scale)
-    numbers = [torch.from_numpy(labels.astype(np.float32)) for labels in (train, valid)]
-    if kind == "regression":
+    numbers = [torch.from_numpy(objective.targets(labels, outputs)) for labels in (train, valid)]
+    if objective.scalable:
         centre, scale = numbers[0].mean(dim=0), numbers[0].std(dim=0, unbiased=False)
         scale[scale == 0] = 1
         numbers = [(values - centre) / scale for values in numbers]
-    return Targets(kind, outputs, numbers[0], numbers[1], centre, scale)
+    objective = objective.for_targets(torch.cat(numbers))
+    return Targets(objective, outputs, numbers[0], numbers[1], centre, scale)
 
 
-def window_loss(kind: Kind, logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean loss of outputs [n, L]: binary or categorical cross entropy, or squared error."""
-    if kind == "multilabel":
-        return F.binary_cross_entropy_with_logits(logits, targets)
-    return F.cross_entropy(logits, targets) if kind == "multiclass" else F.mse_loss(logits, targets)
-
-
-def clip_loss(kind: Kind, logits: Sequence[Tensor], targets: Tensor) -> float:
-    """The same loss of clips' predictions: the means of what their windows [windows, L] predict."""
-    if kind == "multilabel":
-        means = torch.stack([clip.double().sigmoid().mean(dim=0) for clip in logits])
-        return float(F.binary_cross_entropy(means, targets.double()))
-    if kind == "multiclass":
-        means = torch.stack([clip.double().softmax(dim=1).mean(dim=0) for clip in logits])
-        return float(F.nll_loss(means.log().clamp(min=-100), targets))
-    return float(F.mse_loss(torch.stack([clip.double().mean(dim=0) for clip in logits]), targets.double()))
+def clip_loss(objective: Objective, logits: Sequence[Tensor], targets: Tensor) -> float:
+    """Loss of clips' predictions: the means of what their windows [windows, L] predict."""
+    means = torch.stack([objective.link(clip.double()).mean(dim=0) for clip in logits])
+    return float(objective.prediction_loss(means, targets.double()))
 
 
 class SupervisedModule(TrainedModule):
@@ -211,7 +198,7 @@ class SupervisedModule(TrainedModule):
         targets = self._targets.train[self.sampler.step(number)[0]].to(crops.device, non_blocking=True)
         self.reseed(number)
         logits = self.head(self.dropout(self.encoder(self._inputs(crops, number)))).float()
-        loss = window_loss(self._targets.kind, logits, targets)
+        loss = self._targets.objective.loss(logits, targets)
         self.manual_backward(loss)
         self.note(number, loss.detach().float()[None])
         self.move()
@@ -223,8 +210,8 @@ class SupervisedModule(TrainedModule):
             waveform = to_waveform(crops)
             if self._chain is not None:
                 # Drawn for the whole batch, of which this process has some rows.
-                rows = torch.arange(self.recipe.batch)[self.sampler.rows]
-                draws = self._chain.draw(self.recipe.batch, mix(self.seed, number)).take(rows)
+                rows = torch.arange(self._recipe.batch)[self.sampler.rows]
+                draws = self._chain.draw(self._recipe.batch, mix(self.seed, number)).take(rows)
                 waveform = self._chain.apply(waveform, draws)
         return waveform.unsqueeze(1)
 
@@ -253,7 +240,7 @@ class SupervisedModule(TrainedModule):
                 features = _encode(encode, [window for clip in clips for window in clip])
                 outputs = F.linear(torch.from_numpy(features), weight, bias)
                 logits += outputs.split([len(clip) for clip in clips])
-        return clip_loss(self._targets.kind, logits, self._targets.valid)
+        return clip_loss(self._targets.objective, logits, self._targets.valid)
 
     @property
     def taken(self) -> int:
