@@ -32,6 +32,7 @@ class Cell(BaseModel):
     seed: int = Field(description="of training and probing")
     layer: str | None = Field(default=None, description="the layer probed; null for the representation")
     labels: float = Field(default=1.0, description="fraction of the training labels used")
+    shots: int | None = Field(default=None, description="training clips of each class; null for all")
     deform: str | None = Field(default=None, description="deformation of the test audio, NAME=STRENGTH; null for none")
 
     @computed_field  # type: ignore[prop-decorator]

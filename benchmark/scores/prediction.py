@@ -110,6 +110,8 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
         train = _part(task, train, fraction, step.spec["seed"])
         if not protocol.validates:
             valid = _part(task, valid, fraction, step.spec["seed"])
+    if (shots := step.spec.get("shots")) is not None:
+        train = train[task.targets.take(train).shots(shots, step.spec["seed"])]
     probed = run_protocol(
         protocol,
         LabelledClips(windows(heard, train), task.labels[train]),
