@@ -6,13 +6,15 @@ plug-ins is checked without importing anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from benchmark.augmentation.config import AugmentationStep, StepConfig
+from benchmark.augmentation.config import Augmentations, AugmentationStep, StepConfig
 from benchmark.errors import UserError
+from benchmark.registry.methods import UnreadRecipe
 from benchmark.registry.plugins import code_identity, load_class, modules_from_outside
 from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.registry import Named, first_fault
@@ -30,7 +32,7 @@ def check_augmentation(recipe: Recipe, sample_rate: int) -> None:
         If they do not, or a plug-in cannot be imported, is no `Augmentation`, or does not take its arguments: file,
         line, key and reason.
     """
-    for place, step in enumerate(getattr(recipe.entry, "augmentation", None) or ()):
+    for place, step in enumerate(_steps(recipe)):
         keys = ("augmentation", place, step.name if step.class_path is None else "args")
         try:
             numbers = step.numbers or _numbers_of(_named(recipe, place, step), step)
@@ -82,8 +84,19 @@ def _numbers_of(named: Named[AugmentationStep], step: AugmentationStep) -> StepC
     return found.Config.model_validate(step.args)
 
 
+def _steps(recipe: Recipe) -> Sequence[AugmentationStep]:
+    """Steps of a recipe, also of one whose method has not been imported yet; what is wrong in that is told later."""
+    found: Sequence[AugmentationStep] = getattr(recipe.entry, "augmentation", None) or ()
+    if isinstance(recipe.entry, UnreadRecipe):
+        try:
+            found = TypeAdapter(Augmentations).validate_python(found)
+        except ValidationError:
+            return ()
+    return found
+
+
 def _plugins(recipe: Recipe) -> list[Named[AugmentationStep]]:
-    steps = enumerate(getattr(recipe.entry, "augmentation", None) or ())
+    steps = enumerate(_steps(recipe))
     return [_named(recipe, place, step) for place, step in steps if step.class_path is not None]
 
 
