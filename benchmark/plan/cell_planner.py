@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 from benchmark.cell import Cell
 from benchmark.errors import USER_ERRORS, UserError, unknown_name
 from benchmark.factors import ALL_LAYERS, AS_GIVEN, END_TO_END, FACTORS, PLAIN, UNTRAINED
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Run
+from benchmark.plan.shared_steps import Steps
 from benchmark.plan.trainings import Asked, labels_of, training_step
-from benchmark.registry.augmentation_plugins import Recipe
 from benchmark.registry.entries import EncoderEntry, numbers
-from benchmark.registry.plugins import PlugIn, read_recipe
+from benchmark.registry.plugins import read_recipe
 from benchmark.registry.readouts import own_readout, readout_code
-from benchmark.registry.registry import Named, Registry
+from benchmark.registry.registry import Named
 from benchmark.steps import deform, embed, probe, score
 from benchmark.store.step import Step, numbered
-from benchmark.store.store import Artifact
 
 #: What the user can put right in files of theirs.
 TROUBLE = (*USER_ERRORS, OSError)
-
-
-class Steps(Protocol):
-    """What a planner knows of the steps that cells share."""
-
-    @property
-    def registry(self) -> Registry:
-        """What names mean."""
-
-    def earlier(self, kind: str) -> Callable[[], list[Artifact]]:
-        """Yields the artifacts of a kind in the store, for a step to take from them what it need not do again."""
-
-    def prepare_step(self, dataset: str, sample_rate: int) -> Step:
-        """Decode `dataset` at a rate [Hz]."""
-
-    def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
-        """Labels and split of `task` for the clips of `pcm`."""
-
-    def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
-        """Random weights of a seed, or the weights that the entry names."""
-
-    def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
-        """Layers of an encoder that can be probed."""
-
-    def code(self, named: PlugIn) -> str:
-        """What stands in a key for the code of an entry's class."""
-
-    def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
-        """Code of what augments by a recipe and is not bench's own."""
-
-    def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
-        """Raise `UserError` if labels, metrics and protocol are known not to go together."""
 
 
 class CellPlanner:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.plan.requests import Request
+from benchmark.plan.shared_steps import Steps
 from benchmark.registry.entries import EncoderEntry, numbers
 from benchmark.registry.methods import UnreadRecipe
 from benchmark.registry.overrides import override
@@ -16,9 +17,6 @@ from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.registry import Named, Registry
 from benchmark.steps import pretrain, supervise
 from benchmark.store.step import Step
-
-if TYPE_CHECKING:
-    from benchmark.plan.cell_planner import Steps
 
 
 @dataclass(frozen=True)

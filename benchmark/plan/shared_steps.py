@@ -1,0 +1,45 @@
+"""What the plans of single cells ask of a planner: the steps that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from benchmark.registry.augmentation_plugins import Recipe
+from benchmark.registry.entries import EncoderEntry
+from benchmark.registry.plugins import PlugIn
+from benchmark.registry.registry import Named, Registry
+from benchmark.store.step import Step
+from benchmark.store.store import Artifact
+
+
+class Steps(Protocol):
+    """What a planner knows of the steps that cells share."""
+
+    @property
+    def registry(self) -> Registry:
+        """What names mean."""
+
+    def earlier(self, kind: str) -> Callable[[], list[Artifact]]:
+        """Yields the artifacts of a kind in the store, for a step to take from them what it need not do again."""
+
+    def prepare_step(self, dataset: str, sample_rate: int) -> Step:
+        """Decode `dataset` at a rate [Hz]."""
+
+    def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
+        """Labels and split of `task` for the clips of `pcm`."""
+
+    def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
+        """Random weights of a seed, or the weights that the entry names."""
+
+    def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
+        """Layers of an encoder that can be probed."""
+
+    def code(self, named: PlugIn) -> str:
+        """What stands in a key for the code of an entry's class."""
+
+    def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
+        """Code of what augments by a recipe and is not bench's own."""
+
+    def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
+        """Raise `UserError` if labels, metrics and protocol are known not to go together."""
