@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -156,9 +156,8 @@ def _run(key: str, record: ScoreRecord) -> RunRow:
         for name, score in record.metrics.items()
     }
     epochs, pairs = _length(record)
-    columns: Any = record.columns()  # those of a cell are those of a row, and a further factor's beside them
-    return {
-        **columns,
+    row = {
+        **record.columns(),  # those of a row, and a further factor's beside them
         "key": key,
         "departs": departs,
         "encoders": list(record.encoders),
@@ -183,6 +182,7 @@ def _run(key: str, record: ScoreRecord) -> RunRow:
         "steps": [step.key for step in record.steps],
         "metrics": metrics,
     }
+    return cast(RunRow, row)
 
 
 def _metric(score: Score, by_label: bool) -> MetricRow:
