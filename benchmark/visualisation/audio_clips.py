@@ -39,10 +39,14 @@ class Excerpts:
         self._pcm = pcm
         self._sample_rate = sample_rate
         self._root = None if dataset is None else dataset.root
+        # Where a file holds several clips, which part of it each is.
+        self._parts: dict[str, tuple[float, float] | None] = {}
         if pcm is not None:
             self._paths = {clip.id: clip.path for clip in pcm.clips}
         else:
-            self._paths = {clip.id: clip.path for clip in dataset.clips()} if dataset is not None else {}
+            clips = dataset.clips() if dataset is not None else ()
+            self._paths = {clip.id: clip.path for clip in clips}
+            self._parts = {clip.id: clip.excerpt for clip in clips}
         self._clips = {} if pcm is None else {clip.id: clip for clip in pcm.clips}
         self._decoded: dict[str, NDArray[np.int16]] = {}
 
@@ -80,7 +84,7 @@ class Excerpts:
                 raise UserError(f"clip {clip_id}: its audio is no longer in the store; the same `bench run` decodes it")
             file: Path = self._root / self.path(clip_id)
             try:
-                self._decoded[clip_id] = decode(file, self._sample_rate).pcm
+                self._decoded[clip_id] = decode(file, self._sample_rate, excerpt=self._parts.get(clip_id)).pcm
             except Undecodable as error:
                 raise UserError(f"{file}: {error}; without --audio the page needs no audio") from None
         return self._decoded[clip_id]

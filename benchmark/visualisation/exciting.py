@@ -103,7 +103,12 @@ def separation(means: NDArray[np.float64], labels: NDArray[Any], kind: Kind) -> 
         groups = [centred[classes == k] for k in np.unique(classes)]
         explained = np.stack([len(group) * group.mean(axis=0) ** 2 for group in groups]).sum(axis=0)
     else:
-        targets = labels - labels.mean(axis=0, dtype=np.float64)
+        targets = labels.astype(np.float64)
+        if kind == "multilabel":  # an unknown tag is as the known ones are on average, and tells nothing
+            known = labels >= 0
+            shares = (labels * known).sum(axis=0, dtype=np.float64) / np.maximum(known.sum(axis=0), 1)
+            targets = np.where(known, targets, shares)
+        targets -= targets.mean(axis=0)
         size = (targets**2).sum(axis=0)
         targets, size = targets[:, size > 0], size[size > 0]
         explained = ((targets.T @ centred) ** 2 / size[:, None]).max(axis=0, initial=0.0)
