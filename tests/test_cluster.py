@@ -201,7 +201,7 @@ def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt,
         while "pretrain tiny" not in json.dumps((note := seen_elsewhere(store))["running"]):
             assert time.monotonic() < deadline, note
         assert note["alive"]
-        assert note["total"] == 8
+        assert note["total"] == 10
         scheduler.send_signal(signal.SIGKILL)
         assert started.process.wait(timeout=120) == 1, started.err
         (line,) = [line for line in started.err.splitlines() if line.startswith("failed: ")]

@@ -91,7 +91,7 @@ def test_streamed_windows_are_the_windows_of_the_whole(samples, lengths, window)
 def test_embeddings_are_those_of_the_harness(tmp_path, registry, name, capfd):
     files = [write(tmp_path / "a.wav", 5.0, 44_100, 2), write(tmp_path / "b.flac", 2.0, 22_050)]
     output = tmp_path / "out.npz"
-    encode(files, encoder=name, output=output, registry=[registry], seed=3)
+    encode(files, encoder=name, output=output, registry_files=[registry], seed=3)
     streams = capfd.readouterr()
     assert streams.out == ""
     encoder = build_encoder(load_registry([registry]).encoder(name), 3)
@@ -113,7 +113,7 @@ def test_23_milliseconds_are_one_window(tmp_path, registry):
     file = write(tmp_path / "short.wav", 0.023, 22_050)
     for name in ("tiny", "mfcc"):
         output = tmp_path / f"{name}.npz"
-        encode([file], encoder=name, output=output, registry=[registry])
+        encode([file], encoder=name, output=output, registry_files=[registry])
         with np.load(output) as found:
             assert len(found["embeddings"]) == 1
             assert np.isfinite(found["embeddings"]).all()
@@ -160,7 +160,7 @@ def test_weights_of_a_file(tmp_path, registry, capsys):
     trained = build_encoder(load_registry([registry]).encoder("tiny"), 11)
     save_weights(trained, tmp_path / "encoder.safetensors")
     output = tmp_path / "out.npz"
-    encode([file], encoder="tiny", output=output, weights=tmp_path / "encoder.safetensors", registry=[registry])
+    encode([file], encoder="tiny", output=output, weights=tmp_path / "encoder.safetensors", registry_files=[registry])
     assert "UNTRAINED" not in capsys.readouterr().err
     expected = BatchEncoder(trained)(cut_windows(decode(file, 22_050).pcm, trained))
     with np.load(output) as found:
@@ -215,7 +215,7 @@ def test_what_a_user_can_put_right(tmp_path, registry, monkeypatch, changes, wor
     soundfile.write("header.wav", np.zeros(0), 22_050)
     soundfile.write("nan.wav", np.full(22_050, np.nan), 22_050, subtype="FLOAT")
     Path("folder").mkdir()
-    arguments = {"encoder": "tiny", "output": Path("out.npz"), "registry": [registry], **changes}
+    arguments = {"encoder": "tiny", "output": Path("out.npz"), "registry_files": [registry], **changes}
     before = set(tmp_path.iterdir())
     with pytest.raises((UserError, EncoderError)) as raised:
         encode([Path("good.wav"), *map(Path, arguments.pop("files", []))], **arguments)

@@ -55,7 +55,8 @@ def only(store: Path, kind: str) -> Path:
 
 
 def forget_probes(store: Path) -> None:
-    shutil.rmtree(store / "artifacts" / "score")
+    for kind in ("probe", "score"):
+        shutil.rmtree(store / "artifacts" / kind)
 
 
 def test_what_was_cut_short_is_named_and_computed_again(finished, store):
@@ -67,7 +68,7 @@ def test_what_was_cut_short_is_named_and_computed_again(finished, store):
     labels = sorted((store / "artifacts" / "label").iterdir())[0] / "manifest.json"
     os.truncate(labels, labels.stat().st_size // 2)
     verified = bench("store", "verify", "--store", store)
-    assert (verified.returncode, "4 of 6 artifacts are whole" in verified.stdout) == (1, True)
+    assert (verified.returncode, "3 of 5 artifacts are whole" in verified.stdout) == (1, True)
 
     result = bench(*arguments, "--store", store)
     assert result.returncode == 0, result.stderr
@@ -169,7 +170,8 @@ def test_a_full_disk_costs_what_is_missing_and_no_more(finished, small_disk):
     assert lost
     assert all("no space left; free some and run the same command again" in line for line in lost)
     done = len(list((store / "artifacts" / "score").iterdir()))
-    assert f"{5 + done} of 17 steps done (5 cached, {12 - done} failed), 0 running" in result.stderr
+    both = done + len(list((store / "artifacts" / "probe").iterdir()))
+    assert f"{5 + both} of 29 steps done (5 cached, {24 - both} failed), 0 running" in result.stderr
 
     assert resize(64_000)
     assert bench("store", "verify", "--store", store).returncode == 0

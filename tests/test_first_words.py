@@ -108,7 +108,10 @@ def test_every_command_takes_the_levels(words):
         (["xyzzy"], "no command 'xyzzy' for bench. There are: analyze, check, "),
         (["data", "statu"], "no command 'statu' for bench data. Did you mean 'status'? `bench data --help` lists all"),
         (["data"], "bench data needs a command: download, prepare, standin, status, verify; `bench data --help`"),
-        (["store"], "bench store needs a command: export, gc, ls, pull, push, show, verify; `bench store --help`"),
+        (
+            ["store"],
+            "bench store needs a command: export, gc, ls, migrate, pull, push, show, verify; ",
+        ),
         (["speed"], "bench speed needs a command: analysis, decode, "),
         (["new"], "bench new needs a command: encoder; `bench new --help`"),
         (["-q", "data", "-q"], "bench data needs a command: download, "),

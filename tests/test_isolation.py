@@ -444,7 +444,7 @@ def test_what_only_hopeless_runs_need_is_not_computed(tmp_path):
     failures = engine.scores(runs, after_stage=lambda: stages.append(len(done)))
     assert [failure.cause for failure in failures] == ["cannot be built"]
     assert done == ["initialise", "initialise", "standin", "prepare", "label", "embed", "probe", "score"]
-    assert stages == [2, 5, 7]
+    assert stages == [2, 5, 8]
     done.clear()
     engine = Recorder(Store(tmp_path / "other"), LogReporter(tmp_path / "log"))
     engine.scores(runs[:2])

@@ -17,6 +17,7 @@ from benchmark.plan.planner import Planner
 from benchmark.plan.requests import Request, grid
 from benchmark.plan.studies import SHIPPED, load_study
 from benchmark.registry import entries as entry_models
+from benchmark.registry import methods
 from benchmark.registry import registry as registry_module
 from benchmark.registry.registry import load_registry
 from benchmark.store.store import Store, digest_of
@@ -66,15 +67,20 @@ def test_what_was_released_keeps_its_keys(tmp_path):
 def test_a_number_that_is_added_to_entries_moves_no_key(tmp_path, monkeypatch):
     """With a default, which means what was done before."""
     added = {}
-    for model in ("EncoderEntry", "DatasetEntry", "CorpusEntry", "TaskEntry", "RecipeEntry", "SupervisedEntry",
-                  "ProtocolEntry"):  # fmt: skip
-        own = getattr(entry_models, model)
-        added[own] = create_model(model, __base__=own, added=(float | None, Field(default=None, description="new")))
-        monkeypatch.setattr(entry_models, model, added[own])
+
+    def widen(own):
+        if own not in added:
+            added[own] = create_model(own.__name__, __base__=own, added=(float | None, Field(default=None)))
+        return added[own]
+
     for section, own in registry_module.SECTIONS.items():
-        monkeypatch.setitem(registry_module.SECTIONS, section, added[own])
+        monkeypatch.setitem(registry_module.SECTIONS, section, widen(own))
+    for name, (own, method) in methods.METHODS.items():
+        monkeypatch.setitem(methods.METHODS, name, (widen(own), method))
+    monkeypatch.setattr(entry_models, "ProtocolEntry", added[entry_models.ProtocolEntry])
+    base = added[registry_module.RecipeEntry]  # of the recipes of methods from outside
     held = {type(named.entry) for section in load_registry().sections.values() for named in section.values()}
-    assert held == set(added.values())
+    assert held | {base} == set(added.values())
     assert released(tmp_path) == json.loads(GOLDEN.read_text())
 
 

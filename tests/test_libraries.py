@@ -201,7 +201,7 @@ def test_a_run_does_without_all_that_it_does_not_use(tmp_path, mtt):
     again = bench_with(tmp_path / "broken", *arguments, "--store", tmp_path / "store", "--json")
     assert (again.returncode, again.stdout) == (0, result.stdout), again.stderr
     listed = bench_with(tmp_path / "broken", "list")
-    assert (listed.returncode, "tune_plus" in listed.stdout) == (0, True)
+    assert (listed.returncode, "tune_plus" in listed.stdout) == (0, True), listed.stderr
 
 
 HUB = (
@@ -244,14 +244,13 @@ def test_without_dask_only_one_of_several_gpus_is_used(monkeypatch):
 
     from benchmark.console import Silent
     from benchmark.engine import execution
+    from benchmark.steps import pretrain
 
     said = []
     monkeypatch.setattr(Silent, "say", lambda self, text: said.append(text))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(execution, "workers", lambda: 2)
-    monkeypatch.setattr(
-        execution, "unique_steps", lambda runs: [KINDS["pretrain"].step({"n": n}, {}, "") for n in (1, 2)]
-    )
+    monkeypatch.setattr(execution, "unique_steps", lambda runs: [pretrain.KIND.step({"n": n}, {}, "") for n in (1, 2)])
     monkeypatch.setitem(sys.modules, "distributed", None)
 
     class Empty:

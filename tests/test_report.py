@@ -447,7 +447,7 @@ def test_the_command_writes_pages_tables_and_one_line_errors(tmp_path):
         (["--store", store, "--study", "tune-tabel-1"], "Did you mean 'tune-table-1'"),
         (["--store", fill(tmp_path / "empty", [])], "holds no score record"),
         (["--store", damaged(tmp_path / "damaged")], "`bench store verify` finds damaged artifacts"),
-        (["--store", foreign(tmp_path / "foreign")], "is a store of format 99; this version of bench reads 1"),
+        (["--store", foreign(tmp_path / "foreign")], "is a store of format 99; this version of bench reads 2"),
     ):
         result = bench("report", *arguments, cwd=tmp_path)
         assert result.returncode == 2
@@ -466,7 +466,7 @@ def test_a_study_says_what_is_missing(tmp_path, mtt):
     assert result.returncode == 0, result.stderr
     text = Page((tmp_path / "r.html").read_text()).text
     assert "1 of the study's 2 runs have no score yet" in text
-    assert "probe mtt on chroma (as-given), linear, seed 0" in text
+    assert "mtt on chroma (as-given), linear, seed 0" in text
     assert f"bench run --study {study} --data DIR" in text
 
 

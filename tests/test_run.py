@@ -236,7 +236,7 @@ def test_too_small_a_corpus_says_what_to_do(tmp_path, tiny_registry):
     make_mtt(tmp_path / "data" / "magnatagatune", {"0": 3, "c": 2, "d": 3})
     result = bench("run", *TINY, "--data", tmp_path / "data", "--store", tmp_path / "s", "--registry", tiny_registry)
     assert result.returncode == 2
-    assert "has 3 clips" in result.stderr
+    assert "there are 3 clips" in result.stderr
     assert "--batch" in result.stderr
     assert (
         bench(
@@ -319,7 +319,10 @@ def test_layers_labels_deformations_and_joint_encoders(mtt, tiny_registry, tmp_p
         (["--encoder", "mfcc", "--layer", "all"], "mfcc has no layers"),
         (["--encoder", "tiny", "--layer", "conv"], "unknown layer of tiny 'conv'. "),
         (["--encoder", "tiny+mfcc", "--layer", "all"], "layers are probed for one encoder at a time"),
-        (["--encoder", "mfcc", "--labels", "0"], "--labels 0: must be fractions"),
+        (
+            ["--encoder", "mfcc", "--labels", "0"],
+            "--labels 0: Input should be greater than 0; ",
+        ),
         (["--encoder", "mfcc", "--deform", "nois=1"], "Did you mean 'noise'?"),
         (
             ["--encoder", "tiny", "--set", "augmentation.pich.probability=1"],

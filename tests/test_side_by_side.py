@@ -34,8 +34,13 @@ def test_one_that_ends_early_ends_all(end):
         begun.set()
         waited.append(stop.wait(60))
 
-    with pytest.raises(ValueError if end == "failure" else KeyboardInterrupt):
-        side_by_side(train, range(2), 2)
+    # Importing dask_jobqueue, as other tests may have, takes Ctrl-C for something else.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(ValueError if end == "failure" else KeyboardInterrupt):
+            side_by_side(train, range(2), 2)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert waited
     assert all(waited)
     assert torch.get_num_threads() == before

@@ -227,9 +227,7 @@ def test_parts_of_a_batch_are_augmented_as_the_whole(tmp_path):
 
     def views(part, number):
         sampler = CropSampler([WINDOW] * 16, WINDOW, 8, 0, views=1, part=part)
-        module = SupervisedModule(
-            build_encoder(plain(window=WINDOW), 0), recipe, None, sampler, targets, pcm, [], seed=0
-        )
+        module = SupervisedModule(build_encoder(plain(window=WINDOW), 0), recipe, None, sampler, 0, 8, targets, pcm, [])
         return module._inputs(crops[sampler.rows], number)
 
     whole = views((0, 1), 3)

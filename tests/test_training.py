@@ -191,7 +191,7 @@ def test_nothing_of_a_corpus_is_held_on_to_after_its_training(tmp_path, monkeypa
 
     # As a GPU holds the corpus.
     monkeypatch.setattr(crops_module, "_has_memory_of_its_own", lambda device: True)
-    monkeypatch.setattr("benchmark.steps.pretrain.Crops", Watched)
+    monkeypatch.setattr("benchmark.pretraining.method_run.Crops", Watched)
     gc.disable()  # Lightning leaves cycles, which are collected at some time or other
     try:
         run(tmp_path, "work")
