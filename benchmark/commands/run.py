@@ -69,7 +69,6 @@ def _planned(
     reporter: Reporter,
 ) -> Plan:
     """What can be had of what is asked for, and what cannot."""
-    from benchmark.forecast.sizes import parameter_counts
     from benchmark.plan.origins import announce, in_use
     from benchmark.plan.planner import Planner
     from benchmark.plan.studies import check_matched
@@ -86,6 +85,8 @@ def _planned(
         if study is not None:
             plan = study.chosen(plan)
             if study.matched_parameters is not None:
+                from benchmark.forecast.sizes import parameter_counts
+
                 check_matched(study, parameter_counts(plan.runs))
     return plan
 
