@@ -164,7 +164,13 @@ def shipped():
     return registry.sections["encoders"]
 
 
-@pytest.mark.parametrize("name", shipped())
+#: One of each architecture; their variants are checked by hand.
+FAMILIES = ("tune_plus", "tune_vanilla", "tune_tail_1", "sample_cnn", "random", "mfcc", "chroma")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow) for name in shipped()]
+)
 def test_every_shipped_encoder_is_fit(name):
     named = shipped()[name]
     if named.entry.weights is not None or None in named.entry.files.values():

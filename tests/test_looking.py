@@ -22,7 +22,7 @@ from benchmark.store.pcm import Pcm, PcmClip
 from benchmark.visualisation.audio_clips import LONGEST, SHORTEST, Excerpts, faded, ogg
 from benchmark.visualisation.exciting import choose_features, most_exciting, separation, variation
 from benchmark.visualisation.maps import window_map
-from tasks.base import Task
+from tasks.base import Clip, Task
 from tasks.magnatagatune import TOP_TAGS
 from tasks.targets import Classes
 
@@ -119,7 +119,7 @@ def test_excerpts_are_decoded_from_the_file_where_the_store_has_no_samples(tmp_p
         root = tmp_path
 
         def clips(self):
-            return [PcmClip("a", "a.wav", None, "", "", "", 0, 0, "")]
+            return [Clip("a", "a.wav", None)]
 
     samples = tone(5.0, RATE, 0)
     soundfile.write(tmp_path / "a.wav", samples, RATE)

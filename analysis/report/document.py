@@ -65,9 +65,9 @@ class RunRow(TypedDict):
         Of its last step.
     encoder, corpus, recipe, task, protocol, seed
         What names it; `corpus` is null where nothing was pretrained.
-    layer, labels, deform
-        Layer that was probed, null for the representation; share of the training labels; deformation of the test audio,
-        null for none.
+    layer, labels, shots, deform
+        Layer that was probed, null for the representation; share of the training labels; training clips of each class,
+        null for all; deformation of the test audio, null for none.
     departs
         Which of these, and of further factors, are not as in a run on the representation, all labels and plain audio.
     encoders
@@ -107,6 +107,7 @@ class RunRow(TypedDict):
     seed: int
     layer: str | None
     labels: float
+    shots: int | None
     deform: str | None
     departs: Sequence[str]
     encoders: Sequence[str]
