@@ -13,6 +13,7 @@ from pydantic import Field, create_model
 
 from benchmark.cell import Cell
 from benchmark.console import Silent
+from benchmark.engine.engine import Engine
 from benchmark.plan.planner import Planner
 from benchmark.plan.requests import Request, grid
 from benchmark.plan.studies import SHIPPED, load_study
@@ -160,6 +161,26 @@ def test_a_label_costs_a_probe_and_a_second_table_costs_what_is_new(tmp_path):
            (tmp_path / "store/artifacts/embed").iterdir()}  # fmt: skip
     assert len(own) == 2
     assert f"embed other with mfcc (as-given): done, {own_windows(own, 'other') // 13} windows" in result.stderr
+
+
+def test_what_changed_since_the_plan_is_not_kept_under_its_key(tmp_path, monkeypatch):
+    """A file that was replaced, one that vanished, a table that names another split: each fails the step by name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "registry.yaml").write_text(REGISTRY)
+    sounds = tmp_path / "sounds"
+    changes = [
+        lambda: (sounds / "03.wav").write_bytes((sounds / "04.wav").read_bytes()),
+        lambda: (sounds / "05.wav").unlink(),
+        lambda: (sounds / "labels.csv").write_text((sounds / "labels.csv").read_text().replace("train", "valid", 1)),
+    ]
+    for change in changes:
+        music(sounds, [number % 4 for number in range(24)])
+        store = Store(tmp_path / "store")
+        step = Planner(load_registry([tmp_path / "registry.yaml"]), store, Silent(), None).prepare_step("sounds", 8_000)
+        change()
+        (failure,) = Engine(store, Silent()).compute([step])
+        assert failure.cause == f"{sounds}: its tables or files were changed while this command ran; run it again"
+        assert store.find("prepare", step.key) is None
 
 
 def own_windows(manifests: dict[str, dict], dataset: str) -> int:

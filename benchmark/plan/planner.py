@@ -187,7 +187,7 @@ class Planner:
         """Decode `dataset` at a rate [Hz]."""
         source = self._source(dataset)
         title = f"decode {dataset} at {sample_rate:,} Hz"
-        context = {**source.context, "earlier": self.earlier("prepare")}
+        context = {**source.context, "store": self._store.root.absolute()}
         return prepare.KIND.step({**source.audio, "sample_rate": sample_rate}, source.needs, title, context)
 
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
@@ -286,9 +286,7 @@ class Planner:
             found = contents(opened, self._store, self._reporter)
         self._opened[dataset] = opened
         read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args, "tables": found.tables}
-        context = {
-            "dataset": named, "root": opened.root, "audio": found.audio, "extent": cache(partial(extent, opened)),
-        }  # fmt: skip
+        context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
         return _Source({"clips": found.clips}, read_by, {}, context)
 
     def code(self, named: PlugIn) -> str:

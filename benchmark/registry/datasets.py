@@ -118,12 +118,12 @@ def contents(dataset: Dataset, store: Store, reporter: Reporter) -> Contents:
     audio = {path: of_file[file] for path, file in named.items() if file is not None}
     return Contents(
         tables=digest_of({relative(dataset, f): found for f, found in zip(tables, hashed, strict=False)}),
-        clips=clips_digest(clips, audio, dataset.KNOWN_BAD),
+        clips=_clips_digest(clips, audio, dataset.KNOWN_BAD),
         audio=audio,
     )
 
 
-def clips_digest(clips: Sequence[Clip], audio: Mapping[str, str], known_bad: Mapping[str, str]) -> str:
+def _clips_digest(clips: Sequence[Clip], audio: Mapping[str, str], known_bad: Mapping[str, str]) -> str:
     """Hash over what tables say of clips, in their order, and the content of their files.
 
     Labels are no part of it, so that a corrected one costs nothing but what is trained on it. What a clip does not say

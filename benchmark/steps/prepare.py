@@ -25,10 +25,10 @@ from benchmark.encoding.planned import INT16, planned_audio
 from benchmark.environment import workers
 from benchmark.errors import UserError
 from benchmark.libraries import library_errors
-from benchmark.registry.datasets import clips_digest, dataset_at
+from benchmark.registry.datasets import contents, dataset_at
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, read_lines, write_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind
-from benchmark.store.store import Artifact, digest_of
+from benchmark.store.store import Artifact, Store, digest_of
 from tasks.base import Clip
 
 JOURNAL = "journal.jsonl"
@@ -52,16 +52,20 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     Raises
     ------
     UserError
-        If the dataset's tables are no longer those that the step was planned for.
+        If the dataset's tables or files are no longer those that the step was planned for.
     """
     root = inputs["standin"].path if "standin" in inputs else step.context["root"]
     dataset = dataset_at(step.context["dataset"], root)
     clips = list(dataset.clips())
-    audio: Mapping[str, str] = step.context.get("audio", {})
-    if step.spec.get("clips") not in (None, clips_digest(clips, audio, dataset.KNOWN_BAD)):
-        raise UserError(f"{root}: its tables were changed while this command ran; run it again")
-    known = _decoded_before(step) if audio else {}
-    contents = [_content(clip, audio) for clip in clips]
+    audio: Mapping[str, str] = {}
+    known: dict[str, _Decoded] = {}
+    if "clips" in step.spec:  # of the user's own files; a stand-in is what its step has left
+        store = Store(step.context["store"])
+        found = contents(dataset, store, reporter)
+        if found.clips != step.spec["clips"]:
+            raise UserError(f"{root}: its tables or files were changed while this command ran; run it again")
+        audio, known = found.audio, _decoded_before(step, store)
+    contained = [_content(clip, audio) for clip in clips]
     journal, samples = work / JOURNAL, work / SAMPLES
     done = _resume(journal, samples)
     copied = 0
@@ -71,9 +75,9 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         reporter.progress(step.title, len(clips), "clips", done) as advance,
     ):
         start = samples.stat().st_size // 2
-        new = [clip for clip, content in zip(clips[done:], contents[done:], strict=True) if content not in known]
+        new = [clip for clip, content in zip(clips[done:], contained[done:], strict=True) if content not in known]
         decoded = decode_all(dataset.root, new, step.spec["sample_rate"])
-        for clip, content in zip(clips[done:], contents[done:], strict=True):
+        for clip, content in zip(clips[done:], contained[done:], strict=True):
             if content in known:
                 outcome = known[content].outcome()
                 if outcome is None:  # it was deleted, or is damaged
@@ -89,13 +93,13 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
             notes.flush()
             start += len(outcome.pcm) // 2
             advance(1)
-    found, problems = _settle(journal, work)
+    count, problems = _settle(journal, work)
     _report(problems, reporter)
     if copied:
         reporter.say(f"  {copied:,} clips were decoded before, for the same files, and copied")
     return {
         "dataset": step.context["dataset"].name,
-        "clips": found,
+        "clips": count,
         "seconds": round(start / step.spec["sample_rate"], 1),
         "unusable": sum(not problem.used for problem in problems),
         "odd": sum(problem.used for problem in problems),
@@ -127,23 +131,17 @@ def _content(clip: Clip, audio: Mapping[str, str]) -> str:
     return digest_of([file, clip.promised, clip.excerpt])[:32] if file is not None else ""
 
 
-def _decoded_before(step: Step) -> dict[str, _Decoded]:
+def _decoded_before(step: Step, store: Store) -> dict[str, _Decoded]:
     """Clips that earlier artifacts hold at this rate, without a remark on them, by content."""
     known: dict[str, _Decoded] = {}
-    for artifact in step.context["earlier"]():
-        if artifact.manifest["spec"].get("sample_rate") != step.spec["sample_rate"]:
+    for artifact in store.whole(step.kind):
+        if artifact.manifest["spec"].get("sample_rate") != step.spec["sample_rate"] or not step.of.left(artifact):
             continue
-        if step.of.key(artifact.manifest["spec"], _keys(artifact)) != artifact.manifest["key"]:
-            continue  # decoded by another version
         odd = {problem["id"] for problem in read_lines(artifact / PROBLEMS)}
         for row in read_lines(artifact / CLIPS):
             if row.get("content") and row["id"] not in odd:
                 known.setdefault(row["content"], _Decoded(artifact / SAMPLES, PcmClip(**row)))
     return known
-
-
-def _keys(artifact: Artifact) -> dict[str, str]:
-    return {name: need["key"] for name, need in artifact.manifest["needs"].items()}
 
 
 def _entry(clip: Clip, outcome: _Outcome, start: int, content: str, known: bool) -> dict[str, Any]:
