@@ -166,11 +166,6 @@ class Protocol(_Numbers):
         description="from a clip's examples to its prediction; `best` of the four is chosen on the validation clips",
     )
 
-    @classmethod
-    def of(cls, numbers: Mapping[str, Any]) -> Self:
-        """Read the numbers of an entry of the registry, as JSON holds them."""
-        return cls.model_validate(numbers, strict=False)
-
     @property
     def trains_networks(self) -> bool:
         """Whether it is a sweep of networks, and neither an estimator nor another readout."""

@@ -89,13 +89,9 @@ def _embedded_before(
     """Rows of each layer that earlier artifacts hold of these clips' audio by these weights, by the audio's digest."""
     known: dict[str, dict[str, NDArray[np.float32]]] = {}
     for artifact in step.context["earlier"]():
-        manifest = artifact.manifest
-        keys = {name: need["key"] for name, need in manifest["needs"].items()}
-        # Its key tells whether it was left by this version of the step.
-        same = manifest["spec"] == step.spec and step.of.key(manifest["spec"], keys) == manifest["key"]
-        weights = inputs["weights"]
-        same = same and keys["weights"] == weights.manifest["key"]
-        if not same or manifest["inputs"]["weights"] != weights.digest:
+        manifest, weights = artifact.manifest, inputs["weights"]
+        same = manifest["spec"] == step.spec and manifest["needs"]["weights"]["key"] == weights.manifest["key"]
+        if not same or manifest["inputs"]["weights"] != weights.digest or not step.of.left(artifact):
             continue
         held = {layer: open_embeddings(artifact.path, layer or None) for layer in layers}
         one = held[layers[0]]

@@ -15,7 +15,7 @@ from benchmark.plan.shared_steps import Steps
 from benchmark.plan.trainings import Asked, labels_of, training_step
 from benchmark.registry.entries import EncoderEntry, numbers
 from benchmark.registry.plugins import read_recipe
-from benchmark.registry.readouts import own_readout, readout_code
+from benchmark.registry.readouts import own_readout
 from benchmark.registry.registry import Named
 from benchmark.steps import deform, embed, probe, score
 from benchmark.store.step import Step, numbered
@@ -196,7 +196,7 @@ class CellPlanner:
             if protocol.entry.chooses_by_metric:
                 spec["metric"] = leading
             if (own := own_readout(protocol)) is not None:
-                spec["readout"] = readout_code(own)
+                spec["readout"] = self._steps.code(own)
                 context["readout"] = own
         for name, value in cell.departures().items():
             if FACTORS[name].probed and (name == "layer" or not self._end_to_end):

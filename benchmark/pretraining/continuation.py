@@ -69,9 +69,7 @@ def _steps_of(artifact: Artifact) -> int:
 
 def _same_training(step: Step, inputs: Mapping[str, Artifact], artifact: Artifact) -> bool:
     manifest = artifact.manifest
-    # Its key tells whether it was left by this version of the step.
-    needs = {name: need["key"] for name, need in manifest["needs"].items()}
-    if step.of.key(manifest["spec"], needs) != manifest["key"]:
+    if not step.of.left(artifact):
         return False
     digests = {name: needed.digest for name, needed in inputs.items()}
     return _without_length(manifest["spec"]) == _without_length(step.spec) and manifest["inputs"] == digests

@@ -1,4 +1,4 @@
-"""Readouts of one's own: the class that a protocol names, found like an encoder's, and its code in the key."""
+"""Readouts of one's own: the class that a protocol names, found like an encoder's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import cast
 
 from benchmark.errors import UserError
 from benchmark.registry.entries import ProtocolEntry, ReadoutEntry
-from benchmark.registry.plugins import code_identity, load_class
+from benchmark.registry.plugins import load_class
 from benchmark.registry.registry import Named
 from probes.protocol import OwnReadout
 from probes.readouts.base import Readout
@@ -19,17 +19,6 @@ def own_readout(protocol: Named[ProtocolEntry]) -> Named[ReadoutEntry] | None:
         return None
     entry = ReadoutEntry.model_validate(readout.model_dump())
     return Named(f"protocols.{protocol.name}.readout", entry, protocol.file, protocol.line)
-
-
-def readout_code(named: Named[ReadoutEntry]) -> str:
-    """What stands in a key for the code of a readout; see `benchmark.registry.plugins.code_identity`.
-
-    Raises
-    ------
-    UserError
-        If its module cannot be found.
-    """
-    return code_identity(named)
 
 
 def build_readout(named: Named[ReadoutEntry]) -> Readout:

@@ -96,6 +96,12 @@ class StepKind:
         """Hash of all that determines an artifact of this kind: its spec, and the keys of what it needs by name."""
         return digest_of({"kind": self.name, "version": self.version, "spec": spec, "needs": needs})[:40]
 
+    def left(self, artifact: Artifact) -> bool:
+        """Whether an artifact was left by this version of the kind, as its key tells."""
+        manifest = artifact.manifest
+        needs = {name: need["key"] for name, need in manifest["needs"].items()}
+        return bool(self.key(manifest["spec"], needs) == manifest["key"])
+
 
 @dataclass(frozen=True, eq=False)
 class Step:

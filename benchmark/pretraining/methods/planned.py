@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmark.pretraining.methods.base import Method
+from benchmark.registry.entries import planned
 from benchmark.registry.plugins import built_in_method, load_method
 from benchmark.store.step import Step
 
@@ -16,5 +17,5 @@ def planned_method(step: Step) -> Method[Any]:
     """
     numbers = step.spec["recipe"]
     found = load_method(step.context["method"]) if "method" in step.context else built_in_method(numbers)
-    method: Method[Any] = found(found.RECIPE.model_validate({"source": "plan", **numbers}, strict=False))
+    method: Method[Any] = found(planned(found.RECIPE, numbers))
     return method
