@@ -31,7 +31,7 @@ from analysis.tables.long_tables import GRID_COLUMNS, need, number_text, numbers
 SCHEMA_VERSION = 1
 FEW_TASKS = 20
 """Below this many tasks a note warns that Wald and bootstrap intervals are too short."""
-_CONDITIONS = ("corpus", "recipe", "protocol", "layer", "labels", "deform")
+_CONDITIONS = ("corpus", "recipe", "protocol", "layer", "labels", "shots", "deform")
 """Columns of a long table that say how a score came about; seeds are repeats, these are not."""
 VERY_FEW_TASKS = 5
 """Below this many tasks a note warns that the other intervals are too short as well."""

@@ -8,8 +8,9 @@ import json
 from conftest import bench, bench_json
 from test_keys import REGISTRY, music
 
+from analysis.study import _CONDITIONS
 from benchmark.cell import Cell
-from benchmark.factors import COLUMNS, FACTORS
+from benchmark.factors import COLUMNS, FACTORS, PLAIN
 
 
 def test_shots_reach_records_tables_studies_and_the_commands_of_a_report(tmp_path):
@@ -59,3 +60,5 @@ def test_every_factor_has_a_field_and_every_field_is_a_factor():
     cell = Cell(**plain)
     assert cell.departures() == {}
     assert set(cell.columns()) == set(COLUMNS)
+    # The rooms know nothing of one another: what an analysis of anyone's table asks of scores that it would pool.
+    assert set(PLAIN) <= set(_CONDITIONS)
