@@ -115,6 +115,15 @@ def write_table(path: Path, rows: list[list[str]]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _environment_of_this_test_alone():
+    """`cli.main` sets variables for the processes it starts, which would hold for every later test of this process."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def _modules_beside_registries_of_this_test_alone():
     """Modules of one name lie beside the registries of many tests."""
     yield
