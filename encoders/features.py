@@ -7,17 +7,17 @@ second difference between frames of 512 samples, every one by mean and standard 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from math import log2
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from encoders import EncoderError
 from encoders.base import Encoder
-from encoders.filter_banks import dct_matrix, mel_filters
+from encoders.filter_banks import dct_matrix
+from encoders.spectrograms import LogMel
 from encoders.time_grid import TimeGrid
 
 #: Longest part of a clip that is described at once [s].
@@ -25,9 +25,8 @@ MAX_SECONDS = 60
 #: Distance of frames [samples].
 HOP = 512
 
-#: Window of a spectrum [samples], its frequencies, and mel bands.
+#: Window of a spectrum [samples], and mel bands.
 _WINDOW = 2048
-_BINS = _WINDOW // 2 + 1
 _BANDS = 128
 
 #: Lowest pitch class energy is gathered from, C1 with A4 at 440 Hz [Hz].
@@ -106,47 +105,24 @@ class Mfcc(_Feature):
 
     def __init__(self, *, coefficients: int = 20, sample_rate: int = 22_050) -> None:
         super().__init__(sample_rate, coefficients)
-        # Buffers of these names lie in the weights of every store.
-        self._mel = nn.Sequential(
-            OrderedDict(spectrogram=_PowerSpectrogram(), mel_scale=_MelScale(mel_filters(_BINS, _BANDS, sample_rate)))
+        self._mel = LogMel(
+            sample_rate=sample_rate,
+            fft=_WINDOW,
+            hop=HOP,
+            bands=_BANDS,
+            padding="constant",
+            compression="decibels",
+            depth=80.0,
         )
         self.register_buffer("_dct", dct_matrix(coefficients, _BANDS), persistent=False)
 
     def spectrum(self, x: Tensor) -> Tensor:
         """Level of the mel bands [dB]; see `_Feature.spectrum`."""
-        decibels = 10 * torch.log10(self._mel(x).clamp_min(1e-10))
-        return torch.maximum(decibels, decibels.amax(dim=(1, 2), keepdim=True) - 80)
+        return self._mel(x)
 
     def from_spectrum(self, spectrum: Tensor) -> Tensor:
         """Cepstra; see `_Feature.from_spectrum`."""
         return torch.einsum("bmt,mc->bct", spectrum, self._dct)
-
-
-class _PowerSpectrogram(nn.Module):
-    """Waveforms [B, T] to power [B, 1 + WINDOW // 2, 1 + T // HOP]; frame t is centred on sample t HOP."""
-
-    window: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("window", torch.hann_window(_WINDOW))
-
-    def forward(self, x: Tensor) -> Tensor:
-        spectrum = torch.stft(x, _WINDOW, HOP, window=self.window, pad_mode="constant", return_complex=True)
-        return spectrum.abs().square()
-
-
-class _MelScale(nn.Module):
-    """Power [B, bins, t] to the power that each of `filters` [bins, bands] passes [B, bands, t]."""
-
-    fb: Tensor
-
-    def __init__(self, filters: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("fb", filters)
-
-    def forward(self, power: Tensor) -> Tensor:
-        return (power.mT @ self.fb).mT
 
 
 class Chroma(_Feature):

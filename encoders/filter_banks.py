@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 Scale = Literal["slaney", "htk"]
+Norm = Literal["slaney", "l2"]
 
 #: Slaney's scale is linear up to 1000 Hz, 200/3 Hz a mel, and from there has 27 mels for each factor of 6.4.
 _LINEAR_TO = 1000.0
@@ -44,9 +45,16 @@ def torchaudio_fault() -> str:
 
 
 def mel_filters(
-    bins: int, bands: int, sample_rate: int, *, scale: Scale = "slaney", norm: Literal["slaney"] | None = "slaney"
+    bins: int,
+    bands: int,
+    sample_rate: int,
+    *,
+    low: float = 0.0,
+    high: float | None = None,
+    scale: Scale = "slaney",
+    norm: Norm | None = "slaney",
 ) -> Tensor:
-    """Triangular filters, evenly spaced in mel from 0 Hz to half the sample rate, for power spectra.
+    """Triangular filters, evenly spaced in mel, for spectra.
 
     Parameters
     ----------
@@ -56,21 +64,30 @@ def mel_filters(
         Number of filters.
     sample_rate
         Of the waveform [Hz].
+    low, high
+        Where the first filter begins and the last one ends [Hz]; by default at half the sample rate.
     scale
         ``"slaney"`` (Auditory Toolbox, 1998) or ``"htk"``, 2595 log10(1 + f / 700).
     norm
-        ``"slaney"`` for filters of one area, ``None`` for filters that peak at 1.
+        ``"slaney"`` for filters of one area, ``"l2"`` for filters of one Euclidean length, ``None`` for filters that
+        peak at 1.
 
     Returns
     -------
     Tensor
         float32 [bins, bands].
     """
-    if not torchaudio_fault():
+    high = float(sample_rate // 2) if high is None else high
+    area = None if norm == "l2" else norm
+    if torchaudio_fault():
+        filters = own_mel_filters(bins, bands, sample_rate, low=low, high=high, scale=scale, norm=area)
+    else:
         from torchaudio.functional import melscale_fbanks
 
-        return _tensor(melscale_fbanks(bins, 0.0, float(sample_rate // 2), bands, sample_rate, norm, scale))
-    return own_mel_filters(bins, bands, sample_rate, scale=scale, norm=norm)
+        filters = _tensor(melscale_fbanks(bins, low, high, bands, sample_rate, area, scale))
+    if norm == "l2":
+        filters = filters / torch.linalg.vector_norm(filters, dim=0).clamp_min(torch.finfo(filters.dtype).tiny)
+    return filters
 
 
 def dct_matrix(coefficients: int, bands: int) -> Tensor:
@@ -83,12 +100,20 @@ def dct_matrix(coefficients: int, bands: int) -> Tensor:
 
 
 def own_mel_filters(
-    bins: int, bands: int, sample_rate: int, *, scale: Scale = "slaney", norm: Literal["slaney"] | None = "slaney"
+    bins: int,
+    bands: int,
+    sample_rate: int,
+    *,
+    low: float = 0.0,
+    high: float | None = None,
+    scale: Scale = "slaney",
+    norm: Literal["slaney"] | None = "slaney",
 ) -> Tensor:
     """`mel_filters` without torchaudio."""
     nyquist = float(sample_rate // 2)
     frequencies = torch.linspace(0, nyquist, bins)
-    corners = _hertz(torch.linspace(0, _mel(nyquist, scale), bands + 2), scale)
+    ends = _mel(low, scale), _mel(nyquist if high is None else high, scale)
+    corners = _hertz(torch.linspace(*ends, bands + 2), scale)
     widths = corners.diff()
     distances = corners - frequencies[:, None]
     rising, falling = -distances[:, :-2] / widths[:-1], distances[:, 2:] / widths[1:]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from encoder_weights import chirps, seeded
 from test_adapters import FUNCTION, HEAR, XARES, make_model
+from test_mule import built, with_formula
 
 import encoders
 from encoders.adapters.callable import CallableEncoder
@@ -35,9 +36,16 @@ def hugging_face(folder):
     return encoder.eval()
 
 
+def mule():
+    encoder = built()
+    with_formula(encoder.network)
+    return encoder
+
+
 BUILD = {
     "TUNe": lambda folder: seeded(TUNe(filters=3, tail=9, dim=16, plus=True), 0),
     "SampleCNN": lambda folder: seeded(SampleCNN(), 0),
+    "Mule": lambda folder: mule(),
     "Mfcc": lambda folder: Mfcc().eval(),
     "Chroma": lambda folder: Chroma().eval(),
     "HearEncoder": lambda folder: seeded(HearEncoder(module="version_hear"), 0),

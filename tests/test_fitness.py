@@ -165,7 +165,7 @@ def shipped():
 
 
 #: One of each architecture; their variants are checked by hand.
-FAMILIES = ("tune_plus", "tune_vanilla", "tune_tail_1", "sample_cnn", "random", "mfcc", "chroma")
+FAMILIES = ("tune_plus", "tune_vanilla", "tune_tail_1", "sample_cnn", "mule_eighth", "random", "mfcc", "chroma")
 
 
 @pytest.mark.parametrize(
