@@ -158,7 +158,7 @@ class Block(nn.Module):
         residual = activated
         for conv in (self.conv0, self.conv1, self.conv2):
             residual = activate(conv(residual))
-        residual = self.conv3(residual)
+        residual = cast(Tensor, self.conv3(residual))
         squeezed = F.relu(self.se[0](residual.mean(dim=(2, 3))))
         excited = 2 * torch.sigmoid(self.se[1](squeezed))[:, :, None, None]
         gain = _RESIDUAL * self.skip_gain

@@ -7,7 +7,7 @@ network trained on one of them is lost on another. Nothing is therefore taken fo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -129,6 +129,10 @@ class LogMel(nn.Module):
         whole = samples if self.spectrogram.centred else samples - self.fft
         return 1 + whole // self.hop - (not self.last)
 
+    def __call__(self, waveform: Tensor) -> Tensor:
+        """Call `forward`; typed, which `Module.__call__` is not."""
+        return cast(Tensor, super().__call__(waveform))
+
     def forward(self, waveform: Tensor) -> Tensor:
         """Spectrogram [..., bands, t] of waveforms [..., T], with t as `frame_count` says.
 
@@ -144,7 +148,7 @@ class LogMel(nn.Module):
         samples = waveform.shape[-1]
         if samples < self.spectrogram.least or self.frame_count(samples) < 1:
             raise EncoderError(f"{samples} samples are too few for a spectrogram of {self.fft} samples a frame")
-        x = self.mel_scale(self.spectrogram(waveform.reshape(-1, samples)))
+        x: Tensor = self.mel_scale(self.spectrogram(waveform.reshape(-1, samples)))
         x = x if self.last else x[..., :-1]
         return x.reshape(*waveform.shape[:-1], *x.shape[1:])
 

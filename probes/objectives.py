@@ -6,7 +6,7 @@ One object a kind; whatever trains, selects or predicts asks it, and nothing els
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -61,6 +61,14 @@ class Objective(ABC):
         """The same, fit for these targets [n, C]: one that passes over unknown ones only where there are any."""
         del targets
         return self
+
+    def for_mixtures(self) -> Objective:
+        """The same, fit for targets that are weighted means of several examples' targets."""
+        return self
+
+    def mixture(self, mix: Callable[[Tensor], Tensor], targets: Tensor) -> Tensor:
+        """Targets [n, C] that `mix` has made weighted means of; what is unknown of one of them is unknown of all."""
+        return mix(targets)
 
 
 class _Tags(Objective):
@@ -120,6 +128,10 @@ class _SomeTags(_Tags):
         del targets
         return self
 
+    def mixture(self, mix: Callable[[Tensor], Tensor], targets: Tensor) -> Tensor:
+        """Unknown tags stay so, whatever they are mixed with."""
+        return mix(targets.masked_fill(targets < 0, torch.nan)).nan_to_num(nan=-1)
+
 
 class _Classes(Objective):
     """Cross entropy of one class (softmax); mean over examples."""
@@ -148,6 +160,18 @@ class _Classes(Objective):
         """The class of the highest output."""
         return np.asarray(outputs == outputs.max(axis=-1, keepdims=True))
 
+    def for_mixtures(self) -> Objective:
+        """Cross entropy of shares of classes."""
+        return _SharesOfClasses()
+
+
+class _SharesOfClasses(_Classes):
+    """The same for targets that are shares of several classes."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean over examples."""
+        return F.cross_entropy(outputs, targets)
+
 
 class _Distributions(_Classes):
     """Kullback-Leibler divergence of the predicted distribution (softmax) from the true one; mean over examples.
@@ -167,6 +191,10 @@ class _Distributions(_Classes):
     def prediction_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Mean over clips."""
         return F.kl_div(predictions.log().clamp(min=-100), targets.to(predictions.dtype), reduction="batchmean")
+
+    def for_mixtures(self) -> Objective:
+        """Stay as it is."""
+        return self
 
 
 class _Values(Objective):

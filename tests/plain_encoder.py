@@ -21,3 +21,26 @@ class Plain(Encoder):
 
     def represent(self, waveform: torch.Tensor, layers=()):
         return self.network(waveform).mean(dim=2), {}
+
+
+class Parted(Encoder):
+    """A front end that cuts frames, and a trunk like `Plain` over them."""
+
+    def __init__(self, window: int = 2187, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.sample_rate, self.window, self.max_window, self.dim = 22_050, window, window, 12
+        self.network = nn.Sequential(
+            nn.Conv1d(27, 8, 1), nn.GELU(), nn.Conv1d(8, 12, 9, stride=3), nn.GELU(), nn.Dropout(dropout)
+        )
+
+    def layers(self):
+        return ()
+
+    def features(self, waveform: torch.Tensor) -> torch.Tensor:
+        return waveform[:, 0].unfold(1, 27, 9).transpose(1, 2)
+
+    def trunk(self, features: torch.Tensor, layers=()):
+        return self.network(features).mean(dim=2), {}
+
+    def represent(self, waveform: torch.Tensor, layers=()):
+        return self.trunk(self.features(waveform), layers)

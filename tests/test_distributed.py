@@ -72,13 +72,19 @@ def test_two_processes_have_the_loss_and_the_gradient_of_one():
     assert abs(alone - whole_loss()[0].item()) > 0.1
 
 
-def test_a_training_on_two_processes_is_that_of_one(tmp_path, capfd):
-    encoder = plain()
+@pytest.mark.parametrize(
+    ("encoder", "augmentation"),
+    [("Plain", None), ("Parted", [{"mixup": {"probability": 0.9, "alpha": 5, "beta": 2}}])],
+    ids=["waveforms", "mixed features"],
+)
+def test_a_training_on_two_processes_is_that_of_one(encoder, augmentation, tmp_path, capfd):
+    encoder = plain(encoder)
+    changes = {} if augmentation is None else {"augmentation": augmentation}
     weights, curves = [], []
     for devices, chunk in ((1, None), (2, 1)):
         work = tmp_path / f"{devices}"
         work.mkdir()
-        step = pretrain_step(encoder, {"devices": devices}, chunk=chunk)
+        step = pretrain_step(encoder, {"devices": devices}, chunk=chunk, **changes)
         facts = compute(step, inputs(tmp_path, encoder), work, Reporter())
         assert facts["devices"] == devices
         weights.append(load_file(work / "encoder.safetensors"))

@@ -42,7 +42,7 @@ def expected(x, *, sample_rate, fft, hop, bands, window=None, low=0.0, high=None
     found = found if last else found[:, :-1]
     if compression == "decibels":
         to_decibels = librosa.power_to_db if power == 2 else librosa.amplitude_to_db
-        found = to_decibels(found, ref=1.0, amin=1e-10 if power == 2 else 1e-10, top_db=depth)
+        found = to_decibels(found, ref=1.0, amin=1e-10, top_db=depth)
     elif compression != "none":
         found = (np.log if compression == "log" else np.log10)(offset + gain * found)
     return (found - found.mean()) / max(found.std(), smallest) if standardise == "input" else found

@@ -56,8 +56,8 @@ def recipe(**changes):
     return numbers(entry)
 
 
-def plain(**args):
-    entry = EncoderEntry.model_validate({"class": "plain_encoder:Plain", "args": args})
+def plain(name="Plain", **args):
+    entry = EncoderEntry.model_validate({"class": f"plain_encoder:{name}", "args": args})
     return Named("plain", entry, Path(__file__).with_name("registry.yaml"), 1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -11,10 +10,10 @@ from torch import Tensor
 from benchmark.augmentation.base import Augmentation
 from benchmark.augmentation.batches import beside
 from benchmark.augmentation.config import AugmentationStep
-from benchmark.augmentation.draws import Draws, StepDraws, chance
+from benchmark.augmentation.draws import Draws, StepDraws, Streams
+from benchmark.augmentation.features import FeatureAugmentation, FeatureChain
 from benchmark.augmentation.steps import build
 from benchmark.errors import UserError
-from benchmark.seeds import mix
 
 # Examples changed at a time on a device, which wants large batches; of temporaries they take some 5 MB each.
 _DEVICE_LIMIT = 128
@@ -23,8 +22,7 @@ _DEVICE_LIMIT = 128
 class AugmentationChain:
     """Random augmentation by steps that act one after the other, after cropping.
 
-    Every step draws from a stream of its own, made of a seed, the step's name and how many of that name stand before
-    it. So what a step draws depends on no other step: one may be added, removed or moved.
+    What a step draws depends on no other step: one may be added, removed or moved (see `Streams`).
 
     Parameters
     ----------
@@ -36,12 +34,15 @@ class AugmentationChain:
     Attributes
     ----------
     names
-        Of the steps; a second one of a name has its number behind it, as ``noise 2``.
+        Of the steps that change waveforms; a second one of a name has its number behind it, as ``noise 2``.
+    features
+        The steps behind them that change an encoder's features.
 
     Raises
     ------
     ValueError
-        If the numbers of a step mean nothing at this sample rate.
+        If the numbers of a step mean nothing at this sample rate, or one that changes waveforms stands behind one that
+        changes features.
 
     Examples
     --------
@@ -51,15 +52,19 @@ class AugmentationChain:
 
     def __init__(self, steps: Sequence[AugmentationStep], sample_rate: int) -> None:
         self.sample_rate = sample_rate
-        self._steps = [build(step) for step in steps]
-        for step in self._steps:
+        built = [(entry.name, build(entry)) for entry in steps]
+        for place, (name, step) in enumerate(built):
             step.config.check(sample_rate)
-        seen: Counter[str] = Counter()
-        self._streams: list[tuple[str, int]] = []
-        for entry in steps:
-            self._streams.append((entry.name, seen[entry.name]))
-            seen[entry.name] += 1
-        self.names = tuple(f"{name} {before + 1}" if before else name for name, before in self._streams)
+            if isinstance(step, Augmentation) and any(
+                isinstance(before, FeatureAugmentation) for _, before in built[:place]
+            ):
+                raise ValueError(f"{name} changes waveforms, so it stands before all steps that change features")
+        of_waveforms = [(name, step) for name, step in built if isinstance(step, Augmentation)]
+        of_features = [(name, step) for name, step in built if isinstance(step, FeatureAugmentation)]
+        self._steps = [step for _, step in of_waveforms]
+        self._streams = Streams(name for name, _ in of_waveforms)
+        self.names = self._streams.names
+        self.features = FeatureChain([step for _, step in of_features], Streams(name for name, _ in of_features))
 
     def __call__(self, waveform: Tensor, seed: int) -> Tensor:
         """Return an augmented copy of a batch.
@@ -84,19 +89,7 @@ class AugmentationChain:
         Of several processes that share a batch, each draws for the whole of it and applies what it has taken
         (`Draws.take`) of its own rows: together they do what one does alone.
         """
-        drawn = []
-        for step, name, stream in zip(self._steps, self.names, self._streams, strict=True):
-            generator = torch.Generator().manual_seed(mix(seed, *stream))
-            selected = chance(step.config.probability, batch, generator)
-            params = step.draw(batch, generator)
-            for key, values in params.items():
-                if len(values) != batch or values.device.type != "cpu":
-                    raise UserError(
-                        f"augmentation {name}: draw gives {key} {list(values.shape)} on {values.device} for {batch} "
-                        "examples; it must have one row each, on the CPU"
-                    )
-            drawn.append(StepDraws(selected, params))
-        return Draws(tuple(drawn))
+        return self._streams.draw(self._steps, batch, seed)
 
     @torch.no_grad()
     def apply(self, waveform: Tensor, draws: Draws) -> Tensor:

@@ -121,6 +121,13 @@ class ReverbConfig(StepConfig):
     room_scale: PercentRange = Field(description="how large the room is [%], uniform integer, ends included")
 
 
+class MixupConfig(StepConfig):
+    """Addition of another example of the batch, to the encoder's features and to the labels."""
+
+    alpha: Annotated[float, Field(gt=0.0)] = Field(description="first number of the gains' Beta distribution")
+    beta: Annotated[float, Field(gt=0.0)] = Field(description="second number of it")
+
+
 class AugmentationStep(BaseModel):
     """One step: a built-in one by its name, with its numbers, or a class of anybody's with its arguments."""
 
@@ -133,10 +140,12 @@ class AugmentationStep(BaseModel):
     delay: DelayConfig | None = None
     pitch: PitchConfig | None = None
     reverb: ReverbConfig | None = None
+    mixup: MixupConfig | None = None
     class_path: ClassPath | None = Field(
         default=None,
         alias="class",
-        description="`package.module:Name` of a subclass of `benchmark.augmentation.base.Augmentation`",
+        description="`package.module:Name` of a subclass of `benchmark.augmentation.base.Augmentation`, or of "
+        "`benchmark.augmentation.features.FeatureAugmentation`",
     )
     args: dict[str, Any] = Field(
         default_factory=dict, description="its numbers, `probability` among them: what its `Config` says"

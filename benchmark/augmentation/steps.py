@@ -9,15 +9,17 @@ from typing import Any
 from benchmark.augmentation.base import Augmentation
 from benchmark.augmentation.config import AugmentationStep
 from benchmark.augmentation.delay import Delay
+from benchmark.augmentation.features import FeatureAugmentation
 from benchmark.augmentation.filters import Filter
 from benchmark.augmentation.gain import Gain
+from benchmark.augmentation.mixup import Mixup
 from benchmark.augmentation.noise import Noise
 from benchmark.augmentation.pitch import Pitch
 from benchmark.augmentation.polarity import Polarity
 from benchmark.augmentation.reverb import Reverb
 
-#: In the published order of contrastive learning of musical representations.
-BUILT_IN: Mapping[str, type[Augmentation]] = {
+#: In the published order of contrastive learning of musical representations; then what acts on features.
+BUILT_IN: Mapping[str, type[Augmentation] | type[FeatureAugmentation]] = {
     "polarity": Polarity,
     "noise": Noise,
     "gain": Gain,
@@ -25,6 +27,7 @@ BUILT_IN: Mapping[str, type[Augmentation]] = {
     "delay": Delay,
     "pitch": Pitch,
     "reverb": Reverb,
+    "mixup": Mixup,
 }
 
 
@@ -36,7 +39,7 @@ def augmentation_class(step: AugmentationStep) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def build(step: AugmentationStep) -> Augmentation:
+def build(step: AugmentationStep) -> Augmentation | FeatureAugmentation:
     """The step, with its numbers.
 
     Raises
@@ -44,5 +47,5 @@ def build(step: AugmentationStep) -> Augmentation:
     pydantic.ValidationError
         If the arguments of a plug-in are not those that its `Config` describes.
     """
-    found: type[Augmentation] = augmentation_class(step)
+    found: type[Augmentation] | type[FeatureAugmentation] = augmentation_class(step)
     return found(found.Config.model_validate(step.args) if step.numbers is None else step.numbers)

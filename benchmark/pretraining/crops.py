@@ -67,7 +67,8 @@ def training_window(encoder: Encoder, crop_seconds: float | None) -> int:
 class CropSampler:
     """Which items, and where in them, every step of a training run is cut from.
 
-    Every epoch visits each item once, in an order of its own; a last incomplete batch is dropped.
+    Every epoch visits each item once, in an order of its own; a last incomplete batch is dropped. With replacement
+    every item of a batch is drawn from all.
 
     Parameters
     ----------
@@ -81,6 +82,8 @@ class CropSampler:
         Of all randomness.
     views
         Crops of each item.
+    replacement
+        Whether to draw from all items each time.
     within
         How far the others start from the first of them, at most [samples]; ``None`` for anywhere in the item.
     part
@@ -89,7 +92,7 @@ class CropSampler:
     Attributes
     ----------
     steps_per_epoch
-        Steps in which every item is visited once.
+        Steps in which every item is visited once; with replacement, as many crops as there are items are cut in them.
     world, rows
         Number of parts, and the rows of a batch that make up this one.
     """
@@ -102,11 +105,13 @@ class CropSampler:
         seed: int,
         *,
         views: int = VIEWS,
+        replacement: bool = False,
         within: int | None = None,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         self.steps_per_epoch = len(samples) // batch
         self._views = views
+        self._replacement = replacement
         self._within = within
         rank, self.world = part
         self.rows = slice(batch * rank // self.world, batch * (rank + 1) // self.world)
@@ -120,13 +125,19 @@ class CropSampler:
 
         n is the batch, or this part's share of it.
         """
+        if self._replacement:
+            items = np.random.default_rng([self._seed, 0, number]).integers(0, len(self._free), self._batch)
+        else:
+            items = self._visited(number)
+        starts = self.starts(items, np.random.default_rng([self._seed, 1, number]))
+        return items[self.rows], starts[self.rows]
+
+    def _visited(self, number: int) -> NDArray[np.int64]:
         epoch, position = divmod(number, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             shuffled = np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._free))
             self._order = epoch, shuffled.astype(np.int64)
-        items = self._order[1][position * self._batch : (position + 1) * self._batch]
-        starts = self.starts(items, np.random.default_rng([self._seed, 1, number]))
-        return items[self.rows], starts[self.rows]
+        return self._order[1][position * self._batch : (position + 1) * self._batch]
 
     def starts(self, items: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Starts [items, views], uniform over all places where a crop fits, ends included, and that are near enough."""

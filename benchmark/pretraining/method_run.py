@@ -72,7 +72,16 @@ def train(process: Rank, step: Step, inputs: Mapping[str, Artifact], work: Path,
     lengths = [item.samples for item in material.items]
     part = process.rank, process.world
     within = method.pair_within(encoder.sample_rate)
-    sampler = CropSampler(lengths, given.window, recipe.batch, seed, views=recipe.VIEWS, within=within, part=part)
+    sampler = CropSampler(
+        lengths,
+        given.window,
+        recipe.batch,
+        seed,
+        views=recipe.VIEWS,
+        replacement=recipe.replacement,
+        within=within,
+        part=part,
+    )
     crops = Crops(given.pcm, material.items, given.window, where, step.context.get("residence"))
     steps = recipe.total_steps(len(lengths))
     module = method.module(Setting(encoder, given, crops, sampler, steps, where), material)

@@ -26,5 +26,6 @@ def build_projector(settings: Projector, dim: int, seed: int) -> nn.Module:
             if settings.norm == "batch":
                 layers.append(nn.BatchNorm1d(outputs))
             layers.append(nn.ReLU())
-        last = nn.Linear((dim, *hidden)[-1], settings.dim, bias=settings.bias)
+        bias = settings.bias if settings.output_bias is None else settings.output_bias
+        last = nn.Linear((dim, *hidden)[-1], settings.dim, bias=bias)
     return nn.Sequential(*layers, last) if layers else last

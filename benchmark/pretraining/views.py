@@ -9,6 +9,7 @@ from benchmark.augmentation.chain import AugmentationChain
 from benchmark.augmentation.config import Augmentations
 from benchmark.encoding.windows import to_waveform
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
+from benchmark.pretraining.feature_inputs import FeatureInputs
 from benchmark.pretraining.trained import TrainedModule
 from benchmark.registry.recipes import RecipeEntry
 from benchmark.seeds import mix
@@ -45,9 +46,17 @@ class ViewsModule(TrainedModule):
         self._batch = recipe.batch
         self._one_sided = one_sided
         self._chain = AugmentationChain(augmentation, encoder.sample_rate)
+        self._inputs = FeatureInputs(encoder, self._chain.features, sampler)
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Representations [n, dim] of what `augment` gives for a view."""
+        return self._inputs.encode(inputs)
 
     def augment(self, crops: Tensor, number: int) -> Tensor:
         """int16 crops [2, N, T] -> augmented views [2, N, 1, T] of step `number`, in float32.
+
+        Where the recipe changes features, views are those: [2, N, bands, t], each view changed by draws of its own. A
+        held-out evaluation sees none of that, and always has waveforms.
 
         What is drawn belongs to a place in the whole batch: of several processes, each draws for all and applies
         its own rows. One-sided, the second view is the crop alone (thesis of contrastive learning of musical
@@ -62,4 +71,8 @@ class ViewsModule(TrainedModule):
             views = to_waveform(crops)
             draws = self._chain.draw(VIEWS * whole, mix(self.seed, number)).take(own[:augmented].reshape(-1))
             changed = self._chain.apply(views[:augmented].flatten(0, 1), draws).view(augmented, pairs, -1)
-            return torch.cat([changed, views[augmented:]]).unsqueeze(2)
+            views = torch.cat([changed, views[augmented:]]).unsqueeze(2)
+        if number == EVALUATION or not self._inputs:
+            return views
+        seeds = [mix(self.seed, number, 0, view) for view in range(VIEWS)]
+        return torch.stack([self._inputs.changed(view, seed)[0] for view, seed in zip(views, seeds, strict=True)])

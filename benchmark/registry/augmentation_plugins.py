@@ -74,11 +74,15 @@ def load_augmentations(recipe: Recipe) -> None:
 
 def _numbers_of(named: Named[AugmentationStep], step: AugmentationStep) -> StepConfig:
     from benchmark.augmentation.base import Augmentation
+    from benchmark.augmentation.features import FeatureAugmentation
 
     found = load_class(named)
     where = f"{named.file}:{named.line}: {named.name}"
-    if not (isinstance(found, type) and issubclass(found, Augmentation)):
-        raise UserError(f"{where}: {step.class_path} is no subclass of benchmark.augmentation.base.Augmentation")
+    if not (isinstance(found, type) and issubclass(found, Augmentation | FeatureAugmentation)):
+        raise UserError(
+            f"{where}: {step.class_path} is no subclass of benchmark.augmentation.base.Augmentation, nor of "
+            "benchmark.augmentation.features.FeatureAugmentation"
+        )
     if missing := sorted(found.__abstractmethods__):
         raise UserError(f"{where}: {step.class_path} does not define {' and '.join(missing)}")
     return found.Config.model_validate(step.args)

@@ -30,6 +30,7 @@ class Projector(Entry):
         default=None, description="of the hidden layers of an mlp; one as wide as the representation if null"
     )
     bias: bool = Field(default=False, description="whether its linear layers have biases")
+    output_bias: bool | None = Field(default=None, description="whether the last one has; as `bias` says if null")
     norm: Literal["none", "batch"] = Field(default="none", description="batch norm before each ReLU, or none")
 
     @model_validator(mode="after")
@@ -111,24 +112,37 @@ class SupervisedRecipe(RecipeEntry):
     LABELLED: ClassVar[bool] = True
 
     method: Literal["supervised"] = Field(description="what is learnt from: labels")
-    epochs: PositiveInt = Field(description="times each training clip is visited, at most")
-    patience: PositiveInt = Field(description="epochs without a lower validation loss before training stops")
+    epochs: PositiveInt | None = Field(default=None, description="times each training clip is visited, at most")
+    steps: PositiveInt | None = Field(default=None, description="steps in all, at most, instead of epochs")
+    patience: PositiveInt | None = Field(
+        description="epochs without a lower validation loss before training stops, and the best weights are kept; if "
+        "null it never does, and the last ones are"
+    )
     batch: Annotated[int, Field(ge=2, description="crops a step")]
     dropout: Annotated[float, Field(ge=0, lt=1, description="share of the representation hidden from the head")]
+    hidden: tuple[PositiveInt, ...] = Field(
+        default=(), description="widths of layers with ReLUs between representation and labels, left out afterwards"
+    )
     augmentation: Augmentations | None = Field(description="steps, of training crops; null for none")
 
     @property
     def length(self) -> str:
         """Length of a training in words."""
-        return f"at most {self.epochs:,} epochs"
+        return f"at most {self.steps:,} steps" if self.steps else f"at most {self.epochs:,} epochs"
 
     def total_steps(self, items: int) -> int:
         """Optimiser steps on `items` clips, at most."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
         return self.epochs * (items // self.batch)
 
     @model_validator(mode="after")
     def _consistent(self) -> SupervisedRecipe:
-        self.check_kept(self.epochs)
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        if self.epochs is not None:
+            self.check_kept(self.epochs)
         return self
 
 

@@ -78,6 +78,10 @@ class RecipeEntry(Entry):
         default=None,
         description="length of what is cut of an item [s]; the encoder's window, or the most that it takes, if null",
     )
+    replacement: bool = Field(
+        default=False,
+        description="whether items are drawn from all, each time anew, instead of each being visited once an epoch",
+    )
     batch: Annotated[int, Field(ge=2, description="items a step")]
     optimiser: Optimiser = Field(default=AdamEntry(kind="adam"), description="Adam, AdamW or LARS")
     learning_rate: PositiveFloat = Field(description="of the optimiser")

@@ -101,7 +101,9 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
     dim = sum(one.rows.shape[1] for one in test)
     if step.spec["protocol"] == END_TO_END:
         head = load_file(inputs["head"].path / HEAD)
-        fitted = Head(head["weight"], head["bias"], task.kind)
+        depth = sum(name.startswith("hidden.") for name in head) // 2
+        hidden = [(head[f"hidden.{place}.weight"], head[f"hidden.{place}.bias"]) for place in range(depth)]
+        fitted = Head(head["weight"], head["bias"], task.kind, hidden)
         return Probed(fitted.predict(cut(test, None, "windows", None, 0))[None], fitted.selection), dim
     protocol = planned(ProtocolEntry, step.spec["protocol"])
     own = build_readout(step.context["readout"]) if "readout" in step.context else None

@@ -208,7 +208,7 @@ def _bare(
     """The bare model, and a function that takes a step with it on a batch of views that stays on the device."""
     module = _module(encoder, recipe, pcm, window, where, 0, 1)
     with closing(module.crops) as crops:
-        views = to_waveform(crops.cut_step(module.sampler, 0, 0)).unsqueeze(2)
+        views = module.augment(crops.cut_step(module.sampler, 0, 0), 0)
     optimiser = build_optimiser(recipe.optimiser, module.parameters(), recipe.step_size, recipe.weight_decay)
 
     def step() -> None:

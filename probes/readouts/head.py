@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ class Head:
     ----------
     weight, bias : ndarray of float32, shapes [L, D] and [L]
         Of the logits, or of values in the labels' own units.
+    hidden
+        Weight and bias of the layers with ReLUs before it.
     kind
         Of the labels.
     """
@@ -29,8 +32,12 @@ class Head:
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     kind: Kind
+    hidden: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]] = ()
     selection: dict[str, Any] = field(default_factory=lambda: {"by": None, "decision": "mean_probability"})
 
     def predict(self, examples: Examples) -> NDArray[np.float32]:
         """Mean over each clip's windows of what the head says of them [clips, L]."""
-        return clip_means(link(examples.features @ self.weight.T + self.bias, self.kind), examples.first)
+        x = examples.features
+        for weight, bias in self.hidden:
+            x = np.maximum(x @ weight.T + bias, 0)
+        return clip_means(link(x @ self.weight.T + self.bias, self.kind), examples.first)

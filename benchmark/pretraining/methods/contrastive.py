@@ -212,13 +212,13 @@ class ContrastiveModule(ViewsModule):
             ) from error
 
     def embed(self, views: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Representations [2N, R] and projections [N, D] of both views of a batch [2, N, 1, T]."""
+        """Representations [2N, R] and projections [N, D] of both views of a batch, as `augment` gives them."""
         if self._recipe.batch_norm == "joint":
-            h = self.encoder(views.flatten(0, 1))
+            h = self.encode(views.flatten(0, 1))
             z_i, z_j = self.projector(h).float().chunk(2)
             return h, (z_i, z_j)
         # The views go through one after the other: each has batch statistics of its own, as in CLMR.
-        h_i, h_j = self.encoder(views[0]), self.encoder(views[1])
+        h_i, h_j = self.encode(views[0]), self.encode(views[1])
         return torch.cat([h_i, h_j]), (self.projector(h_i).float(), self.projector(h_j).float())
 
     def _note(self, number: int, loss: Tensor, h: Tensor, z_i: Tensor, z_j: Tensor) -> None:

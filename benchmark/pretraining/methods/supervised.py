@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import safetensors.torch
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 from benchmark.augmentation.chain import AugmentationChain
 from benchmark.encoding.windows import BatchEncoder, cut_windows, to_waveform
 from benchmark.pretraining.crops import Crops, CropSampler
+from benchmark.pretraining.feature_inputs import FeatureInputs
 from benchmark.pretraining.gathering import mean_over_processes
 from benchmark.pretraining.items import Item
 from benchmark.pretraining.methods.base import Given, Material, Method, Setting
@@ -133,7 +135,9 @@ def clip_loss(objective: Objective, logits: Sequence[Tensor], targets: Tensor) -
 
 
 class SupervisedModule(TrainedModule):
-    """An encoder with dropout and a linear head, selected on validation clips and on nothing else.
+    """An encoder with dropout, hidden layers if the recipe has any, and a linear head.
+
+    It is selected on validation clips and on nothing else.
 
     Parameters
     ----------
@@ -157,7 +161,8 @@ class SupervisedModule(TrainedModule):
     valid_losses
         After every epoch.
     best_epoch
-        The epoch with the lowest of them, counted from 0; its weights are kept.
+        The epoch whose weights are kept, counted from 0: that with the lowest of them, or the last if the recipe has no
+        patience.
     stopped
         Whether validation has ended the training.
     """
@@ -175,8 +180,10 @@ class SupervisedModule(TrainedModule):
         valid: Sequence[PcmClip],
     ) -> None:
         super().__init__(encoder, recipe, crops, sampler, seed, steps)
+        widths = (encoder.dim, *recipe.hidden)
         with seeded(seed):
-            self.head = nn.Linear(encoder.dim, targets.outputs)
+            self.head = nn.Linear(widths[-1], targets.outputs)
+            self.hidden = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
         self.dropout = nn.Dropout(recipe.dropout)
         self.valid_losses: list[float] = []
         self.best_epoch = -1
@@ -186,7 +193,9 @@ class SupervisedModule(TrainedModule):
         self._targets = targets
         self._pcm = pcm
         self._valid = valid
-        self._chain = AugmentationChain(recipe.augmentation, encoder.sample_rate) if recipe.augmentation else None
+        self._chain = AugmentationChain(recipe.augmentation or (), encoder.sample_rate)
+        self._inputs = FeatureInputs(encoder, self._chain.features, sampler)
+        self._objective = targets.objective.for_mixtures() if self._inputs else targets.objective
 
     def training_step(self, _batch: Any, _batch_index: int) -> None:
         """Crops, loss, gradient and update of the step that the trainer is at; after an epoch, validation."""
@@ -196,34 +205,45 @@ class SupervisedModule(TrainedModule):
         number = self.global_step
         crops = self.cut()[0]
         targets = self._targets.train[self.sampler.step(number)[0]].to(crops.device, non_blocking=True)
+        inputs, targets = self._augmented(crops, targets, number)
         self.reseed(number)
-        logits = self.head(self.dropout(self.encoder(self._inputs(crops, number)))).float()
-        loss = self._targets.objective.loss(logits, targets)
+        logits = self._say(self.dropout(self._inputs.encode(inputs))).float()
+        loss = self._objective.loss(logits, targets)
         self.manual_backward(loss)
         self.note(number, loss.detach().float()[None])
         self.move()
-        if (number + 1) % self.sampler.steps_per_epoch == 0:
+        if (number + 1) % self.sampler.steps_per_epoch == 0 or number + 1 == self.steps:
             self._validate()
 
-    def _inputs(self, crops: Tensor, number: int) -> Tensor:
+    def _say(self, x: Tensor) -> Tensor:
+        for layer in self.hidden:
+            x = F.relu(layer(x))
+        return cast(Tensor, self.head(x))
+
+    def _augmented(self, crops: Tensor, targets: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """What the encoder is given for int16 crops [n, T], and the labels [n, L] that belong to it."""
         with torch.no_grad(), torch.autocast(crops.device.type, enabled=False):
             waveform = to_waveform(crops)
-            if self._chain is not None:
+            if self._chain.names:
                 # Drawn for the whole batch, of which this process has some rows.
                 rows = torch.arange(self._recipe.batch)[self.sampler.rows]
                 draws = self._chain.draw(self._recipe.batch, mix(self.seed, number)).take(rows)
                 waveform = self._chain.apply(waveform, draws)
-        return waveform.unsqueeze(1)
+        if not self._inputs:
+            return waveform.unsqueeze(1), targets
+        inputs, drawn = self._inputs.changed(waveform.unsqueeze(1), mix(self.seed, number, 0, 0))
+        return inputs, self._objective.mixture(lambda rows: self._inputs.targets(rows, drawn), targets)
 
     def _validate(self) -> None:
         # The mean over processes, so that all of them stop together whatever rounding or batch norm does in each.
         loss = torch.tensor(self.validation_loss(), dtype=torch.float32, device=self.device)
         self.valid_losses.append(float(mean_over_processes(loss)))
         epoch = len(self.valid_losses) - 1
-        if self.best_epoch < 0 or self.valid_losses[-1] < self.valid_losses[self.best_epoch]:
+        patience = self._recipe.patience
+        if patience is None or self.best_epoch < 0 or self.valid_losses[-1] < self.valid_losses[self.best_epoch]:
             self.best_epoch = epoch
             self._best = {key: value.detach().clone() for key, value in self.state_dict().items()}
-        self.stopped = epoch - self.best_epoch >= self._recipe.patience
+        self.stopped = patience is not None and epoch - self.best_epoch >= patience
         if self.stopped:
             self.trainer.should_stop = True
 
@@ -232,20 +252,22 @@ class SupervisedModule(TrainedModule):
         logits: list[Tensor] = []
         with evaluating(self), torch.autocast(self.device.type, enabled=False):
             encode = BatchEncoder(self.encoder)
-            weight, bias = self.head.weight.float().cpu(), self.head.bias.float().cpu()
+            layers = [(layer.weight.float().cpu(), layer.bias.float().cpu()) for layer in (*self.hidden, self.head)]
             for first in range(0, len(self._valid), CLIPS):
                 clips = [
                     cut_windows(self._pcm.waveform(clip), self.encoder) for clip in self._valid[first : first + CLIPS]
                 ]
                 features = _encode(encode, [window for clip in clips for window in clip])
-                outputs = F.linear(torch.from_numpy(features), weight, bias)
+                outputs = torch.from_numpy(features)
+                for place, layer in enumerate(layers):
+                    outputs = F.linear(F.relu(outputs) if place else outputs, *layer)
                 logits += outputs.split([len(clip) for clip in clips])
         return clip_loss(self._targets.objective, logits, self._targets.valid)
 
     @property
     def taken(self) -> int:
         """Optimiser steps until validation ended the training."""
-        return len(self.valid_losses) * self.sampler.steps_per_epoch
+        return len(self.valid_losses) * self.sampler.steps_per_epoch if self.stopped else self.steps
 
     def after(self) -> None:
         """Go back to the weights of the best epoch, and let the head speak in the labels' own units."""
@@ -273,8 +295,15 @@ class SupervisedModule(TrainedModule):
         )
 
     def leave(self, folder: Path) -> None:
-        """Leave the head, `weight` [L, dim] and `bias` [L], and the validation loss of every epoch."""
-        head = {"weight": self.head.weight.detach().contiguous(), "bias": self.head.bias.detach().contiguous()}
+        """Leave the head, `weight` [L, width] and `bias` [L], what is before it, and every epoch's validation loss."""
+        layers: dict[str, nn.Module] = {"": self.head} | {
+            f"hidden.{place}.": layer for place, layer in enumerate(self.hidden)
+        }
+        head = {
+            f"{name}{key}": value.detach().contiguous()
+            for name, layer in layers.items()
+            for key, value in layer.named_parameters()
+        }
         safetensors.torch.save_file(head, folder / HEAD)
         with (folder / VALIDATION).open("w", newline="") as file:
             csv.writer(file).writerows([("epoch", "loss"), *enumerate(self.valid_losses, 1)])
