@@ -51,9 +51,10 @@ def same(one: Draws, other: Draws) -> bool:
 
 class TestConfig:
     def test_every_name_is_a_step(self) -> None:
-        assert tuple(BUILT_IN) == NAMES == STEPS
+        assert tuple(BUILT_IN) == NAMES == (*STEPS, "mixup")
+        numbers = {**V2, "mixup": {"probability": 1, "alpha": 5, "beta": 2}}
         for name, step in BUILT_IN.items():
-            assert type(getattr(AugmentationStep.model_validate({name: V2[name]}), name)) is step.Config
+            assert type(getattr(AugmentationStep.model_validate({name: numbers[name]}), name)) is step.Config
 
     def test_the_thesis_numbers_can_be_said_too(self) -> None:
         thesis = chain_with(

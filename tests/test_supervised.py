@@ -228,7 +228,7 @@ def test_parts_of_a_batch_are_augmented_as_the_whole(tmp_path):
     def views(part, number):
         sampler = CropSampler([WINDOW] * 16, WINDOW, 8, 0, views=1, part=part)
         module = SupervisedModule(build_encoder(plain(window=WINDOW), 0), recipe, None, sampler, 0, 8, targets, pcm, [])
-        return module._inputs(crops[sampler.rows], number)
+        return module._augmented(crops[sampler.rows], torch.zeros(len(crops[sampler.rows]), 2), number)[0]
 
     whole = views((0, 1), 3)
     assert torch.equal(torch.cat([views((rank, 2), 3) for rank in range(2)]), whole)
