@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 import warm_command
+from hypothesis import HealthCheck, settings
 from loopback_only import refuse_others
 
 from benchmark.registry import modules_beside as beside
@@ -23,6 +25,10 @@ from tasks.magnatagatune import TOP_TAGS
 from tasks.standin.columns import TAG_COLUMNS
 
 refuse_others()
+
+# How long an example takes says how busy the machine is, and no test asserts on that.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 #: Encoder small enough that a whole run takes seconds: windows of 0.3 s at 22,050 Hz.
 TINY_REGISTRY = """
@@ -112,6 +118,12 @@ def make_mtt(root: Path, per_folder: dict[str, int], seconds: float = 2.0) -> di
 
 def write_table(path: Path, rows: list[list[str]]) -> None:
     path.write_bytes("".join("\t".join(f'"{cell}"' for cell in row) + "\r\n" for row in rows).encode())
+
+
+def pytest_collection_finish() -> None:
+    """What the files of tests import stays, and every full collection of garbage would look through it for a while."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

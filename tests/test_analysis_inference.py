@@ -125,7 +125,7 @@ def test_draws_are_seeded_and_do_not_depend_on_chunks(monkeypatch):
         analysis.parametric_bootstrap(model, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_that_of_statsmodels(p):
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1].tolist())
