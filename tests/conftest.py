@@ -156,6 +156,14 @@ def tiny_registry(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.fixture
+def dawdling(tmp_path: Path):
+    """A registry whose encoder `dawdling` waits in training until the test lets it go on."""
+    from dawdling import Dawdling
+
+    return Dawdling(tmp_path / "dawdling")
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory):
     """Chromium; skips where there is none."""

@@ -9,7 +9,7 @@ from encoders.tune import TUNe
 GO = Path(__file__).with_name("go")
 
 
-class Dawdling(TUNe):
+class DawdlingEncoder(TUNe):
     """A small TUNe that takes 0.3 s longer for a batch in training, as long as there is no file `go`."""
 
     def __init__(self) -> None:
