@@ -120,6 +120,19 @@ def write_table(path: Path, rows: list[list[str]]) -> None:
     path.write_bytes("".join("\t".join(f'"{cell}"' for cell in row) + "\r\n" for row in rows).encode())
 
 
+#: Files that take longest: begun last, one of the processes would go on with them alone.
+FIRST = (
+    *("test_started_processes", "test_cluster", "test_docs", "test_run", "test_packaging", "test_libraries"),
+    *("test_doctor", "test_isolation", "test_fitness", "test_standin", "test_distributed", "test_standin_difficulty"),
+    *("test_faults", "test_unasked", "test_studies", "test_analysis_inference"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(FIRST)))
+
+
 def pytest_collection_finish() -> None:
     """What the files of tests import stays, and every full collection of garbage would look through it for a while."""
     gc.collect()

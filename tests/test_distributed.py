@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from training_steps import Quiet, inputs, plain, pretrain_step
 
 from benchmark.console import Reporter
 from benchmark.errors import UserError
+from benchmark.pretraining import processes
 from benchmark.pretraining.curve_file import CURVE
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
 from benchmark.pretraining.processes import Rank, devices_allowed, together
@@ -91,11 +93,19 @@ def test_a_training_on_two_processes_is_that_of_one(tmp_path, capfd):
     assert capfd.readouterr().err.count("steps of 4 pairs, cpu x 2") == 1
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """Processes that need not import everything anew; that fresh ones train is tested above."""
+    monkeypatch.setattr(processes, "get_context", lambda _: get_context("fork"))
+    start = processes.start_processes
+    monkeypatch.setattr(processes, "start_processes", lambda *a, **k: start(*a, **{**k, "start_method": "fork"}))
+
+
 def complain(place: Rank) -> dict:
     raise EncoderError(f"this is wrong in {place.world} processes")
 
 
-def test_what_a_process_complains_of_is_heard():
+def test_what_a_process_complains_of_is_heard(forked):
     with pytest.raises(UserError, match="this is wrong in 2 processes"):
         together(complain, 2, 4)
     with pytest.raises(UserError, match="a batch of 5 cannot be divided among 2 devices"):
@@ -153,7 +163,7 @@ def test_as_many_gpus_as_divide_the_batch(monkeypatch, gpus, batch, nodes, expec
     assert reporter.lines == ([said] if expected < gpus else [])
 
 
-def test_a_process_may_have_one_pair(tmp_path):
+def test_a_process_may_have_one_pair(forked, tmp_path):
     """Its measures are those of the whole batch, for alone it has no different items."""
     encoder, curves = plain(), []
     for devices in (1, 2):
