@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import subprocess
+from multiprocessing import get_context
 from pathlib import Path
 
 # As the command line does: threads that spin while they wait slow a shared machine down many times over.
@@ -167,6 +168,16 @@ def tiny_registry(tmp_path: Path) -> Path:
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY_REGISTRY)
     return file
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that train together are forks; a training of fresh ones, which import all anew, has a test of its own."""
+    from benchmark.pretraining import processes
+
+    start = processes.start_processes
+    monkeypatch.setattr(processes, "get_context", lambda _: get_context("fork"))
+    monkeypatch.setattr(processes, "start_processes", lambda *a, **k: start(*a, **{**k, "start_method": "fork"}))
 
 
 @pytest.fixture

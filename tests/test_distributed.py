@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,6 @@ from training_steps import Quiet, inputs, plain, pretrain_step
 
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.pretraining import processes
 from benchmark.pretraining.curve_file import CURVE
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes
 from benchmark.pretraining.processes import Rank, devices_allowed, together
@@ -63,7 +61,7 @@ def whole_loss():
     return [loss.detach(), *(parameter.grad for parameter in encoder.parameters())]
 
 
-def test_two_processes_have_the_loss_and_the_gradient_of_one():
+def test_two_processes_have_the_loss_and_the_gradient_of_one(forked):
     found = together(shares_of_loss, 2, PAIRS)
     for ours, expected in zip(found["all"], whole_loss(), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
@@ -91,14 +89,6 @@ def test_a_training_on_two_processes_is_that_of_one(tmp_path, capfd):
     start = load_file(tmp_path / "start" / "encoder.safetensors")
     assert max((value - start[name]).abs().max().item() for name, value in weights[0].items()) > 0.01
     assert capfd.readouterr().err.count("steps of 4 pairs, cpu x 2") == 1
-
-
-@pytest.fixture
-def forked(monkeypatch):
-    """Processes that need not import everything anew; that fresh ones train is tested above."""
-    monkeypatch.setattr(processes, "get_context", lambda _: get_context("fork"))
-    start = processes.start_processes
-    monkeypatch.setattr(processes, "start_processes", lambda *a, **k: start(*a, **{**k, "start_method": "fork"}))
 
 
 def complain(place: Rank) -> dict:
