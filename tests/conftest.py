@@ -172,7 +172,7 @@ def tiny_registry(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that train together are forks; a training of fresh ones, which import all anew, has a test of its own."""
+    """Processes that train together are forks; a training of fresh ones, which import all anew, has its own test."""
     from benchmark.pretraining import processes
 
     start = processes.start_processes
