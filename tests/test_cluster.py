@@ -260,7 +260,7 @@ def test_jobs_of_a_queue_that_end_are_asked_for_again(mtt, dawdling, tmp_path, m
     assert len(queue.jobs()) > 1
     assert {record["recipe"] for record in json.loads(started.out)} == {"short", "untrained"}
     for job in queue.jobs():  # none is left behind
-        assert not psutil.pid_exists(job) or psutil.Process(job).status() == psutil.STATUS_ZOMBIE
+        wait_for(lambda job=job: not psutil.pid_exists(job) or psutil.Process(job).status() == psutil.STATUS_ZOMBIE)
     lookout.check(at_least=3)  # the scheduler and two workers
     assert all("BEGIN CERTIFICATE" in script and "PRIVATE KEY" not in script for script in queue.scripts())
     assert list(store.glob("unfinished/keys-*")) == []

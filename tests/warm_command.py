@@ -163,6 +163,7 @@ def _serve() -> None:
             print(child, flush=True)
             continue
         os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which tests in the background are started to ignore
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["environment"])
