@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
+from multiprocessing import get_context
 from pathlib import Path
 
 # As the command line does: threads that spin while they wait slow a shared machine down many times over.
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 import warm_command
+from hypothesis import HealthCheck, settings
 from loopback_only import refuse_others
 
 from benchmark.registry import modules_beside as beside
@@ -23,6 +26,10 @@ from tasks.magnatagatune import TOP_TAGS
 from tasks.standin.columns import TAG_COLUMNS
 
 refuse_others()
+
+# How long an example takes says how busy the machine is, and no test asserts on that.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 #: Encoder small enough that a whole run takes seconds: windows of 0.3 s at 22,050 Hz.
 TINY_REGISTRY = """
@@ -114,6 +121,25 @@ def write_table(path: Path, rows: list[list[str]]) -> None:
     path.write_bytes("".join("\t".join(f'"{cell}"' for cell in row) + "\r\n" for row in rows).encode())
 
 
+#: Files that take longest: begun last, one of the processes would go on with them alone.
+FIRST = (
+    *("test_started_processes", "test_cluster", "test_docs", "test_run", "test_packaging", "test_libraries"),
+    *("test_doctor", "test_isolation", "test_fitness", "test_standin", "test_distributed", "test_standin_difficulty"),
+    *("test_faults", "test_unasked", "test_studies", "test_analysis_inference"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """What the files of tests import stays, and every full collection of garbage would look through it for a while."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _environment_of_this_test_alone():
     """`cli.main` sets variables for the processes it starts, which would hold for every later test of this process."""
@@ -142,6 +168,24 @@ def tiny_registry(tmp_path: Path) -> Path:
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY_REGISTRY)
     return file
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that train together are forks; a training of fresh ones, which import all anew, has its own test."""
+    from benchmark.pretraining import processes
+
+    start = processes.start_processes
+    monkeypatch.setattr(processes, "get_context", lambda _: get_context("fork"))
+    monkeypatch.setattr(processes, "start_processes", lambda *a, **k: start(*a, **{**k, "start_method": "fork"}))
+
+
+@pytest.fixture
+def dawdling(tmp_path: Path):
+    """A registry whose encoder `dawdling` waits in training until the test lets it go on."""
+    from dawdling import Dawdling
+
+    return Dawdling(tmp_path / "dawdling")
 
 
 @pytest.fixture(scope="module")

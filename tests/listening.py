@@ -56,11 +56,15 @@ class Lookout:
 
     def _look_again(self) -> None:
         before: object = None
+        same = 0
         while not self._ended.wait(0.03):
             self.looks += 1
-            if (now := open_on_this_machine()) == before and now is not None:
-                continue
+            now = open_on_this_machine()
+            same = same + 1 if now == before and now is not None else 0
             before = now
+            # Three looks: what begins or ends during one may hide from it what else there is.
+            if same > 2:
+                continue
             fresh = {each for root in self._roots() for each in listening_below(root)} - self.found
             self.found |= fresh
             self.web_servers |= {each for each in fresh if each.kind == "tcp" and speaks_http(each)}

@@ -67,7 +67,7 @@ def test_everything_against_numpy_on_all_rows():
     np.testing.assert_allclose(found.table, table)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.integers(1, 200), st.sampled_from([0.0, -5.0, 1000.0]))
 def test_the_size_of_blocks_changes_nothing(seed, block, offset):
     rows, first, classes = made(seed, offset=offset)

@@ -25,7 +25,7 @@ def two_protocols(swap: bool, noise: float = 0.02, rng: int = 0):
     return pd.concat([first, second], ignore_index=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 5), min_size=3, max_size=12),
     st.lists(st.integers(0, 5), min_size=12, max_size=12),

@@ -98,7 +98,7 @@ def brute(table, chosen, candidate, factors, alias_columns):
     return worst, r
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000))
 def test_every_choice_is_optimal_by_brute_force(seed):
     possible = Candidates.from_levels({"a": ["x", "y", "z"], "b": [0, 1], "c": [0, 1]}, ["n = b + c"], "n >= 1", ["n"])
@@ -215,7 +215,7 @@ def test_power_of_a_two_sample_t_test():
     assert tasks_needed(level, level, 0.8, 1) == needed == 26
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     between=st.floats(0.001, 0.5), single=st.floats(0.01, 1), difference=st.floats(0.1, 1.5), repeats=st.integers(1, 9)
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -125,10 +126,12 @@ def test_draws_are_seeded_and_do_not_depend_on_chunks(monkeypatch):
         analysis.parametric_bootstrap(model, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_that_of_statsmodels(p):
-    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1].tolist())
+    with patch("gc.collect"):  # which it does every time, and which takes long where much is loaded
+        theirs = multipletests(p, method="holm")[1].tolist()
+    assert holm(p) == pytest.approx(theirs)
 
 
 def test_percentile_p():

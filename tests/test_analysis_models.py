@@ -87,7 +87,7 @@ def test_fixed_model_is_least_squares_with_its_t_intervals():
     assert entry["se"] == pytest.approx(np.sqrt(rss[0] / 20 / 6))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_a_level_seen_on_one_task_never_breaks_a_fit(seed):
     table = grid(4, 5, 3, rng=seed)

@@ -214,7 +214,7 @@ def test_batch_equals_one_by_one():
         assert np.abs(alone.beta[0] - together.beta[i]).max() < 1e-5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     shift=st.floats(-50, 50),
@@ -239,7 +239,7 @@ def test_invariances(seed, shift, scale, flip):
     assert abs(other.reml - model.reml) < 1e-6
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), factor=st.floats(0.01, 100))
 def test_scaling_a_column_of_z_scales_its_component(seed, factor):
     X, group, y = unbalanced(seed, zero=False)

@@ -148,7 +148,7 @@ class TestDraws:
         off_diagonal = torch.corrcoef(chosen) - torch.eye(len(STEPS), dtype=torch.float64)
         assert off_diagonal.abs().max() < 5 / math.sqrt(20_000)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(
         order=st.permutations(range(len(STEPS))),
         kept=st.integers(0, len(STEPS)),
@@ -274,7 +274,7 @@ class TestChain:
         with pytest.raises(ValueError, match="float32"):
             chain(torch.zeros(2, 1, 100), 0)
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(
         batch=st.integers(1, 6),
         length=st.integers(2, 6000),

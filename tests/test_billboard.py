@@ -116,7 +116,7 @@ def test_songs_that_a_name_cannot_tell_apart_are_all_named():
     assert finder.find("Band - Other (live).mp3").remark == "another version: live"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=40))
 def test_any_name_is_looked_at_without_an_error(name):
     assert len(FINDER.find(f"x/{name}.mp3").songs) <= 1

@@ -15,50 +15,26 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import TINY_REGISTRY, bench, bench_json
+from conftest import bench, bench_json
+from dawdling import Run, saved
 from distributed import Security
 from fake_slurm import Queue
-from listening import Lookout
+from listening import Lookout, wait_for
+from warm_command import Started
 
 from benchmark.engine.clusters import local_cluster
 from benchmark.engine.slurm import _scheduler_options, slurm_cluster
 from benchmark.errors import UserError
 
-GRID = ["--encoder", "tiny", "--encoder", "mfcc", "--task", "mtt", "--task", "mtt-tagged", "--recipe", "short"]
+GRID = ["--encoder", "dawdling", "--encoder", "mfcc", "--task", "mtt", "--recipe", "short"]
 BIN = Path(sys.executable).parent
-
-
-@pytest.fixture
-def slow_registry(tmp_path: Path) -> Path:
-    """As the tiny one, with pretraining long enough to be killed in."""
-    file = tmp_path / "slow.yaml"
-    file.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 200"))
-    return file
-
-
-class Started:
-    """A `bench run` under way; what it prints goes to files, for a full pipe would stop it."""
-
-    def __init__(self, folder: Path, *arguments: object, environment: dict[str, str] | None = None) -> None:
-        self._out, self._err = folder / "out.txt", folder / "err.txt"
-        with self._out.open("w") as out, self._err.open("w") as err:
-            command = [str(BIN / "bench"), "run", *map(str, arguments)]
-            self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
-
-    @property
-    def out(self) -> str:
-        return self._out.read_text()
-
-    @property
-    def err(self) -> str:
-        return self._err.read_text()
 
 
 def scores(records: list[dict]) -> dict[tuple, dict]:
     return {(r["encoder"], r["recipe"], r["task"], r["seed"]): r["metrics"] for r in records}
 
 
-def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+def workers_of(process: Started) -> list[psutil.Process]:
     """Worker processes: those that the processes which watch over them have spawned."""
     found = []
     for child in psutil.Process(process.pid).children(recursive=True):
@@ -88,30 +64,31 @@ def seen_elsewhere(store: Path) -> dict:
     return next(iter(bench_json("status", "--store", store)), {"running": {}})
 
 
-@pytest.mark.parametrize(("kills", "pairs"), [(2, 500), pytest.param(6, 3000, marks=pytest.mark.slow)])
-def test_workers_killed_at_random_change_no_score(mtt, slow_registry, tmp_path, kills, pairs):
-    data, _ = mtt
-    slow_registry.write_text(slow_registry.read_text().replace("pairs: 200", f"pairs: {pairs}"))
-    arguments = [*GRID, "--data", data, "--registry", slow_registry, "--jobs", 2, "--json"]
-    undisturbed = scores(bench_json("run", *arguments[:-1], "--store", tmp_path / "one"))
-    assert len(undisturbed) == 6
+@pytest.mark.parametrize("kills", [1, pytest.param(6, marks=pytest.mark.slow)])
+def test_workers_killed_at_random_change_no_score(mtt, dawdling, tmp_path, kills):
+    arguments = [*GRID, "--data", mtt[0], "--registry", dawdling.file, "--jobs", 2, "--json"]
+    dawdling.go()
+    undisturbed = scores(bench_json("run", *arguments[:-3], "--store", tmp_path / "one"))
+    assert len(undisturbed) == 3
+    dawdling.dawdle()
 
     store = tmp_path / "many"
-    started = Started(tmp_path, *arguments, "--store", store)
-    process = started.process
+    started = Run(tmp_path, *arguments, "--store", store)
     rng, killed = random.Random(0), 0
     deadline = time.monotonic() + 240
-    while process.poll() is None:
-        assert time.monotonic() < deadline
+    while started.poll() is None:
+        assert time.monotonic() < deadline, started.err
         time.sleep(0.1)
         # Not before there is something to lose, and not so often that nothing can be finished.
-        if killed < kills and list(store.glob("unfinished/pretrain-*/last.ckpt")) and (alive := workers_of(process)):
+        if killed < kills and saved(store) and (alive := workers_of(started)):
             with suppress(psutil.Error):
                 rng.choice(alive).send_signal(signal.SIGKILL)
                 killed += 1
                 time.sleep(1.0)
-    assert process.returncode == 0, started.err
-    assert killed >= kills // 2
+        if killed == kills:
+            dawdling.go()
+    assert started.returncode == 0, started.err
+    assert killed == kills
     assert scores(json.loads(started.out)) == undisturbed
     assert list((store / "running").iterdir()) == []
 
@@ -155,9 +132,8 @@ def certificates(folder: Path) -> dict[str, str]:
     return environment
 
 
-def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt, slow_registry, tmp_path):
+def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt, dawdling, tmp_path):
     data, _ = mtt
-    slow_registry.write_text(slow_registry.read_text().replace("pairs: 200", "pairs: 800"))
     address = tmp_path / "scheduler.json"
     environment = {**os.environ, **certificates(tmp_path)}
     environment |= {"DASK_LOGGING__DISTRIBUTED": "critical", "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
@@ -186,24 +162,23 @@ def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        while not (address.exists() and address.read_text()):
-            time.sleep(0.05)
+        wait_for(lambda: address.exists() and address.read_text())
         store = tmp_path / "store"
         where = json.loads(address.read_text())["address"]
-        arguments = ["--encoder", "tiny", "--task", "mtt", "--recipe", "short", "--data", data]
-        arguments += ["--registry", slow_registry, "--store", store]
+        arguments = ["--encoder", "dawdling", "--task", "mtt", "--recipe", "short", "--data", data]
+        arguments += ["--registry", dawdling.file, "--store", store]
         assert where.startswith("tls://127.0.0.1:")
-        started = Started(tmp_path, *arguments, "--cluster", where, environment=environment)
-        while not list(store.glob("unfinished/pretrain-*/last.ckpt")):
-            assert started.process.poll() is None, started.err
+        started = Run(tmp_path, *arguments, "--cluster", where, environment=environment)
+        deadline = time.monotonic() + 120
+        while not saved(store):
+            assert started.poll() is None and time.monotonic() < deadline, started.err
             time.sleep(0.05)
-        deadline = time.monotonic() + 30
-        while "pretrain tiny" not in json.dumps((note := seen_elsewhere(store))["running"]):
+        while "pretrain dawdling" not in json.dumps((note := seen_elsewhere(store))["running"]):
             assert time.monotonic() < deadline, note
         assert note["alive"]
         assert note["total"] == 10
         scheduler.send_signal(signal.SIGKILL)
-        assert started.process.wait(timeout=120) == 1, started.err
+        assert started.wait(timeout=120) == 1, started.err
         (line,) = [line for line in started.err.splitlines() if line.startswith("failed: ")]
         assert line.startswith("failed: the Dask scheduler: lost: ")
         assert "distributed" not in started.err
@@ -211,6 +186,7 @@ def test_a_scheduler_that_is_lost_ends_the_run_and_the_same_command_goes_on(mtt,
         for process in (worker, scheduler):
             process.kill()
             process.wait()
+    dawdling.go()
     assert len(bench_json("run", *arguments)) == 2
 
 
@@ -263,37 +239,28 @@ def test_slurm_jobs_are_written_from_the_configuration(tmp_path):
     assert list((tmp_path / "shared").iterdir()) == []
 
 
-def test_jobs_of_a_queue_that_end_are_asked_for_again(mtt, slow_registry, tmp_path, monkeypatch):
+def test_jobs_of_a_queue_that_end_are_asked_for_again(mtt, dawdling, tmp_path, monkeypatch):
     queue = Queue(tmp_path / "queue", monkeypatch)
     config = tmp_path / "slurm.yaml"
     config.write_text("jobs: 1\ncores: 1\nmemory: 1GB\ninterface: lo\nworker_extra_args: [--resources GPU=1]\n")
     store = tmp_path / "store"
-    arguments = [
-        "--encoder",
-        "tiny",
-        "--task",
-        "mtt",
-        "--recipe",
-        "short",
-        "--registry",
-        slow_registry,
-        "--data",
-        mtt[0],
-    ]
-    started = Started(tmp_path, *arguments, "--cluster", "slurm", "--config", config, "--store", store, "--json")
+    arguments = ["--encoder", "dawdling", "--task", "mtt", "--recipe", "short"]
+    arguments += ["--registry", dawdling.file, "--data", mtt[0], "--store", store]
+    started = Run(tmp_path, *arguments, "--cluster", "slurm", "--config", config, "--json")
     deadline = time.monotonic() + 200
-    with Lookout(lambda: [started.process.pid, *queue.jobs()]) as lookout:
-        while started.process.poll() is None:
+    with Lookout(lambda: [started.pid, *queue.jobs()]) as lookout:
+        while started.poll() is None:
             assert time.monotonic() < deadline, started.err
-            time.sleep(0.5)
-            if queue.jobs() and list(store.glob("unfinished/pretrain-*/last.ckpt")):
+            time.sleep(0.1)
+            if len(queue.jobs()) == 1 and saved(store):
                 with suppress(ProcessLookupError):
                     os.killpg(queue.jobs()[0], signal.SIGKILL)  # as at the end of its walltime
-    assert started.process.returncode == 0, started.err
+                dawdling.go()
+    assert started.returncode == 0, started.err
     assert len(queue.jobs()) > 1
     assert {record["recipe"] for record in json.loads(started.out)} == {"short", "untrained"}
     for job in queue.jobs():  # none is left behind
-        assert not psutil.pid_exists(job) or psutil.Process(job).status() == psutil.STATUS_ZOMBIE
+        wait_for(lambda job=job: not psutil.pid_exists(job) or psutil.Process(job).status() == psutil.STATUS_ZOMBIE)
     lookout.check(at_least=3)  # the scheduler and two workers
     assert all("BEGIN CERTIFICATE" in script and "PRIVATE KEY" not in script for script in queue.scripts())
     assert list(store.glob("unfinished/keys-*")) == []

@@ -61,7 +61,7 @@ def whole_loss():
     return [loss.detach(), *(parameter.grad for parameter in encoder.parameters())]
 
 
-def test_two_processes_have_the_loss_and_the_gradient_of_one():
+def test_two_processes_have_the_loss_and_the_gradient_of_one(forked):
     found = together(shares_of_loss, 2, PAIRS)
     for ours, expected in zip(found["all"], whole_loss(), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
@@ -101,7 +101,7 @@ def complain(place: Rank) -> dict:
     raise EncoderError(f"this is wrong in {place.world} processes")
 
 
-def test_what_a_process_complains_of_is_heard():
+def test_what_a_process_complains_of_is_heard(forked):
     with pytest.raises(UserError, match="this is wrong in 2 processes"):
         together(complain, 2, 4)
     with pytest.raises(UserError, match="a batch of 5 cannot be divided among 2 devices"):
@@ -159,7 +159,7 @@ def test_as_many_gpus_as_divide_the_batch(monkeypatch, gpus, batch, nodes, expec
     assert reporter.lines == ([said] if expected < gpus else [])
 
 
-def test_a_process_may_have_one_pair(tmp_path):
+def test_a_process_may_have_one_pair(forked, tmp_path):
     """Its measures are those of the whole batch, for alone it has no different items."""
     encoder, curves = plain(), []
     for devices in (1, 2):

@@ -66,7 +66,7 @@ def test_blocks_are_the_whole_decode(tmp_path, name, rate, channels):
     assert (differences > 0).mean() < 0.01
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     samples=st.integers(1, 40_000),
     lengths=st.lists(st.integers(1, 9_000), min_size=1, max_size=8),

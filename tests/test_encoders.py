@@ -144,7 +144,7 @@ def test_deeper_variants_have_published_names():
     } <= names
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(contractive=st.integers(1, 4), data=st.data())
 def test_any_valid_shape_gives_the_representation_size_it_was_asked_for(contractive, data):
     expansive = data.draw(st.integers(1, contractive))

@@ -55,7 +55,7 @@ def train_on_a_gpu(place: Rank) -> dict:
     return {"sum": int(np.ones(40_000_000 if place.rank == 0 else 1).sum())}
 
 
-def test_processes_that_train_report_what_they_trained_on():
+def test_processes_that_train_report_what_they_trained_on(forked):
     with measured() as outer, measured() as found:
         facts = together(train_on_a_gpu, 2, 4)
     assert facts == {"sum": 40_000_000}

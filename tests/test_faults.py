@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY_REGISTRY, bench, bench_json, make_mtt
 from filelock import FileLock
+from warm_command import Started
 
 from benchmark.console import LogReporter
 from benchmark.engine.engine import Engine
@@ -100,21 +101,26 @@ def test_an_input_that_is_cut_while_it_is_read_is_the_cause_that_is_named(tmp_pa
 def test_a_store_made_read_only_costs_what_is_missing_and_no_more(finished, store):
     arguments, _, scores = finished
     forget_probes(store)
-    command = [BENCH, *map(str, arguments), "--store", str(store)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_obey_permissions
-    )
-    done = store / "artifacts" / "score"
-    while not (done.is_dir() and any(done.iterdir())):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.005)
-    for folder in [store, *(path for path in store.rglob("*") if path.is_dir())]:
-        folder.chmod(0o555)
+    steps = bench_json(*arguments, "--store", store, "--dry-run")
+    # Held at one of twelve, so that some are done and some are missing.
+    held = Store(store).lock_file("score", [step["key"] for step in steps if step["kind"] == "score"][6])
+    said, done = store.with_name("said.txt"), store / "artifacts" / "score"
+    with FileLock(held, mode=0o666), said.open("w") as errors_file:
+        command = [BENCH, *map(str, arguments), "--store", str(store)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors_file, text=True, preexec_fn=_obey_permissions
+        )
+        while not (done.is_dir() and any(done.iterdir()) and "another process is at it" in said.read_text()):
+            assert process.poll() is None, said.read_text()
+            time.sleep(0.02)
+        for folder in [store, *(path for path in store.rglob("*") if path.is_dir())]:
+            folder.chmod(0o555)
     try:
-        out, errors = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=120)
     finally:
         for folder in [store, *(path for path in store.rglob("*") if path.is_dir())]:
             folder.chmod(0o755)
+    errors = said.read_text()
     assert process.returncode == 1, errors
     assert "Traceback" not in errors
     kept = exported(store)
@@ -190,20 +196,17 @@ def test_two_commands_at_once_compute_each_step_once(mtt, tmp_path):
     first = Store(store).lock_file("prepare", next(step["key"] for step in steps if step["kind"] == "prepare"))
     first.parent.mkdir(exist_ok=True)
     said = [tmp_path / "first.txt", tmp_path / "second.txt"]
-    processes = []
+    printed = [tmp_path / "first.json", tmp_path / "second.json"]
     with FileLock(first, mode=0o666):
-        for file in said:
-            command = [BENCH, *map(str, arguments), "--json"]
-            with file.open("w") as errors:
-                processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True))
+        both = [Started([*arguments, "--json"], out, err) for out, err in zip(printed, said, strict=True)]
         deadline = time.monotonic() + 120
         while not all("another process is at it; waiting" in file.read_text() for file in said):
             assert time.monotonic() < deadline, [file.read_text() for file in said]
             time.sleep(0.02)
-    printed = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert printed[0] == printed[1]
-    assert len(printed[0]) == 3
+    assert [started.wait(timeout=120) for started in both] == [0, 0]
+    scores, others = (json.loads(file.read_text()) for file in printed)
+    assert scores == others
+    assert len(scores) == 3
 
     lines = [line for file in said for line in file.read_text().splitlines()]
     for step in steps:

@@ -35,7 +35,7 @@ def without_torchaudio(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:At least one mel filterbank")
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(**SHAPES)
 def test_mel_filters_are_those_of_torchaudio(bins, bands, rate, scale, norm):
     functional = pytest.importorskip("torchaudio.functional", exc_type=Exception)
@@ -45,7 +45,7 @@ def test_mel_filters_are_those_of_torchaudio(bins, bands, rate, scale, norm):
 
 
 @pytest.mark.filterwarnings("ignore:Empty filters detected")
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(**SHAPES)
 def test_mel_filters_are_those_of_librosa(bins, bands, rate, scale, norm):
     librosa = pytest.importorskip("librosa")
@@ -60,7 +60,7 @@ def test_mel_filters_are_those_of_librosa(bins, bands, rate, scale, norm):
 
 
 @given(coefficients=st.integers(1, 64), bands=st.integers(1, 160))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_cosine_transforms_are_those_of_torchaudio_and_scipy(coefficients, bands):
     from scipy.fft import dct
 
@@ -71,7 +71,7 @@ def test_cosine_transforms_are_those_of_torchaudio_and_scipy(coefficients, bands
     np.testing.assert_allclose(ours[:, :rows], dct(np.eye(bands), norm="ortho")[:, :rows], atol=1e-4)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**31), samples=st.integers(2_048, 30_000), rate=st.sampled_from([16_000, 22_050, 44_100]))
 def test_mel_spectrograms_are_those_of_torchaudio_and_librosa(seed, samples, rate):
     waveform = torch.rand(2, samples, generator=torch.Generator().manual_seed(seed)) * 2 - 1

@@ -43,7 +43,7 @@ class Bank(Encoder):
         return self.norm(bank), dict.fromkeys(layers, bank)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.lists(st.floats(80, 10_500), min_size=1, max_size=4), st.integers(0, 5), st.sampled_from([1e-9, 1.0, 1e6]))
 @example([80.0, 440.0, 10_500.0], 0, 1.0)
 def test_the_peak_is_where_the_filter_is_whatever_its_scale(centres, seed, scale):

@@ -88,7 +88,7 @@ def test_one_column_of_text_holds_classes(tmp_path):
 WORDS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(labels=st.lists(WORDS.filter(lambda word: not _numeric(word)), min_size=3, max_size=12))
 def test_any_words_are_classes(labels):
     text = io.StringIO()

@@ -54,7 +54,7 @@ def check_parts(task, folds):
     assert (task.folds[task.tested_in, np.arange(len(task.clip_ids))] == "test").all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), folds=st.integers(3, 5), known=st.sampled_from(["artist", "album", "all", "some"]))
 def test_no_group_lies_in_two_parts_of_a_fold(seed, folds, known):
     rng = np.random.default_rng(seed)

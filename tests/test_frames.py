@@ -105,7 +105,7 @@ def test_features_respond_where_they_say(feature):
         assert abs(second - place / RATE) < hop
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(samples=st.integers(1, 40_000), feature=st.sampled_from([Mfcc(), Chroma(), Chroma(sample_rate=8_000)]))
 @torch.inference_mode()
 def test_frames_of_features_lie_inside_clips_of_any_length(samples, feature):
@@ -114,7 +114,7 @@ def test_frames_of_features_lie_inside_clips_of_any_length(samples, feature):
     assert len(seconds) == 1 + samples // HOP
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(contractive=st.integers(1, 4), parts=st.integers(1, 40), data=st.data())
 @torch.inference_mode()
 def test_frames_of_networks_lie_inside_windows_of_any_length(contractive, parts, data):

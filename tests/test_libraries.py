@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import sys
@@ -95,8 +96,17 @@ def test_a_library_of_another_version_is_blamed(place, outer, statement, reason)
     assert (found.module, found.wanted.module, found.for_us, reason in found.reason) == (blamed, "outer", True, True)
 
 
+@pytest.fixture(scope="module")
+def installed():
+    """What is installed by which name, read once; it takes seconds."""
+    found = importlib.metadata.packages_distributions()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.metadata, "packages_distributions", lambda: found)
+        yield
+
+
 @pytest.mark.parametrize("inner", [None, "raise OSError('libinner.so')"])
-def test_what_a_library_rests_on_is_blamed_itself(place, inner):
+def test_what_a_library_rests_on_is_blamed_itself(place, installed, inner):
     module(place, "outer", "import outer.deep")
     (place / "outer" / "deep.py").write_text("import inner")
     if inner:

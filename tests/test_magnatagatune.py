@@ -238,7 +238,7 @@ def test_every_hexadecimal_folder_has_one_split():
     assert Counter(FOLDER_SPLIT.values()) == {"train": 12, "valid": 1, "test": 3}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

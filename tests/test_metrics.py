@@ -43,7 +43,7 @@ def classes(seed, n, outputs):
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), n=st.integers(3, 60), decimals=st.sampled_from([0, 1, 6]))
 def test_tag_wise_agrees_with_scikit_learn(ours, theirs, seed, n, decimals):
     y, scores = problem(seed, n, 4, decimals)
@@ -51,7 +51,7 @@ def test_tag_wise_agrees_with_scikit_learn(ours, theirs, seed, n, decimals):
 
 
 @pytest.mark.parametrize(("ours", "theirs"), CLIP_WISE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), n=st.integers(3, 30), decimals=st.sampled_from([0, 1, 6]))
 def test_clip_wise_is_the_mean_over_clips_with_some_and_not_all_tags(ours, theirs, seed, n, decimals):
     y, scores = problem(seed, n, 6, decimals)
@@ -62,7 +62,7 @@ def test_clip_wise_is_the_mean_over_clips_with_some_and_not_all_tags(ours, their
     assert np.flatnonzero(ours.clips(y)).tolist() == rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 60), outputs=st.integers(2, 7))
 def test_classification_agrees_with_scikit_learn(seed, n, outputs):
     y, probabilities = classes(seed, n, outputs)
@@ -74,7 +74,7 @@ def test_classification_agrees_with_scikit_learn(seed, n, outputs):
     np.testing.assert_allclose(by_class, theirs, atol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), n=st.integers(3, 60), shift=st.sampled_from([0.0, 5.0, 1e4]))
 def test_r2_agrees_with_scikit_learn(seed, n, shift):
     rng = np.random.default_rng(seed)

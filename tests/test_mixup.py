@@ -60,7 +60,7 @@ def test_gains_are_of_the_beta_distribution_and_partners_a_permutation():
     assert torch.equal(again["gain"], params["gain"])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(n=st.integers(1, 9), probability=st.floats(0, 1), seed=st.integers(0, 10**6))
 def test_examples_that_are_not_selected_stay_to_the_bit(n, probability, seed):
     chain = AugmentationChain(steps([{"mixup": {"probability": probability, "alpha": 5, "beta": 2}}]), 16_000).features

@@ -80,7 +80,7 @@ def test_the_whole_encoder_gives_the_golden_representation():
     np.testing.assert_allclose(found, golden["representation_eighth"], atol=1e-4)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     width=st.sampled_from([1 / 8, 3 / 16, 1 / 4]),
     depths=st.tuples(*[st.integers(1, 2)] * 4),

@@ -111,7 +111,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @example(name="0", args={"a": "0E0", "b": 1e-5, "c": "1e5"})
 @given(name=st.text(min_size=1, max_size=12), args=st.dictionaries(st.text("abc", min_size=1), values, max_size=3))
 def test_any_name_and_arguments_come_back(tmp_path_factory, name, args):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
@@ -90,7 +90,6 @@ def test_encoders_stand_side_by_side():
         make_examples([one, other], "windows", None, 0)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000), ties=st.booleans())
 def test_metrics_of_many_probes_are_scikit_learns(seed, ties):
     rng = np.random.default_rng(seed)

@@ -125,7 +125,7 @@ def test_a_network_does_not_see_unknown_tags(stop_on):
     assert again.selection["value"] == pytest.approx(value, abs=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 999), ties=st.booleans())
 def test_scores_with_unknown_tags_are_scikit_learns_label_by_label(seed, ties):
     rng = np.random.default_rng(seed)

@@ -34,7 +34,7 @@ def part_of(encoders: int, tasks: int, seeds: int, spread: float, noise: float, 
     return OverTasks(False, {}, [], [], [], None, analysis, "", [], None, "")
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.integers(2, 9), st.integers(2, 6), st.integers(1, 2), st.sampled_from([0.0, 0.5, 2.0]),
     st.sampled_from([0.05, 1.0]), st.integers(0, 1000),

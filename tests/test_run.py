@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import TINY_REGISTRY, bench, bench_json, make_mtt, tone
+import warm_command
+from conftest import bench, bench_json, make_mtt, tone
+from dawdling import Run, saved
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from encoders.tune import TUNe
@@ -258,17 +260,11 @@ def test_too_small_a_corpus_says_what_to_do(tmp_path, tiny_registry):
 def test_environment_variables_stand_for_options(mtt, tiny_registry, tmp_path):
     data, _ = mtt
     environment = {**os.environ, "BENCH_DATA": str(data), "BENCH_STORE": str(tmp_path / "elsewhere")}
-    command = [
-        str(Path(sys.executable).with_name("bench")),
-        "run",
-        *TINY,
-        "--registry",
-        str(tiny_registry),
-        "--dry-run",
-    ]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "decode magnatagatune" in result.stdout
-    assert "stand-in" not in result.stdout
+    words = ["run", *TINY, "--registry", str(tiny_registry), "--dry-run"]
+    code, out, err = warm_command.call(words, None, environment, 300)
+    assert code == 0, err
+    assert "decode magnatagatune" in out
+    assert "stand-in" not in out
     assert (tmp_path / "elsewhere" / "format").exists()
 
 
@@ -354,37 +350,34 @@ def test_every_number_of_a_recipe_can_be_set_and_is_part_of_the_key(mtt, tiny_re
     assert (wrong.returncode, "--corpus-in ram: must be device or stream" in wrong.stderr) == (2, True)
 
 
-def test_a_run_that_is_stopped_goes_on(mtt, tmp_path):
+def test_a_run_that_is_stopped_goes_on(mtt, dawdling, tmp_path):
     """Stopped twice in the midst of pretraining: nothing finished is done again, and the end is the same."""
-    data, _ = mtt
-    registry = tmp_path / "long.yaml"
-    registry.write_text(TINY_REGISTRY.replace("pairs: 24", "pairs: 240"))
-    arguments = [*TINY, "--data", data, "--registry", registry, "--json"]
+    arguments = ["--encoder", "dawdling", *TINY[2:], "--data", mtt[0], "--registry", dawdling.file, "--json"]
+    dawdling.go()
     undisturbed = bench("run", *arguments, "--store", tmp_path / "whole")
     assert undisturbed.returncode == 0, undisturbed.stderr
+    dawdling.dawdle()
 
     store = tmp_path / "store"
-    command = [str(Path(sys.executable).with_name("bench")), "run", *map(str, arguments), "--store", str(store)]
 
-    def saved() -> set[int]:
-        return {path.stat().st_mtime_ns for path in store.glob("unfinished/pretrain-*/last.ckpt")}
+    def kept() -> set[int]:
+        return {path.stat().st_mtime_ns for path in saved(store)}
 
     def finished() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in store.glob("artifacts/*/*/manifest.json")}
 
     def stopped(stop: signal.Signals) -> str:
-        before = saved()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        before = kept()
+        run = Run(tmp_path, *arguments, "--store", store)
         deadline = time.monotonic() + 120
-        while saved() <= before:
-            assert process.poll() is None, process.communicate()[1]
+        while kept() <= before:
+            assert run.poll() is None, run.err
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        process.send_signal(stop)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == (130 if stop == signal.SIGINT else -9)
+        run.send_signal(stop)
+        assert run.wait(timeout=60) == (130 if stop == signal.SIGINT else -9)
         assert artifacts(store, "pretrain") == []
-        return errors
+        return run.err
 
     errors = stopped(signal.SIGINT)
     assert errors.strip().endswith("the same command goes on from here")
@@ -394,6 +387,7 @@ def test_a_run_that_is_stopped_goes_on(mtt, tmp_path):
     stopped(signal.SIGKILL)
     assert finished() == before
 
+    dawdling.go()
     resumed = bench("run", *arguments, "--store", store)
     assert resumed.returncode == 0, resumed.stderr
     assert "going on from" in resumed.stderr

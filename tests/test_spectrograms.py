@@ -73,7 +73,7 @@ def test_front_ends_of_papers_are_librosas(name):
 
 
 @pytest.mark.filterwarnings("ignore:Empty filters detected", "ignore:At least one mel filterbank")
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(st.data())
 def test_any_arguments_give_what_librosa_gives(data):
     rate, fft = data.draw(st.sampled_from([8_000, 16_000, 22_050])), data.draw(st.sampled_from([256, 512, 1024]))

@@ -201,7 +201,7 @@ if __name__ == "__main__":
 # --- music
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), index=st.integers(0, 10**6), genre=st.sampled_from(sorted(composer.STYLES)))
 def test_every_song_keeps_to_its_style(seed, index, genre):
     style = composer.STYLES[genre]

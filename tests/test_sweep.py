@@ -180,7 +180,7 @@ def test_seeds_trained_together_are_what_each_would_be(name, monkeypatch):
     assert np.abs(together[0][0].outputs(X_VALID) - together[1][0].outputs(X_VALID)).max() > 1e-3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     kind=st.sampled_from(["multilabel", "some tags", "multiclass", "regression", "distribution"]),
     hidden=st.sampled_from([(), (3,), (3, 4)]),

@@ -33,7 +33,7 @@ def targets_of(kind, n=200, seed=3):
     return Events("abc", np.concatenate([[0], np.cumsum(sizes)]), starts, ends, rng.integers(0, 3, len(starts)))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(kind=st.sampled_from(KINDS), n=st.integers(1, 30), seed=st.integers(0, 99))
 def test_what_is_saved_is_loaded(tmp_path_factory, kind, n, seed):
     targets = targets_of(kind, n, seed)
@@ -44,7 +44,7 @@ def test_what_is_saved_is_loaded(tmp_path_factory, kind, n, seed):
     assert (again.names, again.content(), len(again)) == (targets.names, targets.content(), n)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kind=st.sampled_from(KINDS), seed=st.integers(0, 99), data=st.data())
 def test_rows_are_taken_in_their_order(kind, seed, data):
     targets = targets_of(kind, 20, seed)
@@ -57,7 +57,7 @@ def test_rows_are_taken_in_their_order(kind, seed, data):
     assert targets.take(mask).content() == targets.take(np.unique(rows)).content()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(KINDS),
     seed=st.integers(0, 5),
@@ -71,7 +71,7 @@ def test_smaller_fractions_lie_inside_larger_ones(kind, seed, fractions):
     assert all(a <= b for a, b in pairwise(subsets))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kind=st.sampled_from(["multiclass", "regression", "distribution", "interactions"]), fraction=st.floats(0.1, 1))
 def test_fractions_keep_the_shares_of_strata(kind, fraction):
     targets = targets_of(kind)
@@ -103,7 +103,7 @@ def test_fractions_are_those_that_were_always_drawn(kind):
     assert targets_of(kind).subset(0.04, 1).tolist() == ALWAYS[kind]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kind=st.sampled_from(["multilabel", "multiclass", "distribution", "events"]), seed=st.integers(0, 50))
 def test_fewer_shots_lie_inside_more(kind, seed):
     targets = targets_of(kind)
@@ -171,7 +171,7 @@ def test_events_at_frames_by_hand():
         chords.at(seconds)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 999), frames=st.integers(1, 40))
 def test_events_at_frames_are_those_that_go_on(seed, frames):
     rng = np.random.default_rng(seed)

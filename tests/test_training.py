@@ -323,7 +323,7 @@ def test_every_score_of_a_probe_is_kept(tmp_path, epochs, every):
     assert values == [(step, f"{row['loss']:.6g}") for step, row in curve.table()]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 9_000), st.integers(0, 9_000))
 def test_a_curve_is_the_same_however_it_was_interrupted(steps, stop):
     stop = min(stop, steps)
