@@ -38,19 +38,26 @@ SERVED: Mapping[Kind, Service] = {
     "regression": Service(("ridge", "knn", "svm")),
     "distribution": Service(()),
 }
+#: What would have to be there to predict the other kinds.
+_MISSING: Mapping[Kind, str] = {
+    "interactions": "a factorisation of users and clips whose factors are estimated from the audio; "
+    "a protocol with a `readout` of its own can do that",
+    "events": "a probe of frames, for a prediction is one row of numbers a clip so far",
+}
 
 
-def check_served(kind: Kind) -> Service:
-    """What can be asked of labels of a kind.
+def check_served(kind: Kind, own_readout: bool = False) -> None:
+    """Raise `ValueError` if labels of a kind can be predicted by nothing that there is.
 
-    Raises
-    ------
-    ValueError
-        If they need a readout of their own.
+    Parameters
+    ----------
+    kind
+        Of the labels.
+    own_readout
+        Whether the protocol names a readout that is not bench's own, which may predict any row of numbers a clip.
     """
-    if kind not in SERVED:
-        raise ValueError(f"no network, estimator or neighbour predicts {kind}; such a protocol needs its own `readout`")
-    return SERVED[kind]
+    if kind not in SERVED and not (own_readout and kind != "events"):
+        raise ValueError(f"no network, estimator or neighbour predicts {kind}: what is missing is {_MISSING[kind]}")
 
 
 def check_decision(decision: str, kind: Kind) -> None:

@@ -246,6 +246,10 @@ class Dataset(ABC):
             If a table cannot be parsed; the message names file and line.
         """
 
+    def locate(self, clip_id: str) -> str:
+        """Where a complaint about a clip is to send the user: file and line of a table, if the class knows them."""
+        return f"{self.root}: clip {clip_id}"
+
     @abstractmethod
     def task(self, **options: str) -> Task:
         """Clips, labels and split of one task; `options` are those of the task's entry in the registry.

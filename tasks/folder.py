@@ -10,7 +10,7 @@ labels from a table, ``labels.csv`` in the folder unless the entry names another
 
 The table
 ---------
-Separated by commas (by TABs if its name ends in ``.tsv``), with a header and one row a clip.
+Separated by commas, semicolons or TABs, with a header and one row a clip.
 
 ====================================  ==============================================================================
 column                                content
@@ -20,7 +20,9 @@ column                                content
                                       this column the task's entry must say how many `folds` are made of all clips
 ``artist``, ``album``, ``recording``  optional: what must not straddle a split
 ``group``                             optional: clips with the same value are resampled together when test clips are
-                                      bootstrapped; the recording if there is no such column, else the clip
+                                      bootstrapped; the recording if there is no such column, else the file
+``start`` with ``end`` or             optional: beginning and end, or length, of the clip in its file [s]; both empty
+``seconds``                           for the whole file. Several rows may name one file then
 any other                             a label
 ====================================  ==============================================================================
 
@@ -28,11 +30,16 @@ What the labels are is seen from them:
 
 * one column of text: classes (``multiclass``);
 * columns of 0 and 1: tags (``multilabel``), a single column included; a ``?`` among them is a tag of which it is not
-  known whether the clip has it, and that is neither trained on nor scored there;
+  known whether the clip has it, and that is neither trained on nor scored there; 0.0 and 1.0, or false and true, are
+  the same as 0 and 1;
 * columns of other numbers: targets (``regression``).
 
-A task's options choose otherwise: ``columns: arousal, valence`` takes only those columns, and ``kind: multiclass``
-takes numbers for names of classes.
+A task's options choose otherwise: ``columns: arousal, valence`` takes only those columns, ``kind: multiclass`` takes
+numbers for names of classes, and ``kind: distribution`` takes columns for the shares of classes, such as those of
+listeners who voted for each. The shares of a row sum to 1; what rounding has left of it (up to 0.02) is divided out.
+
+Excerpts of one file are the same recording unless the table says which they are of, and are drawn together by folds
+and by the bootstrap. Rows of one file in two splits are refused. ``end`` and ``seconds`` without ``start`` are labels.
 
 Known faults
 ------------
@@ -46,24 +53,19 @@ The user's own files.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 
 from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Count, Dataset, Split, Task
-from tasks.tables import find_columns, read_header, read_rows
-from tasks.targets import UNKNOWN, Classes, Tags, Targets, Values
+from tasks.label_columns import TableKind, is_number, seen_kind, targets_of
+from tasks.tables import delimiter_of, find_columns, read_header, read_rows
 from tasks.trees import files_below, utf8_named
 
-#: What labels in a table can be.
-TableKind = Literal["multilabel", "multiclass", "regression"]
-#: How a table says of a tag what it says.
-_STATES = {"0": 0, "1": 1, "?": UNKNOWN}
 #: What names of audio files end in. Not all can be decoded: those that cannot are named, rather than passed over.
 SUFFIXES = frozenset(
     {
@@ -73,6 +75,8 @@ SUFFIXES = frozenset(
 )
 #: Columns of the table that are no labels.
 RESERVED = ("path", "split", "artist", "album", "recording", "group")
+#: Column where a clip begins in its file, and columns of which one says where it ends.
+START, ENDS = "start", ("end", "seconds")
 
 
 class AudioFolder(Dataset):
@@ -183,10 +187,16 @@ class LabelledFolder(AudioFolder):
 
     def audio_files(self) -> Sequence[Path]:
         """Return the files that the table names and that are there, sorted."""
-        return sorted(path for clip in self.clips() if (path := self.root / clip.path).is_file())
+        return sorted(path for path in {self.root / clip.path for clip in self.clips()} if path.is_file())
+
+    def locate(self, clip_id: str) -> str:
+        """Return the table's path and the line of a clip."""
+        return next(f"{self.table}:{row.line}" for row in self._read()[1] if row.clip.id == clip_id)
 
     def clips(self) -> Sequence[Clip]:
-        """Return a clip for each row, in table order; its id is its path.
+        """Return a clip for each row, in table order.
+
+        A clip's id is its path; that of an excerpt says where it lies, as in ``song.mp3#t=10,40``.
 
         Raises
         ------
@@ -202,7 +212,8 @@ class LabelledFolder(AudioFolder):
         ----------
         **options
             ``columns``: names of the label columns to use, separated by commas (default: all that are labels);
-            ``kind``: ``"multiclass"``, ``"multilabel"`` or ``"regression"`` (default: seen from the labels).
+            ``kind``: ``"multiclass"``, ``"multilabel"``, ``"regression"`` or ``"distribution"`` (default: seen from the
+            labels).
 
         Raises
         ------
@@ -230,71 +241,38 @@ class LabelledFolder(AudioFolder):
         missing = [split for split in SPLITS if all(row.clip.split != split for row in rows)]
         if missing and not undivided:
             raise DatasetError(f"{self.table}: no clip has the split {' or '.join(missing)}; a task needs all three")
-        found: TableKind = kind if kind else self._kind(cells)  # type: ignore[assignment]
+        found: TableKind = kind if kind else seen_kind(self.table, cells)  # type: ignore[assignment]
         return Task(
             clip_ids=tuple(row.clip.id for row in rows),
             splits=np.array([row.clip.split or "" for row in rows], dtype=np.str_),
-            targets=self._targets(found, cells),
+            targets=targets_of(self.table, found, cells),
             groups=np.array([row.group for row in rows], dtype=np.str_),
         )
 
-    def _kind(self, cells: Mapping[str, Sequence[tuple[int, str]]]) -> TableKind:
-        """What the labels are, seen from them."""
-        if all(text in _STATES for column in cells.values() for _, text in column):
-            return "multilabel"
-        numeric = {name: [_is_number(text) for _, text in column] for name, column in cells.items()}
-        for name, column in cells.items():
-            if any(numeric[name]) and not all(numeric[name]):
-                # One odd cell among many of the other sort is a slip, and would make classes of all numbers.
-                odd = sum(numeric[name]) * 2 < len(column)
-                line, text = next(cell for cell, number in zip(column, numeric[name], strict=True) if number is odd)
-                what = "a number where others are text" if odd else "no number where others are"
-                raise DatasetError(
-                    f"{self.table}:{line}: column {name!r} holds {text!r}, {what}; "
-                    "correct it, or say `kind: multiclass` in the task's options if these are names of classes"
-                )
-        if all(all(numbers) for numbers in numeric.values()):
-            return "regression"
-        return "multiclass"
-
-    def _targets(self, kind: TableKind, cells: Mapping[str, Sequence[tuple[int, str]]]) -> Targets:
-        if kind == "multiclass":
-            if len(cells) > 1:
-                names = ", ".join(map(repr, cells))
-                raise DatasetError(
-                    f"{self.table}:1: classes must be in one column, and there are {names}; "
-                    "choose one with `columns` in the task's options"
-                )
-            (column,) = cells.values()
-            classes = tuple(sorted({text for _, text in column}))
-            index = {name: place for place, name in enumerate(classes)}
-            return Classes(classes, np.array([index[text] for _, text in column]))
-        for name, column in cells.items():
-            for line, text in column:
-                if kind == "multilabel" and text not in _STATES:
-                    raise DatasetError(f"{self.table}:{line}: column {name!r} must be 0, 1 or ?, not {text!r}")
-                if kind == "regression" and not _is_number(text):
-                    raise DatasetError(f"{self.table}:{line}: column {name!r} must be a number, not {text!r}")
-        if kind == "multilabel":
-            return Tags(tuple(cells), np.array([[_STATES[text] for _, text in column] for column in cells.values()]).T)
-        return Values(tuple(cells), np.array([[float(text) for _, text in column] for column in cells.values()]).T)
-
     def _read(self) -> tuple[list[str], list[_Row]]:
         """Names of the label columns, and the rows."""
-        source = read_rows(self.table, "\t" if self.table.suffix.lower() == ".tsv" else ",")
+        source = read_rows(self.table, delimiter_of(self.table, "path"))
         header = [name.strip() for name in read_header(self.table, source)]
         find_columns(self.table, header, ("path",))
-        names = [name for name in header if name not in RESERVED]
+        ends = [name for name in ENDS if name in header]
+        if START in header and len(ends) != 1:
+            raise DatasetError(
+                f"{self.table}:1: beside column {START!r}, where clips begin, there must be one of "
+                f"{' and '.join(map(repr, ENDS))}, where they end or how long they are; rename what is a label"
+            )
+        cut = (START, *ends) if START in header else ()
+        names = [name for name in header if name not in (*RESERVED, *cut)]
         if not names:
             raise DatasetError(f"{self.table}:1: no column of labels beside {', '.join(map(repr, header))}")
         if "" in names:
             raise DatasetError(f"{self.table}:1: column {header.index('') + 1} has no name")
-        return names, list(self._rows(header, names, source))
+        return names, list(self._rows(header, names, cut, source))
 
     def _rows(
-        self, header: Sequence[str], names: Sequence[str], source: Iterator[tuple[int, list[str]]]
+        self, header: Sequence[str], names: Sequence[str], cut: Sequence[str], source: Iterator[tuple[int, list[str]]]
     ) -> Iterator[_Row]:
         seen: dict[str, int] = {}
+        splits: dict[str, tuple[str, int]] = {}
         for line, fields in source:
             cells = {name: field.strip() for name, field in zip(header, fields, strict=True)}
             where, path, split = f"{self.table}:{line}", cells["path"], cells.get("split", "")
@@ -303,24 +281,41 @@ class LabelledFolder(AudioFolder):
                 raise DatasetError(
                     f"{where}: path must lead to a file below {self.root}, as in album/song.mp3: {path!r}"
                 )
-            if path in seen:
-                raise DatasetError(f"{where}: path {path!r} is already in line {seen[path]}")
-            seen[path] = line
+            excerpt = _excerpt(where, {name: cells[name] for name in cut})
+            clip_id = path if excerpt is None else f"{path}#t={excerpt[0]:.12g},{excerpt[1]:.12g}"
+            if clip_id in seen:
+                raise DatasetError(f"{where}: path {clip_id!r} is already in line {seen[clip_id]}")
+            seen[clip_id] = line
             if split not in ("", *SPLITS):
                 raise DatasetError(f"{where}: split must be {', '.join(SPLITS)} or empty, not {split!r}")
+            before, at = splits.setdefault(path, (split, line)) if split else (split, line)
+            if before != split:
+                raise DatasetError(
+                    f"{where}: {path!r} is in the {split} split, and in the {before} split by line {at}; "
+                    "all excerpts of a file must be in one"
+                )
             for name in names:
                 if labelled and not cells[name]:
                     of = f" of the {split} split" if split else ""
                     raise DatasetError(f"{where}: column {name!r} is empty; a clip{of} needs a label")
             chosen: Split | None = next((name for name in SPLITS if name == split), None)
-            recording = cells.get("recording", "")
-            clip = Clip(path, path, chosen, cells.get("artist", ""), cells.get("album", ""), recording)
+            recording = cells.get("recording", "") or ("" if excerpt is None else path)
+            artist, album = cells.get("artist", ""), cells.get("album", "")
+            clip = Clip(clip_id, path, chosen, artist, album, recording, excerpt=excerpt)
             group = cells.get("group", recording)
             yield _Row(line, clip, labelled, group or path, tuple(cells[name] for name in names))
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+def _excerpt(where: str, cells: Mapping[str, str]) -> tuple[float, float] | None:
+    """Beginning and end [s] by the cells of the columns that say so; ``None`` if they are empty or there are none."""
+    if not any(cells.values()):
+        return None
+    for name, text in cells.items():
+        if not is_number(text) or float(text) < 0:
+            raise DatasetError(f"{where}: column {name!r} must be a number of seconds of at least 0, not {text!r}")
+    (_, begin), (name, end) = ((name, float(text)) for name, text in cells.items())
+    if name == "seconds":
+        end += begin
+    if end <= begin:
+        raise DatasetError(f"{where}: the clip begins at {begin:g} s and must end after that, not at {end:g} s")
+    return begin, end

@@ -20,7 +20,7 @@ FOLD_SEED = 0
 def divide(task: Task, dataset: Dataset, folds: int | None) -> Task:
     """The task as it is, or its clips divided anew into folds.
 
-    Clips are kept together that share an artist, album, recording or group, directly or through others, and the parts
+    Clips are kept together that share an artist, album, recording, group or file, directly or through others, and parts
     are made as similar in labels as that allows (scikit-learn's `StratifiedGroupKFold`): in classes; in tenths of
     the first target; or, for tags, in the rarest tag of each clip. In fold ``k`` the part ``k`` is tested, the part
     after it validates and the others train, as in HEAR's tasks with folds (Turian et al. 2022).
@@ -77,6 +77,8 @@ def _together(task: Task, clips: Sequence[Clip]) -> NDArray[np.int64]:
     for row, clip_id in enumerate(task.clip_ids):
         clip = by_id[clip_id]
         shared = {"artist": clip.artist, "album": clip.album, "recording": clip.recording, "group": task.groups[row]}
+        if clip.excerpt is not None:
+            shared["file"] = clip.path
         for kind, name in shared.items():
             if name:
                 ends.append((row, len(by_id) + names.setdefault((kind, str(name)), len(names))))

@@ -31,6 +31,21 @@ def read_text(file: Path) -> str:
         raise DatasetError(f"{file}:{line}: not UTF-8 text: {error.reason}") from None
 
 
+def delimiter_of(table: Path, column: str) -> str:
+    """What separates the fields of a table, seen from its header, one of whose fields is `column`; else a comma.
+
+    Raises
+    ------
+    DatasetError
+        If the table cannot be read.
+    """
+    header = read_text(table).lstrip("\r\n").partition("\n")[0]
+    for delimiter in (",", "\t", ";"):
+        if column in [field.strip().strip('"').strip() for field in header.split(delimiter)]:
+            return delimiter
+    return ","
+
+
 def read_rows(table: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a table, header first, each with its line number; all have as many fields as the header.
 

@@ -21,7 +21,7 @@ from tasks.base import Task
 from tasks.magnatagatune import MagnaTagATune
 from tasks.metrics import METRICS, macro
 from tasks.metrics.key import KEYS
-from tasks.metrics.metric import Metric, mean_over_clips
+from tasks.metrics.metric import Metric, mean_over_units
 from tasks.targets import Interactions, matrix_targets
 
 GENUINE = Path(__file__).parents[2] / "shared" / "datasets"
@@ -312,7 +312,7 @@ def _hits(labels, predictions, counts):
     best = np.argsort(-predictions, axis=0, kind="stable")[:3]
     played = np.asarray(labels.todense()) > 0
     values = np.take_along_axis(played, best, axis=0).mean(axis=0)
-    return mean_over_clips(values, counts)
+    return mean_over_units(values, counts)
 
 
 def test_replicates_draw_what_a_metric_says(monkeypatch):

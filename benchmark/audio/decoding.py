@@ -152,6 +152,16 @@ def _seekable(path: Path, sample_rate: int, sample: int) -> int:
     return sample if exact else 0
 
 
+def header_seconds(path: Path) -> float | None:
+    """Duration of a file whose format tells it truly [s]; ``None`` of any other, and of what cannot be read."""
+    try:
+        with _decoders_silenced():
+            info = load("soundfile").info(path)
+    except (OSError, RuntimeError):
+        return None
+    return float(info.frames / info.samplerate) if info.format in _EXACT else None
+
+
 #: Formats in which libsndfile finds a sample without decoding what lies before.
 _EXACT = frozenset({"WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF"})
 

@@ -20,6 +20,7 @@ from benchmark.store.store import check_store
 from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import AreaTest, compare_areas
 from tasks.metrics import METRICS, split_name
+from tasks.targets import targets_from
 
 #: Between an encoder's name and a recipe, where a user names both.
 SEPARATOR = ":"
@@ -208,7 +209,7 @@ class _Side:
 
     name: str
     predictions: NDArray[np.float32]
-    labels: NDArray[Any]
+    labels: Any
     groups: NDArray[np.str_]
     names: tuple[str, ...]
     fold: NDArray[np.intp]
@@ -219,8 +220,9 @@ def _side(cell: Sequence[tuple[Path, ScoreRecord]]) -> _Side:
     for path, _ in cell:
         with np.load(path / PREDICTIONS, allow_pickle=False) as arrays:
             stacks.append(arrays["repeats"] if "repeats" in arrays else arrays["predictions"][None])
-            labels, groups, names = arrays["labels"], arrays["groups"], arrays["label_names"]
-            fold = arrays["folds"] if "folds" in arrays else np.zeros(len(labels), dtype=np.intp)
+            labels = targets_from(arrays).values if "kind" in arrays else arrays["labels"]
+            groups, names = arrays["groups"], arrays["label_names"]
+            fold = arrays["folds"] if "folds" in arrays else np.zeros(len(groups), dtype=np.intp)
     record = cell[0][1]
     trained = f" ({record.recipe})" if record.corpus or record.recipe == UNTRAINED else ""
     return _Side(record.encoder + trained, np.concatenate(stacks), labels, groups, tuple(names.tolist()), fold)
@@ -238,7 +240,7 @@ def _compare_cell(
             f"{' and '.join(map(str, sizes))} clips) and cannot be compared; score both on the same data"
         )
     sides = (_side(first), _side(second))
-    labels, groups = sides[0].labels, sides[0].groups
+    groups = sides[0].groups
     numbers = {metric: _paired(metric, sides) for metric in lead.metrics if metric in second[0][1].metrics}
     setting = ", ".join(lead.departures_in_words())
     return [
@@ -254,7 +256,7 @@ def _compare_cell(
             seeds=(len(sides[0].predictions), len(sides[1].predictions)),
             **own,
             p_holm=own["p"],
-            n_clips=len(labels),
+            n_clips=len(groups),
             n_groups=len(np.unique(groups)),
         )
         for metric, own in numbers.items()

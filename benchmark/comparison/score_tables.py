@@ -52,6 +52,8 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         for record in records
         if record.overlap.clips
     ]
+    if less := [_title(metric) for metric in metrics if first.metrics[metric].less_is_better]:
+        notes.insert(0, f"of {' and '.join(less)} less is better")
     return "\n".join([title, "", aligned(rows), *notes])
 
 

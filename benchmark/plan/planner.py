@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmark.audio.excerpts import check_excerpts
 from benchmark.cell import Cell
 from benchmark.console import Reporter
 from benchmark.errors import UserError
@@ -252,10 +253,8 @@ class Planner:
             return kind_of(named, self._registry.dataset(named.entry.dataset), opened)
 
         found = self._once(("kind", task), kind)
-        if protocol is not None:
-            self._once(
-                ("fit", protocol, found), lambda: check_protocol(self._registry.protocol(protocol), named.name, found)
-            )
+        chosen = self._registry.protocol(protocol) if protocol is not None else None
+        self._once(("fit", protocol, found), lambda: check_protocol(chosen, named.name, found))
 
     def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
         """Code of what augments by a recipe and is not bench's own, once all of it is known to work at a rate [Hz]."""
@@ -284,6 +283,7 @@ class Planner:
         with reading(named):
             opened = open_dataset(named, self._data)
             found = contents(opened, self._store, self._reporter)
+            check_excerpts(opened)
         self._opened[dataset] = opened
         read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args, "tables": found.tables}
         context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}

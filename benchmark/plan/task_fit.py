@@ -9,7 +9,7 @@ from benchmark.registry.plugins import load_class
 from benchmark.registry.registry import Named
 from benchmark.scores.scoring import check_metrics
 from probes.estimators import check_estimator
-from probes.kinds import check_served
+from probes.kinds import SERVED, check_served
 from probes.protocol import OwnReadout
 from tasks.base import Dataset
 from tasks.folds import divide
@@ -51,21 +51,24 @@ def kind_of(task: Named[TaskEntry], dataset: Named[DatasetEntry], opened: Datase
     try:
         check_metrics(found, metrics)
     except UserError as error:
-        raise UserError(f"{where}.metrics: {error}") from None
+        can_say = found.kind != kind and load_class(dataset).KIND is None
+        hint = f"; if its labels are {kind}, say `options: {{kind: {kind}}}`" if can_say else ""
+        raise UserError(f"{where}.metrics: {error}{hint}") from None
     return found.kind
 
 
-def check_protocol(protocol: Named[ProtocolEntry], task: str, kind: Kind) -> None:
-    """Raise `UserError` if a protocol cannot probe tasks of this kind."""
+def check_protocol(protocol: Named[ProtocolEntry] | None, task: str, kind: Kind) -> None:
+    """Raise `UserError` if a protocol, or without one a head that is trained end to end, cannot serve this kind."""
+    own = protocol is not None and isinstance(protocol.entry.readout, OwnReadout)
+    try:
+        check_served(kind, own)
+    except ValueError as error:
+        raise UserError(f"task {task}: {error}") from None
+    if protocol is None or own:
+        return
     entry = protocol.entry
     where = f"{protocol.file}:{protocol.line}: protocols.{protocol.name}"
-    if isinstance(entry.readout, OwnReadout):
-        return
-    try:
-        served = check_served(kind)
-    except ValueError as error:
-        raise UserError(f"{where}: {error}; task {task} is {kind}") from None
-    if entry.decision in ("vote", "best") and not served.votes:
+    if entry.decision in ("vote", "best") and not SERVED[kind].votes:
         raise UserError(f"{where}.decision: {entry.decision} needs a task of classes, and {task} is {kind}")
     if entry.estimator is not None:
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,8 @@ from probes.bootstrap import bias_corrected_interval, replicate_counts
 from tasks import DatasetError
 from tasks.base import Task
 from tasks.metrics import METRICS, Metric, macro, split_name
+from tasks.metrics.metric import Labels, Predictions
+from tasks.targets import Events
 
 REPLICATES = 1000
 #: One seed for all runs, so that the replicates of two encoders on the same clips can be paired.
@@ -40,7 +41,9 @@ def check_metrics(task: Task, metrics: Sequence[str]) -> None:
             raise unknown_name(f"part of metric {base!r}", part, METRICS[base].parts(task.label_names))
 
 
-def score(task: Task, predictions: NDArray[np.float32], metrics: Sequence[str]) -> tuple[dict[str, Score], list[str]]:
+def score(
+    task: Task, predictions: NDArray[np.float32] | Events, metrics: Sequence[str]
+) -> tuple[dict[str, Score], list[str]]:
     """Score predictions for the test clips of a task.
 
     Parameters
@@ -48,7 +51,8 @@ def score(task: Task, predictions: NDArray[np.float32], metrics: Sequence[str]) 
     task
         Labels and split.
     predictions : ndarray, shape [test clips, labels]
-        In the task's order: a score a tag, a probability a class, or estimates of the targets.
+        In the task's order: a score a tag or user, a probability a class, or estimates of the targets; `Events` of the
+        test clips for a task of events.
     metrics
         Names from `tasks.metrics.METRICS`, or of a part of one, as in ``r2.arousal``.
 
@@ -67,7 +71,7 @@ def score(task: Task, predictions: NDArray[np.float32], metrics: Sequence[str]) 
         If a metric does not fit the task, a prediction is no finite number, or not one label can be scored.
     """
     check_metrics(task, metrics)
-    if not np.isfinite(predictions).all():
+    if not isinstance(predictions, Events) and not np.isfinite(predictions).all():
         clips = int((~np.isfinite(predictions).all(axis=1)).sum())
         raise UserError(
             f"the probe's predictions for {clips} of {len(predictions)} test clips are not finite numbers: "
@@ -101,18 +105,21 @@ class _Parts:
         return [self.names[part] for part in lacking.tolist()]
 
 
-def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32]) -> _Parts:
+def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32] | Events) -> _Parts:
     is_test = task.splits == "test"
-    labels: NDArray[Any] = task.labels[is_test]
-    outputs = predictions.shape[1]
-    constants = np.stack([metric.constant(task.labels[own == "train"], outputs) for own in task.divisions])
+    labels = task.labels[is_test]
+    outputs = len(task.label_names)
     fold = task.tested_in
+    floors = [
+        metric.floor(task.labels[own == "train"], labels[fold == number], outputs)
+        for number, own in enumerate(task.divisions)
+    ]
     blocks = replicate_counts(resampled(metric, task.groups[is_test], outputs), REPLICATES, BOOTSTRAP_SEED)
     return _Parts(
         names=metric.parts(task.label_names),
         values=in_folds(metric, labels, predictions, fold),
         replicates=np.concatenate([in_folds(metric, labels, predictions, fold, counts) for counts in blocks], axis=1),
-        floors=in_folds(metric, labels, constants[fold], fold),
+        floors=np.stack(floors),
         clips=int(metric.clips(labels).sum()),
     )
 
@@ -136,8 +143,8 @@ def resampled(metric: Metric, groups: NDArray[np.generic], users: int) -> NDArra
 
 def in_folds(
     metric: Metric,
-    labels: NDArray[Any],
-    predictions: NDArray[np.floating],
+    labels: Labels,
+    predictions: Predictions,
     fold: NDArray[np.intp],
     counts: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float64]:
@@ -166,7 +173,7 @@ def _score(name: str, parts: _Parts, part: str) -> Score:
         what = f"{parts.names[int(chosen.argmax())]!r}" if part else "not one label"
         raise UserError(
             f"{name}: {what + ' cannot' if part else what + ' can'} be scored on these {parts.clips} test clips: "
-            "a tag needs a clip that has it and one that has not, a target two different values"
+            "a tag needs a clip that has it and one that has not, a target two different values, a user a played clip"
         )
     replicates = mean_of_folds(parts.replicates[..., scored])
     # On a handful of clips a replicate may hold no label that can be scored at all; the record says how many do.
@@ -187,4 +194,5 @@ def _score(name: str, parts: _Parts, part: str) -> Score:
         n_clips=parts.clips,
         per_label=dict(zip(names, per_label.tolist(), strict=True)),
         folds=[None if np.isnan(value) else float(value) for value in per_fold] if len(per_fold) > 1 else None,
+        less_is_better=METRICS[split_name(name)[0]].less_is_better,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -261,8 +261,11 @@ def _decode_one(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
 def _report(problems: Sequence[Problem], reporter: Reporter) -> None:
     """Name the first few files of each kind; `bench data prepare` says where all are listed."""
     surprising = [problem for problem in problems if not problem.known and problem.reason != "missing"]
-    fate = {problem.path: "used" if problem.used else "left out" for problem in surprising}
-    for kind, files in by_kind({problem.path: problem.reason for problem in surprising}).items():
+    # Excerpts of one file are told apart by their ids.
+    cut = [path for path, count in Counter(problem.path for problem in surprising).items() if count > 1]
+    names = [problem.id if problem.path in cut else problem.path for problem in surprising]
+    fate = {name: "used" if one.used else "left out" for name, one in zip(names, surprising, strict=True)}
+    for kind, files in by_kind({name: one.reason for name, one in zip(names, surprising, strict=True)}).items():
         for path, rest in list(files.items())[:NAMED]:
             reporter.warn(f"  {path}: {kind}{rest and f': {rest}'}; {fate[path]}")
         if len(files) > NAMED:

@@ -40,16 +40,15 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     with measured() as cost:
         scored = [score(task, predictions, step.spec["metrics"]) for predictions in repeats]
     is_test = task.splits == "test"
-    labels = task.labels[is_test]
+    targets = task.targets.take(is_test)
     clip_ids = np.array(task.clip_ids)[is_test]
     arrays = {
         "clip_ids": clip_ids,
-        "label_names": np.array(task.label_names),
         "predictions": repeats[0],
-        "labels": labels,
         "groups": task.groups[is_test],
+        **targets.arrays(),
     }
-    clips_are = [clip_ids.tolist(), task.targets.take(is_test).content(), list(task.label_names)]
+    clips_are = [clip_ids.tolist(), targets.content(), list(task.label_names)]
     if task.folds is not None:
         arrays["folds"] = task.tested_in
         # Train and valid follow from what each fold tests.

@@ -70,7 +70,8 @@ class ProbeTask:
     outputs
         Number of labels, classes, columns or users.
     metric_name, metric
-        The leading metric, by which protocols that ask for it stop and choose; higher is better.
+        The leading metric, by which protocols that ask for it stop and choose; higher is better. One of which less is
+        better comes with a minus, before its name too.
     """
 
     kind: Kind

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tasks.metrics.classification import accuracy, macro_f1
+from tasks.metrics.distributions import cross_entropy, intersection, kl_divergence
+from tasks.metrics.events import beat_f1, boundary_f1, interval_f1, onset_f1
 from tasks.metrics.key import key_weighted, key_weighted_mirex
 from tasks.metrics.metric import Metric, macro
 from tasks.metrics.ranking import average_precision, average_precision_clipwise, roc_auc, roc_auc_clipwise
+from tasks.metrics.recommendation import ndcg, ndcg_500, recall, recall_100
 from tasks.metrics.regression import r2
 
 __all__ = [
@@ -19,11 +22,22 @@ __all__ = [
     "accuracy",
     "average_precision",
     "average_precision_clipwise",
+    "beat_f1",
+    "boundary_f1",
+    "cross_entropy",
+    "intersection",
+    "interval_f1",
     "key_weighted",
     "key_weighted_mirex",
+    "kl_divergence",
     "macro",
     "macro_f1",
+    "ndcg",
+    "ndcg_500",
+    "onset_f1",
     "r2",
+    "recall",
+    "recall_100",
     "roc_auc",
     "roc_auc_clipwise",
     "split_name",
@@ -41,6 +55,15 @@ METRICS: Mapping[str, Metric] = {
         r2,
         key_weighted,
         key_weighted_mirex,
+        kl_divergence,
+        cross_entropy,
+        intersection,
+        ndcg_500,
+        recall_100,
+        onset_f1,
+        beat_f1,
+        boundary_f1,
+        interval_f1,
     )
 }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.metrics.metric import Array, Compute, Counts, Labels, Metric, Predictions, macro, mean_over_clips
+from tasks.metrics.metric import Array, Compute, Counts, Labels, Metric, Predictions, macro, mean_over_units
 
 
 def best_class(compute: Compute, labels: Labels, outputs: int) -> Array:
@@ -22,7 +22,7 @@ def best_class(compute: Compute, labels: Labels, outputs: int) -> Array:
 
 
 def _accuracy(labels: Labels, probabilities: Predictions, counts: Counts | None) -> Array:
-    return mean_over_clips((probabilities.argmax(axis=1) == labels[:, 0]).astype(np.float64), counts)
+    return mean_over_units((probabilities.argmax(axis=1) == labels[:, 0]).astype(np.float64), counts)
 
 
 def _f1(labels: Labels, probabilities: Predictions, counts: Counts | None) -> Array:

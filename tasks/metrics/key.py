@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metrics.classification import best_class
-from tasks.metrics.metric import Array, Counts, Labels, Metric, Predictions, mean_over_clips
+from tasks.metrics.metric import Array, Counts, Labels, Metric, Predictions, mean_over_units
 
 _TONICS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 
@@ -50,7 +50,7 @@ def key_weights(descending_fifths: bool) -> NDArray[np.float64]:
 
 
 def _weighted(weights: NDArray[np.float64], labels: Labels, probabilities: Predictions, counts: Counts | None) -> Array:
-    return mean_over_clips(weights[labels[:, 0].astype(np.intp), probabilities.argmax(axis=1)], counts)
+    return mean_over_units(weights[labels[:, 0].astype(np.intp), probabilities.argmax(axis=1)], counts)
 
 
 key_weighted = Metric(

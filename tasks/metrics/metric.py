@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.targets import Kind
+from tasks.targets import Events, Kind
 
 Array = NDArray[np.float64]
-Labels = NDArray[Any]
-Predictions = NDArray[np.floating]
+#: As `tasks.targets` has their values: an array, of interactions a sparse one, or events themselves.
+Labels = Any
+#: An array, or events.
+Predictions = Any
 Counts = NDArray[np.float32]
 #: What bootstrap replicates draw: single clips, the task's groups of clips, or users.
 Unit = Literal["clip", "group", "user"]
@@ -41,11 +43,11 @@ class Metric:
         The function; see `__call__`.
     fit_constant
         Given `compute`, training labels [clips, L] and the number of outputs, the constant prediction [outputs]
-        that is best on those labels: the floor under any predictor that listens.
+        that is best on those labels, or the events of one clip: the floor under any predictor that listens.
     by_label
         Whether it has one part a label (tag, class, target), or a single one.
     lowest, highest
-        Its range; higher is better in all of them.
+        Its range.
     source
         Where its definition comes from.
     clips
@@ -56,13 +58,15 @@ class Metric:
         What is drawn when its interval is made: ``clip``, each by itself; ``group``, clips that belong together, as
         `tasks.base.Task.groups` says; ``user``, columns of the labels, for a mean over users. `counts` then say how
         often a replicate holds each user.
+    less_is_better
+        Whether it is an error or a loss: the lower of two scores is the better one.
     """
 
     name: str
     title: str
     kind: Kind
     compute: Compute
-    fit_constant: Callable[[Compute, Labels, int], Array]
+    fit_constant: Callable[[Compute, Labels, int], Predictions]
     by_label: bool
     lowest: float
     highest: float
@@ -70,6 +74,7 @@ class Metric:
     clips: Callable[[Labels], NDArray[np.bool_]] = every_clip
     label_names: tuple[str, ...] = ()
     unit: Unit = "group"
+    less_is_better: bool = False
 
     def __call__(self, labels: Labels, predictions: Predictions, counts: Counts | None = None) -> Array:
         """Score each part.
@@ -77,9 +82,10 @@ class Metric:
         Parameters
         ----------
         labels : ndarray, shape [clips, L]
-            0/1 a tag, one column of class indices, or values of the targets.
+            0/1 a tag, one column of class indices, values of the targets, shares of the classes, or a sparse array of
+            plays a user; `tasks.targets.Events` of a task of events.
         predictions : ndarray, shape [clips, outputs]
-            A score a tag, a probability a class, or estimates of the targets.
+            A score a tag or user, a probability a class, or estimates of the targets; `Events` where labels are.
         counts : ndarray of float32, shape [clips, R] or [users, R], optional
             How often each bootstrap replicate holds each clip, or each user where users are the `unit`.
 
@@ -94,6 +100,10 @@ class Metric:
         ValueError
             If the shapes do not fit together.
         """
+        if self.kind == "events":
+            if len(labels) != len(predictions) or labels.names != predictions.names:
+                raise ValueError(f"{self.name}: labels and predictions must be events of the same sorts and clips")
+            return self.compute(labels, predictions, counts)
         classes = self.kind == "multiclass"
         expected = (labels.shape[0], 1) if classes else predictions.shape
         if labels.ndim != 2 or predictions.ndim != 2 or labels.shape != expected or len(predictions) != expected[0]:
@@ -107,9 +117,16 @@ class Metric:
         """Names of the parts on a task with these labels: the labels, or the metric itself if it has a single one."""
         return tuple(label_names) if self.by_label else (self.name,)
 
-    def constant(self, labels: Labels, outputs: int) -> Array:
-        """Constant prediction [outputs] that is best on the training labels [clips, L]."""
+    def constant(self, labels: Labels, outputs: int) -> Predictions:
+        """Constant prediction [outputs] that is best on the training labels [clips, L]; of events, those of a clip."""
         return self.fit_constant(self.compute, labels, outputs)
+
+    def floor(self, training: Labels, labels: Labels, outputs: int) -> Array:
+        """Score [K] on `labels` of the constant that is best on the training labels, given for every clip."""
+        constant = self.constant(training, outputs)
+        if isinstance(constant, Events):
+            return self(labels, constant.take(np.zeros(len(labels), dtype=np.int64)))
+        return self(labels, np.broadcast_to(constant, (labels.shape[0], outputs)))
 
     def check(self, kind: Kind, label_names: Sequence[str]) -> None:
         """Raise `DatasetError` if a task of this kind, with these labels, cannot be scored by this metric."""
@@ -135,8 +152,23 @@ def macro(per_part: Array) -> Array:
         return np.asarray(total / defined.sum(axis=-1))
 
 
-def mean_over_clips(values: Array, counts: Counts | None) -> Array:
-    """Mean of `values` [clips], NaN left out, as the single part of a metric: shape [1] or [R, 1]."""
+def mean_over_units(values: Array, counts: Counts | None) -> Array:
+    """Mean over the clips, or users, that each have a value of their own; those without, NaN, are left out.
+
+    Parameters
+    ----------
+    values : ndarray, shape [units] or [units, K]
+        Of a single part, or of each.
+    counts : ndarray, shape [units, R], or None
+        As of `Metric.__call__`.
+
+    Returns
+    -------
+    ndarray, shape [K] or [R, K]
+        NaN for a part that no unit defines.
+    """
+    if values.ndim == 2:
+        return np.concatenate([mean_over_units(column, counts) for column in values.T], axis=-1)
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         if counts is None:

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics.metric import Array, Compute, Counts, Labels, Metric, Predictions, mean_over_clips
+from tasks.metrics.metric import Array, Compute, Counts, Labels, Metric, Predictions, mean_over_units
 
 
 def _prevalence(compute: Compute, labels: Labels, outputs: int) -> Array:
@@ -129,7 +129,7 @@ def _clip_wise(labels: Labels, scores: Predictions, counts: Counts | None, of_cl
     for row in np.flatnonzero(partial):
         known = labels[row] >= 0
         values[row] = of_clips(labels[row, known][None], scores[row, known][None])[0] if known.any() else np.nan
-    return mean_over_clips(values, counts)
+    return mean_over_units(values, counts)
 
 
 _OfClips = Callable[[Labels, Predictions], Array]

@@ -60,10 +60,18 @@ class Events(Targets):
         return len(self.first) - 1
 
     @property
-    def values(self) -> NDArray[np.int8]:
+    def values(self) -> Self:
+        """The events themselves: metrics compare them with events that are predicted."""
+        return self
+
+    def __getitem__(self, rows: NDArray[Any]) -> Self:
+        return self.take(rows)
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
         """Whether a clip has an event of each sort [clips, sorts]."""
-        held = np.zeros((len(self), len(self.names)), dtype=np.int8)
-        held[np.repeat(np.arange(len(self)), np.diff(self.first)), self.sorts] = 1
+        held = np.zeros((len(self), len(self.names)), dtype=np.bool_)
+        held[np.repeat(np.arange(len(self)), np.diff(self.first)), self.sorts] = True
         return held
 
     def at(self, seconds: NDArray[np.floating], first: NDArray[np.integer] | None = None) -> NDArray[np.int8]:
@@ -116,10 +124,10 @@ class Events(Targets):
     def strata(self, each: int = 1) -> NDArray[np.int64]:
         """The sort of each clip that the fewest clips have, -1 for a clip without events."""
         del each
-        return rarest(self.values == 1)
+        return rarest(self.held)
 
     def _shots(self, k: int, shuffled: NDArray[np.int64]) -> NDArray[np.int64]:
-        return every_label(self.values == 1, shuffled, k)
+        return every_label(self.held, shuffled, k)
 
     def content(self) -> list[Any]:
         """Beginnings of clips, starts, ends and sorts."""
