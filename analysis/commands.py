@@ -1,14 +1,14 @@
 """What the command line calls, one function a verb: paths and texts in, a JSON-able dict out, files in a folder.
 
 `analyze` turns a long table into an analysis, `design` proposes runs and says how many tasks or seeds a difference
-needs, `speed_analysis` measures the fits beside other tools. ``docs/analysis-schema.md`` describes what they return.
+needs, `speed_analysis` measures the fits beside other tools. `analysis.documents` says what they return.
 Whatever a user can cause is raised as `analysis.AnalysisError`, one line that says what, where, and what to do.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError
 from analysis.options import AnalysisOptions, DesignOptions
@@ -16,6 +16,8 @@ from analysis.options import AnalysisOptions, DesignOptions
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analysis.documents.analysis import AnalysisDocument
+    from analysis.documents.design import DesignDocument
     from analysis.speed import SpeedDocument
 
 SCHEMA_VERSION = 1
@@ -28,7 +30,7 @@ def analyze(
     *,
     output: str | Path | None = None,
     figures: bool = True,
-) -> dict[str, Any]:
+) -> AnalysisDocument:
     """Analyse a long table of scores (``bench analyze``).
 
     Parameters
@@ -45,8 +47,8 @@ def analyze(
 
     Returns
     -------
-    dict
-        As ``docs/analysis-schema.md`` describes; ``files`` lists what was written.
+    AnalysisDocument
+        ``files`` lists what was written.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def _folder(output: str | Path) -> Path:
     return folder
 
 
-def design(options: DesignOptions, *, output: str | Path | None = None, figures: bool = True) -> dict[str, Any]:
+def design(options: DesignOptions, *, output: str | Path | None = None, figures: bool = True) -> DesignDocument:
     """Propose the next runs of a balanced fractional design, or say how large a study must be (``bench design``).
 
     Parameters
@@ -88,8 +90,8 @@ def design(options: DesignOptions, *, output: str | Path | None = None, figures:
 
     Returns
     -------
-    dict
-        ``design`` and ``power`` (null where not asked for), ``files``; see ``docs/analysis-schema.md``.
+    DesignDocument
+        ``design`` and ``power`` are null where not asked for.
 
     Raises
     ------
@@ -105,13 +107,18 @@ def design(options: DesignOptions, *, output: str | Path | None = None, figures:
             "nothing to design: give --factor NAME=LEVEL,... or --candidates FILE for runs, or --analysis FILE with"
             " --difference D for the size of a study"
         )
-    result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "kind": "design", "design": None, "power": None}
+    result: DesignDocument = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "design",
+        "design": None,
+        "power": None,
+        "files": [],
+    }
     matrix = None
     if asked_runs:
         result["design"], matrix = design_result(options)
     if asked_power:
         result["power"] = power_result(options)
-    result["files"] = []
     if output is not None:
         write_design(result, matrix, _folder(output), figures=figures)
     return result

@@ -10,23 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.documents.analysis import AnalysisDocument
 from analysis.statistics.models import FittedModel
 from analysis.study import Parts
 from analysis.tables.long_tables import numbers
 
 
-def write_analysis(result: dict[str, Any], parts: Parts, folder: Path, *, figures: bool) -> None:
+def write_analysis(result: AnalysisDocument, parts: Parts, folder: Path, *, figures: bool) -> None:
     """Write ``analysis.json``, ``summary.txt``, CSV tables and figures into a folder that exists.
 
     Parameters
     ----------
-    result : dict
+    result : AnalysisDocument
         Its ``files`` is filled.
     parts : Parts
     folder : Path
     figures : bool
     """
-    protocols = result["agreement"]["protocols"] or {"pairs": []}
+    protocols = result["agreement"]["protocols"]
     files = {
         "fixed.csv": _flat({"name": name, **entry} for name, entry in result["fixed"].items()),
         "random.csv": _flat(
@@ -38,7 +39,7 @@ def write_analysis(result: dict[str, Any], parts: Parts, folder: Path, *, figure
         "grid.csv": pd.DataFrame(result["components"]["grid"]),
         "agreement.csv": _flat(
             [*({"between": "tasks", **pair} for pair in result["agreement"]["tasks"]),
-             *({"between": "protocols", **pair} for pair in protocols["pairs"])]
+             *({"between": "protocols", **pair} for pair in (protocols["pairs"] if protocols else ()))]
         ),
         "scores.csv": _scores_table(parts.model),
     }  # fmt: skip
@@ -87,7 +88,7 @@ def _scores_table(model: FittedModel) -> pd.DataFrame:
     return table
 
 
-def _draw(result: dict[str, Any], parts: Parts, folder: Path) -> list[str]:
+def _draw(result: AnalysisDocument, parts: Parts, folder: Path) -> list[str]:
     from analysis import figures as draw
 
     model = parts.model

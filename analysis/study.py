@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.design.power import level_spreads
+from analysis.documents.agreement import Agreement
+from analysis.documents.analysis import AnalysedTable, AnalysisDocument, ModelFacts
+from analysis.documents.shares import TaskShare
 from analysis.errors import AnalysisError
 from analysis.options import AnalysisOptions, listed, names
 from analysis.statistics.agreement import protocol_agreement, task_agreement
@@ -47,13 +49,12 @@ class Parts:
     alias: pd.DataFrame | None
 
 
-def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) -> tuple[dict[str, Any], Parts]:
+def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) -> tuple[AnalysisDocument, Parts]:
     """Analyse a table.
 
     Returns
     -------
-    result : dict
-        As ``docs/analysis-schema.md`` describes.
+    result : AnalysisDocument
     parts : Parts
 
     Raises
@@ -90,7 +91,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
     notes += more
     grid, more = grid_components(scores, columns, bootstrap, seed)
     notes += more + _caveats(fitted, draws is not None)
-    result: dict[str, Any] = {
+    result: AnalysisDocument = {
         "schema_version": SCHEMA_VERSION,
         "kind": "analysis",
         "table": _describe(table, scores, fitted),
@@ -111,7 +112,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
         },
         "components": {"within_task": within, "grid": grid},
         "agreement": _agreement(scores, options.rank or compared, options.protocol, bootstrap, seed),
-        "planning": {level: asdict(spread) for level, spread in level_spreads(fitted, at).items()},
+        "planning": {level: spread.as_document() for level, spread in level_spreads(fitted, at).items()},
         "bootstrap": None
         if draws is None
         else {
@@ -123,6 +124,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
         "seed": seed,
         "notes": notes,
         "files": [],
+        "summary": [],
     }
     result["summary"] = sentences(result)
     return result, Parts(fitted, _alias(scores, options, sources))
@@ -142,9 +144,7 @@ def _prepared(table: str | Path | pd.DataFrame, options: AnalysisOptions) -> tup
     return data, options
 
 
-def _within_task(
-    scores: Scores, options: AnalysisOptions, sources: Sequence[str]
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _within_task(scores: Scores, options: AnalysisOptions, sources: Sequence[str]) -> tuple[list[TaskShare], list[str]]:
     """Variance components within each task, and notes; empty where none are asked for."""
     if not sources:
         return [], []
@@ -247,7 +247,7 @@ def _far_from_zero(model: FittedModel) -> list[str]:
     ]
 
 
-def _describe(source: str | Path | pd.DataFrame, scores: Scores, model: FittedModel) -> dict[str, Any]:
+def _describe(source: str | Path | pd.DataFrame, scores: Scores, model: FittedModel) -> AnalysedTable:
     table = scores.table
     standin = None
     if "standin" in table.columns:
@@ -263,7 +263,7 @@ def _describe(source: str | Path | pd.DataFrame, scores: Scores, model: FittedMo
     }
 
 
-def _describe_model(model: FittedModel, requested: str, at: float | None) -> dict[str, Any]:
+def _describe_model(model: FittedModel, requested: str, at: float | None) -> ModelFacts:
     return {
         "requested": requested,
         "fitted": model.layout.model,
@@ -284,8 +284,8 @@ def _describe_model(model: FittedModel, requested: str, at: float | None) -> dic
     }
 
 
-def _agreement(scores: Scores, rank: str | None, protocol: str, bootstrap: int, seed: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"ranked": rank, "protocols": None, "protocols_reason": None, "tasks": []}
+def _agreement(scores: Scores, rank: str | None, protocol: str, bootstrap: int, seed: int) -> Agreement:
+    found: Agreement = {"ranked": rank, "protocols": None, "protocols_reason": None, "tasks": []}
     if rank is None:
         return found
     need(scores.table, [rank])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis.documents.analysis import AnalysisDocument, SummaryNumber, SummarySentence
+from analysis.documents.estimates import Contrast
 from analysis.statistics.contrasts import ALPHA
 
 
@@ -16,14 +18,13 @@ class Writer:
 
     Parameters
     ----------
-    result : dict
-        An analysis, as `analysis.commands.analyze` returns it.
+    result : AnalysisDocument
     """
 
-    def __init__(self, result: dict[str, Any]) -> None:
+    def __init__(self, result: AnalysisDocument) -> None:
         self.result = result
-        self.sentences: list[dict[str, Any]] = []
-        self._numbers: list[dict[str, Any]] = []
+        self.sentences: list[SummarySentence] = []
+        self._numbers: list[SummaryNumber] = []
 
     def look(self, *path: str | int) -> Any:
         """Value at a path."""
@@ -70,17 +71,17 @@ def joined(parts: list[str], word: str = "and") -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}"
 
 
-def sentences(result: dict[str, Any]) -> list[dict[str, Any]]:
+def sentences(result: AnalysisDocument) -> list[SummarySentence]:
     """Write the summary of an analysis.
 
     Parameters
     ----------
-    result : dict
-        An analysis without its ``summary``.
+    result : AnalysisDocument
+        Its ``summary`` is not read.
 
     Returns
     -------
-    list of dict
+    list of SummarySentence
         ``text``, and ``numbers``: for each number in it ``path``, ``sign``, ``form`` and ``text``.
     """
     writer = Writer(result)
@@ -180,7 +181,7 @@ def _over(w: Writer, i: int) -> str:
     return f" over {w.number('contrasts', i, 'tasks', form='d')} task{plural}"
 
 
-def _height(contrasts: list[dict[str, Any]], found: list[int], name: str) -> float:
+def _height(contrasts: list[Contrast], found: list[int], name: str) -> float:
     """Sum of a level's differences to all others, which orders levels as their estimates do."""
     total = 0.0
     for i in found:

@@ -54,7 +54,8 @@ class Factor:
         Of its option, where it departs from plain; the others' options complete names of the registry, and stand in
         `benchmark.commands.factors`.
     commas
-        Whether its option takes all levels in one text, separated by commas, instead of one at a time.
+        What its levels are, where its option takes all of them in one text, separated by commas, instead of one at a
+        time; else empty.
     """
 
     key: str
@@ -69,7 +70,7 @@ class Factor:
     column: bool = True
     help: str = ""
     metavar: str = ""
-    commas: bool = False
+    commas: str = ""
 
     @property
     def option(self) -> str:
@@ -124,7 +125,7 @@ FACTORS: Mapping[str, Factor] = {
         probed=True,
         help="Fractions of the training labels, separated by commas.",
         metavar="F,F,...",
-        commas=True,
+        commas="fractions of the training labels",
     ),
     "shots": Factor(
         "shots",
@@ -137,7 +138,7 @@ FACTORS: Mapping[str, Factor] = {
         needs_probe=True,
         help="Training clips of each class, drawn with the seed, separated by commas.",
         metavar="K,K,...",
-        commas=True,
+        commas="clips of each class",
     ),
     "deform": Factor(
         "deform",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from analysis.visualisation.document import ExcitingClips, LookDocument, SeenTask
 from benchmark.visualisation.activations import activation_profile
 from benchmark.visualisation.audio_clips import data_uri, faded, ogg
 from benchmark.visualisation.filters import FilterSpectra
@@ -18,10 +17,11 @@ def tone(hertz: float, seconds: float = 3.0) -> np.ndarray:
     return (8000 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)).astype(np.int16)
 
 
-def make_document(*, audio: bool = False, name: str = "tune_plus") -> dict[str, Any]:
+def make_document(*, audio: bool = False, name: str = "tune_plus") -> LookDocument:
     """As `benchmark.visualisation.document.collect` gives it; `name` stands wherever a user may name something."""
     rng = np.random.default_rng(0)
     return {
+        "schema_version": 1, "kind": "look",
         "created": "2026-01-01T00:00:00+00:00", "bench": "0.1.0", "command": f"bench look {name}",
         "shown": {
             "encoder": name, "recipe": "demo", "changes": {"pairs": "24"}, "corpus": "magnatagatune",
@@ -42,7 +42,7 @@ def make_document(*, audio: bool = False, name: str = "tune_plus") -> dict[str, 
     }  # fmt: skip
 
 
-def _task(task: str, dataset: str, domain: str, rng: np.random.Generator, name: str) -> dict[str, Any]:
+def _task(task: str, dataset: str, domain: str, rng: np.random.Generator, name: str) -> SeenTask:
     names = ["rock", name]
     rows = rng.standard_normal((60, 16)).astype(np.float32)
     classes = np.arange(30) % 2
@@ -58,13 +58,13 @@ def _task(task: str, dataset: str, domain: str, rng: np.random.Generator, name: 
     }  # fmt: skip
 
 
-def _excited(task: str, feature: int, audio: bool, name: str) -> dict[str, Any]:
+def _excited(task: str, feature: int, audio: bool, name: str) -> ExcitingClips:
     clips = [
         {
             "clip": str(number), "path": f"{task}/{feature}/{number} {name}.mp3", "second": 2.5,
             "activation": 3.0 - number, "deviation": 2.0 - number, "split": "test", "labels": [name, "loud"],
             "audio": data_uri(ogg(faded(tone(220 * (number + 1)), RATE), RATE)) if audio else "",
-            "audio_seconds": [2.0, 5.0] if audio else None,
+            "audio_seconds": (2.0, 5.0) if audio else None,
         }
         for number in range(3)
     ]  # fmt: skip

@@ -25,6 +25,7 @@ def printed(*words):
         ("run --dry-run", ("run", "--encoder", "mfcc", "--task", "gtzan", "--dry-run", "--json")),
         ("speed engine", ("speed", "engine", "--records", 20, "--json")),
         ("speed analysis", ("speed", "analysis", "--bootstrap", 2, "--json")),
+        ("design", ("design", "--factor", "encoder=a,b", "--factor", "seed=0,1", "--runs", 2, "--json")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

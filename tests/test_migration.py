@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import bench
+from conftest import TINY_REGISTRY, bench
 
+from benchmark.encoding.windows import build_encoder
+from benchmark.registry.registry import load_registry
 from benchmark.scores.records import ScoreRecord, read_record
 from benchmark.store.store import digest_of
+from encoders.weights import save_weights
 
 SCORE = {
     "value": 0.8, "lower": 0.7, "upper": 0.9, "level": 0.95, "replicates": 1000, "floor": 0.5, "n_labels": 2,
@@ -92,13 +96,33 @@ def test_an_old_store_is_refused_until_it_is_migrated_and_damage_is_named(tmp_pa
     damaged.write_text(damaged.read_text().replace("0.8", "0.9"))
     result = bench("store", "migrate", "--store", store)
     assert result.returncode == 1
-    assert "2 score records migrated; 1 pretrainings stay" in result.stdout
+    assert "2 score records migrated; other artifacts stay, and no step uses them" in result.stdout
     assert f"not migrated, probe/{2:040x}: record.json is not what was written" in result.stderr
     rows = list(csv.DictReader(bench("store", "export", "-", "--store", store).stdout.splitlines()))
     assert [(row["encoder"], row["recipe"], row["seed"], row["score"]) for row in rows] == [
         ("tune_plus", "tune", "0", "0.8"), ("tune_plus", "tune", "1", "0.8"),
     ]  # fmt: skip
     assert "only stores of format 1" in bench("store", "migrate", "--store", store).stderr
+
+
+def test_weights_of_an_old_store_go_on_as_an_encoder_of_ones_own(tmp_path):
+    """By the command that migrating prints."""
+    store = old_store(tmp_path / "store", [RECORD])
+    (weights,) = store.glob("artifacts/pretrain/*/encoder.safetensors")
+    (tmp_path / "own.yaml").write_text(TINY_REGISTRY)
+    trained = build_encoder(load_registry([tmp_path / "own.yaml"]).encoder("tiny"), seed=7)
+    save_weights(trained, weights, {"encoder": "tiny"})
+    told = bench("store", "migrate", "--store", store).stdout.splitlines()
+    assert told[1].startswith("1 pretrained weights are among them")
+    words = shlex.split(told[2].replace("ENCODER", "tiny").replace("NAME", "kept"))
+    assert words[:2] == ["bench", "import"]
+    taken = bench(*words[1:], "--registry", tmp_path / "own.yaml")
+    assert taken.returncode == 0, taken.stderr
+    kept = build_encoder(
+        load_registry([tmp_path / "own.yaml"]).encoder("kept"), seed=0, weights=tmp_path / "kept.safetensors"
+    )
+    for name, value in trained.state_dict().items():
+        np.testing.assert_array_equal(kept.state_dict()[name], value, name)
 
 
 def test_a_migration_that_was_killed_goes_on(tmp_path, monkeypatch):

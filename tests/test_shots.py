@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
+import pytest
 from conftest import bench, bench_json
 from test_keys import REGISTRY, music
 
@@ -62,3 +63,14 @@ def test_every_factor_has_a_field_and_every_field_is_a_factor():
     assert set(cell.columns()) == set(COLUMNS)
     # The rooms know nothing of one another: what an analysis of anyone's table asks of scores that it would pool.
     assert set(PLAIN) <= set(_CONDITIONS)
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "must"),
+    [("--labels", "0.1,2", "fractions of the training labels"), ("--shots", "1,few", "clips of each class")],
+)
+def test_a_list_of_levels_is_refused_by_what_its_levels_are(option, text, must):
+    done = bench("run", "--encoder", "mfcc", "--task", "gtzan", option, text, "--dry-run")
+    assert done.returncode == 2
+    assert f"{option} {text}: " in done.stderr
+    assert f"must be {must}, separated by commas" in " ".join(done.stderr.split())

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.documents.design import ReplayedStep
 from analysis.errors import AnalysisError
 from analysis.statistics.crossproducts import Bools, Floats, Ints
 from analysis.tables.expressions import derive, where
@@ -338,7 +339,7 @@ def next_runs(
     return Picks(candidates.table.iloc[chosen].reset_index(drop=True), unbalance, optimal, aliasings, state.unbalance())
 
 
-def replay(candidates: Candidates, sequence: pd.DataFrame, start: pd.DataFrame | None = None) -> list[dict[str, Any]]:
+def replay(candidates: Candidates, sequence: pd.DataFrame, start: pd.DataFrame | None = None) -> list[ReplayedStep]:
     """Follow a given order of runs and judge every choice.
 
     Parameters
@@ -351,7 +352,7 @@ def replay(candidates: Candidates, sequence: pd.DataFrame, start: pd.DataFrame |
 
     Returns
     -------
-    list of dict
+    list of ReplayedStep
         Per run: ``unbalance`` (after it), ``least`` (that any candidate would have given), ``n_optimal`` (candidates
         that give the least) and ``optimal``.
 
@@ -363,7 +364,7 @@ def replay(candidates: Candidates, sequence: pd.DataFrame, start: pd.DataFrame |
     coding = candidates.coding()
     state = _State(coding, coding.encode(start) if start is not None else np.zeros((0, len(coding.factors)), np.int64))
     keys = {tuple(row): i for i, row in enumerate(coding.codes.tolist())}
-    result = []
+    result: list[ReplayedStep] = []
     for step, row in enumerate(coding.encode(sequence)):
         place = keys.get(tuple(row.tolist()))
         if place is None or not state.open[place]:

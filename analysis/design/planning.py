@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.design.fractional import Candidates, level_text, next_runs, replay
 from analysis.design.power import contrast_power, repeats_needed, spreads_from_json, tasks_needed
+from analysis.documents.design import DesignDocument, PlannedPair, ProposedRuns, StudySize
 from analysis.errors import AnalysisError
 from analysis.options import DesignOptions, listed, names
 from analysis.output import write_json
@@ -43,12 +44,12 @@ def parse_factors(texts: list[str]) -> dict[str, list[Any]]:
     return result
 
 
-def design_result(options: DesignOptions) -> tuple[dict[str, Any], pd.DataFrame | None]:
+def design_result(options: DesignOptions) -> tuple[ProposedRuns, pd.DataFrame | None]:
     """Propose runs, judge a sequence, and describe the design.
 
     Returns
     -------
-    result : dict
+    result : ProposedRuns
     matrix : DataFrame or None
         Alias matrix of the design, earlier runs included; None while it has fewer than two runs.
 
@@ -59,7 +60,7 @@ def design_result(options: DesignOptions) -> tuple[dict[str, Any], pd.DataFrame 
     """
     possible = _candidates(options)
     before = _earlier_runs(options)
-    result: dict[str, Any] = {
+    result: ProposedRuns = {
         "factors": possible.factors,
         "kept_apart": possible.alias_factors,
         "candidates": len(possible.table),
@@ -75,7 +76,9 @@ def design_result(options: DesignOptions) -> tuple[dict[str, Any], pd.DataFrame 
     if options.runs:
         picks = next_runs(possible, options.runs, before, options.seed)
         chosen = picks.runs
-        result["runs"] = [{name: _plain(value) for name, value in row.items()} for row in picks.runs.to_dict("records")]
+        result["runs"] = [
+            {str(name): _plain(value) for name, value in row.items()} for row in picks.runs.to_dict("records")
+        ]
         result["steps"] = [
             {"unbalance": unbalance, "n_optimal": optimal, "aliasing": aliasing}
             for unbalance, optimal, aliasing in zip(picks.unbalance, picks.optimal, picks.aliasing, strict=True)
@@ -126,7 +129,7 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def power_result(options: DesignOptions) -> dict[str, Any]:
+def power_result(options: DesignOptions) -> StudySize:
     """Say how many tasks, or scores per cell, detect a difference between levels of an analysis.
 
     Raises
@@ -157,7 +160,7 @@ def power_result(options: DesignOptions) -> dict[str, Any]:
         known = ", ".join(planning)
         raise AnalysisError(f"--levels {','.join(levels)!r}: name two of the analysis's levels ({known}), or none")
     pairs = [(levels[0], levels[1])] if levels else list(combinations(planning, 2))
-    every = []
+    every: list[PlannedPair] = []
     for a, b in pairs:
         low, high = planning[a], planning[b]
         fixed_tasks = options.tasks or max(2, present)
@@ -184,7 +187,7 @@ def power_result(options: DesignOptions) -> dict[str, Any]:
     }
 
 
-def _say(pairs: list[dict[str, Any]], difference: float, unit: str) -> list[str]:
+def _say(pairs: list[PlannedPair], difference: float, unit: str) -> list[str]:
     lines = []
     for pair in pairs:
         need_tasks = pair["tasks_needed"]
@@ -201,13 +204,12 @@ def _say(pairs: list[dict[str, Any]], difference: float, unit: str) -> list[str]
     return lines
 
 
-def sentences(result: dict[str, Any]) -> list[str]:
+def sentences(result: DesignDocument) -> list[str]:
     """Put a result of `analysis.commands.design` into words, one line a run.
 
     Parameters
     ----------
-    result : dict
-        With ``design`` and ``power``.
+    result : DesignDocument
     """
     lines: list[str] = []
     design = result["design"]
@@ -225,7 +227,7 @@ def sentences(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def write_design(result: dict[str, Any], matrix: pd.DataFrame | None, folder: Path, *, figures: bool) -> None:
+def write_design(result: DesignDocument, matrix: pd.DataFrame | None, folder: Path, *, figures: bool) -> None:
     """Write ``design.json`` and, as far as they were asked for, runs, alias matrix and power as tables and figure."""
     if result["design"] and result["design"]["runs"]:
         pd.DataFrame(result["design"]["runs"]).to_csv(folder / "runs.csv", index=False)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from analysis.documents.analysis import LevelPlanning
 from analysis.errors import AnalysisError
 from analysis.statistics.contrasts import centring, covariate_value
 from analysis.statistics.models import FittedModel
@@ -47,6 +48,15 @@ class LevelSpread:
     single: float
     repeats: float
     centring: float = 1.0
+
+    def as_document(self) -> LevelPlanning:
+        """What `spreads_from_json` reads."""
+        return {
+            "between": self.between,
+            "single": self.single,
+            "repeats": self.repeats,
+            "centring": self.centring,
+        }
 
 
 def level_spreads(model: FittedModel, at: float | None = None) -> dict[str, LevelSpread]:

@@ -227,8 +227,6 @@ class RunMap(ClipMap):
     ----------
     key
         Of the run.
-    x, y, label, labels, neighbours, chance
-        As of `ClipMap`.
     """
 
     key: str

@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.commands import analyze
+from analysis.documents.agreement import ProtocolAgreement
+from analysis.documents.analysis import AnalysisDocument
+from analysis.documents.shares import GridShare
 from analysis.errors import AnalysisError
 from analysis.options import AnalysisOptions
 from analysis.report.groups import Group, Run
@@ -78,10 +81,10 @@ class OverTasks:
     other_clips: list[str]
     left_out: list[str]
     heat: HeatMap | None
-    analysis: dict[str, Any] | None
+    analysis: AnalysisDocument | None
     reason: str
-    shares: list[dict[str, Any]]
-    agreement: dict[str, Any] | None
+    shares: list[GridShare]
+    agreement: ProtocolAgreement | None
     protocol_reason: str
 
 
@@ -167,7 +170,7 @@ def _heat_map(scores: Scores) -> HeatMap:
     )
 
 
-def _protocols(groups: Sequence[Group]) -> tuple[list[dict[str, Any]], dict[str, Any] | None, str]:
+def _protocols(groups: Sequence[Group]) -> tuple[list[GridShare], ProtocolAgreement | None, str]:
     """Variance shares and agreement of the protocols that several tasks share, and why one is not there.
 
     Only representations that were probed by all of them count, so that no protocol has easier company than another.
@@ -206,7 +209,7 @@ def _protocols(groups: Sequence[Group]) -> tuple[list[dict[str, Any]], dict[str,
         scores = standardise(_table(rows, protocol=True))
     except AnalysisError as error:
         return [], None, str(error)
-    shares: list[dict[str, Any]] = []
+    shares: list[GridShare] = []
     agreement, reason = None, ""
     try:
         shares, _ = grid_components(scores, ["encoder", "task", "protocol"], 0, _SEED)

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from analysis.documents.agreement import ProtocolAgreement, ProtocolPair, TaskPair
+from analysis.documents.estimates import Spread
 from analysis.errors import AnalysisError
 from analysis.statistics.crossproducts import Bools, Floats, Ints
 from analysis.statistics.scores import Scores
@@ -83,7 +85,7 @@ class _Cells:
             return np.asarray((drawn * used).sum(axis=-1) / self.counts, dtype=np.float64)
 
 
-def _interval(draws: Floats) -> dict[str, float | None]:
+def _interval(draws: Floats) -> Spread:
     finite = draws[np.isfinite(draws)]
     if finite.size < 2:
         return {"se": None, "lower": None, "upper": None}
@@ -91,7 +93,7 @@ def _interval(draws: Floats) -> dict[str, float | None]:
     return {"se": float(finite.std(ddof=1)), "lower": float(lower), "upper": float(upper)}
 
 
-def _large_sample(tau: float, items: int) -> dict[str, float | None]:
+def _large_sample(tau: float, items: int) -> Spread:
     if items < 5 or not np.isfinite(tau):
         return {"se": None, "lower": None, "upper": None}
     spread = float(np.sqrt(0.437 / (items - 4)))
@@ -107,7 +109,7 @@ def _exact_p(a: Floats, b: Floats) -> float | None:
 
 def protocol_agreement(
     scores: Scores, encoder: str = "encoder", protocol: str = "protocol", replicates: int = 1000, seed: int = 0
-) -> dict[str, Any]:
+) -> ProtocolAgreement:
     """Compare the rankings and the winners of protocols.
 
     Parameters
@@ -158,7 +160,7 @@ def protocol_agreement(
     winners = np.argmax(drawn, axis=-1)
     point = np.argmax(means, axis=-1)
     repeated: Bools = np.atleast_1d((cells.counts[..., full] > 1).any(axis=(1, 2)))
-    pairs = []
+    pairs: list[ProtocolPair] = []
     for i, j in combinations(range(len(cells.protocols)), 2):
         pairs.append(
             {
@@ -196,9 +198,7 @@ def _draw_tasks(tasks: int, count: int, generator: np.random.Generator) -> Float
     return np.asarray(generator.multinomial(tasks, np.full(tasks, 1.0 / tasks), size=count) / tasks, dtype=np.float64)
 
 
-def task_agreement(
-    scores: Scores, encoder: str = "encoder", replicates: int = 1000, seed: int = 0
-) -> list[dict[str, Any]]:
+def task_agreement(scores: Scores, encoder: str = "encoder", replicates: int = 1000, seed: int = 0) -> list[TaskPair]:
     """Compare how tasks rank encoders.
 
     Parameters
@@ -220,7 +220,7 @@ def task_agreement(
     means = cells.means()[0]
     repeated = bool((cells.counts > 1).any())
     drawn = cells.resample(np.random.default_rng(seed), replicates)[:, 0] if repeated and replicates > 1 else None
-    result = []
+    result: list[TaskPair] = []
     for i, j in combinations(range(len(cells.tasks)), 2):
         both = np.isfinite(means[:, i]) & np.isfinite(means[:, j])
         items = int(both.sum())
@@ -232,8 +232,17 @@ def task_agreement(
         else:
             interval = _large_sample(np.nan if tau is None else tau, items)
             method = "large sample" if interval["lower"] is not None else "none"
-        pair = {"a": cells.tasks[i], "b": cells.tasks[j], "n": items, "estimate": tau}
-        result.append({**pair, **interval, "p": _exact_p(means[both, i], means[both, j]), "method": method})
+        result.append(
+            {
+                "a": cells.tasks[i],
+                "b": cells.tasks[j],
+                "n": items,
+                "estimate": tau,
+                **interval,
+                "p": _exact_p(means[both, i], means[both, j]),
+                "method": method,
+            }
+        )
     return result
 
 

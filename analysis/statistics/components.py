@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.documents.shares import GridShare, TaskShare
 from analysis.errors import AnalysisError
 from analysis.statistics.bootstrap import simulate_and_refit
 from analysis.statistics.crossproducts import Floats, Ints, make_problem
@@ -69,7 +70,7 @@ def _percent(part: Floats, whole: Floats) -> Floats:
 
 def task_components(
     scores: Scores, sources: Sequence[str], replicates: int = 0, seed: int = 0
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[TaskShare], list[str]]:
     """Divide the variance within each task among factors.
 
     Parameters
@@ -84,7 +85,7 @@ def task_components(
 
     Returns
     -------
-    records : list of dict
+    records : list of TaskShare
         One per task and source: ``group``, ``source``, ``estimate`` (percent of the sources' total, residual excluded),
         ``se``, ``lower``, ``upper`` (of that percentage; null without replicates), ``p`` (likelihood ratio),
         ``variance``, ``percent_with_residual``, ``largest`` (in its task), and per task ``residual_variance``,
@@ -101,7 +102,7 @@ def task_components(
         raise AnalysisError("variance components need at least one column: name them with --components a,b,c")
     tasks, names = labels(scores.table, scores.group)
     coded = {source: labels(scores.table, source) for source in sources}
-    records: list[dict[str, Any]] = []
+    records: list[TaskShare] = []
     notes: list[str] = []
     for d, task in enumerate(names):
         rows = tasks == d
@@ -129,7 +130,7 @@ def task_components(
 
 def _task_records(
     task: str, names: list[str], fit: dict[str, Any], draws: dict[str, Floats] | None, rows: int
-) -> list[dict[str, Any]]:
+) -> list[TaskShare]:
     variance = fit["variance"]
     among = _percent(variance, np.full_like(variance, variance.sum()))
     total = 100.0 * variance / (variance.sum() + fit["residual"])
@@ -197,7 +198,7 @@ def _grid_terms(scores: Scores, columns: Sequence[str]) -> tuple[list[tuple[str,
 
 def grid_components(
     scores: Scores, columns: Sequence[str], replicates: int = 0, seed: int = 0
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[GridShare], list[str]]:
     """Divide the variance of a whole grid among its factors and their two-way interactions.
 
     Parameters
@@ -214,7 +215,7 @@ def grid_components(
 
     Returns
     -------
-    records : list of dict
+    records : list of GridShare
         One per term and one for the residual: ``term``, ``estimate`` (percent of the whole variance, residual
         included), ``se``, ``lower``, ``upper``, ``p``, ``variance``, ``levels``, ``replicates``.
     notes : list of str

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import combinations as pairs
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from analysis.documents.estimates import CarefulReading, Combination, Contrast, NaturalDifference
 from analysis.errors import AnalysisError
 from analysis.statistics.bootstrap import Bootstrap
 from analysis.statistics.crossproducts import Bools, Floats
@@ -91,9 +91,7 @@ def _slope_rows(model: FittedModel) -> tuple[list[str], Floats]:
     return levels, rows
 
 
-def pairwise_contrasts(
-    model: FittedModel, draws: Bootstrap | None = None, at: float | None = None
-) -> list[dict[str, Any]]:
+def pairwise_contrasts(model: FittedModel, draws: Bootstrap | None = None, at: float | None = None) -> list[Contrast]:
     """Compare all pairs of levels, and all pairs of slopes.
 
     Parameters
@@ -105,14 +103,14 @@ def pairwise_contrasts(
 
     Returns
     -------
-    list of dict
+    list of Contrast
         ``kind`` ("level" or "slope"), ``a``, ``b``, ``tasks`` (how many have scores of both) and what
         `analysis.statistics.inference.combinations` says of ``a - b``; ``p_holm`` (of the Satterthwaite p, over the
         pairs of this kind), ``careful`` (``se, df, lower, upper, p, p_holm`` with the module's correction),
         ``different`` (the careful ``p_holm`` is below 0.05), and ``natural``, of those tasks. For ``ordinal`` one
         contrast: the largest size against the smallest, over the tasks that have more than one size.
     """
-    result: list[dict[str, Any]] = []
+    result: list[Contrast] = []
     value = covariate_value(model, at)
     if not model.layout.intercepts:
         names, rows = _size_rows(model, value)
@@ -149,9 +147,7 @@ def _shared_tasks(model: FittedModel) -> dict[tuple[str, str], list[str]]:
     return {(b, a): named(seen[place[b]] & seen[place[a]]) for b, a in pairs(layout.levels, 2)}
 
 
-def _compare(
-    model: FittedModel, kind: str, names: list[str], rows: Floats, draws: Bootstrap | None
-) -> list[dict[str, Any]]:
+def _compare(model: FittedModel, kind: str, names: list[str], rows: Floats, draws: Bootstrap | None) -> list[Contrast]:
     places = list(pairs(range(len(names)), 2))
     if not places:
         return []
@@ -161,14 +157,24 @@ def _compare(
     inflation = 1.0 if kind == "slope" else centring(model)
     careful = [_careful(entry, inflation) for entry in entries]
     shared = _shared_tasks(model)
-    for entry, p_careful in zip(careful, holm([entry["p"] for entry in careful]), strict=True):
-        entry["p_holm"] = p_careful
-    result = []
+    for cautious, p_careful in zip(careful, holm([cautious["p"] for cautious in careful]), strict=True):
+        cautious["p_holm"] = p_careful
+    result: list[Contrast] = []
     for (i, j), entry, p_holm, cautious in zip(places, entries, adjusted, careful, strict=True):
         tasks = shared[(names[i], names[j]) if model.layout.intercepts else ("", "")]
-        head = {"kind": kind, "a": names[j], "b": names[i], "tasks": len(tasks)}
-        tail = {"p_holm": p_holm, "careful": cautious, "different": cautious["p_holm"] < ALPHA}
-        result.append({**head, **entry, **tail, "natural": natural_units(model, entry, tasks)})
+        result.append(
+            {
+                "kind": kind,
+                "a": names[j],
+                "b": names[i],
+                "tasks": len(tasks),
+                **entry,
+                "p_holm": p_holm,
+                "careful": cautious,
+                "different": cautious["p_holm"] < ALPHA,
+                "natural": natural_units(model, entry, tasks),
+            }
+        )
     return result
 
 
@@ -185,36 +191,47 @@ def centring(model: FittedModel) -> float:
     return 1.0 if levels < 2 or len(model.layout.group) < 2 else float(np.sqrt(levels / (levels - 1.0)))
 
 
-def _careful(entry: dict[str, Any], inflation: float) -> dict[str, float]:
+def _careful(entry: Combination, inflation: float) -> CarefulReading:
     se, df = entry["se"] * inflation, max(1.0, entry["df"] / inflation**2)
     half = float(stats.t.ppf(0.5 + 0.5 * CONFIDENCE, df)) * se
     p = float(2.0 * stats.t.sf(abs(entry["estimate"]) / se, df))
-    return {"se": se, "df": df, "lower": entry["estimate"] - half, "upper": entry["estimate"] + half, "p": p}
+    return {
+        "se": se,
+        "df": df,
+        "lower": entry["estimate"] - half,
+        "upper": entry["estimate"] + half,
+        "p": p,
+        "p_holm": p,
+    }
 
 
-def natural_units(model: FittedModel, entry: dict[str, Any], tasks: Collection[str]) -> dict[str, dict[str, Any]]:
+def natural_units(model: FittedModel, entry: Combination, tasks: Collection[str]) -> dict[str, NaturalDifference]:
     """Carry a contrast over to the scale of some tasks.
 
     Parameters
     ----------
     model : FittedModel
-    entry : dict
-        Has ``estimate``, ``lower`` and ``upper`` in standard deviations.
+    entry : Combination
+        In standard deviations.
     tasks : collection of str
         Those that have scores of both levels: elsewhere the scale was made without one of them.
 
     Returns
     -------
-    dict of str to dict
+    dict of str to NaturalDifference
         By task: ``metric``, and ``estimate``, ``lower`` and ``upper`` in the metric's units.
     """
-    result = {}
+    result: dict[str, NaturalDifference] = {}
     for task, scale in model.scores.scales.items():
         if task not in tasks:
             continue
         unit = 1.0 if model.scores.natural else scale.sd
-        values = {key: float(entry[key]) * unit for key in ("estimate", "lower", "upper")}
-        result[task] = {"metric": scale.metric, **values}
+        result[task] = {
+            "metric": scale.metric,
+            "estimate": entry["estimate"] * unit,
+            "lower": entry["lower"] * unit,
+            "upper": entry["upper"] * unit,
+        }
     return result
 
 

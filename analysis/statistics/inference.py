@@ -10,11 +10,11 @@ package: tests in linear mixed effects models", J. Stat. Softw. 82(13).)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from analysis.documents.estimates import Combination, FixedEffect, RandomEffect, ResidualSpread, Spread
 from analysis.statistics.bootstrap import Bootstrap, percentile_interval, percentile_p
 from analysis.statistics.crossproducts import Floats, Problem, cross_responses, one_thread
 from analysis.statistics.models import FittedModel
@@ -106,7 +106,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def combinations(model: FittedModel, contrasts: Floats, draws: Bootstrap | None) -> list[dict[str, Any]]:
+def combinations(model: FittedModel, contrasts: Floats, draws: Bootstrap | None) -> list[Combination]:
     """Estimates, intervals and tests of linear combinations of fixed effects.
 
     Parameters
@@ -117,7 +117,7 @@ def combinations(model: FittedModel, contrasts: Floats, draws: Bootstrap | None)
 
     Returns
     -------
-    list of dict
+    list of Combination
         ``estimate, se, df, lower, upper, p`` (Satterthwaite), and ``wald`` and ``bootstrap`` with ``lower, upper, p``
         (``bootstrap`` also ``se``; null without draws). In standard deviations of a task's scores.
     """
@@ -126,9 +126,9 @@ def combinations(model: FittedModel, contrasts: Floats, draws: Bootstrap | None)
     t = np.abs(estimate) / se
     half_t = stats.t.ppf(0.5 + 0.5 * CONFIDENCE, df) * se
     half_z = stats.norm.ppf(0.5 + 0.5 * CONFIDENCE) * se
-    result: list[dict[str, Any]] = []
+    result: list[Combination] = []
     for i, value in enumerate(estimate):
-        entry: dict[str, Any] = {
+        entry: Combination = {
             "estimate": float(value),
             "se": float(se[i]),
             "df": float(df[i]),
@@ -155,12 +155,12 @@ def combinations(model: FittedModel, contrasts: Floats, draws: Bootstrap | None)
     return result
 
 
-def fixed_effects(model: FittedModel, draws: Bootstrap | None = None) -> dict[str, dict[str, Any]]:
+def fixed_effects(model: FittedModel, draws: Bootstrap | None = None) -> dict[str, FixedEffect]:
     """Every fixed effect with its intervals and tests, by name; see `combinations`."""
     entries = combinations(model, np.eye(model.problem.fixed), draws)
     levels = {place: (level, "intercept") for level, place in model.layout.intercepts.items()}
     levels |= {place: (level, "slope") for level, place in model.layout.slopes.items()}
-    result = {}
+    result: dict[str, FixedEffect] = {}
     for i, (name, entry) in enumerate(zip(model.layout.fixed, entries, strict=True)):
         level, kind = levels.get(i, (None, "intercept" if name == "(intercept)" else "slope"))
         result[name] = {"level": level, "kind": kind, **entry}
@@ -203,20 +203,20 @@ def ratio_tests(problem: Problem, y: Floats, solution: Solution) -> list[float]:
 
 def random_effects(
     model: FittedModel, draws: Bootstrap | None = None
-) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+) -> tuple[dict[str, RandomEffect], ResidualSpread]:
     """Tabulate standard deviations of the components and of the residual.
 
     Returns
     -------
-    random : dict of str to dict
+    random : dict of str to RandomEffect
         By component: ``estimate`` (a standard deviation), ``variance``, ``se, lower, upper`` (bootstrap; null without
         draws), ``p`` (likelihood ratio), ``zero`` and ``zero_share``.
-    residual : dict
+    residual : ResidualSpread
         The same keys, as far as they have a meaning.
     """
     tests = ratio_tests(model.problem, model.scores.y, model.solution)
     zero = set(model.zero)
-    random: dict[str, dict[str, Any]] = {}
+    random: dict[str, RandomEffect] = {}
     for k, name in enumerate(model.layout.random):
         sd = float(model.sd[k])
         random[name] = {
@@ -228,7 +228,7 @@ def random_effects(
             "zero_share": None if draws is None else float(draws.zero_share[k]),
         }
     s = model.residual_sd
-    residual = {
+    residual: ResidualSpread = {
         "estimate": s,
         **spread(None if draws is None else draws.residual_sd),
         "p": None,
@@ -237,7 +237,7 @@ def random_effects(
     return random, residual
 
 
-def spread(values: Floats | None) -> dict[str, float | None]:
+def spread(values: Floats | None) -> Spread:
     """Summarise draws as ``se, lower, upper`` (percentiles); nulls without draws."""
     if values is None:
         return {"se": None, "lower": None, "upper": None}

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.pages.drawings import short
 from analysis.pages.svg import SERIES, inline_svg, page_style
+from analysis.visualisation.document import LayerSpectra, UnitActivations
 
 MOST_CLASSES = 40
 """Classes drawn at most, those with the most clips."""
@@ -40,14 +41,13 @@ _WHOLE = 0.9995
 """Shares that a rounded document means by 1."""
 
 
-def draw_filter_spectra(document: Mapping[str, Any], name: str | None = None) -> str:
+def draw_filter_spectra(document: LayerSpectra, name: str | None = None) -> str:
     """An SVG element: one column a unit, sorted by the frequency of its peak, on a mel-scaled frequency axis.
 
     Parameters
     ----------
     document
-        ``layer, units, frequencies_hz, magnitude_db, peak_hz``: one spectrum a unit in dB below its peak, sorted, null
-        for units that nothing excited.
+        One spectrum a unit, sorted by peaks.
     name
         Unique on the page; by default from the layer's name.
     """
@@ -73,7 +73,7 @@ def draw_filter_spectra(document: Mapping[str, Any], name: str | None = None) ->
         return inline_svg(figure, name or f"filter-spectra-{_slug(layer)}", title, _spectra_told(document))
 
 
-def _spectra_told(document: Mapping[str, Any]) -> str:
+def _spectra_told(document: LayerSpectra) -> str:
     peaks = np.array([peak for peak in document["peak_hz"] if peak is not None])
     count = len(document["units"])
     told = f"Spectra of the waveforms that excite {count:,} {_plural('unit', count)} most, sorted by their peaks."
@@ -85,14 +85,13 @@ def _spectra_told(document: Mapping[str, Any]) -> str:
     return told + (f" Nothing excited {silent:,} {_plural('unit', silent)}, left blank on the right." if silent else "")
 
 
-def draw_activation_profile(document: Mapping[str, Any], name: str = "activation-profile") -> str:
+def draw_activation_profile(document: UnitActivations, name: str = "activation-profile") -> str:
     """An SVG element: classes by units where classes differ most, and how often and how selectively units answer.
 
     Parameters
     ----------
     document
-        ``windows, dead, zero_share, sparsity, participation_ratio``; ``classes, class_clips, eta_squared, chosen,
-        table``: standardised means [classes, chosen], empty where there are no classes to compare.
+        Without classes to compare, the shares alone are drawn.
     name
         Unique on the page.
     """
@@ -119,7 +118,7 @@ def draw_activation_profile(document: Mapping[str, Any], name: str = "activation
         return inline_svg(figure, name, "What the units do on a task's clips", _profile_told(document, len(rows)))
 
 
-def _profile_told(document: Mapping[str, Any], drawn: int) -> str:
+def _profile_told(document: UnitActivations, drawn: int) -> str:
     share = np.asarray(document["zero_share"], float)
     count = len(share)
     often = int(((share > 0.5) & (share < _WHOLE)).sum())
@@ -135,7 +134,7 @@ def _profile_told(document: Mapping[str, Any], drawn: int) -> str:
     if not document["chosen"]:
         return told + " There are no classes to compare."
     best, classes = document["chosen"][0], document["classes"]
-    column = [row[0] for row in document["table"]]
+    column = np.asarray([row[0] for row in document["table"]], float)
     high, low = classes[int(np.argmax(column))], classes[int(np.argmin(column))]
     shown = f", of which {drawn} are drawn" if drawn < len(classes) else ""
     return told + (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -10,18 +10,18 @@ from markupsafe import Markup
 from analysis import pages
 from analysis.pages.drawings import clip_maps
 from analysis.pages.svg import inline_svg, page_style
+from analysis.visualisation.document import LookDocument, SeenTask
 from analysis.visualisation.drawings import draw_activation_profile, draw_filter_spectra
 
 DOMAINS = {"in": "in domain", "out": "out of domain"}
 
 
-def html(document: dict[str, Any]) -> str:
+def html(document: LookDocument) -> str:
     """The whole page as text.
 
     Parameters
     ----------
-    document : dict
-        See `analysis.visualisation`.
+    document : LookDocument
     """
     template = pages.environment().from_string(_part("look.html"))
     shown = document["shown"]
@@ -46,12 +46,12 @@ def html(document: dict[str, Any]) -> str:
     )
 
 
-def _maps(tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _maps(tasks: Sequence[SeenTask]) -> list[dict[str, Any]]:
     """One figure a task, with a panel of clips and one of windows."""
     parts = []
     for i, task in enumerate(tasks):
-        panels = [(kind, task[f"{kind[:-1]}_map"]) for kind in ("clips", "windows")]
-        panels = [(kind, found) for kind, found in panels if found is not None]
+        both = (("clips", task["clip_map"]), ("windows", task["window_map"]))
+        panels = [(kind, found) for kind, found in both if found is not None]
         if not panels:
             continue
         told = "; ".join(

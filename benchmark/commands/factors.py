@@ -162,9 +162,7 @@ def _apart(text: str, factor: Factor) -> list[Any]:
         return TypeAdapter(list[factor.level]).validate_python(text.split(","))  # type: ignore[name-defined]
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise UserError(
-            f"{factor.option} {text}: {reason}; must be {factor.meaning.split(' that')[0]}, separated by commas"
-        ) from None
+        raise UserError(f"{factor.option} {text}: {reason}; must be {factor.commas}, separated by commas") from None
 
 
 def options_of(values: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -214,7 +215,7 @@ def pull(other: OtherStore, store_path: StoreOption = None) -> None:
 
 @app.command()
 def migrate(store: StoreOption = None) -> None:
-    """Bring the scores of a store of the last release along; what else it holds stays, and is not used.
+    """Bring the scores of a store of the last release along; what else it holds stays, and no step uses it.
 
     Example: bench store migrate --store bench-store
     """
@@ -231,13 +232,14 @@ def migrate(store: StoreOption = None) -> None:
             migrated, refused = bring_along(folder, advance)
     for line in refused:
         reporter.warn(f"not migrated, {line}")
-    trained = len(list(folder.glob("artifacts/pretrain/*/encoder.safetensors")))
-    weights = (
-        f"; {trained:,} pretrainings stay, whose encoder.safetensors an entry of a registry can name as its `weights`"
-        if trained
-        else ""
-    )
-    print_document(f"{migrated:,} score records migrated{weights}")
+    lines = [f"{migrated:,} score records migrated; other artifacts stay, and no step uses them"]
+    trained = sorted(folder.glob("artifacts/pretrain/*/encoder.safetensors"))
+    if trained:
+        lines += [
+            f"{len(trained):,} pretrained weights are among them; to go on with one, as an encoder of your own:",
+            f"bench import {shlex.quote(str(trained[0]))} --encoder ENCODER --as NAME",
+        ]
+    print_document("\n".join(lines))
     if refused:
         raise typer.Exit(1)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta
 
+from analysis.visualisation.document import UnitActivations
 from benchmark.errors import UserError
 
 #: Values up to this share of the root mean square of all units count as zero.
@@ -87,7 +87,7 @@ class ActivationProfile:
         """Number of units that are (near) zero at every window."""
         return int((self.zero_share == 1.0).sum())
 
-    def as_document(self) -> dict[str, Any]:
+    def as_document(self) -> UnitActivations:
         """Plain lists and numbers under the attributes' names and ``dead``, to five digits; null for NaN."""
         return {
             "windows": self.windows,

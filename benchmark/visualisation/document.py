@@ -8,10 +8,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from analysis.visualisation.document import (
+    ExcitingClip,
+    ExcitingClips,
+    HeardFeature,
+    LayerSpectra,
+    LookDocument,
+    PrevalentLabel,
+    SeenTask,
+    Shown,
+    UnitActivations,
+)
 from benchmark.console import Reporter
 from benchmark.engine.engine import Engine
 from benchmark.errors import UserError
@@ -58,7 +68,7 @@ def collect(
     features: Sequence[int],
     audio: bool,
     filters: int,
-) -> dict[str, Any]:
+) -> LookDocument:
     """Everything that the page shows.
 
     Parameters
@@ -82,8 +92,7 @@ def collect(
 
     Returns
     -------
-    dict
-        See `analysis.visualisation`.
+    LookDocument
 
     Raises
     ------
@@ -94,22 +103,24 @@ def collect(
     chosen = _features(stored, features)
     corpus = _corpus_dataset(first, registry)
     seen = [_Seen(one, engine, corpus) for one in stored]
-    document: dict[str, Any] = {
+    tasks, heard = _tasks(seen, registry, reporter), _listening(seen, chosen, audio, reporter)
+    spectra, why = _filters(first, engine, filters, reporter)
+    return {
         "schema_version": SCHEMA_VERSION,
         "kind": "look",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "bench": importlib.metadata.version("bench-music"),
         "command": command,
         "shown": _what(first, registry, corpus),
-        "tasks": _tasks(seen, registry, reporter),
+        "tasks": tasks,
+        "features": heard,
+        "filters": spectra,
+        "no_filters": why,
         "audio": audio,
     }
-    document["features"] = _listening(seen, chosen, audio, reporter)
-    document["filters"], document["no_filters"] = _filters(first, engine, filters, reporter)
-    return document
 
 
-def _what(stored: TaskEmbeddings, registry: Registry, corpus: str | None) -> dict[str, Any]:
+def _what(stored: TaskEmbeddings, registry: Registry, corpus: str | None) -> Shown:
     cell = stored.run.cell
     descriptions = {
         section: str(getattr(registry.sections[section][entry].entry, "description", ""))
@@ -201,8 +212,8 @@ class _Seen:
         return [f"{name} {value:.2f}" for name, value in zip(names, own, strict=True)]
 
 
-def _tasks(seen: Sequence[_Seen], registry: Registry, reporter: Reporter) -> list[dict[str, Any]]:
-    found = []
+def _tasks(seen: Sequence[_Seen], registry: Registry, reporter: Reporter) -> list[SeenTask]:
+    found: list[SeenTask] = []
     with reporter.progress("map clips and windows", len(seen), "tasks") as advance:
         for one in seen:
             entry = registry.task(one.name).entry
@@ -225,7 +236,7 @@ def _tasks(seen: Sequence[_Seen], registry: Registry, reporter: Reporter) -> lis
     return found
 
 
-def _activations(one: _Seen) -> dict[str, Any]:
+def _activations(one: _Seen) -> UnitActivations:
     """Profile of the activations over the clips that have one of the labels shown on the maps."""
     classes, names = clip_classes(one.task)
     of_clip = dict(zip(one.task.clip_ids, classes.tolist(), strict=True))
@@ -254,14 +265,14 @@ def _features(stored: Sequence[TaskEmbeddings], named: Sequence[int]) -> list[tu
 
 def _listening(
     seen: Sequence[_Seen], features: Sequence[tuple[int, str]], audio: bool, reporter: Reporter
-) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+) -> list[HeardFeature]:
+    found: list[HeardFeature] = []
     size = 0
     # All columns at once: each alone would read the whole file.
     columns = [one.embeddings.rows[:, [feature for feature, _ in features]].astype(np.float64) for one in seen]
     with reporter.progress("find exciting clips", len(features), "features") as advance:
         for place, (feature, why) in enumerate(features):
-            parts = []
+            parts: list[ExcitingClips] = []
             for one, activations in zip(seen, columns, strict=True):
                 excited = most_exciting(one.task, one.embeddings, activations[:, place], CLIPS)
                 rows = [_row(one, clip, audio) for clip in excited]
@@ -277,9 +288,9 @@ def _listening(
     return found
 
 
-def _row(one: _Seen, found: Excited, audio: bool) -> dict[str, Any]:
+def _row(one: _Seen, found: Excited, audio: bool) -> ExcitingClip:
     clip = one.task.clip_ids[found.clip]
-    row: dict[str, Any] = {
+    row: ExcitingClip = {
         "clip": clip,
         "path": one.excerpts.path(clip),
         "second": found.second,
@@ -294,11 +305,11 @@ def _row(one: _Seen, found: Excited, audio: bool) -> dict[str, Any]:
         rate = int(one.stored.pcm.spec["sample_rate"])
         waveform, start = one.excerpts.cut(clip, found.second, one.window_seconds(found))
         row["audio"] = data_uri(ogg(waveform, rate))
-        row["audio_seconds"] = [start, start + len(waveform) / rate]
+        row["audio_seconds"] = (start, start + len(waveform) / rate)
     return row
 
 
-def _prevalent(one: _Seen, excited: Sequence[Excited]) -> list[dict[str, Any]]:
+def _prevalent(one: _Seen, excited: Sequence[Excited]) -> list[PrevalentLabel]:
     """Labels that the most exciting clips have most often, and how often all clips have them; none of numbers."""
     if one.task.kind == "regression":
         return []
@@ -315,7 +326,7 @@ def _prevalent(one: _Seen, excited: Sequence[Excited]) -> list[dict[str, Any]]:
     ]
 
 
-def _filters(stored: TaskEmbeddings, engine: Engine, units: int, reporter: Reporter) -> tuple[list[Any], str]:
+def _filters(stored: TaskEmbeddings, engine: Engine, units: int, reporter: Reporter) -> tuple[list[LayerSpectra], str]:
     """Spectra of some layers' filters, or why there are none; neither for an encoder without layers or weights."""
     if not units:
         return [], ""

@@ -12,13 +12,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from analysis.visualisation.document import LayerSpectra
 from benchmark.errors import UserError
 from encoders import EncoderError
 from encoders.base import Encoder
@@ -76,7 +76,7 @@ class FilterSpectra:
     activation_before: NDArray[np.float64]
     activation_after: NDArray[np.float64]
 
-    def as_document(self) -> dict[str, Any]:
+    def as_document(self) -> LayerSpectra:
         """Plain lists and numbers under the attributes' names, rounded; null for NaN, and for spectra of NaN."""
         spectra = [None if math.isnan(row[0]) else np.round(row, 1).tolist() for row in self.magnitude_db]
         return {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
@@ -11,6 +13,8 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 
 from pydantic import BaseModel
 
+from analysis.documents.analysis import AnalysisDocument
+from analysis.documents.design import DesignDocument
 from analysis.report.document import Document
 from analysis.speed import SpeedDocument
 from benchmark.commands.data import PreparedRow
@@ -29,7 +33,7 @@ from benchmark.forecast.sizes import PlannedStep
 from benchmark.scores.records import ScoreRecord
 from benchmark.speed.results import DecodeSpeed, EngineSpeed, ForwardSpeed, PretrainSpeed, ProbeSpeed
 
-#: Commands that print JSON -> the type of the document; what `analyze` and `design` print has a page of its own.
+#: Commands that print JSON -> the type of the document.
 DOCUMENTS: dict[str, Any] = {
     "run": list[ScoreRecord],
     "run --dry-run": list[PlannedStep],
@@ -41,6 +45,8 @@ DOCUMENTS: dict[str, Any] = {
     "import": ImportedEncoder,
     "new encoder": list[str],
     "compare": list[Comparison],
+    "analyze": AnalysisDocument,
+    "design": DesignDocument,
     "report --format json": Document,
     "data status": StatusDocument,
     "data prepare": list[PreparedRow],
@@ -98,15 +104,27 @@ def keys(model: type[Any]) -> dict[str, Any]:
 
 
 def meanings(model: type[Any]) -> dict[str, str]:
-    """What each key means: the description of a pydantic field, else what the class's docstring says of it."""
+    """What each key means: the description of a pydantic field, else what docstrings of the class and its bases say."""
     if issubclass(model, BaseModel):
         return {name: field.description or "" for name, field in model.model_fields.items()}
     found = {name: _first(getattr(model, name)) for name in PROPERTIES.get(model, ())}
+    for base in _bases(model):
+        found |= meanings(base)
     text = inspect.cleandoc(model.__doc__ or "").partition("Attributes\n----------\n")[2]
     for entry in re.findall(r"^(\S.*)\n((?:    .*\n?|\n)+)", text, re.M):
         words = " ".join(entry[1].split()).replace("``", "`").replace("`None`", "null")
         found |= dict.fromkeys(entry[0].split(", "), words)
     return found
+
+
+def _bases(model: type[Any]) -> list[type[Any]]:
+    """Documents that one extends, read off its source: before Python 3.12 a TypedDict forgets them."""
+    if not is_typeddict(model):
+        return []
+    written = ast.parse(inspect.getsource(model)).body[0]
+    assert isinstance(written, ast.ClassDef)
+    known = vars(sys.modules[model.__module__])
+    return [known[base.id] for base in written.bases if isinstance(base, ast.Name) and is_typeddict(known[base.id])]
 
 
 def _first(each: Any) -> str:

@@ -1,0 +1,1 @@
+"""Types of the documents that the commands of `analysis` return, print and write."""
