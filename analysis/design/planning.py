@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from analysis.errors import AnalysisError
 from analysis.options import DesignOptions, listed, names
 from analysis.output import write_json
 from analysis.statistics.aliasing import alias_matrix, worst_alias
+from analysis.tables import cells
 from analysis.tables.expressions import derive as derive_columns
 from analysis.tables.expressions import where as keep_where
 from analysis.tables.long_tables import need, read_table
@@ -37,9 +37,7 @@ def parse_factors(texts: list[str]) -> dict[str, list[Any]]:
             raise AnalysisError(f"--factor {text!r}: write NAME=LEVEL,LEVEL,... for example self=0,1")
         if name.strip() in result:
             raise AnalysisError(f"--factor {name.strip()!r} is given twice: list all its levels once")
-        with suppress(ValueError):
-            levels = [float(value) for value in levels]
-        result[name.strip()] = levels
+        result[name.strip()] = cells.values(levels).tolist()
     return result
 
 
