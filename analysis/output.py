@@ -92,6 +92,8 @@ def _draw(result: dict[str, Any], parts: Parts, folder: Path) -> list[str]:
 
     model = parts.model
     unit = model.columns["score"] if model.scores.natural else "standard deviations"
+    if model.scores.natural and any(scale.lower_is_better for scale in model.scores.scales.values()):
+        unit += ", turned"
     drawn = {"effects.png": draw.effects(result["fixed"], unit)}
     layout = model.layout
     frame = pd.DataFrame(

@@ -206,15 +206,19 @@ def natural_units(model: FittedModel, entry: dict[str, Any], tasks: Collection[s
     Returns
     -------
     dict of str to dict
-        By task: ``metric``, and ``estimate``, ``lower`` and ``upper`` in the metric's units.
+        By task: ``metric``, and ``estimate``, ``lower`` and ``upper`` in the metric's units: below zero for the better of
+        two where less is better.
     """
     result = {}
     for task, scale in model.scores.scales.items():
         if task not in tasks:
             continue
         unit = 1.0 if model.scores.natural else scale.sd
-        values = {key: float(entry[key]) * unit for key in ("estimate", "lower", "upper")}
-        result[task] = {"metric": scale.metric, **values}
+        low, high = (entry["lower"], entry["upper"])
+        if scale.lower_is_better:
+            unit, low, high = -unit, high, low
+        values = {"estimate": entry["estimate"], "lower": low, "upper": high}
+        result[task] = {"metric": scale.metric, **{key: float(value) * unit for key, value in values.items()}}
     return result
 
 

@@ -30,10 +30,11 @@ NAMES = (
 
 #: Names listed at most where none is near.
 LISTED = 20
+NEAR = 0.5
+"""How alike a name and another must be for that to be proposed, as `difflib` measures it."""
 
 _TRUE = frozenset({"true", "1", "1.0", "yes"})
 _FALSE = frozenset({"false", "0", "0.0", "no", "", "nan", "none"})
-_LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "loss", "error", "eer", "wer", "deer", "nll"})
 
 
 def read_table(source: str | Path | pd.DataFrame, names: Iterable[str] = ()) -> pd.DataFrame:
@@ -89,7 +90,7 @@ def need(table: pd.DataFrame, columns: Iterable[str]) -> None:
 
 def columns_instead(name: str, known: Sequence[str]) -> str:
     """The sentence after a column that is not there, with a space before it: the nearest, or those that are."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    near = get_close_matches(name, known, n=1, cutoff=NEAR)
     if near:
         return f" Did you mean {near[0]!r}?"
     more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
@@ -212,7 +213,7 @@ def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
     Returns
     -------
     list of str
-        Notes worth printing with the results: stand-in data, metrics of which less is better.
+        Notes worth printing with the results: stand-in data.
 
     Raises
     ------
@@ -241,13 +242,6 @@ def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
                     f"task {task} mixes {len(found)} {what}: {', '.join(found[:4])}; such scores are never pooled,"
                     f" keep one with --where '{column} == \"{found[0]}\"'"
                 )
-    if "metric" in table.columns:
-        lower = sorted({str(m) for m in table["metric"].unique()} & _LOWER_IS_BETTER)
-        if lower:
-            notes.append(
-                f"Of {', '.join(lower)} less is better, but every score is read as more is better: negate such scores"
-                " first (--derive 'score=-score' with --where for these tasks)."
-            )
     return notes
 
 
