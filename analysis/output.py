@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.statistics.models import FittedModel
 from analysis.study import Parts
 from analysis.tables.long_tables import numbers
+from analysis.tables.writing import write_csv
 
 
 def write_analysis(result: dict[str, Any], parts: Parts, folder: Path, *, figures: bool) -> None:
@@ -44,10 +45,10 @@ def write_analysis(result: dict[str, Any], parts: Parts, folder: Path, *, figure
     }  # fmt: skip
     for name, frame in files.items():
         if len(frame.columns):
-            frame.to_csv(folder / name, index=False)
+            write_csv(frame, folder / name)
             result["files"].append(name)
     if parts.alias is not None:
-        parts.alias.to_csv(folder / "alias.csv")
+        write_csv(parts.alias, folder / "alias.csv", index=True)
         result["files"].append("alias.csv")
     (folder / "summary.txt").write_text("\n".join(entry["text"] for entry in result["summary"]) + "\n", "utf-8")
     result["files"] += ["summary.txt", "analysis.json"]

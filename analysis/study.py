@@ -97,9 +97,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
         "kind": "analysis",
         "table": _describe(table, scores, fitted),
         "model": _describe_model(fitted, options.model, covariate_value(fitted, at) if options.covariate else None),
-        "standardisation": {
-            name: asdict(scale) for name, scale in scores.scales.items()
-        },
+        "standardisation": {name: asdict(scale) for name, scale in scores.scales.items()},
         "fixed": fixed_effects(fitted, draws),
         "random": random,
         "residual_sd": residual,

@@ -19,6 +19,7 @@ from analysis.tables import cells
 from analysis.tables.expressions import derive as derive_columns
 from analysis.tables.expressions import where as keep_where
 from analysis.tables.long_tables import need, read_table
+from analysis.tables.writing import write_csv
 
 
 def parse_factors(texts: list[str]) -> dict[str, list[Any]]:
@@ -226,10 +227,10 @@ def sentences(result: dict[str, Any]) -> list[str]:
 def write_design(result: dict[str, Any], matrix: pd.DataFrame | None, folder: Path, *, figures: bool) -> None:
     """Write ``design.json`` and, as far as they were asked for, runs, alias matrix and power as tables and figure."""
     if result["design"] and result["design"]["runs"]:
-        pd.DataFrame(result["design"]["runs"]).to_csv(folder / "runs.csv", index=False)
+        write_csv(pd.DataFrame(result["design"]["runs"]), folder / "runs.csv")
         result["files"].append("runs.csv")
     if matrix is not None:
-        matrix.to_csv(folder / "alias.csv")
+        write_csv(matrix, folder / "alias.csv", index=True)
         result["files"].append("alias.csv")
         if figures:
             from analysis import figures as draw
@@ -237,7 +238,7 @@ def write_design(result: dict[str, Any], matrix: pd.DataFrame | None, folder: Pa
             draw.save(draw.alias(matrix), folder / "alias.png")
             result["files"].append("alias.png")
     if result["power"]:
-        pd.DataFrame(result["power"]["pairs"]).to_csv(folder / "power.csv", index=False)
+        write_csv(pd.DataFrame(result["power"]["pairs"]), folder / "power.csv")
         result["files"].append("power.csv")
     result["files"].append("design.json")
     write_json(result, folder / "design.json")

@@ -206,8 +206,8 @@ def natural_units(model: FittedModel, entry: dict[str, Any], tasks: Collection[s
     Returns
     -------
     dict of str to dict
-        By task: ``metric``, and ``estimate``, ``lower`` and ``upper`` in the metric's units: below zero for the better of
-        two where less is better.
+        By task: ``metric``, and ``estimate``, ``lower`` and ``upper`` in the metric's units, below zero for what is
+        better if less is.
     """
     result = {}
     for task, scale in model.scores.scales.items():

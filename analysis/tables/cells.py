@@ -25,6 +25,7 @@ _GAPS = str.maketrans("", "", " '\u2019\u00a0\u2009\u202f")
 #: Either 1.234 or 1234: by itself nobody can tell.
 _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_BEGINNINGS = frozenset("=+-@\t\r'")
 _TRUTHS = {"true": True, "false": False}
 _DIGITS = 15
 """Digits of a whole number that a float holds for certain; what has more is a name."""
@@ -33,16 +34,16 @@ _DIGITS = 15
 def neutral(value: Any) -> Any:
     """A cell that a spreadsheet shows instead of running it: a text that begins like a formula gets an apostrophe.
 
-    Numbers stay numbers, also those that are written as texts; `plain` gives every text back.
+    Numbers stay numbers; `plain` gives every text back.
 
     Examples
     --------
-    >>> neutral("=1+1"), neutral("-0.5"), neutral(-0.5), neutral("mert")
-    ("'=1+1", '-0.5', -0.5, 'mert')
+    >>> neutral("=1+1"), neutral("-1"), neutral(-0.5), neutral("mert")
+    ("'=1+1", "'-1", -0.5, 'mert')
     """
-    if not isinstance(value, str) or not _FORMULA.match(value) or _NUMBER.fullmatch(value):
+    if not isinstance(value, str) or value[:1] not in _BEGINNINGS:
         return value
-    return f"'{value}"
+    return f"'{value}" if _FORMULA.match(value) else value
 
 
 def plain(text: str) -> str:

@@ -20,16 +20,17 @@ from analysis.errors import AnalysisError
 COLUMN = "lower_is_better"
 """Column of truth values that says it of every row; empty where names say it."""
 
-_LESS = frozenset(
-    "brier cer cost crossentropy dcf der deviance distance distances distortion divergence eer emd entropy err error"
-    " errors fad fid fnr fpr frr jsd kid kl kld logloss loss losses mae mape mase mcd medae medr mindcf mse msle nll"
-    " nrmse perplexity ppl regret rmse rmsle rse smape wasserstein wer xent".split()
-)
-_MORE = frozenset(
-    "accuracy acc agreement ap auc aucpr auroc bleu concordance correlation f1 fmeasure fscore gain kappa likelihood map"
-    " mcc mrr ndcg nsdr pearson precision psnr purity r2 recall roc sdr sensitivity similarity snr spearman specificity"
-    " tau tpr".split()
-)
+_LESS = {
+    "brier", "cer", "cost", "crossentropy", "dcf", "der", "deviance", "distance", "distances", "distortion",
+    "divergence", "eer", "emd", "entropy", "err", "error", "errors", "fad", "fid", "fnr", "fpr", "frr", "jsd", "kid",
+    "kl", "kld", "logloss", "loss", "losses", "mae", "mape", "mase", "mcd", "medae", "medr", "mindcf", "mse", "msle",
+    "nll", "nrmse", "perplexity", "ppl", "regret", "rmse", "rmsle", "rse", "smape", "wasserstein", "wer", "xent",
+}  # fmt: skip
+_MORE = {
+    "acc", "accuracy", "agreement", "ap", "auc", "aucpr", "auroc", "bleu", "concordance", "correlation", "f1",
+    "fmeasure", "fscore", "gain", "kappa", "likelihood", "map", "mcc", "mrr", "ndcg", "pearson", "precision", "psnr",
+    "purity", "r2", "recall", "roc", "sdr", "sensitivity", "similarity", "snr", "spearman", "specificity", "tau", "tpr",
+}  # fmt: skip
 #: Words that mean something else together than alone.
 _TOGETHER: Mapping[tuple[str, ...], bool] = {
     ("false", "positive"): True,
@@ -46,9 +47,9 @@ _TOGETHER: Mapping[tuple[str, ...], bool] = {
     ("r", "squared"): False,
     ("negative", "predictive", "value"): False,
 }
-_TURNS = frozenset({"neg", "negative", "negated", "minus", "inverse", "inverted", "reduction", "complement"})
+_TURNS = {"complement", "inverse", "inverted", "minus", "neg", "negated", "negative", "reduction"}
 #: Words of what may be below zero by itself, so that a sign says nothing of its having been turned.
-_ANY_SIGN = frozenset("entropy likelihood logloss loss losses nll regret crossentropy".split())
+_ANY_SIGN = {"crossentropy", "entropy", "likelihood", "logloss", "loss", "losses", "nll", "regret"}
 
 
 def lower_is_better(metric: str) -> bool | None:
@@ -61,7 +62,7 @@ def lower_is_better(metric: str) -> bool | None:
 
     Examples
     --------
-    >>> [lower_is_better(name) for name in ("RMSE", "errorRate", "neg_mean_squared_error", "1 - EER", "roc_auc", "score")]
+    >>> [lower_is_better(name) for name in ("RMSE", "errorRate", "neg_mse", "1 - EER", "roc_auc", "score")]
     [True, True, False, False, False, None]
     """
     words = _words(metric)
@@ -134,8 +135,8 @@ def told(table: pd.DataFrame, score: str, metrics: Iterable[str]) -> pd.DataFram
             raise AnalysisError(f"--lower-is-better {metric}: no score is of that metric. There are: {there}")
         if lower_is_better(metric) is False:
             raise AnalysisError(
-                f"--lower-is-better {metric}: more of it is better by its name; leave the option out, or give the metric"
-                f" the name it has, e.g. --derive 'metric=\"{metric} loss\"'"
+                f"--lower-is-better {metric}: by its name more of it is better; leave the option out, or give the"
+                " metric its own name, e.g. --derive 'metric=\"error\"'"
             )
         said = result[COLUMN] if COLUMN in result.columns else pd.Series([None] * len(table), dtype=object)
         if any(_truth(value) is False for value in said[rows]):

@@ -1,7 +1,7 @@
 """What is odd in a table of scores, said in one sentence each, and rows that would count for what they are not.
 
-Repeated rows and tasks that tell nothing are left out by name. Names that differ in nothing that one sees, scores on two
-scales and scores far below what a constant reaches are told, for only their owner knows what is right.
+Repeated rows and tasks that tell nothing are left out by name. Names that differ in nothing that one sees, scores on
+two scales and scores far below what a constant reaches are told, for only their owner knows what is right.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAMED = 5
 _R2 = frozenset({"r2", "r^2", "r\u00b2", "r2_score", "r_squared", "explained_variance", "nse"})
 """Metrics of which a constant prediction reaches 0 by definition."""
 _GAP = 5.0
-"""Where a task has scores in parts of 1 and in per cent, the smallest of these is so many times the largest of those."""
+"""Where a task has scores in parts of 1 and in per cent, the least of these is so many times the largest of those."""
 _SCALES = (30.0, 300.0)
 """Between these is then the ratio of their medians, which would be 100 if both were of the same runs."""
 
@@ -81,8 +81,8 @@ def without_repeats(table: pd.DataFrame, score: str) -> tuple[pd.DataFrame, list
     if times.min() > 1 or not once.duplicated(others).any():
         return once, [f"{rows} {'is' if one else 'are'} left out."]
     return table, [
-        f"{rows} {'counts' if one else 'count'} all the same, for no column tells repeats of a score apart: add one, such"
-        " as seed, or take copies out."
+        f"{rows} {'counts' if one else 'count'} all the same, for no column tells repeats of a score apart: add one,"
+        " such as seed, or take copies out."
     ]
 
 
@@ -95,8 +95,8 @@ def _scored_again(table: pd.DataFrame, score: str) -> list[str]:
     if not again:
         return []
     return [
-        f"{_count(again, 'row')} {'differs' if again == 1 else 'differ'} from another in nothing but {score}, though there"
-        " is a column seed: they count as repeats of it."
+        f"{_count(again, 'row')} {'differs' if again == 1 else 'differ'} from another in nothing but {score}, though"
+        " there is a column seed: they count as repeats of it."
     ]
 
 
@@ -142,7 +142,7 @@ def two_scales(values: NDArray[np.float64], codes: NDArray[np.int64], tasks: Seq
 def below_floor(
     table: pd.DataFrame, score: str, values: NDArray[np.float64], codes: NDArray[np.int64], tasks: Sequence[str]
 ) -> list[str]:
-    """Say which scores are further on the wrong side of what a constant prediction reaches than the best is on the right.
+    """Say which scores lie further below their floor, which a constant prediction reaches, than the best lies above it.
 
     The floor is that of a column ``floor``, and 0 for R2.
     """
@@ -165,8 +165,8 @@ def below_floor(
     if not found:
         return []
     return [
-        f"Scores far below their floor, which a constant prediction reaches: {_listed(found)}. Such a probe has failed and"
-        " stretches its task's standard deviation: mend it, or leave it out with --where."
+        f"Scores far below their floor, which a constant prediction reaches: {_listed(found)}. Such a probe has failed"
+        " and stretches its task's standard deviation: mend it, or leave it out with --where."
     ]
 
 
@@ -193,8 +193,8 @@ def _without_flat_tasks(
         return table, []
     if not keep.any():
         raise AnalysisError(
-            f"no {group} has two different scores ({_listed(flat)}), so nothing can be compared: add scores, or name the"
-            " column of tasks with --group"
+            f"no {group} has two different scores ({_listed(flat)}), so nothing can be compared: add scores, or name"
+            " the column of tasks with --group"
         )
     verb = "has" if len(flat) == 1 else "have"
     note = f"{_listed(flat)} {verb} no two different scores and {'is' if len(flat) == 1 else 'are'} left out."
