@@ -191,7 +191,7 @@ def test_names_that_are_numbers_calculate_as_numbers_where_asked(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("encoder;score\na;0,5\nb;0,6;0,7\n", "line 3 has 3 fields where the header has 2 (fields are separated by semi"),
+        ("encoder;score\na;0,5\nb;0,6;0,7\n", "line 3 has 3 fields where the header has 2 (fields are separated by"),
         ("encoder,task,score\na,b,1\n\na,b\n", "line 4 has 2 fields where the header has 3"),
         ("a,b\n1,2\n".encode("utf-16-le"), "holds bytes that are no text"),
         ("encoder,score\nBj\u00f6rk,1\n".encode("cp1252"), "line 2 is not UTF-8 text"),
