@@ -25,7 +25,7 @@ from analysis.tables.long_tables import check_comparable, drop_missing_scores, i
 
 @dataclass(frozen=True)
 class Scale:
-    """How one task's scores were standardised: ``(score - mean) / sd``, in its metric's unit; turned if less is best."""
+    """How one task's scores were standardised: ``(score - mean) / sd``, turned if less is better; units of its metric."""
 
     mean: float
     sd: float
