@@ -313,8 +313,7 @@ def _agreement(w: Writer) -> None:
         high = max(known, key=lambda i: tasks[i]["estimate"])
         if tasks[low]["estimate"] == tasks[high]["estimate"]:
             tau = w.number("agreement", "tasks", low, "estimate")
-            which = "" if len(known) == len(tasks) else " whose rankings can be compared"
-            w.say(f"Rankings agree equally on all pairs of tasks{which} (Kendall tau {tau}).")
+            w.say(f"Rankings agree equally on all pairs of tasks (Kendall tau {tau}).")
             return
         w.say(
             f"Between tasks, rankings agree least on {tasks[low]['a']} and {tasks[low]['b']} (Kendall tau"

@@ -25,7 +25,10 @@ from analysis.tables.long_tables import check_comparable, drop_missing_scores, i
 
 @dataclass(frozen=True)
 class Scale:
-    """How one task's scores were standardised: ``(score - mean) / sd``, turned if less is better; units of its metric."""
+    """How one task's scores were standardised: ``(score - mean) / sd``, in units of its metric.
+
+    Where less of the metric is better, its negative was taken.
+    """
 
     mean: float
     sd: float
