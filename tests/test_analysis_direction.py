@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,7 @@ def test_natural_errors_keep_their_unit():
     result = analyze(errors(), AnalysisOptions(bootstrap=0, natural=True))
     pair = next(c for c in result["contrasts"] if {c["a"], c["b"]} == {"good", "bad"})
     assert abs(pair["estimate"]) == pytest.approx(0.3, abs=0.02)
-    assert "good is better than bad by 0.3" in texts(result)
+    assert re.search(r"good is better than bad by 0\.(29|3)\d* \[", texts(result))
     assert result["fixed"]["encoder[good]"]["estimate"] == pytest.approx(-0.5, abs=0.02)
 
 
@@ -181,7 +182,7 @@ def test_the_scores_that_are_written_are_those_of_the_table(tmp_path):
 def test_reports_have_the_lowest_error_first(tmp_path):
     scores = {"a": 0.3, "b": 0.5, "c": 0.9}
     records = [
-        make_record(name, task, seed, score=score + 0.01 * seed)
+        make_record(name, task, seed, score=score + 0.01 * seed + 0.003 * ((len(task) + ord(name)) % 3))
         for name, score in scores.items()
         for task in ("mtt", "gtzan", "key")
         for seed in (0, 1)

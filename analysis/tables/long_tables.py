@@ -30,8 +30,6 @@ NAMES = (
 
 #: Names listed at most where none is near.
 LISTED = 20
-NEAR = 0.5
-"""How alike a name and another must be for that to be proposed, as `difflib` measures it."""
 
 _TRUE = frozenset({"true", "1", "1.0", "yes"})
 _FALSE = frozenset({"false", "0", "0.0", "no", "", "nan", "none"})
@@ -90,7 +88,7 @@ def need(table: pd.DataFrame, columns: Iterable[str]) -> None:
 
 def columns_instead(name: str, known: Sequence[str]) -> str:
     """The sentence after a column that is not there, with a space before it: the nearest, or those that are."""
-    near = get_close_matches(name, known, n=1, cutoff=NEAR)
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
     if near:
         return f" Did you mean {near[0]!r}?"
     more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""

@@ -9,10 +9,12 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.tables import cells
-from analysis.tables.long_tables import GRID_COLUMNS, NAMES, NEAR, need
+from analysis.tables.long_tables import GRID_COLUMNS, NAMES, need
 
 _SHOWN = 4
 """Columns that a sentence lists at most."""
+_MISSPELT = 0.75
+"""From so alike on, as `difflib` measures it, a column's name is another one misspelt."""
 
 
 def need_long(table: pd.DataFrame, score: str, group: str, source: str | Path | pd.DataFrame) -> None:
@@ -38,13 +40,14 @@ def need_long(table: pd.DataFrame, score: str, group: str, source: str | Path | 
             f" encoder,{group},seed,{score} above it"
         )
     values = _columns_of_scores(table, group)
-    misspelt = any(get_close_matches(name, columns, cutoff=NEAR) for name in (score, group) if name not in columns)
+    others = [column for column in columns if column not in GRID_COLUMNS]
+    misspelt = any(get_close_matches(name, others, cutoff=_MISSPELT) for name in (score, group) if name not in columns)
     if score in columns or misspelt or len(values) < 2 or len(values) == len(columns):
         need(table, [score, group])
-    others = [column for column in columns if column not in values]
+    kept = [column for column in columns if column not in values]
     variable = group if group not in columns else "encoder" if "encoder" not in columns else "level"
     shown = ", ".join(values[:_SHOWN]) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
-    made = f"melt({others!r}, var_name={variable!r}, value_name={score!r}).to_csv('long.csv', index=False)"
+    made = f"melt({kept!r}, var_name={variable!r}, value_name={score!r}).to_csv('long.csv', index=False)"
     before = "table" if isinstance(source, pd.DataFrame) else f"import analysis; analysis.read_table({name!r})"
     raise AnalysisError(
         f"{name}: has no column {score!r} but a column of scores for each {variable} ({shown}), and one row a score is"
