@@ -23,13 +23,13 @@ from analysis.statistics.inference import fixed_effects, random_effects
 from analysis.statistics.models import MODELS, FittedModel, fit_model
 from analysis.statistics.scores import Scores, standardise
 from analysis.summary import joined, sentences
-from analysis.tables.direction import told
 from analysis.tables.expressions import derive as derive_columns
 from analysis.tables.expressions import evaluate
 from analysis.tables.expressions import where as keep_where
 from analysis.tables.long_tables import GRID_COLUMNS, need, number_text, numbers, read_table
 from analysis.tables.remarks import tidied
 from analysis.tables.shapes import need_long
+from analysis.tables.turning import told
 
 SCHEMA_VERSION = 1
 FEW_TASKS = 20

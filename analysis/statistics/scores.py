@@ -19,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.tables.direction import turned_rows
 from analysis.tables.long_tables import check_comparable, drop_missing_scores, incomplete_cells, labels, numbers
+from analysis.tables.turning import turned_rows
 
 
 @dataclass(frozen=True)

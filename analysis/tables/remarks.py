@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.tables import cells
-from analysis.tables.direction import turned_rows
 from analysis.tables.long_tables import check_comparable, drop_missing_scores, labels, number_text, numbers
+from analysis.tables.turning import turned_rows
 
 NAMED = 5
 """Rows, tasks or names that one sentence lists at most."""
