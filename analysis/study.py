@@ -26,7 +26,7 @@ from analysis.summary import joined, sentences
 from analysis.tables.expressions import derive as derive_columns
 from analysis.tables.expressions import evaluate
 from analysis.tables.expressions import where as keep_where
-from analysis.tables.long_tables import GRID_COLUMNS, need, number_text, numbers, read_table
+from analysis.tables.long_tables import GRID_COLUMNS, need, number_text, numbers, read_table, truths
 from analysis.tables.remarks import tidied
 from analysis.tables.shapes import need_long
 from analysis.tables.turning import told
@@ -259,7 +259,7 @@ def _describe(source: str | Path | pd.DataFrame, scores: Scores, model: FittedMo
     table = scores.table
     standin = None
     if "standin" in table.columns:
-        standin = str(table["standin"].iloc[0]).lower() in {"true", "1", "1.0", "yes"}
+        standin = bool(truths(table.head(1), "standin")[0])
     return {
         "source": None if isinstance(source, pd.DataFrame) else Path(source).name,
         "rows": len(table),

@@ -27,6 +27,8 @@ _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _BEGINNINGS = frozenset("=+-@\t\r'")
 _TRUTHS = {"true": True, "false": False}
+#: What people write for them in a column that is known to hold truth values.
+_ANSWERS = {**_TRUTHS, "1": True, "1.0": True, "yes": True, "0": False, "0.0": False, "no": False}
 _DIGITS = 15
 """Digits of a whole number that a float holds for certain; what has more is a name."""
 
@@ -85,6 +87,22 @@ def truths_of(texts: Iterable[str]) -> dict[str, bool] | None:
     found = {text: _TRUTHS.get(text.strip().lower()) for text in texts}
     known = {text: value for text, value in found.items() if value is not None}
     return known if known and len(known) == len(found) else None
+
+
+def answer(value: object) -> bool | None:
+    """The truth value that a cell of a column of them holds, as text, number or itself; ``None`` if it is empty.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    text = str(value).strip().lower()
+    if text in {"", "nan", "none", "<na>"}:
+        return None
+    if text not in _ANSWERS:
+        raise ValueError(text)
+    return _ANSWERS[text]
 
 
 def number(text: str) -> float | None:

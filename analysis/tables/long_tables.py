@@ -31,9 +31,6 @@ NAMES = (
 #: Names listed at most where none is near.
 LISTED = 20
 
-_TRUE = frozenset({"true", "1", "1.0", "yes"})
-_FALSE = frozenset({"false", "0", "0.0", "no", "", "nan", "none"})
-
 
 def read_table(source: str | Path | pd.DataFrame, names: Iterable[str] = ()) -> pd.DataFrame:
     """Read a long table.
@@ -221,7 +218,7 @@ def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
     notes: list[str] = []
     need(table, [group])
     if "standin" in table.columns:
-        flags = [_truth(value) for value in table["standin"]]
+        flags = truths(table, "standin")
         if any(flags) and not all(flags):
             raise AnalysisError(
                 f"{sum(flags)} of {len(flags)} scores come from the stand-in corpus and the others from real data,"
@@ -243,13 +240,23 @@ def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
     return notes
 
 
-def _truth(value: object) -> bool:
-    text = str(value).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise AnalysisError(f"column 'standin' must hold True or False, not {value!r}: correct the table")
+def truths(table: pd.DataFrame, column: str) -> list[bool | None]:
+    """Read a column as truth values, ``None`` where a cell is empty.
+
+    Raises
+    ------
+    AnalysisError
+        If a cell holds anything else.
+    """
+    found = []
+    for value in table[column]:
+        try:
+            found.append(cells.answer(value))
+        except ValueError:
+            raise AnalysisError(
+                f"column {column!r} must hold True or False, not {value!r}: correct the table"
+            ) from None
+    return found
 
 
 def incomplete_cells(table: pd.DataFrame, group: str, by: Sequence[str]) -> list[tuple[str, str, int, int]]:

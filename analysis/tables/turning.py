@@ -7,7 +7,6 @@ not. Where two of them disagree nothing is computed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.tables.direction import COLUMN, is_unclear, lower_is_better, may_be_negative
+from analysis.tables.long_tables import truths
 
 
 def told(table: pd.DataFrame, score: str, metrics: Iterable[str]) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def told(table: pd.DataFrame, score: str, metrics: Iterable[str]) -> pd.DataFram
                 " metric its own name, e.g. --derive 'metric=\"error\"'"
             )
         said = result[COLUMN] if COLUMN in result.columns else pd.Series([None] * len(table), dtype=object)
-        if any(_truth(value) is False for value in said[rows]):
+        if COLUMN in result.columns and False in truths(result.loc[rows], COLUMN):
             raise AnalysisError(
                 f"--lower-is-better {metric}: column {COLUMN!r} says the other of it; leave one of them out"
             )
@@ -79,7 +79,7 @@ def turned_rows(table: pd.DataFrame, score: str, values: NDArray[np.float64]) ->
         If names and the column disagree, or an error is below zero in some rows and above it in others.
     """
     own = _metrics(table, score).to_numpy(dtype=object)
-    said = [_truth(value) for value in table[COLUMN]] if COLUMN in table.columns else [None] * len(table)
+    said = truths(table, COLUMN) if COLUMN in table.columns else [None] * len(table)
     turned = np.zeros(len(table), dtype=np.bool_)
     less, negative, unclear = [], [], []
     for metric in dict.fromkeys(own):
@@ -139,14 +139,3 @@ def _metrics(table: pd.DataFrame, score: str) -> pd.Series[str]:
     if "metric" in table.columns:
         return table["metric"].astype(str)
     return pd.Series([score] * len(table), index=table.index, dtype=object)
-
-
-def _truth(value: Any) -> bool | None:
-    text = "" if pd.isna(value) else str(value).strip().casefold()
-    if text in {"", "none"}:
-        return None
-    if text in {"true", "1", "1.0", "yes"}:
-        return True
-    if text in {"false", "0", "0.0", "no"}:
-        return False
-    raise AnalysisError(f"column {COLUMN!r} must hold True or False, not {value!r}: correct the table")
