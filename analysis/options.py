@@ -31,6 +31,8 @@ class AnalysisOptions:
     at : float, optional
         Value of the covariate at which levels are compared; by default 0, or the covariate's mean over the rows where 0
         lies outside its values.
+    lower_is_better : str or sequence of str
+        Metrics of which less is better, separated by commas if a text; for those whose names do not say it.
     derive : str or sequence of str
         ``"name = expression"`` each, before anything else.
     where : str, optional
@@ -60,6 +62,7 @@ class AnalysisOptions:
     covariate: str | None = None
     size: str | None = None
     at: float | None = None
+    lower_is_better: str | Sequence[str] = ()
     derive: str | Sequence[str] = ()
     where: str | None = None
     components: str | Sequence[str] = ()

@@ -14,6 +14,7 @@ from analysis.documents.analysis import AnalysisDocument
 from analysis.statistics.models import FittedModel
 from analysis.study import Parts
 from analysis.tables.long_tables import numbers
+from analysis.tables.writing import write_csv
 
 
 def write_analysis(result: AnalysisDocument, parts: Parts, folder: Path, *, figures: bool) -> None:
@@ -45,10 +46,10 @@ def write_analysis(result: AnalysisDocument, parts: Parts, folder: Path, *, figu
     }  # fmt: skip
     for name, frame in files.items():
         if len(frame.columns):
-            frame.to_csv(folder / name, index=False)
+            write_csv(frame, folder / name)
             result["files"].append(name)
     if parts.alias is not None:
-        parts.alias.to_csv(folder / "alias.csv")
+        write_csv(parts.alias, folder / "alias.csv", index=True)
         result["files"].append("alias.csv")
     (folder / "summary.txt").write_text("\n".join(entry["text"] for entry in result["summary"]) + "\n", "utf-8")
     result["files"] += ["summary.txt", "analysis.json"]
@@ -93,6 +94,8 @@ def _draw(result: AnalysisDocument, parts: Parts, folder: Path) -> list[str]:
 
     model = parts.model
     unit = model.columns["score"] if model.scores.natural else "standard deviations"
+    if model.scores.natural and any(scale.lower_is_better for scale in model.scores.scales.values()):
+        unit += ", turned"
     drawn = {"effects.png": draw.effects(result["fixed"], unit)}
     layout = model.layout
     frame = pd.DataFrame(

@@ -28,7 +28,10 @@ from analysis.summary import joined, sentences
 from analysis.tables.expressions import derive as derive_columns
 from analysis.tables.expressions import evaluate
 from analysis.tables.expressions import where as keep_where
-from analysis.tables.long_tables import GRID_COLUMNS, need, number_text, numbers, read_table
+from analysis.tables.long_tables import GRID_COLUMNS, need, number_text, numbers, read_table, truths
+from analysis.tables.remarks import tidied
+from analysis.tables.shapes import need_long
+from analysis.tables.turning import told
 
 SCHEMA_VERSION = 1
 FEW_TASKS = 20
@@ -65,11 +68,10 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
     bootstrap, seed, at = options.bootstrap, options.seed, options.at
     if bootstrap < 0:
         raise AnalysisError(f"--bootstrap {bootstrap}: give 0 for none, or a number of refits such as 1000")
-    data, options = _prepared(table, options)
+    data, options, notes = _prepared(table, options)
     factor, sources = options.factor, names(options.components)
     compared = factor or options.size
     points = [name for name in (compared, options.covariate) if name]
-    need(data, [options.score, options.group, *points, *sources, *([options.rank] if options.rank else [])])
     scores = standardise(data, options.score, options.group, points, natural=options.natural)
     fitted = fit_model(
         scores,
@@ -81,7 +83,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
     )
     draws = parametric_bootstrap(fitted, bootstrap, seed) if bootstrap else None
     random, residual = random_effects(fitted, draws)
-    notes = list(scores.notes)
+    notes += scores.notes
     within, more = _within_task(scores, options, sources)
     notes += more
     if factor:
@@ -96,10 +98,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
         "kind": "analysis",
         "table": _describe(table, scores, fitted),
         "model": _describe_model(fitted, options.model, covariate_value(fitted, at) if options.covariate else None),
-        "standardisation": {
-            name: {"mean": scale.mean, "sd": scale.sd, "n": scale.n, "metric": scale.metric}
-            for name, scale in scores.scales.items()
-        },
+        "standardisation": {name: asdict(scale) for name, scale in scores.scales.items()},
         "fixed": fixed_effects(fitted, draws),
         "random": random,
         "residual_sd": residual,
@@ -130,18 +129,27 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
     return result, Parts(fitted, _alias(scores, options, sources))
 
 
-def _prepared(table: str | Path | pd.DataFrame, options: AnalysisOptions) -> tuple[pd.DataFrame, AnalysisOptions]:
-    """The rows that are analysed, with the columns made of others, and the options with the factor that is meant."""
+def _prepared(
+    table: str | Path | pd.DataFrame, options: AnalysisOptions
+) -> tuple[pd.DataFrame, AnalysisOptions, list[str]]:
+    """The rows that are analysed, the options with the factor that is meant, and what to say of the table."""
     if options.model not in MODELS:
         raise AnalysisError(f"unknown model {options.model!r}: choose --model factor or --model ordinal")
-    data = read_table(table)
+    factors = [options.factor, options.rank, options.protocol, *names(options.components)]
+    named = [name for name in factors if name]
+    data = read_table(table, [options.group, *named])
     if options.derive:
         data = derive_columns(data, listed(options.derive))
     if options.where:
         data = keep_where(data, options.where)
+    need_long(data, options.score, options.group, table)
+    data = told(data, options.score, names(options.lower_is_better))
     if options.factor is None and options.model.startswith("factor"):
         options = replace(options, factor=_usual_factor(data))
-    return data, options
+    used = [options.factor, options.covariate, options.size, options.rank, *names(options.components)]
+    need(data, [name for name in used if name])
+    data, notes = tidied(data, options.score, options.group, [*([options.factor] if options.factor else []), *named])
+    return data, options, notes
 
 
 def _within_task(scores: Scores, options: AnalysisOptions, sources: Sequence[str]) -> tuple[list[TaskShare], list[str]]:
@@ -251,7 +259,7 @@ def _describe(source: str | Path | pd.DataFrame, scores: Scores, model: FittedMo
     table = scores.table
     standin = None
     if "standin" in table.columns:
-        standin = str(table["standin"].iloc[0]).lower() in {"true", "1", "1.0", "yes"}
+        standin = bool(truths(table.head(1), "standin")[0])
     return {
         "source": None if isinstance(source, pd.DataFrame) else Path(source).name,
         "rows": len(table),

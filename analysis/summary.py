@@ -11,6 +11,7 @@ from typing import Any
 from analysis.documents.analysis import AnalysisDocument, SummaryNumber, SummarySentence
 from analysis.documents.estimates import Contrast
 from analysis.statistics.contrasts import ALPHA
+from analysis.tables import direction
 
 
 class Writer:
@@ -162,7 +163,8 @@ def _levels(w: Writer) -> None:
             told_above.append(f"{other} by {size}{_unit(w)} {interval} ({p}){over}")
         parts = []
         if above:
-            parts.append(f"{name} exceeds {joined(told_above)}{_over(w, above[0][0]) if common else ''}")
+            exceeds = direction.exceeds(w.look("standardisation"))
+            parts.append(f"{name} {exceeds} {joined(told_above)}{_over(w, above[0][0]) if common else ''}")
         if equal:
             the = "The" if not above and not at else "the"
             parts.append(f"{the} data cannot tell {name} from {joined(equal, 'or')}")
@@ -202,7 +204,8 @@ def _slopes(w: Writer) -> None:
         word = f"in {entry['level']}" if entry["level"] else f"along {name}"
         (clear if entry["p"] < ALPHA else unclear).append(f"{size}{unit} {interval} {word}")
     step = f"one more unit of {covariate}" if not w.look("model", "size") else "one more unit"
-    parts = [f"{step} adds {joined(clear)}"] if clear else []
+    adds = "adds" if direction.exceeds(w.look("standardisation")) == "exceeds" else "betters scores by"
+    parts = [f"{step} {adds} {joined(clear)}"] if clear else []
     if unclear:
         parts.append(f"{'no effect' if parts else f'no effect of {step}'} is established where it is {joined(unclear)}")
     if parts:
@@ -220,15 +223,20 @@ def _natural(w: Writer) -> None:
     entry = contrasts[i]
     sign = 1 if entry["estimate"] >= 0 else -1
     high, low = (entry["a"], entry["b"]) if sign > 0 else (entry["b"], entry["a"])
-    parts = [
-        f"{w.number('contrasts', i, 'natural', task, 'estimate', form='.3g', sign=sign)} {value['metric']} on {task}"
-        for task, value in entry["natural"].items()
-    ]
+    less = {task: w.look("standardisation", task, direction.COLUMN) for task in entry["natural"]}
+    parts = []
+    for task, value in entry["natural"].items():
+        size = w.number("contrasts", i, "natural", task, "estimate", form=".3g", sign=-sign if less[task] else sign)
+        more = (" less" if less[task] else " more") if any(less.values()) else ""
+        parts.append(f"{size} {value['metric']}{more} on {task}")
     if not parts:
         return
     at = _at(w)
     place = f" where {at}" if at else ""
-    w.say(f"In natural units the average lead of {high} over {low}{place} is worth {joined(parts)}.")
+    if any(less.values()):
+        w.say(f"In natural units {high} has on average{place} {joined(parts)} than {low}.")
+    else:
+        w.say(f"In natural units the average lead of {high} over {low}{place} is worth {joined(parts)}.")
 
 
 def _best(w: Writer) -> None:
@@ -238,7 +246,8 @@ def _best(w: Writer) -> None:
     name = max(best, key=lambda level: best[level])
     share, at = w.number("best", "probability", name, form=".1%"), _at(w)
     place = f" where {at}" if at else ""
-    w.say(f"{name} has the highest expected score{place} in {share} of {w.look('best', 'method')}.")
+    summit = direction.summit(w.look("standardisation"))
+    w.say(f"{name} has the {summit}{place} in {share} of {w.look('best', 'method')}.")
 
 
 def _random(w: Writer) -> None:

@@ -100,8 +100,8 @@ def test_missing_scores_are_counted():
 
 def test_bad_cells_and_columns():
     table = grid().astype({"score": object})
-    table.loc[3, "score"] = "n/a"
-    with pytest.raises(analysis.AnalysisError, match="row 4 has 'n/a'"):
+    table.loc[3, "score"] = "failed"
+    with pytest.raises(analysis.AnalysisError, match="row 4 has 'failed'"):
         analysis.standardise(table)
     with pytest.raises(analysis.AnalysisError, match=r"no column 'scores'\. Did you mean 'score'\?"):
         analysis.standardise(grid(), "scores")

@@ -76,7 +76,7 @@ def test_no_constant_distribution_is_better_than_the_floor(metric, seed, n, clas
     constant = metric.constant(train, classes)
     assert constant.sum() == pytest.approx(1)
     best = metric.floor(train, train, classes)[0]
-    sign = -1 if metric.less_is_better else 1
+    sign = -1 if metric.lower_is_better else 1
     for other in rng.dirichlet(np.full(classes, 0.5), 60):
         assert sign * metric(train, np.broadcast_to(other, train.shape))[0] <= sign * best + 1e-6
 
@@ -287,7 +287,7 @@ def test_every_new_kind_is_scored_with_its_interval_and_floor():
     assert (divergence.upper - divergence.lower) / 3.92 == pytest.approx(lost.std() / np.sqrt(60), rel=0.15)
     assert divergence.value < divergence.floor
     assert found["intersection"].value > found["intersection"].floor
-    assert [one.less_is_better for one in found.values()] == [True, True, False]
+    assert [one.lower_is_better for one in found.values()] == [True, True, False]
 
     played, is_test = task_of(Interactions(map(str, range(40)), plays(rng, 120, 40)))
     scores = (played.labels[is_test].toarray() + 3 * rng.normal(size=(60, 40))).astype(np.float32)

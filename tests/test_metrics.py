@@ -221,7 +221,7 @@ def test_every_metric_says_what_it_is():
         assert metric.name == name
         assert metric.title
         assert metric.source
-        assert metric.highest == (np.inf if metric.less_is_better else 1.0)
+        assert metric.highest == (np.inf if metric.lower_is_better else 1.0)
         assert metric.parts(("a", "b")) == (("a", "b") if metric.by_label else (name,))
 
 

@@ -216,16 +216,32 @@ def test_settings_must_be_those_of_the_paper(tmp_path):
         f"augmentation.{name}.probability=0"
         for name in ("delay", "filter", "gain", "noise", "pitch", "polarity", "reverb")
     )
+    ways = (("sample_cnn", "batch=96, epochs=3000", 3000), ("sample_cnn", f"{off}, batch=96, temperature=0.1", 9),
+            ("sample_cnn_8k", off, 10000))  # fmt: skip
     records = [
-        make_record("sample_cnn", "mtt", 0, recipe="clmr-v1(batch=96, epochs=3000)", epochs=3000, score=0.88),
-        make_record("sample_cnn", "mtt", 0, recipe=f"clmr-v1({off}, temperature=0.1)", epochs=10000, score=0.85),
+        make_record(encoder, "mtt", 0, protocol="clmr-linear", recipe=f"clmr-v1({settings})", epochs=epochs)
+        for encoder, settings, epochs in ways
     ]
     (group,) = groups_of(tmp_path, records)
     found = [c for c in compare(group, NUMBERS) if c.ours is not None and c.published.metric == "roc_auc"]
-    assert [(c.published.table, c.published.model) for c in found] == [
-        ("6.3", "CLMR, batch 96"), ("6.6", "CLMR, temperature 0.1, crops only")
+    exact = [c for c in found if not c.differs]
+    assert [(c.published.table, c.published.model, c.published.value) for c in exact] == [
+        ("6.1", "CLMR", 0.8849), ("6.3", "CLMR, batch 96", 0.8849), ("6.4", "CLMR", 0.8849)
     ]  # fmt: skip
-    assert [c.published.value for c in found] == pytest.approx([0.8849, 0.8582])
+    (cold,) = [c for c in found if c.published.table == "6.6"]
+    assert (cold.published.model, cold.published.value) == ("CLMR, temperature 0.1, crops only", 0.8582)
+    assert cold.differs == ["9 epochs, theirs not told"]
+    (slow,) = [c for c in found if c.published.table == "6.5"]
+    assert slow.differs == ["10,000 epochs, theirs not told", "the recipe's batch, theirs not told"]
+
+
+def test_the_thesiss_first_table_repeats_rows_of_its_fourth():
+    """ROC-AUC of 3,000 epochs beside PR-AUC of 10,000; all with the batch that section 6.6.2 names."""
+    fourth = {(n.metric, n.value): (n.epochs, n.settings) for n in NUMBERS if (n.source, n.table) == (THESIS, "6.4")}
+    first = [n for n in NUMBERS if (n.source, n.table, n.model, n.task) == (THESIS, "6.1", "CLMR", "mtt")]
+    assert [(n.epochs, n.settings) for n in first] == [fourth[n.metric, n.value] for n in first]
+    assert [n.epochs for n in first] == [3000, 10000, 10000, 10000]
+    assert {n.settings for n in NUMBERS if (n.source, n.table) == (THESIS, "6.4")} == {"batch=96"}
 
 
 def test_standins_and_other_tasks_have_no_published_numbers(tmp_path):

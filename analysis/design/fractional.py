@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ import pandas as pd
 from analysis.documents.design import ReplayedStep
 from analysis.errors import AnalysisError
 from analysis.statistics.crossproducts import Bools, Floats, Ints
+from analysis.tables import cells
 from analysis.tables.expressions import derive, where
 from analysis.tables.long_tables import need, number_text
 
@@ -39,13 +41,11 @@ TIE = 1e-12
 
 
 def level_text(value: Any) -> Any:
-    """Write a level so that 1, 1.0, True and "1" are one level."""
-    text = str(value).strip()
-    try:
-        number = float(text)
-    except ValueError:
-        return {"true": "1", "false": "0"}.get(text.lower(), text)
-    return number_text(number)
+    """Write a level so that 1, 1.0, True and "1" are one level, and 01 is another."""
+    if not isinstance(value, str):
+        return number_text(float(value)) if isinstance(value, Real | np.bool_) else str(value)
+    found = cells.number(value)
+    return value.strip() if found is None else number_text(found)
 
 
 @dataclass(frozen=True)

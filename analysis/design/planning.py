@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ from analysis.errors import AnalysisError
 from analysis.options import DesignOptions, listed, names
 from analysis.output import write_json
 from analysis.statistics.aliasing import alias_matrix, worst_alias
+from analysis.tables import cells
 from analysis.tables.expressions import derive as derive_columns
 from analysis.tables.expressions import where as keep_where
 from analysis.tables.long_tables import need, read_table
+from analysis.tables.writing import write_csv
 
 
 def parse_factors(texts: list[str]) -> dict[str, list[Any]]:
@@ -38,9 +39,7 @@ def parse_factors(texts: list[str]) -> dict[str, list[Any]]:
             raise AnalysisError(f"--factor {text!r}: write NAME=LEVEL,LEVEL,... for example self=0,1")
         if name.strip() in result:
             raise AnalysisError(f"--factor {name.strip()!r} is given twice: list all its levels once")
-        with suppress(ValueError):
-            levels = [float(value) for value in levels]
-        result[name.strip()] = levels
+        result[name.strip()] = cells.values(levels).tolist()
     return result
 
 
@@ -230,10 +229,10 @@ def sentences(result: DesignDocument) -> list[str]:
 def write_design(result: DesignDocument, matrix: pd.DataFrame | None, folder: Path, *, figures: bool) -> None:
     """Write ``design.json`` and, as far as they were asked for, runs, alias matrix and power as tables and figure."""
     if result["design"] and result["design"]["runs"]:
-        pd.DataFrame(result["design"]["runs"]).to_csv(folder / "runs.csv", index=False)
+        write_csv(pd.DataFrame(result["design"]["runs"]), folder / "runs.csv")
         result["files"].append("runs.csv")
     if matrix is not None:
-        matrix.to_csv(folder / "alias.csv")
+        write_csv(matrix, folder / "alias.csv", index=True)
         result["files"].append("alias.csv")
         if figures:
             from analysis import figures as draw
@@ -241,7 +240,7 @@ def write_design(result: DesignDocument, matrix: pd.DataFrame | None, folder: Pa
             draw.save(draw.alias(matrix), folder / "alias.png")
             result["files"].append("alias.png")
     if result["power"]:
-        pd.DataFrame(result["power"]["pairs"]).to_csv(folder / "power.csv", index=False)
+        write_csv(pd.DataFrame(result["power"]["pairs"]), folder / "power.csv")
         result["files"].append("power.csv")
     result["files"].append("design.json")
     write_json(result, folder / "design.json")

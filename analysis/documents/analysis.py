@@ -93,12 +93,15 @@ class TaskScale(TypedDict):
         How many scores.
     metric
         Their metric.
+    lower_is_better
+        Whether they are turned, for less of it is better.
     """
 
     mean: float
     sd: float
     n: int
     metric: str
+    lower_is_better: bool
 
 
 class LevelPlanning(TypedDict):

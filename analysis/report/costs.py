@@ -9,6 +9,7 @@ from statistics import median
 from analysis.report.document import StepRow
 from analysis.report.groups import Group, gather, over_seeds
 from analysis.report.over_tasks import HeatMap
+from analysis.tables.direction import better
 
 AXES = {
     "parameters": ("parameters", -1),
@@ -68,7 +69,7 @@ def prices(groups: Sequence[Group], heat: HeatMap | None, steps: Mapping[str, St
     if heat is not None and len(heat.tasks) > 1:
         scores = dict(zip(heat.representations, heat.means.tolist(), strict=True))
         counts = dict(zip(heat.representations, heat.counts, strict=True))
-        title = "mean standardised score"
+        title, sign = "mean standardised score", 1
     else:
         # Of several groups the one that the statistics over tasks took.
         only = next((group for group in groups if heat is not None and group.label in heat.tasks), groups[0])
@@ -76,7 +77,7 @@ def prices(groups: Sequence[Group], heat: HeatMap | None, steps: Mapping[str, St
         cells = gather(only.main, "representation")
         scores = {name: value.mean for (name,), cell in cells.items() if (value := over_seeds(cell, lead)) is not None}
         counts = dict.fromkeys(scores, 1)
-        title = lead
+        title, sign = lead, better(lead)
     found = []
     for (name,), own in gather(runs, "representation").items():
         if name not in scores:
@@ -99,12 +100,12 @@ def prices(groups: Sequence[Group], heat: HeatMap | None, steps: Mapping[str, St
                 device=", ".join(sorted({step["device"] for step in embeds})),
             )
         )
-    fronts = {axis: _front(found, axis) for axis in AXES}
+    fronts = {axis: _front(found, axis, sign) for axis in AXES}
     marked = [
         replace(price, fronts=frozenset(axis for axis in AXES if price.representation in fronts[axis]))
         for price in found
     ]
-    return sorted(marked, key=lambda price: (-price.tasks, -price.score)), title
+    return sorted(marked, key=lambda price: (-price.tasks, -sign * price.score)), title
 
 
 def comparable(prices: Sequence[Price], axis: str) -> list[Price]:
@@ -114,9 +115,9 @@ def comparable(prices: Sequence[Price], axis: str) -> list[Price]:
     return known if axis == "parameters" or len({price.device for price in known}) == 1 else []
 
 
-def _front(prices: Sequence[Price], axis: str) -> set[str]:
+def _front(prices: Sequence[Price], axis: str, sign: int) -> set[str]:
     own = comparable(prices, axis)
-    places = pareto([(AXES[axis][1] * getattr(price, axis), price.score) for price in own])
+    places = pareto([(AXES[axis][1] * getattr(price, axis), sign * price.score) for price in own])
     return {own[i].representation for i in places}
 
 

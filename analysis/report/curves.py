@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.report.groups import Group, Run, Value, gather, is_plain, over_seeds, pretraining
+from analysis.tables.direction import better
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,8 @@ def label_scores(groups: Iterable[Group]) -> list[LabelScores]:
                 columns[name] = {label: sum(e[label] for e in entries) / len(entries) for label in labels}
         if not columns:
             continue
-        order = sorted(columns, key=lambda name: -sum(columns[name].values()) / len(columns[name]))
+        sign = better(group.lead)
+        order = sorted(columns, key=lambda name: -sign * sum(columns[name].values()) / len(columns[name]))
         every = list(dict.fromkeys(label for column in columns.values() for label in column))
         values = {label: [columns[name].get(label) for name in order] for label in every}
 
@@ -284,5 +286,5 @@ def label_scores(groups: Iterable[Group]) -> list[LabelScores]:
             known = [value for value in table[label] if value is not None]
             return sum(known) / len(known)
 
-        found.append(LabelScores(group, order, sorted(every, key=lambda label: -mean(label)), values))
+        found.append(LabelScores(group, order, sorted(every, key=lambda label: -sign * mean(label)), values))
     return found

@@ -27,7 +27,7 @@ class OverlapRow(TypedDict):
 
 
 class MetricRow(TypedDict):
-    """One metric of a run; more is always better.
+    """One metric of a run; of which more is better, `analysis.tables.direction` says by its name.
 
     Attributes
     ----------

@@ -9,6 +9,7 @@ from typing import Any
 from analysis.pages import minus_sign
 from analysis.report.over_tasks import OverTasks
 from analysis.summary import joined
+from analysis.tables import direction
 
 MANY_LEVELS = 6
 """Above so many levels, the sentences on pairs are folded away behind a digest."""
@@ -70,12 +71,13 @@ def _digest(part: OverTasks) -> list[str]:
     open_ = [entry["b"] if entry["a"] == leader else entry["a"] for entry in own if not entry["different"]]
     open_.sort(key=lambda name: -estimates[name])
     beaten = len(own) - len(open_)
-    clauses = [f"exceeds {beaten} of the {len(own)} others"] if beaten else []
+    scales = analysis["standardisation"]
+    clauses = [f"{direction.exceeds(scales)} {beaten} of the {len(own)} others"] if beaten else []
     if open_:
         clauses.append(f"cannot be told from {_some(open_)}")
     height = minus_sign(f"{estimates[leader]:+.2f}")
     among = "" if len(whole) == len(estimates) else f" of the {len(whole)} with all tasks"
-    sentences.append(f"{leader} has the highest expected score{among} ({height} SD); it {joined(clauses)}.")
+    sentences.append(f"{leader} has the {direction.summit(scales)}{among} ({height} SD); it {joined(clauses)}.")
     return sentences
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 
 from analysis.report.groups import Group, Run, Value, gather, over_seeds, pretraining
 from analysis.statistics.contrasts import ALPHA
+from analysis.tables.direction import better
 
 TIED = (
     "Tied with the best: the difference from the best has a p value of 0.05 or more by Tukey's test for all pairs of a"
@@ -32,7 +33,7 @@ class Row:
     values
         By metric; a metric that no run has is absent.
     best, tied
-        Metrics in which the row has the highest mean, or cannot be told from the row that has.
+        Metrics in which the row has the best mean, or cannot be told from the row that has.
     overlap
         Test clips that the encoder was pretrained on, at most over runs.
     """
@@ -52,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows of a group, the highest leading score first, and what a constant prediction reaches."""
+    """Rows of a group, the best leading score first, and what a constant prediction reaches."""
 
     group: Group
     rows: list[Row]
@@ -68,7 +69,7 @@ def leaderboard(group: Group) -> Leaderboard | None:
     values = [
         {metric: value for metric in group.metrics if (value := over_seeds(cell, metric)) is not None} for cell in cells
     ]
-    marks = {metric: _compare([row.get(metric) for row in values]) for metric in group.metrics}
+    marks = {metric: _compare([row.get(metric) for row in values], better(metric)) for metric in group.metrics}
     rows = [
         Row(
             representation=cell[0]["representation"],
@@ -85,7 +86,8 @@ def leaderboard(group: Group) -> Leaderboard | None:
         )
         for i, cell in enumerate(cells)
     ]
-    rows.sort(key=lambda row: -row.values[group.lead].mean if group.lead in row.values else np.inf)
+    sign = better(group.lead)
+    rows.sort(key=lambda row: -sign * row.values[group.lead].mean if group.lead in row.values else np.inf)
     return Leaderboard(group, rows, _floors(group), _level(group.plain))
 
 
@@ -100,15 +102,15 @@ def _level(runs: list[Run]) -> float:
     return float(next(iter(runs[0]["metrics"].values()))["level"])
 
 
-def _compare(values: list[Value | None]) -> tuple[int, set[int]]:
-    """Place of the best value, and places of those that cannot be told from it."""
+def _compare(values: list[Value | None], sign: int = 1) -> tuple[int, set[int]]:
+    """Place of the best value, the lowest if `sign` is -1, and places of those that cannot be told from it."""
     there = [i for i, value in enumerate(values) if value is not None]
-    best = max(there, key=lambda i: _mean(values[i]))
+    best = max(there, key=lambda i: _mean(values[i], sign))
     return best, {i for i in there if i != best and _p(values[best], values[i], len(there)) >= ALPHA}
 
 
-def _mean(value: Value | None) -> float:
-    return -np.inf if value is None else value.mean
+def _mean(value: Value | None, sign: int) -> float:
+    return -np.inf if value is None else sign * value.mean
 
 
 def _p(a: Value | None, b: Value | None, rows: int) -> float:

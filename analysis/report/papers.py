@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from analysis.report.curves import Transfer, transfer_tables
 from analysis.report.document import Document
 from analysis.report.groups import Group, form_groups
 from analysis.report.leaderboard import TIED, Leaderboard, Row, as_records, leaderboard
 from analysis.report.over_tasks import over_tasks
+from analysis.tables.writing import csv_text as table_text
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -22,9 +20,6 @@ _LATEX = {
     "†": r"$\dagger$", "≈": r"$\approx$",
 }  # fmt: skip
 _STANDIN = "stand-in: synthetic audio, not comparable with published scores"
-
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _boards(groups: Sequence[Group]) -> list[Leaderboard]:
@@ -37,15 +32,7 @@ def csv_text(document: Document) -> str:
     A name that a spreadsheet would take for a formula, as names of a stranger's store may, begins with an apostrophe.
     """
     records = as_records(_boards(form_groups(document["runs"])))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]) if records else ["task"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _no_formula(value) for key, value in record.items()} for record in records)
-    return text.getvalue()
-
-
-def _no_formula(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return table_text(list(records[0]) if records else ["task"], records)
 
 
 def json_text(document: Document) -> str:

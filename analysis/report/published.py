@@ -22,7 +22,7 @@ class Published:
     encoder, corpus, recipe, protocol, task
         Our names for what the paper describes, where there are any.
     settings
-        Numbers of the recipe that the paper changed, ``;`` between them.
+        Numbers of the recipe that the paper changed, ``;`` between them; ``name=?`` for one that it does not tell.
     split
         Clips for training, validation and testing, or the name of a dataset that has no task here.
     value
@@ -126,7 +126,15 @@ def _same(run: Run, number: Published) -> bool:
         return False
     if number.corpus != run["corpus"]:
         return False
-    return _settings(run["overrides"]) == set((number.settings or "").split("; ")) - {""}
+    open_ = _not_told(number)
+    told = {key: value for key, value in run["overrides"].items() if key not in open_}
+    return _settings(told) == set((number.settings or "").split("; ")) - {"", *(f"{name}=?" for name in open_)}
+
+
+def _not_told(number: Published) -> list[str]:
+    """Numbers of the recipe that the paper leaves open."""
+    texts = (number.settings or "").split("; ")
+    return [text.removesuffix("=?") for text in texts if text.endswith("=?")]
 
 
 def _settings(overrides: Mapping[str, str]) -> set[str]:
@@ -148,6 +156,9 @@ def _differences(run: Run, number: Published) -> list[str]:
         found.append(f"{ours} instead of {number.epochs:,} epochs")
     if number.epochs is None and (run["epochs"] or run["pairs"]):
         ours = f"{run['epochs']:,} epochs" if run["epochs"] else f"{run['pairs']:,} pairs"
+        found.append(f"{ours}, theirs not told")
+    for name in _not_told(number):
+        ours = f"{name} {run['overrides'][name]}" if name in run["overrides"] else f"the recipe's {name}"
         found.append(f"{ours}, theirs not told")
     if run["n_test"] != run["n_expected"]:
         found.append(f"{run['n_test']:,} of {run['n_expected']:,} test clips")

@@ -219,18 +219,22 @@ def natural_units(model: FittedModel, entry: Combination, tasks: Collection[str]
     Returns
     -------
     dict of str to NaturalDifference
-        By task: ``metric``, and ``estimate``, ``lower`` and ``upper`` in the metric's units.
+        By task: ``metric``, and ``estimate``, ``lower`` and ``upper`` in the metric's units, below zero for what is
+        better if less is.
     """
     result: dict[str, NaturalDifference] = {}
     for task, scale in model.scores.scales.items():
         if task not in tasks:
             continue
         unit = 1.0 if model.scores.natural else scale.sd
+        low, high = entry["lower"], entry["upper"]
+        if scale.lower_is_better:
+            unit, low, high = -unit, high, low
         result[task] = {
             "metric": scale.metric,
             "estimate": entry["estimate"] * unit,
-            "lower": entry["lower"] * unit,
-            "upper": entry["upper"] * unit,
+            "lower": low * unit,
+            "upper": high * unit,
         }
     return result
 

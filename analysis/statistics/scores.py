@@ -20,16 +20,21 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.tables.long_tables import check_comparable, drop_missing_scores, incomplete_cells, labels, numbers
+from analysis.tables.turning import turned_rows
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How one task's scores were standardised: ``(score - mean) / sd``, in units of its metric."""
+    """How one task's scores were standardised: ``(score - mean) / sd``, in units of its metric.
+
+    Where less of the metric is better, its negative was taken.
+    """
 
     mean: float
     sd: float
     n: int
     metric: str
+    lower_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ def standardise(
     codes, tasks = labels(kept, group)
     if natural and "metric" in kept.columns and len(set(kept["metric"])) > 1:
         raise AnalysisError("natural scores need one metric in all tasks: standardise, or keep one with --where")
+    turned, more = turned_rows(kept, score, raw)
+    notes += more
     y = np.empty_like(raw)
     scales: dict[str, Scale] = {}
     constant = []
@@ -114,15 +121,17 @@ def standardise(
             continue
         mean = float(values.mean())
         metric = str(kept.loc[rows, "metric"].iloc[0]) if "metric" in kept.columns else score
-        scales[task] = Scale(mean, sd, int(values.size), metric)
-        y[rows] = values - mean if natural else (values - mean) / sd
+        less = bool(turned[rows].any())
+        scales[task] = Scale(mean, sd, int(values.size), metric, less)
+        better = mean - values if less else values - mean
+        y[rows] = better if natural else better / sd
     if constant:
         raise AnalysisError(
             f"tasks whose scores are all equal cannot be standardised: {', '.join(constant)};"
             f" leave them out with --where '{group} != \"...\"'"
         )
     if natural:
-        y += np.mean([scale.mean for scale in scales.values()])
+        y += np.mean([-scale.mean if scale.lower_is_better else scale.mean for scale in scales.values()])
     if complete_over:
         notes += _incomplete_note(kept, group, complete_over, "centred" if natural else "standardised")
     return Scores(kept, y, group, score, scales, natural, notes)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
+from analysis.tables import cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +114,7 @@ class _Interpreter:
         return np.asarray(values, dtype=object)
 
     def number(self, node: ast.AST, depth: int) -> Any:
-        value = self.visit(node, depth)
+        value = _like(self.visit(node, depth), np.float64())
         if isinstance(value, str) or (isinstance(value, np.ndarray) and value.dtype == object):
             raise self.refuse(f"arithmetic needs numbers, and {ast.unparse(node)!r} holds texts")
         return np.asarray(value, dtype=np.float64)
@@ -135,25 +136,42 @@ class _Interpreter:
                 for element in node.elts:
                     if not isinstance(element, ast.Constant):
                         raise self.refuse("what follows 'in' must be a list of literals, such as ['a', 'b']")
-                    found = found | _equal(value, self.visit(element, depth))
+                    wanted = self.visit(element, depth)
+                    found = found | _equal(_like(value, wanted), wanted)
                 total = total & (found if isinstance(op, ast.In) else ~found)
                 continue
             if type(op) not in _COMPARISONS:
                 raise self.refuse(f"{type(op).__name__} is not one of its comparisons")
             other = self.visit(node, depth)
+            here, there = _like(value, other), _like(other, value)
             if isinstance(op, ast.Eq | ast.NotEq):
-                same = _equal(value, other)
+                same = _equal(here, there)
                 total = total & (same if isinstance(op, ast.Eq) else ~same)
             else:
-                if _is_text(value) != _is_text(other):
+                if _is_text(here) != _is_text(there):
                     raise self.refuse("a text is compared with a number")
-                total = total & np.asarray(_COMPARISONS[type(op)](value, other), dtype=np.bool_)
+                total = total & np.asarray(_COMPARISONS[type(op)](here, there), dtype=np.bool_)
             value = other
         return total
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, np.ndarray) and value.dtype == object)
+
+
+def _like(value: Any, other: Any) -> Any:
+    """A column of texts as numbers or truth values, where `other` is such and every text is one too.
+
+    Names stay texts in a table even if all of them are numbers; who calculates with them means the numbers.
+    """
+    if _is_text(other) or not isinstance(value, np.ndarray) or value.dtype != object:
+        return value
+    texts = {text for text in value if isinstance(text, str)}
+    truth = np.asarray(other).dtype == np.bool_
+    found = cells.truths_of(texts) if truth else cells.numbers_of(texts)
+    if not found or any(text is None for text in value):
+        return value
+    return np.array([found.get(text, text) for text in value], dtype=np.bool_ if truth else np.float64)
 
 
 def _equal(a: Any, b: Any) -> Any:

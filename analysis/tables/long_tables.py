@@ -16,51 +16,56 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.tables import cells
+from analysis.tables.text_files import read_columns
 
 GRID_COLUMNS = ("encoder", "corpus", "recipe", "protocol", "task", "seed")
 """Columns that place a run in the grid of a long table."""
 
+NAMES = (
+    "representation", "encoder", "corpus", "recipe", "protocol", "task", "dataset", "metric", "fingerprint", "key",
+    "layer", "deform", "model", "run",
+)  # fmt: skip
+"""Columns whose cells are names in every table."""
+
 #: Names listed at most where none is near.
 LISTED = 20
 
-_TRUE = frozenset({"true", "1", "1.0", "yes"})
-_FALSE = frozenset({"false", "0", "0.0", "no", "", "nan", "none"})
-_LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "loss", "error", "eer", "wer", "deer", "nll"})
 
-
-def read_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+def read_table(source: str | Path | pd.DataFrame, names: Iterable[str] = ()) -> pd.DataFrame:
     """Read a long table.
 
     Parameters
     ----------
     source : path or DataFrame
-        A CSV file with a header line, or a table that is copied.
+        A file as `analysis.tables.text_files.read_columns` reads it, or a table that is copied.
+    names : iterable of str
+        Columns whose cells are names, whatever they look like, beside `NAMES`. Of other columns numbers and truth
+        values are read where every cell is one; see `analysis.tables.cells.values`.
 
     Raises
     ------
     AnalysisError
-        If the file is missing, cannot be read as CSV, or has no rows.
+        If the file is missing, cannot be read, or has no rows.
     """
     if isinstance(source, pd.DataFrame):
         table = source.reset_index(drop=True).copy()
         name = "the table"
+        repeated = table.columns[table.columns.duplicated()]
+        if len(repeated):
+            raise AnalysisError(f"{name}: column {repeated[0]!r} appears twice; rename one of them")
     else:
-        path = Path(source)
-        name = str(path)
-        try:
-            table = pd.read_csv(path, keep_default_na=True)
-        except FileNotFoundError as error:
-            raise AnalysisError(f"{path}: no such file; name a CSV file with one row a score") from error
-        except (OSError, ValueError, pd.errors.ParserError) as error:
-            reason = (str(error).splitlines() or [""])[0]
-            raise AnalysisError(
-                f"{path}: not readable as CSV ({reason}); save it as UTF-8 CSV with a header"
-            ) from error
+        name = str(source)
+        texts = {cells.plain(column): rows for column, rows in read_columns(Path(source)).items()}
+        text_columns = {*NAMES, *names}
+        table = pd.DataFrame(
+            {
+                column: pd.Series(cells.names(rows), dtype=object) if column in text_columns else cells.values(rows)
+                for column, rows in texts.items()
+            }
+        )
     if table.empty:
         raise AnalysisError(f"{name}: no rows; a long table has one row a score")
-    repeated = table.columns[table.columns.duplicated()]
-    if len(repeated):
-        raise AnalysisError(f"{name}: column {repeated[0]!r} appears twice; rename one of them")
     return table
 
 
@@ -96,15 +101,33 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray[Any, np.dtype[np.flo
         If the column holds anything else, naming the first such row.
     """
     need(table, [column])
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
+    values = _as_numbers(table[column])
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         found = table[column].iloc[int(bad[0])]
         raise AnalysisError(
-            f"column {column!r} must hold numbers, but row {int(bad[0]) + 1} has {found!r} ({bad.size} such rows):"
+            f"column {column!r} must hold numbers, but row {int(bad[0]) + 1} has {found!r} ({bad.size} such rows"
+            f"{cells.hint(found) if isinstance(found, str) else ''}):"
             " give a number with --derive, or leave the rows out with --where"
         )
     return values
+
+
+def _as_numbers(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Numbers of a column, shape [rows]; NaN where a cell is none."""
+    if column.dtype.kind in "biuf":
+        return column.to_numpy(dtype=np.float64)
+    texts = {value for value in column if isinstance(value, str)}
+    found = cells.numbers_of(texts)
+    if found is None:
+        found = {text: one[text] for text in texts if (one := cells.numbers_of([text])) is not None}
+        if texts and len(found) == len(texts):
+            raise AnalysisError(
+                f"column {str(column.name)!r} has numbers with decimal points and others with decimal commas: write all"
+                " in one way"
+            )
+    alone = column.map(lambda value: found.get(value, np.nan) if isinstance(value, str) else value)
+    return pd.to_numeric(alone, errors="coerce").to_numpy(dtype=np.float64)
 
 
 def labels(table: pd.DataFrame, column: str) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[str]]:
@@ -114,7 +137,7 @@ def labels(table: pd.DataFrame, column: str) -> tuple[np.ndarray[Any, np.dtype[n
     -------
     codes : ndarray of int, shape [rows]
     levels : list of str
-        In the order of a categorical column, else sorted when numeric, else in order of appearance.
+        In the order of a categorical column, else sorted when all are numbers, else in order of appearance.
 
     Raises
     ------
@@ -133,6 +156,9 @@ def labels(table: pd.DataFrame, column: str) -> tuple[np.ndarray[Any, np.dtype[n
         order = sorted(values.unique())
     else:
         order = list(dict.fromkeys(values))
+        numbers = cells.numbers_of(order) if all(isinstance(level, str) for level in order) else None
+        if numbers is not None:
+            order.sort(key=numbers.__getitem__)
     place = {level: i for i, level in enumerate(order)}
     codes = np.array([place[value] for value in values], dtype=np.int64)
     return codes, [number_text(level) if isinstance(level, (float, np.floating)) else str(level) for level in order]
@@ -159,7 +185,7 @@ def drop_missing_scores(table: pd.DataFrame, score: str, group: str) -> tuple[pd
         Empty, or one sentence.
     """
     need(table, [score, group])
-    missing = table[score].isna()
+    missing = table[score].isna() | table[score].map(lambda value: isinstance(value, str) and cells.is_missing(value))
     if not missing.any():
         return table, []
     counts = table.loc[missing, group].astype(str).value_counts(sort=False)
@@ -182,7 +208,7 @@ def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
     Returns
     -------
     list of str
-        Notes worth printing with the results: stand-in data, metrics of which less is better.
+        Notes worth printing with the results: stand-in data.
 
     Raises
     ------
@@ -192,7 +218,7 @@ def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
     notes: list[str] = []
     need(table, [group])
     if "standin" in table.columns:
-        flags = [_truth(value) for value in table["standin"]]
+        flags = truths(table, "standin")
         if any(flags) and not all(flags):
             raise AnalysisError(
                 f"{sum(flags)} of {len(flags)} scores come from the stand-in corpus and the others from real data,"
@@ -211,23 +237,26 @@ def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
                     f"task {task} mixes {len(found)} {what}: {', '.join(found[:4])}; such scores are never pooled,"
                     f" keep one with --where '{column} == \"{found[0]}\"'"
                 )
-    if "metric" in table.columns:
-        lower = sorted({str(m) for m in table["metric"].unique()} & _LOWER_IS_BETTER)
-        if lower:
-            notes.append(
-                f"Of {', '.join(lower)} less is better, but every score is read as more is better: negate such scores"
-                " first (--derive 'score=-score' with --where for these tasks)."
-            )
     return notes
 
 
-def _truth(value: object) -> bool:
-    text = str(value).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise AnalysisError(f"column 'standin' must hold True or False, not {value!r}: correct the table")
+def truths(table: pd.DataFrame, column: str) -> list[bool | None]:
+    """Read a column as truth values, ``None`` where a cell is empty.
+
+    Raises
+    ------
+    AnalysisError
+        If a cell holds anything else.
+    """
+    found = []
+    for value in table[column]:
+        try:
+            found.append(cells.answer(value))
+        except ValueError:
+            raise AnalysisError(
+                f"column {column!r} must hold True or False, not {value!r}: correct the table"
+            ) from None
+    return found
 
 
 def incomplete_cells(table: pd.DataFrame, group: str, by: Sequence[str]) -> list[tuple[str, str, int, int]]:

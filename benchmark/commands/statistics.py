@@ -43,6 +43,9 @@ class ModelOptions:
             help="Value of the covariate at which levels are compared.", show_default="0, or its mean if 0 is outside"
         ),
     ] = None
+    lower_is_better: Annotated[
+        str, typer.Option(help="Metrics of which less is better, a,b, where their names do not say it.")
+    ] = ""
     derive: Annotated[list[str] | None, typer.Option(help="Add a column, e.g. 'n = log(runs)'; may be repeated.")] = (
         None
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.tables.direction import better
 from benchmark.console import printable
 from benchmark.factors import PLAIN
 from benchmark.scores.records import Score, ScoreRecord
@@ -52,9 +53,25 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         for record in records
         if record.overlap.clips
     ]
-    if less := [_title(metric) for metric in metrics if first.metrics[metric].less_is_better]:
+    if less := [_title(metric) for metric in metrics if first.metrics[metric].lower_is_better]:
         notes.insert(0, f"of {' and '.join(less)} less is better")
+    notes += [
+        printable(f"{record.encoder} ({record.recipe}, {record.protocol}, seed {record.seed}) {why}")
+        for record in records
+        if (why := _beside_floor(metrics[0], record.metrics[metrics[0]]))
+    ]
     return "\n".join([title, "", aligned(rows), *notes])
+
+
+def _beside_floor(metric: str, score: Score) -> str:
+    """What is to be said of a score that a constant prediction reaches too, or surpasses; empty of any other."""
+    sign = better(metric)
+    best = score.upper if sign > 0 else score.lower
+    if sign * best < sign * score.floor:
+        return f"scores {score.value:.3f}, below the {score.floor:.3f} of a constant prediction: the probe failed"
+    if score.lower == score.upper == score.floor:
+        return f"scores {score.value:.3f}, as a constant prediction does: the probe learnt nothing"
+    return ""
 
 
 def _title(metric: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.tables.representations import representation_names
+from analysis.tables.writing import csv_text
 from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError, unknown_name
 from benchmark.factors import COLUMNS, PLAIN, in_cells
@@ -87,9 +86,5 @@ def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) 
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows as CSV text with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    """Rows as CSV text with a header, which `analysis.read_table` reads back as it was."""
+    return csv_text(list(rows[0]), rows)

@@ -152,9 +152,9 @@ def _probe_task(task: Task, name: str | None) -> ProbeTask:
     metric = METRICS[base]
     chosen = np.array([part in ("", other) for other in metric.parts(task.label_names)])
 
-    sign = -1 if metric.less_is_better else 1
+    sign = -1 if metric.lower_is_better else 1
 
     def value(labels: NDArray[Any], predictions: NDArray[np.float32]) -> float:
         return sign * float(macro(metric(labels, predictions)[chosen]))
 
-    return ProbeTask(task.kind, len(task.label_names), f"-{name}" if metric.less_is_better else name, value)
+    return ProbeTask(task.kind, len(task.label_names), f"-{name}" if metric.lower_is_better else name, value)

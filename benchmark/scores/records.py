@@ -46,7 +46,7 @@ class Score(_Model):
     folds: list[float | None] | None = Field(
         default=None, description="value in each fold, null where a fold scores no part; null for a task with a split"
     )
-    less_is_better: bool = Field(default=False, description="whether the metric is an error or a loss")
+    lower_is_better: bool = Field(default=False, description="whether the metric is an error or a loss")
 
 
 class Overlap(_Model):

@@ -194,5 +194,5 @@ def _score(name: str, parts: _Parts, part: str) -> Score:
         n_clips=parts.clips,
         per_label=dict(zip(names, per_label.tolist(), strict=True)),
         folds=[None if np.isnan(value) else float(value) for value in per_fold] if len(per_fold) > 1 else None,
-        less_is_better=METRICS[split_name(name)[0]].less_is_better,
+        lower_is_better=METRICS[split_name(name)[0]].lower_is_better,
     )

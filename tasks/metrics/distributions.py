@@ -78,7 +78,7 @@ kl_divergence = Metric(
     lowest=0.0,
     highest=np.inf,
     source="Kullback and Leibler 1951, of the estimate from the labels, in nat, mean over clips",
-    less_is_better=True,
+    lower_is_better=True,
 )
 cross_entropy = Metric(
     name="cross_entropy",
@@ -90,7 +90,7 @@ cross_entropy = Metric(
     lowest=0.0,
     highest=np.inf,
     source="scikit-learn log_loss with a distribution in place of each class, in nat, mean over clips",
-    less_is_better=True,
+    lower_is_better=True,
 )
 intersection = Metric(
     name="intersection",

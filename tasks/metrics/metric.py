@@ -58,7 +58,7 @@ class Metric:
         What is drawn when its interval is made: ``clip``, each by itself; ``group``, clips that belong together, as
         `tasks.base.Task.groups` says; ``user``, columns of the labels, for a mean over users. `counts` then say how
         often a replicate holds each user.
-    less_is_better
+    lower_is_better
         Whether it is an error or a loss: the lower of two scores is the better one.
     """
 
@@ -74,7 +74,7 @@ class Metric:
     clips: Callable[[Labels], NDArray[np.bool_]] = every_clip
     label_names: tuple[str, ...] = ()
     unit: Unit = "group"
-    less_is_better: bool = False
+    lower_is_better: bool = False
 
     def __call__(self, labels: Labels, predictions: Predictions, counts: Counts | None = None) -> Array:
         """Score each part.
