@@ -216,7 +216,7 @@ def test_what_is_served_has_an_objective():
 
 
 def test_labels_without_an_objective_need_a_readout_of_their_own():
-    with pytest.raises(ValueError, match="predicts interactions: what is missing is a factorisation of users and clips"):
+    with pytest.raises(ValueError, match="predicts interactions: what is missing is a factorisation"):
         objective_of("interactions")
 
 
