@@ -30,11 +30,12 @@ def study() -> pd.DataFrame:
     return analysis.derive(analysis.read_table(GOLDEN / "scores_A.csv"), DERIVE)
 
 
-def study_model(kind: str = "factor") -> analysis.FittedModel:
+def study_model(kind: str = "factor", tasks: str = "centred") -> analysis.FittedModel:
+    """The study's own treatment of tasks, whose lme4 values are golden, or ours."""
     scores = analysis.standardise(study(), "score", "dataset")
     if kind == "factor":
-        return analysis.fit_model(scores, "factor", factor="strategy", covariate="n_star")
-    return analysis.fit_model(scores, "ordinal", size="r_star", covariate="n_star")
+        return analysis.fit_model(scores, "factor", factor="strategy", covariate="n_star", tasks=tasks)
+    return analysis.fit_model(scores, "ordinal", size="r_star", covariate="n_star", tasks=tasks)
 
 
 def grid(

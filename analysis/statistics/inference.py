@@ -16,9 +16,9 @@ import numpy as np
 from scipy import stats
 
 from analysis.statistics.bootstrap import Bootstrap, percentile_interval, percentile_p
-from analysis.statistics.crossproducts import Floats, Problem, cross_responses, one_thread
+from analysis.statistics.crossproducts import Floats, Ints, Problem, cross_responses, no_responses, one_thread
 from analysis.statistics.models import FittedModel
-from analysis.statistics.reml import Solution, solve
+from analysis.statistics.reml import Evaluation, Solution, evaluate, solve
 
 CONFIDENCE = 0.95
 """Coverage of every interval."""
@@ -40,34 +40,69 @@ def satterthwaite(model: FittedModel, contrasts: Floats) -> tuple[Floats, Floats
     Notes
     -----
     ``df = 2 v^2 / (g' A g)`` with v the contrast's variance, g its gradient in the variance parameters (the ratios that
-    are not zero, and the residual variance) and A twice the inverse of the criterion's observed Hessian in them.
-    Components at zero are left out: the parameter is then on its boundary and has no quadratic neighbourhood.
+    are not at their lowest, and the residual variance) and A twice the inverse of the criterion's observed Hessian in
+    them. Components at zero are left out: the parameter is then on its boundary and has no quadratic neighbourhood.
     """
-    problem, solution = model.problem, model.solution
-    found = solution.evaluation
+    solution = model.solution
     s2 = float(solution.residual_variance[0])
-    degrees = problem.rows - problem.fixed
-    rotated = contrasts @ np.linalg.inv(problem.r) @ found.linv[0].T
-    unit = np.einsum("cp,cp->c", rotated, rotated)
-    member = problem.membership
-    free = np.flatnonzero(solution.ratios[0] > 0.0)
-    W, F, e = found.W[0], found.F[0], found.e[0]
-    # Z'PZ over all pairs of groups: W on the diagonal blocks, -F F' everywhere.
-    flat = F.reshape(-1, problem.fixed)
-    pairs = -(flat @ flat.T)
-    width = problem.Z.shape[1]
-    for d in range(problem.groups):
-        pairs[d * width : (d + 1) * width, d * width : (d + 1) * width] += W[d]
-    spread = np.tile(member, (problem.groups, 1))[:, free]
-    score = e.reshape(-1)[:, None] * spread
+    free = np.flatnonzero(solution.ratios[0] > model.problem.lowest)
+    hessian = _observed(model.problem, solution.evaluation, s2, free)
+    return _degrees(model.problem, solution.evaluation, s2, free, hessian, contrasts)
+
+
+def planned(problem: Problem, ratios: Floats, residual_variance: float, contrasts: Floats) -> tuple[Floats, Floats]:
+    """Standard errors and Satterthwaite's degrees of freedom that a design has if its variances are known beforehand.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the rows that are planned; see `analysis.statistics.models.planned_layout`.
+    ratios : ndarray, shape [components]
+        Variances over the residual's.
+    residual_variance : float
+    contrasts : ndarray, shape [contrasts, fixed]
+
+    Returns
+    -------
+    se, df : ndarray, shape [contrasts]
+        With the expected Hessian in place of the observed one.
+    """
+    with one_thread():
+        found = evaluate(problem, no_responses(problem), ratios[None])
+    free = np.flatnonzero(ratios > problem.lowest)
     size = free.size
     hessian = np.empty((size + 1, size + 1))
-    hessian[:size, :size] = -(spread.T @ (pairs**2) @ spread) + 2.0 * score.T @ pairs @ score / s2
-    hessian[:size, size] = hessian[size, :size] = (e**2).reshape(-1) @ spread / s2**2
-    hessian[size, size] = degrees / s2**2
+    if size:
+        hessian[:size, :size] = found.curvature(problem)[0][np.ix_(free, free)]
+        hessian[:size, size] = hessian[size, :size] = found.traces(problem)[0][free] / residual_variance
+    hessian[size, size] = (problem.rows - problem.fixed) / residual_variance**2
+    return _degrees(problem, found, residual_variance, free, hessian, contrasts)
+
+
+def _observed(problem: Problem, found: Evaluation, s2: float, free: Ints) -> Floats:
+    """Observed Hessian of the criterion in the free ratios and the residual variance, shape [free + 1, free + 1]."""
+    size = free.size
+    hessian = np.empty((size + 1, size + 1))
+    hessian[size, size] = (problem.rows - problem.fixed) / s2**2
+    if size:
+        score = found.e[0][..., None] * problem.membership[..., free]
+        across = np.einsum("dka,dkc->ac", found.F[0], score)
+        quadratic = np.einsum("dkc,dkm->cm", score, found.W[0] @ score) - across.T @ across
+        hessian[:size, :size] = 2.0 * quadratic / s2 - found.curvature(problem)[0][np.ix_(free, free)]
+        hessian[:size, size] = hessian[size, :size] = found.squares(problem)[0][free] / s2**2
+    return hessian
+
+
+def _degrees(
+    problem: Problem, found: Evaluation, s2: float, free: Ints, hessian: Floats, contrasts: Floats
+) -> tuple[Floats, Floats]:
+    """Standard errors and degrees of freedom of contrasts, given the Hessian in the variance parameters."""
+    size, degrees = free.size, problem.rows - problem.fixed
+    rotated = contrasts @ np.linalg.inv(problem.r) @ found.linv[0].T
+    unit = np.einsum("cp,cp->c", rotated, rotated)
     gradient = np.empty((len(contrasts), size + 1))
-    projected = np.einsum("dka,ca->cdk", F, rotated) ** 2
-    gradient[:, :size] = s2 * (projected.sum(axis=1) @ member)[:, free]
+    projected = np.einsum("dka,ca->cdk", found.F[0], rotated) ** 2
+    gradient[:, :size] = s2 * np.einsum("cdk,dkf->cf", projected, problem.membership[..., free])
     gradient[:, size] = unit
     scale = 1.0 / np.sqrt(np.abs(np.diag(hessian)).clip(1e-300))
     values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
@@ -156,18 +191,18 @@ def combinations(model: FittedModel, contrasts: Floats, draws: Bootstrap | None)
 
 
 def fixed_effects(model: FittedModel, draws: Bootstrap | None = None) -> dict[str, dict[str, Any]]:
-    """Every fixed effect with its intervals and tests, by name; see `combinations`."""
-    entries = combinations(model, np.eye(model.problem.fixed), draws)
+    """Every fixed effect but those of tasks, with its intervals and tests, by name; see `combinations`."""
+    entries = combinations(model, np.eye(model.layout.main, model.problem.fixed), draws)
     levels = {place: (level, "intercept") for level, place in model.layout.intercepts.items()}
     levels |= {place: (level, "slope") for level, place in model.layout.slopes.items()}
     result = {}
-    for i, (name, entry) in enumerate(zip(model.layout.fixed, entries, strict=True)):
+    for i, (name, entry) in enumerate(zip(model.layout.fixed, entries, strict=False)):
         level, kind = levels.get(i, (None, "intercept" if name == "(intercept)" else "slope"))
         result[name] = {"level": level, "kind": kind, **entry}
     return result
 
 
-def ratio_tests(problem: Problem, y: Floats, solution: Solution) -> list[float]:
+def ratio_tests(problem: Problem, y: Floats, solution: Solution) -> list[float | None]:
     """Test whether each component is zero by the restricted likelihood ratio.
 
     Parameters
@@ -180,8 +215,8 @@ def ratio_tests(problem: Problem, y: Floats, solution: Solution) -> list[float]:
 
     Returns
     -------
-    list of float
-        p values in [0, 1]; 1 for a component estimated as zero.
+    list of float or None
+        p values in [0, 1]; 1 for a component estimated as zero, None for one that zero does not bound.
 
     Notes
     -----
@@ -198,7 +233,7 @@ def ratio_tests(problem: Problem, y: Floats, solution: Solution) -> list[float]:
         reduced = solve(problem, once, start, ~np.eye(count, dtype=np.bool_))
     ratio = np.maximum(reduced.criterion - solution.criterion[0], 0.0)
     p = np.where(ratio > 1e-8, 0.5 * stats.chi2.sf(ratio, 1), 1.0)
-    return [float(value) for value in p]
+    return [float(value) if low == 0.0 else None for value, low in zip(p, problem.lowest, strict=True)]
 
 
 def random_effects(
@@ -210,7 +245,7 @@ def random_effects(
     -------
     random : dict of str to dict
         By component: ``estimate`` (a standard deviation), ``variance``, ``se, lower, upper`` (bootstrap; null without
-        draws), ``p`` (likelihood ratio), ``zero`` and ``zero_share``.
+        draws), ``p`` (likelihood ratio), ``zero`` and ``zero_share``. Of ``factor-single`` every level's own spread.
     residual : dict
         The same keys, as far as they have a meaning.
     """
@@ -234,6 +269,9 @@ def random_effects(
         "p": None,
         "variance": s * s,
     }
+    if model.layout.reference:
+        name = model.layout.fixed[model.layout.intercepts[model.layout.reference]]
+        random[name] = {**residual, "zero": False, "zero_share": None if draws is None else 0.0}
     return random, residual
 
 
