@@ -39,7 +39,7 @@ class LevelSpread:
     repeats : float
         Scores per cell in the table it was fitted on.
     centring : float
-        ``E / (E - 1)`` for E levels beside which tasks' own effects are estimated: degrees of freedom are divided by it.
+        ``E / (E - 1)`` for E levels beside which tasks' effects are estimated; divides degrees of freedom.
     """
 
     between: float

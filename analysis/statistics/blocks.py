@@ -2,15 +2,16 @@
 
 A term is a set of units (tasks, cells, runs, ...), each with one random effect of one variance, which enters every row
 of the unit times the row's value. Rows that share a unit vary together, and so do rows that share units with a common
-third: the blocks are the connected parts of this graph of rows and units. Where every level of a factor has an effect of
-its own on every task, they are the cells of level x task; a run that was scored on all tasks ties the cells of its level
-together; a run that many levels share ties all of them.
+third: blocks are the connected parts of this graph of rows and units. Where every level of a factor has an effect
+of its own on every task, they are the cells of level x task; a run that was scored on all tasks ties the cells of its
+level together; a run that many levels share ties all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -99,5 +100,5 @@ def make_blocks(terms: Sequence[Term], rows: int) -> Blocks:
         Z[own, column_of[start + term.unit[own]]] = term.value[own]
         units = used[(used >= start) & (used < starts[k + 1])]
         component[block_of[units], column_of[units]] = k
-    spans = [slice(start, stop) for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+    spans = [slice(start, stop) for start, stop in pairwise(starts)]
     return Blocks(Z, group, component, [block_of[span] for span in spans], [column_of[span] for span in spans])

@@ -7,8 +7,8 @@ levels, ``contrast * sd_d``: what the difference would be worth there if the tas
 that task alone. Holm's adjustment covers all pairs of one kind.
 
 **The networks behind them.** Where a level was trained once, its scores show one draw of its training, and no table
-tells how far another would lie. Unless some level was trained several times, what is said of trained levels is then said
-of these networks: ``covers_training`` is false, and ``different`` with it, whatever p is.
+tells how far another would lie. Unless some level was trained several times, what is said of trained levels is then
+said of these networks: ``covers_training`` is false, and ``different`` with it, whatever p is.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def covariate_value(model: FittedModel, at: float | None = None) -> float:
     Returns
     -------
     float
-        `at` if it is given; else 0 if the covariate's values include or straddle 0; else their mean over the rows, for
+        `at` if it is given; else 0 if some score has it; else the value of a score that is nearest to their mean, for
         levels are not compared where no score is. 0 without a covariate.
 
     Raises
@@ -54,7 +54,7 @@ def covariate_value(model: FittedModel, at: float | None = None) -> float:
     """
     values = model.layout.covariate
     if at is None:
-        return 0.0 if values.min() <= 0.0 <= values.max() else float(values.mean())
+        return 0.0 if (values == 0.0).any() else float(values[np.argmin(np.abs(values - values.mean()))])
     if "covariate" not in model.columns:
         raise AnalysisError(f"--at {at:g} is a value of the covariate, and there is none: name it with --covariate")
     if not np.isfinite(at):

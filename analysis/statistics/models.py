@@ -2,8 +2,8 @@
 
 **factor** (Kim et al. 2020, equations 10-12). A score of level r on task d is
 ``y = t_d + (b0_r + u0_rd) + (b1_r + u1_rd) x + e``: every task has an effect, every level of a factor has its own
-intercept and, where a covariate x is given, its own slope; both vary over tasks, independently, with a variance of their
-own. A level on which x is constant has no slope.
+intercept and, where a covariate x is given, its own slope; both vary over tasks, independently, with a variance of
+their own. A level on which x is constant has no slope.
 
 **ordinal** (equations 13-16). ``y = t_d + b0 + (b1 + u1_d) r + (b2 + u2_d) x + (b3 + u3_d) r x + e``: an overall
 intercept, and slopes of an ordinal size r, a covariate x and their product that vary over tasks. Without x only r
@@ -18,8 +18,8 @@ standard errors and degrees of freedom are those of scores that were never centr
 effect w of its own in all its scores (`analysis.statistics.runs`).
 
 **Simpler models.** A variance per level needs several tasks, and scores that repeat within a cell (level x task) to
-tell it from the residual. Where all cells have one score, ``factor-single`` lets the residual itself have a variance per
-level. Where a table lacks more, ``*-common`` keeps the fixed effects and has one random effect per level x task cell,
+tell it from the residual. Where all cells have one score, ``factor-single`` gives the residual a variance per level.
+Where a table lacks more, ``*-common`` keeps the fixed effects and has one random effect per level x task cell,
 with one variance for all; where no cell has a second score even that is part of the residual, and ``*-fixed`` has no
 random effect of levels. The reason is kept as a sentence. Column names are the caller's: any column may be score,
 factor, covariate or group, and empty cells are normal.
@@ -34,6 +34,7 @@ from scipy import stats
 
 from analysis.errors import AnalysisError
 from analysis.statistics.crossproducts import Floats, Problem
+from analysis.statistics.degrees import expected_degrees
 from analysis.statistics.layouts import Layout, Roles, make_layout
 from analysis.statistics.reml import Solution, fit_reml, identifiable, unbounded
 from analysis.statistics.runs import AUTO, NONE, Runs, find_runs
@@ -45,6 +46,10 @@ MODELS = ("factor", "factor-single", "factor-common", "factor-fixed", "ordinal",
 
 TASKS = ("effects", "centred")
 """How tasks enter: with an effect that is estimated, or not at all, for their means were taken from the scores."""
+
+FEWEST_DEGREES = 4.0
+"""Degrees of freedom that a design must give every difference if levels are to have variances of their own: with fewer,
+estimates of these are too often too small, and equals called different (docs/statistics.md)."""
 
 SINGULAR_RATIO = 1e-4
 """A component whose standard deviation is below this share of the residual's counts as zero."""
@@ -88,7 +93,7 @@ class FittedModel:
 
     @property
     def sd(self) -> Floats:
-        """Standard deviations of the components, shape [components]; of ``factor-single`` those of levels' scores."""
+        """Standard deviations of the components, shape [components]; of ``factor-single`` of levels' scores."""
         return np.asarray(component_sd(self.problem, self.solution)[0], dtype=np.float64)
 
     @property
@@ -165,7 +170,7 @@ class FittedModel:
 
 
 def component_sd(problem: Problem, solution: Solution) -> Floats:
-    """Standard deviations, shape [responses, components]: of effects, or of scores where a component may be negative."""
+    """Standard deviations of effects, or of scores where ratios may be negative, shape [responses, components]."""
     ratios = np.where(problem.lowest < 0.0, 1.0 + solution.ratios, solution.ratios)
     return np.sqrt(np.maximum(ratios, 0.0) * solution.residual_variance[:, None])
 
@@ -272,14 +277,13 @@ def _lay_out(scores: Scores, roles: Roles, model: str, *, simplify: bool) -> tup
         reference = _most_spread(scores.y, roles) if fitted == "factor-single" else -1
         layout = make_layout(roles, fitted, reason, reference)
         problem = layout.problem()
-        if not simplify or identifiable(problem):
+        why = _too_rich(roles, layout, problem) if simplify else ""
+        if not why:
             break
-        fitted = f"{kind}-common" if fitted == kind else f"{kind}-fixed"
-        what = f"one common random effect per {roles.key} x task cell" if fitted.endswith("common") else "no random effects"
-        reason = (
-            f"Model {model} is too rich for this table (its variance components cannot be told apart by the scores that"
-            f" there are), so {fitted} was fitted: {what}."
-        )
+        repeats = int(roles.counts.max()) > 1
+        fitted = f"{kind}-common" if fitted == kind and repeats else f"{kind}-fixed"
+        what = f"one common random effect per {roles.key} x task cell" if repeats else "one variance for all levels"
+        reason = f"Model {model} is too rich for this table ({why}), so {fitted} was fitted: {what}."
     rows = np.bincount(roles.runs.code[roles.runs.code >= 0], minlength=1)
     if rows.max() > 1:
         more = make_layout(roles, fitted, reason, reference, runs=True)
@@ -287,6 +291,21 @@ def _lay_out(scores: Scores, roles: Roles, model: str, *, simplify: bool) -> tup
         if identifiable(try_problem):
             return more, try_problem
     return layout, problem
+
+
+def _too_rich(roles: Roles, layout: Layout, problem: Problem) -> str:
+    """Why a table cannot carry a layout, in words; empty if it can."""
+    if not identifiable(problem):
+        return "its variance components cannot be told apart by the scores that there are"
+    if layout.model not in ("factor", "factor-single") or not roles.task_effects:
+        return ""
+    indicators = np.eye(problem.fixed)[list(layout.intercepts.values())]
+    a, b = np.triu_indices(len(indicators), 1)
+    ratios = np.where(problem.lowest < 0.0, 0.0, 1.0 / problem.scale())
+    fewest = float(expected_degrees(problem, ratios, 1.0, indicators[b] - indicators[a])[1].min())
+    if fewest > FEWEST_DEGREES - 1e-6:
+        return ""
+    return f"with a variance per level some difference would rest on {fewest:.2g} degrees of freedom"
 
 
 def _most_spread(y: Floats, roles: Roles) -> int:
@@ -315,9 +334,10 @@ def _refuse_signs(y: Floats, roles: Roles) -> None:
     p = float(stats.binomtest(wins[best], max(1, sum(wins))).pvalue)
     where = " on all tasks but one" if repeated else ""
     raise AnalysisError(
-        f"two levels of {roles.key} with one score a cell{where} are only signs once standardised: {roles.levels[best]} is"
-        f" higher on {wins[best]} of {sum(wins)} tasks (exact two-sided sign test p = {p:.3g}); make more seeds or a"
-        " third level, use --natural where the tasks share a metric, or run bench compare on each task"
+        f"two levels of {roles.key} with one score a cell{where} are only signs once standardised:"
+        f" {roles.levels[best]} is higher on {wins[best]} of {sum(wins)} tasks (exact two-sided sign test p ="
+        f" {p:.3g}); make more seeds or a third level, use --natural where the tasks share a metric, or run bench"
+        " compare on each task"
     )
 
 
@@ -380,8 +400,8 @@ def _choose(roles: Roles, model: str) -> tuple[str, str]:
         )
     if second == 0:
         return f"{kind}-fixed", (
-            f"{asked}-fixed was fitted: no {roles.key} x task cell has a second score, so the cell effect is part of the"
-            " residual."
+            f"{asked}-fixed was fitted: no {roles.key} x task cell has a second score, so the cell effect is part of"
+            " the residual."
         )
     if model.endswith("-common"):
         return model, ""

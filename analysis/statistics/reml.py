@@ -2,9 +2,10 @@
 
 The model of group d (a task, or a level of a factor on one task, say) is ``y_d = X_d b + Z_d u_d + e_d`` with
 ``u_dk ~ N(0, s_c(d,k)^2)`` and ``e ~ N(0, s_e^2)``, all independent; column k of Z belongs in group d to component
-c(d,k), so that several columns may share one variance. The unknowns are the variance ratios ``t_c = s_c^2 / s_e^2 >= 0``: everything else has a closed form given
-them (profiled likelihood; Bates, Maechler, Bolker, Walker 2015, "Fitting linear mixed-effects models using lme4",
-J. Stat. Softw. 67(1), section 3).
+c(d,k), so that several columns may share one variance. The unknowns are the variance ratios ``t_c = s_c^2 / s_e^2 >=
+0``: everything else has a closed form given them (profiled likelihood; Bates, Maechler, Bolker, Walker 2015, "Fitting
+linear mixed-effects models using lme4", J. Stat. Softw. 67(1), section 3). Where every column of a component has one
+row, the ratio may be negative down to -1: such a component is what a group of rows varies by more, or less, than others.
 
 Two choices make the fit exact at the boundary, where general optimisers stop short:
 
@@ -77,8 +78,8 @@ class Evaluation:
 
         Notes
         -----
-        With ``P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1`` the expected Hessian is ``tr(P V_k P V_l)`` (see `curvature`) less
-        the part that profiling the residual variance removes.
+        With ``P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1`` the expected Hessian is ``tr(P V_k P V_l)`` (see `curvature`)
+        less the part that profiling the residual variance removes.
         """
         degrees = problem.rows - problem.fixed
         trace = self.traces(problem)
