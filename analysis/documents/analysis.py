@@ -28,6 +28,8 @@ class AnalysedTable(TypedDict):
         Tasks, and levels of the factor or sizes, in order.
     complete
         Whether every cell of level x covariate has as many scores in each task.
+    trained_once
+        Levels behind whose scores there is one trained network.
     standin
         Whether the data are a stand-in's; null if the table does not say.
     """
@@ -38,6 +40,7 @@ class AnalysedTable(TypedDict):
     task_names: list[str]
     levels: list[str]
     complete: bool
+    trained_once: list[str]
     standin: bool | None
 
 
@@ -52,12 +55,15 @@ class ModelFacts(TypedDict):
         What was fitted, in lme4's notation.
     score, group, factor, covariate, size
         Columns; null where the model has none.
+    run
+        Name of the random effect of trained networks; null without one.
     at
-        Value of the covariate at which levels are compared; null without one.
+        Value of the covariate at which levels are compared; null without one, or where it takes one value within every
+        level.
     natural
-        Whether scores kept their metric's unit and lost only their task's own effect.
+        Whether scores kept their metric's unit.
     fixed_effects, components
-        How many.
+        How many, effects of tasks among the first.
     singular_terms
         Components that were estimated as zero.
     converged, gradient
@@ -73,6 +79,7 @@ class ModelFacts(TypedDict):
     factor: str | None
     covariate: str | None
     size: str | None
+    run: str | None
     at: float | None
     natural: bool
     fixed_effects: int

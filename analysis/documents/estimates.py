@@ -97,7 +97,7 @@ class ResidualSpread(Spread):
     estimate
         The standard deviation.
     p
-        Of a restricted likelihood ratio; null for the residual.
+        Of a restricted likelihood ratio; null for the residual, and where a component is the spread of whole scores.
     variance
         Its square.
     """
@@ -123,7 +123,9 @@ class RandomEffect(ResidualSpread):
 
 
 class CarefulReading(TypedDict):
-    """A difference, widened for what the removed task means hide.
+    """The difference's own numbers once more, for readers of older documents.
+
+    While tasks' means were taken from scores these were corrected for it; tasks have effects of their own now.
 
     Attributes
     ----------
@@ -169,12 +171,16 @@ class Contrast(Combination):
         Levels; of the model ``ordinal``, the largest and the smallest size.
     tasks
         How many tasks have scores of both; of the model ``ordinal``, how many have more than one size.
+    through
+        Where no task has both, the levels whose tasks join the two.
     p_holm
         Adjusted over all pairs of the kind.
     careful
-        Widened for what the removed task means hide.
+        As it was called before.
+    covers_training
+        False where neither level, nor any other, was trained more than once: what is said is then of these networks.
     different
-        Whether the careful `p_holm` is below 0.05.
+        `covers_training`, and `p_holm` is below 0.05.
     natural
         By task that has both, the difference in its metric's unit.
     """
@@ -183,8 +189,10 @@ class Contrast(Combination):
     a: str
     b: str
     tasks: int
+    through: list[str]
     p_holm: float
     careful: CarefulReading
+    covers_training: bool
     different: bool
     natural: dict[str, NaturalDifference]
 
