@@ -1,4 +1,4 @@
-"""Sentences that must be right where real tables of scores are: with holes, one seed, unequal spread, shared networks."""
+"""Sentences that must be right where real tables are: with holes, one seed, unequal spread, shared networks."""
 
 from __future__ import annotations
 

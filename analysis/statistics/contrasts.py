@@ -18,7 +18,7 @@ from itertools import combinations as pairs
 
 import numpy as np
 
-from analysis.documents.estimates import CarefulReading, Combination, Contrast, NaturalDifference
+from analysis.documents.estimates import Combination, Contrast, NaturalDifference
 from analysis.errors import AnalysisError
 from analysis.statistics.bootstrap import Bootstrap
 from analysis.statistics.connections import chain, seen_cells

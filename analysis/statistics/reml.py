@@ -124,7 +124,9 @@ def _inverse(system: Floats) -> tuple[Floats, Floats]:
     """Inverses and log-determinants of stacked matrices; those of one number without a call for each."""
     if system.shape[-1] == 1:
         return 1.0 / system, np.log(system[..., 0, 0])
-    return np.linalg.inv(system), np.asarray(np.linalg.slogdet(system)[1], dtype=np.float64)
+    return np.asarray(np.linalg.inv(system), dtype=np.float64), np.asarray(
+        np.linalg.slogdet(system)[1], dtype=np.float64
+    )
 
 
 def evaluate(problem: Problem, responses: Responses, ratios: Floats) -> Evaluation:

@@ -221,8 +221,8 @@ def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
         flags = truths(table, "standin")
         if any(flags) and not all(flags):
             raise AnalysisError(
-                f"{sum(map(bool, flags))} of {len(flags)} scores come from the stand-in corpus and the others from real data,"
-                " which must not be compared: keep one kind with --where 'standin == True' or 'standin == False'"
+                f"{sum(map(bool, flags))} of {len(flags)} scores come from the stand-in corpus and the others from real"
+                " data, which must not be compared: keep one kind with --where 'standin == True' or 'standin == False'"
             )
         if any(flags):
             notes.append("All scores come from the synthetic stand-in corpus: they say nothing about real music.")
