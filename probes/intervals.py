@@ -70,7 +70,7 @@ class Parts:
         return len(self.sizes) - 1
 
     def kept(self) -> Iterator[NDArray[np.float32]]:
-        """How often each replicate holds each clip or user, 0 or 1: blocks of shape [clips or users, J of the block]."""
+        """How often each replicate holds each clip or user, 0 or 1: blocks [clips or users, J of the block]."""
         block = max(1, BLOCK // max(1, len(self.part)))
         for first in range(0, len(self.sizes), block):
             yield (self.part[:, None] != np.arange(len(self.sizes))[first : first + block]).astype(np.float32)
@@ -146,7 +146,8 @@ def bounded_interval(
     square = float(student.ppf((1 + LEVEL) / 2, freedom)) ** 2 / clips
     centre = (share + square / 2) / (1 + square)
     half = np.sqrt(square * (spread + square / 4)) / (1 + square)
-    return Interval(float(lowest + width * (centre - half)), float(lowest + width * (centre + half)))
+    ends = lowest + width * np.clip([centre - half, centre + half], 0.0, 1.0)
+    return Interval(float(ends[0]), float(ends[1]))
 
 
 def open_interval(value: float, variance: float, freedom: int, bound: float) -> Interval:

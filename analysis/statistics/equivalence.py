@@ -95,7 +95,7 @@ def equivalence_of_alike(estimate: float, units: int, span: float, margin: float
 
 
 def equivalence_of_draws(draws: NDArray[np.float64], margin: float, alpha: float = 0.05) -> Equivalence:
-    """Test a difference by bootstrap values of it [replicates], which have to be of the estimate, not of no difference."""
+    """Test a difference by bootstrap values of its estimate [replicates]."""
     check_margin(margin)
     beyond = max(int((draws <= -margin).sum()), int((draws >= margin).sum()))
     lower, upper = np.quantile(draws, [alpha, 1 - alpha])

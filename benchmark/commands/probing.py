@@ -31,7 +31,7 @@ def compare(
     store_path: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Test the stored scores of two encoders on the same clips: is one better, are they equivalent, or is it not known?
+    """Test the stored scores of two encoders on the same clips: better, equivalent, or cannot tell.
 
     Example: bench compare tune_plus mfcc --task mtt
     """

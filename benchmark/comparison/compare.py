@@ -174,7 +174,8 @@ def compare(
     Raises
     ------
     UserError
-        If the margin is no positive number, there is nothing to compare, one name means several trainings, or the test clips differ.
+        If the margin is no positive number, there is nothing to compare, one name means several trainings, or the
+        test clips differ.
     """
     if margin is not None and not (np.isfinite(margin) and margin > 0):
         raise UserError(f"--margin {margin:g}: give a difference above 0, in the unit of the metric")

@@ -1,8 +1,8 @@
 """From predictions to scores: each metric with its interval, its floor, and the labels and clips it can speak of.
 
 A score of a task with folds is the mean of the folds' scores: outputs of different trainings have no common scale to be
-ranked on, which makes pooled ROC-AUC and average precision too low (Forman and Scholz 2010, section 3). Replicates leave
-out clips of any fold, and are scored in the same way.
+ranked on, which makes pooled ROC-AUC and average precision too low (Forman and Scholz 2010, section 3). Replicates
+leave out clips of any fold, and are scored in the same way.
 """
 
 from __future__ import annotations

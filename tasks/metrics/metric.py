@@ -27,6 +27,11 @@ def every_clip(labels: Labels) -> NDArray[np.bool_]:
     return np.ones(labels.shape[0], dtype=bool)
 
 
+def clip_count(labels: Labels) -> float:
+    """All clips stand behind a score: their number."""
+    return float(labels.shape[0])
+
+
 @dataclass(frozen=True)
 class Metric:
     """A score of predictions against labels, which can be evaluated on many bootstrap replicates at once.
@@ -78,7 +83,7 @@ class Metric:
     unit: Unit = "group"
     margin: float = 0.02
     settled: int = 60
-    rests_on: Callable[[Labels], float] = len
+    rests_on: Callable[[Labels], float] = clip_count
 
     def __call__(self, labels: Labels, predictions: Predictions, counts: Counts | None = None) -> Array:
         """Score each part.
