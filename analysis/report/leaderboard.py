@@ -14,9 +14,10 @@ from analysis.statistics.contrasts import ALPHA
 from analysis.tables.direction import better
 
 TIED = (
-    "Tied with the best: the difference from the best has a p value of 0.05 or more by Tukey's test for all pairs of a"
-    " table (in the form of Games and Howell, for scores that vary differently), whose standard error is that of both"
-    " scores over test clips and seeds. The test takes the two scores as independent; they share their test clips, so"
+    "Tied with the best: the difference from the best has a p value of 0.05 or more by Tukey's test, which is corrected"
+    " for all pairs of rows of a table in one metric, not for the number of metrics or tables (in the form of Games and"
+    " Howell, for scores that vary differently), and whose standard error is that of both scores over test clips and"
+    " seeds. The test takes the two scores as independent; they share their test clips, so"
     " it calls too many tied rather than too few, but of the luck of a row that has a single seed it knows nothing. The"
     " paired test of two encoders is bench compare."
 )

@@ -5,7 +5,8 @@ The model of group d (a task, or a level of a factor on one task, say) is ``y_d 
 c(d,k), so that several columns may share one variance. The unknowns are the variance ratios ``t_c = s_c^2 / s_e^2 >=
 0``: everything else has a closed form given them (profiled likelihood; Bates, Maechler, Bolker, Walker 2015, "Fitting
 linear mixed-effects models using lme4", J. Stat. Softw. 67(1), section 3). Where every column of a component has one
-row, the ratio may be negative down to -1: such a component is what a group of rows varies by more, or less, than others.
+row, the ratio may be negative down to -1: such a component is what a group of rows varies by more, or less, than
+others.
 
 Two choices make the fit exact at the boundary, where general optimisers stop short:
 

@@ -29,6 +29,11 @@ def every_clip(labels: Labels) -> NDArray[np.bool_]:
     return np.ones(labels.shape[0], dtype=bool)
 
 
+def clip_count(labels: Labels) -> float:
+    """All clips stand behind a score: their number."""
+    return float(labels.shape[0])
+
+
 @dataclass(frozen=True)
 class Metric:
     """A score of predictions against labels, which can be evaluated on many bootstrap replicates at once.
@@ -60,6 +65,12 @@ class Metric:
         often a replicate holds each user.
     lower_is_better
         Whether it is an error or a loss: the lower of two scores is the better one.
+    margin
+        Difference that is too small to matter, unless a user says otherwise.
+    settled
+        Test clips from which on its intervals hold the truth as often as they say; below, they are rough.
+    rests_on
+        How many clips a score at an end of its range speaks of, given labels [clips, L].
     """
 
     name: str
@@ -75,6 +86,9 @@ class Metric:
     label_names: tuple[str, ...] = ()
     unit: Unit = "group"
     lower_is_better: bool = False
+    margin: float = 0.02
+    settled: int = 60
+    rests_on: Callable[[Labels], float] = clip_count
 
     def __call__(self, labels: Labels, predictions: Predictions, counts: Counts | None = None) -> Array:
         """Score each part.
