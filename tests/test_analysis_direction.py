@@ -168,8 +168,6 @@ def test_the_option_on_the_command_line(tmp_path):
     errors("foo").to_csv(tmp_path / "t.csv", index=False)
     done = bench("analyze", tmp_path / "t.csv", "--lower-is-better", "foo", "--bootstrap", 0, "--json")
     assert json.loads(done.stdout)["best"]["probability"]["good"] > 0.9
-    done = bench("analyze", tmp_path / "t.csv", "--lower-is-better", "bar", "--bootstrap", 0)
-    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
 
 
 def test_the_scores_that_are_written_are_those_of_the_table(tmp_path):

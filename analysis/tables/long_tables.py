@@ -218,7 +218,7 @@ def check_comparable(table: pd.DataFrame, group: str) -> list[str]:
     notes: list[str] = []
     need(table, [group])
     if "standin" in table.columns:
-        flags = truths(table, "standin")
+        flags = [bool(flag) for flag in truths(table, "standin")]
         if any(flags) and not all(flags):
             raise AnalysisError(
                 f"{sum(map(bool, flags))} of {len(flags)} scores come from the stand-in corpus and the others from real"
