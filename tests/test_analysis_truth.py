@@ -1,4 +1,4 @@
-"""Sentences that must be right where real tables are: with holes, one seed, unequal spread, shared networks."""
+"""Sentences that must be right where tables of scores have holes, one seed, unequal spread, shared networks."""
 
 from __future__ import annotations
 
@@ -127,6 +127,12 @@ def test_one_network_on_all_tasks_is_one_draw():
     """Four equal encoders, seven tasks, three networks each: without the effect of networks twice as many alarms."""
     blind, seeing = network_alarms(4, 7, 3, 60, run="none"), network_alarms(4, 7, 3, 60)
     assert seeing["any pair"] <= 0.1 < blind["any pair"]
+
+
+def test_ordinary_levels_make_the_unit_together():
+    for rng in range(40):
+        table = networks(5, 7, 1, run=0.0, rng=rng, step=0.4)
+        assert not [note for note in analysis.standardise(table, levels="encoder").notes if "so far from" in note]
 
 
 @pytest.mark.slow
