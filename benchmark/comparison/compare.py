@@ -99,14 +99,17 @@ class Comparison:
     @property
     def text(self) -> str:
         """What the test clips can and cannot tell."""
-        better, worse = (self.first, self.second) if self.difference > 0 else (self.second, self.first)
+        less = METRICS[split_name(self.metric)[0]].lower_is_better
+        first_leads = (self.difference > 0) != less
+        better, worse = (self.first, self.second) if first_leads else (self.second, self.first)
         sign = 1 if self.difference > 0 else -1
         low, high = sorted((sign * self.lower, sign * self.upper))
         drawn = f"{self.n_clips:,} test clips"
         if self.n_groups != self.n_clips:
             drawn += f" in {self.n_groups:,} groups"
         where = f"{self.task}, {self.protocol}" + (f", {self.setting}" if self.setting else "")
-        head = f"{where}, {self.metric}: {better} scores {abs(self.difference):.4f} higher than {worse}"
+        head = f"{where}, {self.metric}: {better} scores {abs(self.difference):.4f} "
+        head += f"{'lower' if less else 'higher'} than {worse}"
         interval = f"95 % interval of the difference {low:.4f} to {high:.4f}, p = {_p(self.p)}"
         if self.comparisons > 1:
             interval += f", {_p(self.p_holm)} adjusted for the {self.comparisons} comparisons here"
