@@ -334,7 +334,8 @@ def _paired(name: str, sides: tuple[_Side, _Side], margin: float | None = None) 
         blocks.append(means[0] - means[1])
     difference = float(scores[0].mean() - scores[1].mean())
     lowest = metric.lowest if np.isfinite(metric.lowest) else float(min(own.min() for own in scores))
-    span = float(metric.highest - lowest) or 1.0
+    highest = metric.highest if np.isfinite(metric.highest) else float(max(own.max() for own in scores))
+    span = float(highest - lowest) or 1.0
     test = compare_paired(difference, np.concatenate(blocks), left_out, span)
     within = metric.margin if margin is None else margin
     equal = (
