@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parent / "golden" / "multisource"
 
 def test_analyze_agrees_with_lme4(tmp_path):
     want = json.loads((GOLDEN / "small_grid_lme4.json").read_text())["factor"]
-    arguments = ["analyze", GOLDEN / "small_grid.csv"]
+    arguments = ["analyze", GOLDEN / "small_grid.csv", "--tasks", "centred"]
     result = bench(*arguments, "--bootstrap", 20, "-o", tmp_path / "out", "--json")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
@@ -34,7 +34,7 @@ def test_the_study_of_the_paper_runs_as_documented():
     derive = [part for text in DERIVE for part in ("--derive", text)]
     result = bench(
         *("analyze", GOLDEN / "scores_A.csv", "--model", "ordinal", "--score", "score", "--group", "dataset"),
-        *("--covariate", "n_star", "--size", "r_star", *derive, "--bootstrap", 0, "--seed", 0, "--json"),
+        *("--covariate", "n_star", "--size", "r_star", *derive, "--tasks", "centred", "--bootstrap", 0, "--seed", 0, "--json"),
     )
     assert result.returncode == 0, result.stderr
     want = json.loads((GOLDEN / "lme4_A.json").read_text())["model2"]
