@@ -13,11 +13,12 @@ from analysis.report.groups import Group, Run, Value, gather, over_seeds, pretra
 from analysis.statistics.contrasts import ALPHA
 
 TIED = (
-    "Tied with the best: the difference from the best has a p value of 0.05 or more by Tukey's test for all pairs of a"
-    " table (in the form of Games and Howell, for scores that vary differently), whose standard error is that of both"
-    " scores over test clips and seeds. The test takes the two scores as independent; they share their test clips, so"
-    " it calls too many tied rather than too few, but of the luck of a row that has a single seed it knows nothing. The"
-    " paired test of two encoders is bench compare."
+    "Tied with the best: the difference from the best has a p value of 0.05 or more by Tukey's test for all pairs of"
+    " rows of a column (in the form of Games and Howell, for scores that vary differently), whose standard error is that"
+    " of both scores over test clips and seeds. The p value is corrected for the number of rows and for nothing else,"
+    " so not for how many metrics and tasks there are. The test takes the two scores as independent; they share their"
+    " test clips, so it calls too many tied rather than too few, but of the luck of a row that has a single seed it"
+    " knows nothing. The paired test of two encoders is bench compare."
 )
 _SURELY_NORMAL = 1e5
 """Degrees of freedom above which the studentised range has its limiting distribution."""
@@ -32,7 +33,7 @@ class Row:
     values
         By metric; a metric that no run has is absent.
     best, tied
-        Metrics in which the row has the highest mean, or cannot be told from the row that has.
+        Metrics in which the row has the highest mean, or cannot be told from the row that has by the corrected p.
     overlap
         Test clips that the encoder was pretrained on, at most over runs.
     """
@@ -150,6 +151,7 @@ def as_records(boards: list[Leaderboard]) -> list[dict[str, Any]]:
             "floor": board.floors[metric],
             "best": metric in row.best,
             "tied": metric in row.tied,
+            "tied_among": sum(metric in other.values for other in board.rows),
             "parameters": row.parameters,
             "dim": row.dim,
             "overlap": row.overlap,
