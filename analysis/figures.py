@@ -43,7 +43,7 @@ def save(figure: Figure, path: Path) -> None:
 
 @_PLAIN_TEXT
 def effects(fixed: Mapping[str, Mapping[str, Any]], unit: str = "standard deviations") -> Figure:
-    """Fixed effects with 95 % intervals: careful (thick) and, where present, bootstrap (thin); cf. figures 11 and 12.
+    """Fixed effects with 95 % intervals: Satterthwaite (thick), bootstrap (thin) where present; cf. figures 11, 12.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def scores_by_covariate(
 
 @_PLAIN_TEXT
 def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level") -> Figure:
-    """Matrix of differences, row minus column, with careful adjusted p values; undecided ones are grey.
+    """Matrix of differences, row minus column, with adjusted p values; undecided ones are grey.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level")
         i, j = place[entry["a"]], place[entry["b"]]
         for row, column, sign in ((i, j, 1.0), (j, i, -1.0)):
             values[row, column] = sign * entry["estimate"]
-            text[row, column] = f"{sign * entry['estimate']:+.2f}\np {_short(entry['careful']['p_holm'])}"
+            text[row, column] = f"{sign * entry['estimate']:+.2f}\np {_short(entry['p_holm'])}"
             undecided[row, column] = not entry["different"]
     size = 1.8 + 0.95 * len(names)
     figure, (axis,) = _figure(size + 1.2, size)

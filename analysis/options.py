@@ -45,6 +45,11 @@ class AnalysisOptions:
         Of everything that is drawn at random.
     natural : bool
         Keep the metric's unit: scores lose only their task's own effect. For tasks that share one metric.
+    run : str
+        Column that names the trained network behind each score (empty where training played no part), ``"none"``, or
+        ``"auto"``: column ``run``, else ``seed`` with what was trained.
+    tasks : str
+        ``"effects"``: every task has an effect that is estimated; or ``"centred"``, as Kim et al. 2020 have it.
     rank : str, optional
         Column that agreement ranks; by default the factor.
     protocol : str
@@ -67,6 +72,8 @@ class AnalysisOptions:
     bootstrap: int = 1000
     seed: int = 0
     natural: bool = False
+    run: str = "auto"
+    tasks: str = "effects"
     rank: str | None = None
     protocol: str = "protocol"
     simplify: bool = True

@@ -153,7 +153,7 @@ def time_ours(table: pd.DataFrame, replicates: int, seed: int, repeats: int = 5)
     scores = standardise(table, "score", "dataset")
 
     def fit() -> FittedModel:
-        return fit_model(scores, "factor", factor="strategy", covariate="n_star")
+        return fit_model(scores, "factor", factor="strategy", covariate="n_star", tasks="centred")
 
     model = fit()
     spans = []
@@ -185,11 +185,12 @@ def time_statsmodels(model: FittedModel, replicates: int) -> StatsmodelsTimes:
 
     from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
 
-    layout, groups = model.layout, model.problem.group
+    layout, groups = model.layout, model.layout.group_code
     start = perf_counter()
-    place = [np.flatnonzero(groups == d) for d in range(model.problem.groups)]
-    # Column k of Z as one component: a one-column design for every group.
-    columns = [[model.problem.Z[rows][:, [k]] for rows in place] for k in range(len(layout.random))]
+    place = [np.flatnonzero(groups == d) for d in range(len(layout.group))]
+    # Every component is a fixed-effect column's slope over tasks: a one-column design for every task.
+    own = [layout.fixed.index(name) for name in layout.random]
+    columns = [[model.problem.X[rows][:, [k]] for rows in place] for k in own]
     names = [[["slope"] for _ in place] for _ in layout.random]
     spec = VCSpec(list(layout.random), names, columns)
     problem = MixedLM(model.scores.y, model.problem.X, groups=groups, exog_vc=spec)
@@ -245,7 +246,7 @@ def time_lme4(model: FittedModel, replicates: int, sample: int = 20) -> Lme4Time
     with tempfile.TemporaryDirectory() as folder:
         data, script = Path(folder, "table.csv"), Path(folder, "fit.R")
         table = pd.DataFrame(model.problem.X, columns=[f"c{k}" for k in range(model.problem.fixed)])
-        table["y"], table["g"] = model.scores.y, model.problem.group
+        table["y"], table["g"] = model.scores.y, model.layout.group_code
         table.to_csv(data, index=False, float_format="%.17g")
         script.write_text(_R_SCRIPT, encoding="utf-8")
         command = [program, "--vanilla", str(script), str(data), str(sample)]

@@ -27,15 +27,17 @@ from analysis.summary import joined, sentences
 from analysis.tables.expressions import derive as derive_columns
 from analysis.tables.expressions import evaluate
 from analysis.tables.expressions import where as keep_where
-from analysis.tables.long_tables import GRID_COLUMNS, need, number_text, numbers, read_table
+from analysis.tables.long_tables import GRID_COLUMNS, labels, need, number_text, numbers, read_table
 
 SCHEMA_VERSION = 1
 FEW_TASKS = 20
 """Below this many tasks a note warns that Wald and bootstrap intervals are too short."""
+BOOTSTRAP_SECONDS = 60.0
+"""About how long the bootstrap of a table may take [s]."""
 _CONDITIONS = ("corpus", "recipe", "protocol", "layer", "labels", "shots", "deform")
 """Columns of a long table that say how a score came about; seeds are repeats, these are not."""
-VERY_FEW_TASKS = 5
-"""Below this many tasks a note warns that the other intervals are too short as well."""
+VERY_FEW_TASKS, VERY_FEW_STANDARDISED = 5, 7
+"""Below this many tasks a note warns that the other intervals are too short as well: of natural and divided scores."""
 FAR_FROM_ZERO = 0.5
 """Standard deviations that the mean of a column with random slopes may lie from 0 before a note warns."""
 
@@ -68,20 +70,27 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
     data, options = _prepared(table, options)
     factor, sources = options.factor, names(options.components)
     compared = factor or options.size
+    notes: list[str] = []
+    if factor and options.covariate:
+        options, notes = _covariate(data, factor, options)
     points = [name for name in (compared, options.covariate) if name]
     need(data, [options.score, options.group, *points, *sources, *([options.rank] if options.rank else [])])
-    scores = standardise(data, options.score, options.group, points, natural=options.natural)
+    scores = standardise(data, options.score, options.group, points, natural=options.natural, levels=factor)
     fitted = fit_model(
         scores,
         options.model,
         factor=factor,
         covariate=options.covariate,
         size=options.size,
+        run=options.run,
+        tasks=options.tasks,
         simplify=options.simplify,
     )
-    draws = parametric_bootstrap(fitted, bootstrap, seed) if bootstrap else None
+    made, more = _affordable(fitted, bootstrap)
+    notes += more
+    draws = parametric_bootstrap(fitted, made, seed) if made else None
     random, residual = random_effects(fitted, draws)
-    notes = list(scores.notes)
+    notes += scores.notes
     within, more = _within_task(scores, options, sources)
     notes += more
     if factor:
@@ -107,8 +116,8 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
         "singular": bool(fitted.zero),
         "contrasts": pairwise_contrasts(fitted, draws, at),
         "best": {
-            "method": "bootstrap replicates" if draws is not None else "normal draws of the fixed effects",
-            "probability": best_probability(fitted, draws, at, seed),
+            "method": "draws from the distribution that the intervals and tests rest on",
+            "probability": best_probability(fitted, at, seed),
         },
         "components": {"within_task": within, "grid": grid},
         "ranks": mean_ranks(scores, factor) if factor and not options.covariate else None,
@@ -142,6 +151,35 @@ def _prepared(table: str | Path | pd.DataFrame, options: AnalysisOptions) -> tup
     if options.factor is None and options.model.startswith("factor"):
         options = replace(options, factor=_usual_factor(data))
     return data, options
+
+
+def _affordable(model: FittedModel, replicates: int) -> tuple[int, list[str]]:
+    """Refits that take no more than a minute, but for the first hundred, and a note if they are fewer than asked for."""
+    columns = model.problem.Z.shape[1]
+    most = max(100, int(BOOTSTRAP_SECONDS / (1e-4 + 2e-8 * model.problem.groups * columns**3)))
+    if replicates <= most:
+        return replicates, []
+    return most, [
+        f"{most} of the {replicates} bootstrap refits were made: up to {columns} random effects vary together here, and"
+        " all of them would take long."
+    ]
+
+
+def _covariate(table: pd.DataFrame, factor: str, options: AnalysisOptions) -> tuple[AnalysisOptions, list[str]]:
+    """Take out a covariate that no level varies in, and name the levels that do not vary in one."""
+    name = str(options.covariate)
+    values = numbers(table, name)
+    codes, levels = labels(table, factor)
+    fixed = {level: values[codes == i][0] for i, level in enumerate(levels) if np.unique(values[codes == i]).size == 1}
+    if len(fixed) == len(levels):
+        return replace(options, covariate=None), [
+            f"{name} takes one value within every level of {factor}, so what it does cannot be told from the levels"
+            " themselves: it has no slope, and levels are compared as they are."
+        ]
+    if not fixed:
+        return options, []
+    parts = [f"{number_text(value)} in all scores of {level}" for level, value in fixed.items()]
+    return options, [f"{name} is {joined(parts)}, so it has no slope there and is compared at that value."]
 
 
 def _within_task(
@@ -206,24 +244,55 @@ def _caveats(model: FittedModel, bootstrapped: bool) -> list[str]:
         which = "Wald and bootstrap" if bootstrapped else "Wald"
         notes.append(
             f"With few tasks {which} intervals are too short; the intervals and p values in these sentences are"
-            " Satterthwaite's, those of differences between levels widened for the standardisation and their p values"
-            " adjusted by Holm's method."
+            " Satterthwaite's, p values of differences between levels adjusted by Holm's method."
         )
-    if 1 < tasks < VERY_FEW_TASKS:
+    if 1 < tasks < (VERY_FEW_TASKS if model.scores.natural else VERY_FEW_STANDARDISED):
         notes.append(
-            f"With {tasks} tasks even the intervals in these sentences are too short, and their p values too small: in"
-            " simulations up to 13 % of equals were called different where 5 % is promised."
+            f"With {tasks} tasks even the intervals in these sentences are too short, and their p values too small:"
+            " docs/statistics.md tells how often equals are then called different."
         )
     notes += _far_from_zero(model)
     if not model.solution.converged.all():
         notes.append("The fit stopped before its gradient vanished: do not rely on it, and report the table.")
-    notes.append("Scores that one run has on several tasks are treated as independent given the tasks' random effects.")
+    return notes + _training(model)
+
+
+def _training(model: FittedModel) -> list[str]:
+    """Say which scores were taken for those of one trained network, and of what no score tells."""
+    runs, layout = model.runs, model.layout
+    key, group = model.columns.get("factor") or model.columns["size"], model.columns["group"]
+    if not runs.name:
+        return [
+            f"Scores that one trained network has on several {group}s are treated as independent given the {group}s:"
+            " a column run, or --run COLUMN, says which are of one network."
+        ]
+    if not (runs.code >= 0).any():
+        return []
+    notes = []
+    if runs.guessed:
+        notes.append(
+            f"Scores of one {key} with the same seed are taken for one trained network; --run COLUMN names another"
+            " column of networks, --run none says that training played no part."
+        )
+    once = model.single_runs
+    if once and any(not model.covers_training(i, j) for j in range(len(layout.levels)) for i in range(j)):
+        notes.append(
+            f"{joined(once)} {'were' if len(once) > 1 else 'was'} trained once: no score here tells how far another"
+            " training would come out, so nothing is said of what was trained but of these networks."
+        )
+    elif once:
+        notes.append(
+            f"{joined(once)} {'were' if len(once) > 1 else 'was'} trained once: the luck of that training is taken to"
+            " spread as that of the others does."
+        )
     return notes
 
 
 def _far_from_zero(model: FittedModel) -> list[str]:
     """Warn of random slopes that turn about a point far from a column's values, and say how to centre it."""
     layout, columns = model.layout, model.columns
+    if len(layout.fixed) > layout.main and "covariate" not in columns:
+        return []  # where a task has an effect, one slope may turn about any point
     if not set(layout.random) & {name for i, name in enumerate(layout.fixed) if i not in layout.intercepts.values()}:
         return []
     far, options = [], []
@@ -261,6 +330,7 @@ def _describe(source: str | Path | pd.DataFrame, scores: Scores, model: FittedMo
         "task_names": model.layout.group,
         "levels": model.layout.levels,
         "complete": model.complete,
+        "trained_once": model.single_runs,
         "standin": standin,
     }
 
@@ -276,6 +346,7 @@ def _describe_model(model: FittedModel, requested: str, at: float | None) -> dic
         "factor": model.columns.get("factor"),
         "covariate": model.columns.get("covariate"),
         "size": model.columns.get("size"),
+        "run": model.layout.run or None,
         "at": at,
         "natural": model.scores.natural,
         "fixed_effects": model.problem.fixed,

@@ -140,6 +140,7 @@ def _levels(w: Writer) -> None:
     told: set[int] = set()
     for name in order:
         above: list[tuple[int, int, str]] = []
+        networks: list[tuple[int, int, str]] = []
         equal: list[str] = []
         for i in sorted(found, key=lambda i: -abs(contrasts[i]["estimate"])):
             entry = contrasts[i]
@@ -148,28 +149,36 @@ def _levels(w: Writer) -> None:
             sign = 1 if entry["a"] == name else -1
             other = entry["b"] if sign > 0 else entry["a"]
             told.add(i)
-            if not entry["different"]:
+            if entry["p_holm"] >= ALPHA:
                 equal.append(other)
                 continue
-            above.append((i, sign if sign * entry["estimate"] >= 0 else -sign, other))
-        if not above and not equal:
-            continue
+            sign = sign if sign * entry["estimate"] >= 0 else -sign
+            (above if entry["different"] else networks).append((i, sign, other))
         at = _at(w)
-        common = len({contrasts[i]["tasks"] for i, _, _ in above}) == 1
-        told_above = []
-        for i, sign, other in above:
-            size = w.number("contrasts", i, "estimate", sign=sign, form=_form(w))
-            interval = _interval(w, "contrasts", i, "careful", sign=sign, form=_form(w))
-            p = w.number("contrasts", i, "careful", "p_holm", form="p")
-            over = "" if common else _over(w, i)
-            told_above.append(f"{other} by {size}{_unit(w)} {interval} ({p}){over}")
         parts = []
         if above:
-            parts.append(f"{name} exceeds {joined(told_above)}{_over(w, above[0][0]) if common else ''}")
+            parts.append(f"{name} exceeds {_differences(w, above)}")
         if equal:
             the = "The" if not above and not at else "the"
             parts.append(f"{the} data cannot tell {name} from {joined(equal, 'or')}")
-        w.say(f"{f'Where {at}, ' if at else ''}{'; '.join(parts)}.")
+        if parts:
+            w.say(f"{f'Where {at}, ' if at else ''}{'; '.join(parts)}.")
+        if networks:
+            where = f", where {at}," if at else ""
+            w.say(f"Of these networks{where} that of {name} is above {_differences(w, networks, 'that of ')}.")
+
+
+def _differences(w: Writer, pairs: list[tuple[int, int, str]], prefix: str = "") -> str:
+    """What a level exceeds and by how much; of how many tasks that is seen is said once where all pairs share it."""
+    places = [_over(w, i, counted=False) for i, _, _ in pairs]
+    parts = []
+    for i, sign, other in pairs:
+        size = w.number("contrasts", i, "estimate", sign=sign, form=_form(w))
+        interval = _interval(w, "contrasts", i, sign=sign, form=_form(w))
+        p = w.number("contrasts", i, "p_holm", form="p")
+        over = _over(w, i) if len(set(places)) > 1 else ""
+        parts.append(f"{prefix}{other} by {size}{_unit(w)} {interval} ({p}){over}")
+    return f"{joined(parts)}{_over(w, pairs[0][0]) if len(set(places)) == 1 else ''}"
 
 
 def _at(w: Writer) -> str:
@@ -178,10 +187,13 @@ def _at(w: Writer) -> str:
     return f"{covariate} is {w.number('model', 'at', form='.4g')}" if covariate else ""
 
 
-def _over(w: Writer, i: int) -> str:
-    """Over how many tasks a contrast was seen, in words."""
-    plural = "" if w.look("contrasts", i, "tasks") == 1 else "s"
-    return f" over {w.number('contrasts', i, 'tasks', form='d')} task{plural}"
+def _over(w: Writer, i: int, *, counted: bool = True) -> str:
+    """Over how many tasks a contrast was seen, in words; or through which levels, if no task has both."""
+    tasks, group = w.look("contrasts", i, "tasks"), w.look("model", "group")
+    if not tasks:
+        return f" through {group}s shared with {joined(w.look('contrasts', i, 'through'))}"
+    number = w.number("contrasts", i, "tasks", form="d") if counted else str(tasks)
+    return f" over {number} task{'' if tasks == 1 else 's'}"
 
 
 def _height(contrasts: list[dict[str, Any]], found: list[int], name: str) -> float:
@@ -275,6 +287,8 @@ def _random(w: Writer) -> None:
             f"The fit is singular: the variance of {joined(zero)} over tasks {verb} estimated as zero, which is"
             " information about the table and no failure of the fit."
         )
+    if w.look("model", "fitted") == "factor-single":
+        return
     size = w.number("residual_sd", "estimate", form=_form(w))
     w.say(f"What the model leaves unexplained has a standard deviation of {size}{_unit(w)}.")
 
@@ -297,6 +311,17 @@ def _components(w: Writer) -> None:
             if grid[i]["estimate"] >= 1.0
         ]
         w.say(f"Of the variance of all scores, the shares are {joined(parts)}.")
+
+
+def _all_pairs(w: Writer) -> int:
+    tasks: int = w.look("table", "tasks")
+    return tasks * (tasks - 1) // 2
+
+
+def _compared(w: Writer, known: int) -> str:
+    """Which pairs of tasks have rankings that can be compared, in words."""
+    every = _all_pairs(w)
+    return "all pairs of tasks" if known == every else f"the {known} of {every} pairs of tasks whose rankings meet"
 
 
 def _agreement(w: Writer) -> None:
@@ -331,10 +356,12 @@ def _agreement(w: Writer) -> None:
         high = max(known, key=lambda i: tasks[i]["estimate"])
         if tasks[low]["estimate"] == tasks[high]["estimate"]:
             tau = w.number("agreement", "tasks", low, "estimate")
-            w.say(f"Rankings agree equally on all pairs of tasks (Kendall tau {tau}).")
+            which = _compared(w, len(known))
+            w.say(f"Rankings agree equally on {which} (Kendall tau {tau}).")
             return
+        tasks_of = "tasks" if len(known) == _all_pairs(w) else f"tasks ({_compared(w, len(known))})"
         w.say(
-            f"Between tasks, rankings agree least on {tasks[low]['a']} and {tasks[low]['b']} (Kendall tau"
+            f"Between {tasks_of}, rankings agree least on {tasks[low]['a']} and {tasks[low]['b']} (Kendall tau"
             f" {w.number('agreement', 'tasks', low, 'estimate')}) and most on {tasks[high]['a']} and {tasks[high]['b']}"
             f" ({w.number('agreement', 'tasks', high, 'estimate')})."
         )

@@ -28,6 +28,7 @@ STUDY = {
     "derive": DERIVE,
     "components": ",".join(SOURCES),
     "components_where": 'strategy != "SS-R"',
+    "tasks": "centred",
 }
 
 
@@ -70,7 +71,7 @@ def thin(encoders="abc"):
 
 @cache
 def results():
-    ordinal = {"model": "ordinal", "group": "dataset", "covariate": "n_star", "size": "r_star", "derive": DERIVE}
+    ordinal = {"model": "ordinal", "group": "dataset", "covariate": "n_star", "size": "r_star", "derive": DERIVE, "tasks": "centred"}
     once = store_table(seeds=1, protocols=("p",))
     return {
         "study": analyze(GOLDEN / "scores_A.csv", AnalysisOptions(bootstrap=100, **STUDY)),

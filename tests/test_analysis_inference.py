@@ -102,13 +102,13 @@ def test_contrasts_move_along_the_covariate():
 
 def test_probability_of_being_best():
     model, draws = fitted("factor")
-    shares = analysis.best_probability(model, draws)
+    shares = analysis.best_probability(model)
     assert sum(shares.values()) == pytest.approx(1.0)
     best = model.layout.levels[int(np.argmax(model.beta[:6]))]
     assert max(shares, key=shares.get) == best == "MSS-CR"
-    assert shares["SS-R"] == 0.0
-    normal = analysis.best_probability(model)
-    assert all(abs(shares[level] - normal[level]) < 0.05 for level in MULTI)
+    assert shares["SS-R"] < 0.001
+    winners = np.argmax(draws.beta[:, :6], axis=1)
+    assert all(abs(shares[level] - (winners == i).mean()) < 0.06 for i, level in enumerate(model.layout.levels))
     assert analysis.best_probability(study_model("ordinal")) == {}
 
 
@@ -141,7 +141,7 @@ def test_percentile_p():
 def test_satterthwaite_is_exact_on_a_balanced_grid_with_one_component():
     """Levels crossed with tasks, one common cell effect: a difference of two means is a two-sample t over cells."""
     table = grid(3, 7, 4, rng=2)
-    model = fit_model(analysis.standardise(table), "factor-common", factor="encoder")
+    model = fit_model(analysis.standardise(table), "factor-common", factor="encoder", tasks="centred")
     means = table.assign(y=model.scores.y).pivot_table(values="y", index="encoder", columns="task")
     pooled = means.var(axis=1, ddof=1).mean()
     entry = analysis.pairwise_contrasts(model)[0]
@@ -155,7 +155,7 @@ def test_component_test_is_calibrated_under_zero():
     for seed in range(200):
         table = grid(3, 8, 3)
         noise = np.random.default_rng(seed).standard_normal(len(table))
-        model = fit_model(Scores(table, noise, "task", "score", {}), "factor-common", factor="encoder")
+        model = fit_model(Scores(table, noise, "task", "score", {}), "factor-common", factor="encoder", run="none")
         p += ratio_tests(model.problem, model.scores.y, model.solution)
     p = np.array(p)
     assert ((p == 1.0) | (p <= 0.5)).all()
@@ -167,7 +167,7 @@ def coverage(table, simulate, truth, roles, studies=200):
     hits, wald = [], []
     for i in range(studies):
         scores = Scores(table, simulate(np.random.default_rng(1000 + i)), "task", "score", {})
-        entries = combinations(fit_model(scores, "factor", **roles), np.eye(len(truth)), None)
+        entries = combinations(fit_model(scores, "factor", **roles, tasks="centred"), np.eye(len(truth)), None)
         hits.append([e["lower"] <= t <= e["upper"] for e, t in zip(entries, truth, strict=True)])
         wald.append([e["wald"]["lower"] <= t <= e["wald"]["upper"] for e, t in zip(entries, truth, strict=True)])
     return np.mean(hits), np.mean(wald), np.mean(hits, axis=0)
@@ -213,52 +213,43 @@ def test_coverage_of_200_simulated_studies_of_the_multi_source_kind():
     assert wald < 0.935  # Wald is too bold with seven tasks
 
 
-@pytest.mark.parametrize("encoders", [2, 3])
-def test_careful_contrasts_keep_their_promise_where_standardising_breaks_the_plain_ones(encoders):
-    """Equal encoders, standardised scores: 5 % false alarms at most, up to Monte-Carlo noise of 250 studies."""
-    plain, careful = [], []
-    for seed in range(250):
-        scores = analysis.standardise(grid(encoders, 7, 3, rng=seed, step=0.0, spread=0.5))
-        entry = analysis.pairwise_contrasts(fit_model(scores, "factor", factor="encoder"))[0]
-        plain.append(entry["p"] < 0.05)
-        careful.append(entry["careful"]["p"] < 0.05)
-    assert np.mean(careful) < 0.09 < np.mean(plain) + 0.01
-    assert np.mean(careful) < np.mean(plain)
+@pytest.mark.parametrize(("encoders", "tasks", "seeds", "most"), [(2, 7, 3, 0.12), (3, 7, 3, 0.12), (4, 5, 1, 0.15)])
+def test_equals_are_rarely_called_different(encoders, tasks, seeds, most):
+    """docs/statistics.md has the shares of 500 studies; a hundred stay near."""
+    assert false_alarms(encoders, tasks, seeds, 100)["first pair"] < most
 
 
-@pytest.mark.parametrize(("encoders", "tasks", "seeds", "most"), [(2, 3, 3, 0.12), (3, 3, 1, 0.12), (3, 5, 3, 0.09)])
-def test_careful_contrasts_of_few_tasks(encoders, tasks, seeds, most):
-    """Three tasks are too few for any promise (docs/statistics.md has the shares); they stay near to it."""
-    assert false_alarms(encoders, tasks, seeds, 250)["careful"] < most
-
-
-def test_careful_contrasts_of_one_score_a_cell_are_those_of_a_two_way_analysis_of_variance():
+def test_one_score_a_cell_of_one_variance_is_a_two_way_analysis_of_variance():
     table = grid(3, 5, 1, rng=3)
-    model = fit_model(analysis.standardise(table), "factor", factor="encoder")
+    model = fit_model(analysis.standardise(table), "factor-fixed", factor="encoder")
     y = table.assign(y=model.scores.y).pivot_table(values="y", index="encoder", columns="task").to_numpy()
     left = y - y.mean(axis=1, keepdims=True) - y.mean(axis=0) + y.mean()
     se = np.sqrt(2 * (left**2).sum() / (2 * 4) / 5)
     entry = analysis.pairwise_contrasts(model)[0]
-    assert (entry["careful"]["se"], entry["careful"]["df"]) == pytest.approx((se, 8))
-    assert entry["careful"]["p"] == pytest.approx(2 * stats.t.sf(abs(entry["estimate"]) / se, 8))
+    assert (entry["se"], entry["df"]) == pytest.approx((se, 8))
+    assert entry["p"] == pytest.approx(2 * stats.t.sf(abs(entry["estimate"]) / se, 8))
 
 
-def test_careful_contrast_of_two_encoders_is_the_paired_t_test():
+def test_the_contrast_of_two_encoders_is_the_paired_t_test():
     table = grid(2, 6, 3, rng=0, spread=1.0)
-    model = fit_model(analysis.standardise(table), "factor", factor="encoder")
-    assert model.zero == []
+    model = fit_model(analysis.standardise(table), "factor", factor="encoder", run="none")
+    assert model.layout.random == ["encoder x task"] and model.zero == []
     means = table.assign(y=model.scores.y).pivot_table(values="y", index="encoder", columns="task")
     want = stats.ttest_rel(means.loc["e1"], means.loc["e0"])
     (entry,) = analysis.pairwise_contrasts(model)
-    assert entry["careful"]["p"] == pytest.approx(want.pvalue, rel=1e-4)
-    assert entry["careful"]["df"] == pytest.approx(want.df, rel=1e-4)
+    assert (entry["p"], entry["df"]) == pytest.approx((want.pvalue, want.df), rel=1e-4)
 
 
 @pytest.mark.parametrize("natural", [False, True])
-def test_one_task_has_nothing_to_correct(natural):
+def test_one_task_has_no_effect_of_its_own(natural):
     scores = analysis.standardise(grid(3, 1, 4), natural=natural)
-    for entry in analysis.pairwise_contrasts(fit_model(scores, "factor", factor="encoder")):
-        assert [entry["careful"][key] for key in ("se", "df", "p")] == [entry[key] for key in ("se", "df", "p")]
+    model = fit_model(scores, "factor", factor="encoder")
+    assert model.layout.fixed == [f"encoder[e{i}]" for i in range(3)]
+    y = scores.y.reshape(3, 4)
+    se = np.sqrt(2 * y.var(axis=1, ddof=1).mean() / 4)
+    for entry in analysis.pairwise_contrasts(model):
+        assert (entry["se"], entry["df"]) == pytest.approx((se, 9))
+        assert entry["covers_training"]
 
 
 def test_a_natural_difference_is_not_swamped_by_the_difficulty_of_tasks():
@@ -273,21 +264,24 @@ def test_a_natural_difference_is_not_swamped_by_the_difficulty_of_tasks():
     model = fit_model(analysis.standardise(table, natural=True), "factor", factor="encoder")
     (entry,) = analysis.pairwise_contrasts(model)
     assert entry["estimate"] == pytest.approx(0.05, abs=0.005)
-    assert entry["careful"]["se"] == pytest.approx(entry["se"] * np.sqrt(2)) and entry["careful"]["se"] < 0.003
+    assert entry["se"] < 0.003
     assert entry["different"] and entry["natural"]["t3"]["estimate"] == entry["estimate"]
     assert model.beta.mean() == pytest.approx(table.score.mean())  # the unit and the place of scores are kept
 
 
-def test_following_the_note_on_centring_brings_false_alarms_of_the_slope_down():
-    """Sizes 10 to 14 whose slopes vary over tasks about 0; a hundred tables."""
+def test_where_an_ordinal_size_lies_makes_no_difference():
+    """Sizes 10 to 14 whose slopes vary over tasks: a task's own effect lets its slope turn about any point."""
     alarms = slope_alarms([10, 11, 12, 13, 14], 100)
-    assert alarms["as is"] > 0.25 and alarms["centred"] < 0.12
+    assert alarms["as is"] == alarms["centred"] < 0.12
 
 
-def test_careful_contrasts_widen_by_the_stated_factor():
-    entry = analysis.pairwise_contrasts(fitted("factor")[0])[0]
-    assert entry["careful"]["se"] == pytest.approx(entry["se"] * np.sqrt(6 / 5))
-    assert entry["careful"]["df"] == pytest.approx(entry["df"] * 5 / 6)
-    assert entry["different"] is (entry["careful"]["p_holm"] < 0.05)
-    slope = analysis.pairwise_contrasts(fitted("factor")[0])[-1]
-    assert slope["kind"] == "slope" and slope["careful"]["se"] == slope["se"]
+def test_the_careful_entry_is_the_entry_s_own():
+    for entry in analysis.pairwise_contrasts(study_model(tasks="effects", run="none")):
+        assert entry["careful"] == {key: entry[key] for key in ("se", "df", "lower", "upper", "p", "p_holm")}
+        assert entry["different"] is (entry["p_holm"] < 0.05)
+
+
+@pytest.mark.parametrize("kind", ["factor", "ordinal"])
+def test_a_complete_table_has_the_study_s_estimates_whichever_way_tasks_enter(kind):
+    ours, theirs = study_model(kind, tasks="effects", run="none"), study_model(kind)
+    assert np.abs(ours.beta[: ours.layout.main] - theirs.beta).max() < 1e-9

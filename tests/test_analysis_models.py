@@ -8,6 +8,7 @@ import pytest
 from analysis_tables import grid, study_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import analysis
 
@@ -29,7 +30,7 @@ def test_study_layouts():
 
 @pytest.mark.parametrize(
     ("encoders", "tasks", "seeds", "fitted"),
-    [(4, 6, 3, "factor"), (4, 2, 3, "factor-common"), (4, 6, 1, "factor-fixed"), (4, 1, 3, "factor-fixed")],
+    [(4, 6, 3, "factor"), (4, 2, 3, "factor-common"), (4, 6, 1, "factor-single"), (2, 6, 3, "factor"), (4, 4, 1, "factor-fixed"), (4, 1, 3, "factor-fixed")],
 )
 def test_ladder(encoders, tasks, seeds, fitted):
     model = fit(grid(encoders, tasks, seeds))
@@ -47,7 +48,7 @@ def test_few_repeats_fall_back_to_one_common_effect():
     model = fit(table)
     assert model.layout.model == "factor-common"
     assert "and 2)" in model.layout.reason  # repeated scores that it has
-    assert model.problem.components == 1 and model.problem.Z.shape[1] == 4
+    assert model.problem.components == 1 and model.problem.groups == 24
 
 
 def test_components_that_no_table_could_separate_fall_back():
@@ -69,7 +70,9 @@ def test_ordinal_ladder():
     table = grid(4, 6, 3)
     table["size"] = table.encoder.str[1:].astype(float)
     assert fit(table, "ordinal", size="size").layout.model == "ordinal"
-    assert fit(table, "ordinal", size="size").layout.fixed == ["(intercept)", "size"]
+    layout = fit(table, "ordinal", size="size").layout
+    assert layout.fixed[: layout.main] == ["(intercept)", "size"]
+    assert layout.fixed[layout.main :] == [f"task[t{d}]" for d in range(5)]
     few = table[table.task.isin(["t0", "t1"])].reset_index(drop=True)
     assert fit(few, "ordinal", size="size").layout.model == "ordinal-common"
     once = few[few.seed == 0].reset_index(drop=True)
@@ -78,13 +81,13 @@ def test_ordinal_ladder():
 
 def test_fixed_model_is_least_squares_with_its_t_intervals():
     table = grid(4, 6, 1)
-    model = fit(table)
+    model = fit(table, "factor-fixed", factor="encoder")
     X = model.problem.X
     beta, rss = np.linalg.lstsq(X, model.scores.y, rcond=None)[:2]
     assert np.abs(model.beta - beta).max() < 1e-12
     entry = analysis.fixed_effects(model)["encoder[e2]"]
-    assert entry["df"] == pytest.approx(20)
-    assert entry["se"] == pytest.approx(np.sqrt(rss[0] / 20 / 6))
+    assert entry["df"] == pytest.approx(15)
+    assert entry["se"] == pytest.approx(np.sqrt(rss[0] / 15 / 6))
 
 
 @settings(max_examples=20, deadline=None)
@@ -134,6 +137,9 @@ def test_two_levels_with_one_score_a_cell_are_only_signs(wins, p):
         fit(again)
     natural = analysis.fit_model(analysis.standardise(table, natural=True), "factor", factor="encoder")
     assert natural.layout.model == "factor-fixed"
+    (entry,) = analysis.pairwise_contrasts(natural)
+    wide = table.pivot_table(values="score", index="encoder", columns="task")
+    assert entry["p"] == pytest.approx(stats.ttest_rel(wide.loc["b"], wide.loc["a"]).pvalue, rel=1e-6)
     assert fit(pd.concat([table, table.assign(score=table.score + 0.01)])).layout.model == "factor"
 
 

@@ -36,7 +36,7 @@ def test_golden_study(kind, key):
 def test_golden_predicted_effects(kind):
     model = study_model(kind)
     want = golden()["model1" if kind == "factor" else "model2"]["blup"]
-    ours = model.effects
+    ours = np.stack([model.predicted(name) for name in model.layout.random], axis=1)
     for d, task in enumerate(model.layout.group):
         assert np.abs(ours[d] - list(want[task].values())).max() < 1e-5
 
@@ -56,7 +56,7 @@ def test_golden_small_unbalanced_grid_with_an_empty_cell(name):
     want = golden("small_grid_lme4.json")[name]
     scores = analysis.standardise(analysis.read_table(GOLDEN / "small_grid.csv"))
     kind, roles = SMALL[name]
-    model = analysis.fit_model(scores, kind, **roles)
+    model = analysis.fit_model(scores, kind, **roles, tasks="centred")
     assert model.layout.model == kind and not model.complete
     assert -1e-5 < model.reml - want["reml"] < 1e-6
     assert np.abs(model.beta - want["estimate"]).max() < 1e-4
@@ -234,7 +234,7 @@ def test_invariances(seed, shift, scale, flip):
         moved["score"] = -moved["score"]
     other = analysis.fit_model(analysis.standardise(moved), "factor", factor="encoder")
     sign = -1.0 if flip else 1.0
-    assert np.abs(other.beta - sign * model.beta).max() < 1e-6
+    assert np.abs(other.beta[:3] - sign * model.beta[:3]).max() < 1e-6
     assert np.abs(other.sd - model.sd).max() < 1e-5
     assert abs(other.reml - model.reml) < 1e-6
 

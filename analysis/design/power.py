@@ -3,9 +3,8 @@
 Two levels a and b compared over D tasks with n scores per level x task cell differ by an estimate whose variance is
 ``(s_a^2 + w_a / n + s_b^2 + w_b / n) / D``: s^2 is how much a level's effect varies over tasks, w what a single score
 adds (Kim et al. 2020, equations 10-12, give the components). More seeds shrink w only; more tasks shrink all of it.
-The test is the careful reading of a contrast (see `analysis.statistics.contrasts`): Satterthwaite's t with Welch's
-degrees of freedom, D - 1 for each level, divided by what removed task means take of them. Its power comes from the
-noncentral t distribution.
+The test is Satterthwaite's t with Welch's degrees of freedom, D - 1 for each level, less the share that the tasks' own
+effects take of them. Its power comes from the noncentral t distribution.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.errors import AnalysisError
-from analysis.statistics.contrasts import centring, covariate_value
+from analysis.statistics.contrasts import covariate_value
 from analysis.statistics.models import FittedModel
 
 MAX_TASKS = 10_000
@@ -40,7 +39,7 @@ class LevelSpread:
     repeats : float
         Scores per cell in the table it was fitted on.
     centring : float
-        ``E / (E - 1)`` for E levels whose scores have lost their task's mean, by which degrees of freedom are divided.
+        ``E / (E - 1)`` for E levels beside which tasks' effects are estimated; divides degrees of freedom.
     """
 
     between: float
@@ -68,12 +67,14 @@ def level_spreads(model: FittedModel, at: float | None = None) -> dict[str, Leve
     value = covariate_value(model, at)
     layout = model.layout
     variances = dict(zip(layout.random, model.sd**2, strict=True))
+    common = variances.get(f"{model.columns.get('factor')} x {model.columns['group']}", 0.0)
+    levels = len(layout.intercepts)
+    taken = levels / (levels - 1.0) if levels and len(layout.group) > 1 else 1.0
     cells = np.unique(np.stack([layout.level_code, layout.group_code]), axis=1, return_counts=True)[1]
     single_scores = len(layout.group) > 1 and int(cells.max()) == 1
     result = {}
     for level, place in layout.intercepts.items():
-        common = 0.0 if layout.model == "factor" else float(next(iter(variances.values()), 0.0))
-        between = float(variances.get(layout.fixed[place], common))
+        between = float(variances.get(layout.fixed[place], 0.0 if level == layout.reference else common))
         if level in layout.slopes:
             between += value**2 * float(variances.get(layout.fixed[layout.slopes[level]], 0.0))
         leverages, sizes = [], []
@@ -90,10 +91,8 @@ def level_spreads(model: FittedModel, at: float | None = None) -> dict[str, Leve
             sizes.append(count)
         repeats = float(np.mean(sizes))
         single = model.residual_sd**2 * float(np.mean(leverages)) * repeats
-        # Removing task means hides 1/E of what makes levels vary over tasks, seeds included (see
-        # `analysis.statistics.contrasts`); planning must not rely on that. What a seed adds in a cell is seen whole.
-        taken = centring(model) ** 2
-        between = taken * between + (taken - 1.0) * single / repeats
+        if layout.reference and level != layout.reference:
+            single = 0.0
         if single_scores:
             between, single = between + single / repeats, 0.0
         result[level] = LevelSpread(between, single, repeats, taken)

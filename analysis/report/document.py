@@ -90,6 +90,8 @@ class RunRow(TypedDict):
         Of the encoder: how many, and size of what was probed.
     weights
         Hash of the weights.
+    network
+        Name of the trained network behind the scores; empty where the weights came with the encoder.
     finished
         When, in ISO 8601.
     steps
@@ -124,6 +126,7 @@ class RunRow(TypedDict):
     parameters: int
     dim: int
     weights: str
+    network: str
     finished: str
     steps: Sequence[str]
     metrics: Mapping[str, MetricRow]

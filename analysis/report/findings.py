@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.pages import minus_sign
 from analysis.report.over_tasks import OverTasks
+from analysis.statistics.contrasts import ALPHA
 from analysis.summary import joined
 
 MANY_LEVELS = 6
@@ -63,6 +64,12 @@ def _digest(part: OverTasks) -> list[str]:
     differ = sum(entry["different"] for entry in pairs)
     count = "none differs" if not differ else f"{differ:,} {'differs' if differ == 1 else 'differ'}"
     sentences = [f"Of {len(pairs):,} pairs {count} (p < 0.05 after Holm's adjustment for their number)."]
+    networks = sum(not entry["covers_training"] and entry["p_holm"] < ALPHA for entry in pairs)
+    if networks:
+        sentences.append(
+            f"{networks:,} more {'is' if networks == 1 else 'are'} apart as the networks that were trained here, once"
+            " each: of what was trained that says nothing."
+        )
     counts = dict(zip(part.heat.representations, part.heat.counts, strict=True)) if part.heat else {}
     whole = [name for name in estimates if counts.get(name, 0) == max(counts.values(), default=0)] or list(estimates)
     leader = max(whole, key=lambda name: estimates[name])
@@ -96,11 +103,10 @@ def matrix(part: OverTasks) -> dict[str, Any] | None:
     names = sorted(effects, key=lambda name: -effects[name])
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in contrasts:
-        careful = entry["careful"]
         for row, column, sign in ((entry["a"], entry["b"], 1), (entry["b"], entry["a"], -1)):
-            low, high = sorted((sign * careful["lower"], sign * careful["upper"]))
+            low, high = sorted((sign * entry["lower"], sign * entry["upper"]))
             cells[row, column] = {
-                "estimate": sign * entry["estimate"], "lower": low, "upper": high, "p": careful["p_holm"],
+                "estimate": sign * entry["estimate"], "lower": low, "upper": high, "p": entry["p_holm"],
                 "different": entry["different"],
             }  # fmt: skip
     limit = max(abs(cell["estimate"]) for cell in cells.values()) or 1.0

@@ -142,6 +142,7 @@ def _table(rows: Sequence[tuple[Group, Run]], protocol: bool = False) -> pd.Data
                 "task": group.label,
                 **({"protocol": run["protocol"]} if protocol else {}),
                 "seed": run["seed"],
+                "run": run["network"],
                 "metric": group.lead,
                 "fingerprint": group.fingerprint,
                 "standin": group.standin,

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.statistics.crossproducts import Floats, Problem, cross_responses, one_thread
-from analysis.statistics.models import SINGULAR_RATIO, FittedModel
+from analysis.statistics.models import SINGULAR_RATIO, FittedModel, component_sd
 from analysis.statistics.reml import Solution, solve, warm_start
 
 _CHUNK = 250
@@ -77,11 +77,13 @@ def simulate_and_refit(
         One entry a chunk. The draws do not depend on how they are cut into chunks.
     """
     generator = np.random.default_rng(seed)
-    wide = problem.groups * problem.Z.shape[1]
-    scale = solution.sd[0][problem.component]
-    residual_sd = float(np.sqrt(solution.residual_variance[0]))
     columns, fixed = problem.Z.shape[1], problem.fixed
-    size = problem.rows + problem.groups * columns * (6 * columns + 4 * fixed) + columns * fixed**2
+    wide = problem.groups * columns
+    scale = component_sd(problem, solution)[0]
+    own = np.where(problem.lowest < 0.0, 0.0, scale)
+    drawn = own[problem.component] if problem.components else np.zeros((problem.groups, 0))
+    residual_sd = _row_sd(problem, solution)
+    size = problem.rows + wide * (6 * columns + 4 * fixed) + problem.components * fixed**2
     chunk = max(1, min(_CHUNK, int(_CHUNK_NUMBERS // size)))
     results = []
     with one_thread():
@@ -89,20 +91,23 @@ def simulate_and_refit(
             count = min(chunk, replicates - first)
             # One row of noise a replicate: the draws are then the same however they are cut.
             noise = generator.standard_normal((count, wide + problem.rows))
-            u = (
-                noise[:, :wide].reshape(count, problem.groups, -1) * scale
-                if wide
-                else np.zeros((count, problem.groups, 0))
-            )
-            y = noise[:, wide:] * residual_sd
-            for d in range(problem.groups):
-                rows = problem.group == d
-                y[:, rows] += u[:, d] @ problem.Z[rows].T
-            y += mean
+            u = noise[:, :wide].reshape(count, problem.groups, columns) * drawn
+            y = noise[:, wide:] * residual_sd + mean
+            for k in range(columns):
+                y += u[:, problem.group, k] * problem.Z[:, k]
             found = solve(problem, cross_responses(problem, y), warm_start(problem, solution.ratios[0], count))
             bad = int((~found.converged).sum())
-            results.append((found.beta, found.sd, np.sqrt(found.residual_variance), bad))
+            results.append((found.beta, component_sd(problem, found), np.sqrt(found.residual_variance), bad))
     return results
+
+
+def _row_sd(problem: Problem, solution: Solution) -> Floats:
+    """Standard deviation of what no other row shares, shape [rows]: with the components of single rows, if any."""
+    ratios = np.where(problem.lowest < 0.0, solution.ratios[0], 0.0)
+    more = np.zeros(problem.rows)
+    if problem.components:
+        more = np.einsum("nk,nk->n", problem.Z**2, ratios[problem.component][problem.group])
+    return np.asarray(np.sqrt(solution.residual_variance[0] * (1.0 + more)), dtype=np.float64)
 
 
 def parametric_bootstrap(model: FittedModel, replicates: int = 1000, seed: int = 0) -> Bootstrap:

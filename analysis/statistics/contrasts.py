@@ -6,13 +6,9 @@ units of each task's metric. The natural value is the average effect carried ove
 levels, ``contrast * sd_d``: what the difference would be worth there if the task were average, not an estimate from
 that task alone. Holm's adjustment covers all pairs of one kind.
 
-**The careful reading.** Scores have lost their task's mean, and with it the mean of the levels' own deviations on that
-task: with E levels a fraction 1/E of their variance over tasks, and of the degrees of freedom that tell it. A contrast
-keeps all of that variance, so its standard error comes out too small by ``sqrt((E - 1) / E)`` and its degrees of
-freedom too many by ``E / (E - 1)``, which matters for two or three levels and hardly for ten. The ``careful`` entry of
-a contrast undoes both; it decides which levels are called different. With one score in every cell it is the t test of a
-two-way analysis of variance. With one task nothing is lost that the levels' own intercepts would not take. The plain
-entry is the model's own, as lme4 gives it.
+**The networks behind them.** Where a level was trained once, its scores show one draw of its training, and no table
+tells how far another would lie. Unless some level was trained several times, what is said of trained levels is then
+said of these networks: ``covers_training`` is false, and ``different`` with it, whatever p is.
 """
 
 from __future__ import annotations
@@ -22,12 +18,12 @@ from itertools import combinations as pairs
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from analysis.errors import AnalysisError
 from analysis.statistics.bootstrap import Bootstrap
+from analysis.statistics.connections import chain, seen_cells
 from analysis.statistics.crossproducts import Bools, Floats
-from analysis.statistics.inference import CONFIDENCE, combinations, holm
+from analysis.statistics.inference import combinations, holm, satterthwaite
 from analysis.statistics.models import FittedModel
 
 ALPHA = 0.05
@@ -48,7 +44,7 @@ def covariate_value(model: FittedModel, at: float | None = None) -> float:
     Returns
     -------
     float
-        `at` if it is given; else 0 if the covariate's values include or straddle 0; else their mean over the rows, for
+        `at` if it is given; else 0 if some score has it; else the value of a score that is nearest to their mean, for
         levels are not compared where no score is. 0 without a covariate.
 
     Raises
@@ -58,7 +54,7 @@ def covariate_value(model: FittedModel, at: float | None = None) -> float:
     """
     values = model.layout.covariate
     if at is None:
-        return 0.0 if values.min() <= 0.0 <= values.max() else float(values.mean())
+        return 0.0 if (values == 0.0).any() else float(values[np.argmin(np.abs(values - values.mean()))])
     if "covariate" not in model.columns:
         raise AnalysisError(f"--at {at:g} is a value of the covariate, and there is none: name it with --covariate")
     if not np.isfinite(at):
@@ -106,10 +102,11 @@ def pairwise_contrasts(
     Returns
     -------
     list of dict
-        ``kind`` ("level" or "slope"), ``a``, ``b``, ``tasks`` (how many have scores of both) and what
-        `analysis.statistics.inference.combinations` says of ``a - b``; ``p_holm`` (of the Satterthwaite p, over the
-        pairs of this kind), ``careful`` (``se, df, lower, upper, p, p_holm`` with the module's correction),
-        ``different`` (the careful ``p_holm`` is below 0.05), and ``natural``, of those tasks. For ``ordinal`` one
+        ``kind`` ("level" or "slope"), ``a``, ``b``, ``tasks`` (how many have scores of both), ``through`` (levels that
+        join them where none has) and what `analysis.statistics.inference.combinations` says of ``a - b``; ``p_holm``
+        (of the Satterthwaite p, over the pairs of this kind), ``careful`` (the same ``se, df, lower, upper, p,
+        p_holm`` again, under the name they had while tasks' means were taken from scores), ``covers_training``,
+        ``different`` (that, and ``p_holm`` is below 0.05), and ``natural``, of those tasks. For ``ordinal`` one
         contrast: the largest size against the smallest, over the tasks that have more than one size.
     """
     result: list[dict[str, Any]] = []
@@ -130,23 +127,8 @@ def _size_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
     rows = np.zeros((2, model.problem.fixed))
     for i, level in enumerate(ends):
         full = [1.0, float(level), at, float(level) * at]
-        rows[i] = full[: model.problem.fixed]
+        rows[i, : model.layout.main] = full[: model.layout.main]
     return [f"{model.columns['size']}={level}" for level in ends], rows
-
-
-def _shared_tasks(model: FittedModel) -> dict[tuple[str, str], list[str]]:
-    """Tasks with scores of both levels, by pair of levels; for ``ordinal`` those with several sizes, by no pair."""
-    layout = model.layout
-    seen = np.zeros((len(layout.levels), len(layout.group)), dtype=np.bool_)
-    seen[layout.level_code, layout.group_code] = True
-
-    def named(flags: Bools) -> list[str]:
-        return [task for task, flag in zip(layout.group, flags, strict=True) if flag]
-
-    if not layout.intercepts:
-        return {("", ""): named(seen.sum(axis=0) > 1)}
-    place = {level: i for i, level in enumerate(layout.levels)}
-    return {(b, a): named(seen[place[b]] & seen[place[a]]) for b, a in pairs(layout.levels, 2)}
 
 
 def _compare(
@@ -158,38 +140,36 @@ def _compare(
     differences = np.array([rows[j] - rows[i] for i, j in places])
     entries = combinations(model, differences, draws)
     adjusted = holm([entry["p"] for entry in entries])
-    inflation = 1.0 if kind == "slope" else centring(model)
-    careful = [_careful(entry, inflation) for entry in entries]
-    shared = _shared_tasks(model)
-    for entry, p_careful in zip(careful, holm([entry["p"] for entry in careful]), strict=True):
-        entry["p_holm"] = p_careful
+    layout = model.layout
+    seen = seen_cells(layout.level_code, layout.group_code, len(layout.levels), len(layout.group))
+    place = {level: i for i, level in enumerate(layout.levels)}
     result = []
-    for (i, j), entry, p_holm, cautious in zip(places, entries, adjusted, careful, strict=True):
-        tasks = shared[(names[i], names[j]) if model.layout.intercepts else ("", "")]
-        head = {"kind": kind, "a": names[j], "b": names[i], "tasks": len(tasks)}
-        tail = {"p_holm": p_holm, "careful": cautious, "different": cautious["p_holm"] < ALPHA}
-        result.append({**head, **entry, **tail, "natural": natural_units(model, entry, tasks)})
+    for (i, j), entry, p_holm in zip(places, entries, adjusted, strict=True):
+        if layout.intercepts:
+            own = (place[names[i]], place[names[j]])
+            shared: Bools = seen[own[0]] & seen[own[1]]
+            through = [] if shared.any() else [layout.levels[k] for k in chain(seen, *own)]
+            covered = model.covers_training(*own)
+        else:
+            shared, through = seen.sum(axis=0) > 1, []
+            covered = all(model.covers_training(a, b) for a, b in pairs(range(len(layout.levels)), 2))
+        tasks = [task for task, flag in zip(layout.group, shared, strict=True) if flag]
+        result.append(
+            {
+                "kind": kind,
+                "a": names[j],
+                "b": names[i],
+                "tasks": len(tasks),
+                "through": through,
+                **entry,
+                "p_holm": p_holm,
+                "careful": {**{key: entry[key] for key in ("se", "df", "lower", "upper", "p")}, "p_holm": p_holm},
+                "covers_training": covered,
+                "different": covered and p_holm < ALPHA,
+                "natural": natural_units(model, entry, tasks),
+            }
+        )
     return result
-
-
-def centring(model: FittedModel) -> float:
-    """Factor by which removing task means makes the standard error of a difference between levels too small.
-
-    Returns
-    -------
-    float
-        ``sqrt(E / (E - 1))`` for E levels; 1 for one task, whose mean the levels' intercepts would take anyhow, and for
-        ``ordinal``.
-    """
-    levels = len(model.layout.intercepts)
-    return 1.0 if levels < 2 or len(model.layout.group) < 2 else float(np.sqrt(levels / (levels - 1.0)))
-
-
-def _careful(entry: dict[str, Any], inflation: float) -> dict[str, float]:
-    se, df = entry["se"] * inflation, max(1.0, entry["df"] / inflation**2)
-    half = float(stats.t.ppf(0.5 + 0.5 * CONFIDENCE, df)) * se
-    p = float(2.0 * stats.t.sf(abs(entry["estimate"]) / se, df))
-    return {"se": se, "df": df, "lower": entry["estimate"] - half, "upper": entry["estimate"] + half, "p": p}
 
 
 def natural_units(model: FittedModel, entry: dict[str, Any], tasks: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -218,34 +198,37 @@ def natural_units(model: FittedModel, entry: dict[str, Any], tasks: Collection[s
     return result
 
 
-def best_probability(
-    model: FittedModel, draws: Bootstrap | None = None, at: float | None = None, seed: int = 0
-) -> dict[str, float]:
+def best_probability(model: FittedModel, at: float | None = None, seed: int = 0) -> dict[str, float]:
     """Estimate the probability that each level has the highest expected score.
 
     Parameters
     ----------
     model : FittedModel
-    draws : Bootstrap, optional
-        Its replicates are used; without it, draws from a normal distribution with the fixed effects' covariance.
     at : float, optional
         Value of the covariate; see `covariate_value`.
     seed : int
-        Of the normal draws.
+        Of the draws.
 
     Returns
     -------
     dict of str to float
         By level; sums to 1. Empty for ``ordinal``.
+
+    Notes
+    -----
+    Draws from a multivariate t distribution with the fixed effects' covariance: what the intervals and tests of
+    differences rest on. Its degrees of freedom are the fewest among the differences from the level that leads.
     """
     levels, rows = level_rows(model, covariate_value(model, at))
     if not levels:
         return {}
-    if draws is not None:
-        beta = draws.beta
-    else:
-        generator = np.random.default_rng(seed)
-        beta = generator.multivariate_normal(model.beta, model.covariance, size=_DRAWS, method="eigh")
-    winners = np.argmax(beta @ rows.T, axis=1)
-    shares = np.bincount(winners, minlength=len(levels)) / len(winners)
+    leader = int(np.argmax(rows @ model.beta))
+    others = np.array([rows[leader] - row for i, row in enumerate(rows) if i != leader])
+    df = float(satterthwaite(model, others)[1].min())
+    generator = np.random.default_rng(seed)
+    spread = rows @ model.covariance @ rows.T
+    drawn = generator.multivariate_normal(np.zeros(len(levels)), spread, size=_DRAWS, method="eigh")
+    drawn *= np.sqrt(df / generator.chisquare(df, size=(_DRAWS, 1)))
+    winners = np.argmax(rows @ model.beta + drawn, axis=1)
+    shares = np.bincount(winners, minlength=len(levels)) / _DRAWS
     return {level: float(share) for level, share in zip(levels, shares, strict=True)}

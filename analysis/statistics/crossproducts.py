@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,14 @@ class Problem:
     X : ndarray, shape [rows, fixed]
         Fixed-effect columns, of full rank.
     Z : ndarray, shape [rows, columns]
-        Random-effect columns, the same for every group.
+        Random-effect columns of each row's group.
     group : ndarray of int, shape [rows]
-        Group of each row, ``0 .. groups - 1``.
-    component : ndarray of int, shape [columns]
-        Variance component of each column of `Z`, ``0 .. components - 1``.
+        Group of each row, ``0 .. groups - 1``: rows of different groups share no random effect.
+    component : ndarray of int, shape [groups, columns]
+        Variance component of each column of each group, ``0 .. components - 1``. A group with fewer columns than others
+        is filled up with columns of zeros, of whatever component.
+    lowest : ndarray, shape [components]
+        Smallest ratio of each component: 0, or above -1 where its columns are single rows, whose variance it lowers.
     ztz, ztq : ndarray, shapes [groups, columns, columns] and [groups, columns, fixed]
         Cross-products within groups, with the orthonormal columns `q` in place of `X`.
     q, r : ndarray, shapes [rows, fixed] and [fixed, fixed]
@@ -47,6 +50,7 @@ class Problem:
     component: Ints
     groups: int
     components: int
+    lowest: Floats
     ztz: Floats
     ztq: Floats
     q: Floats
@@ -62,10 +66,17 @@ class Problem:
         """Number of fixed effects."""
         return int(self.X.shape[1])
 
-    @property
+    @cached_property
     def membership(self) -> Floats:
-        """Indicator of each column's component, shape [columns, components]."""
-        return np.eye(self.components)[self.component]
+        """Indicator of each column's component, shape [groups, columns, components]; a column of zeros has none."""
+        filled = np.einsum("dkk->dk", self.ztz) > 0.0
+        return np.asarray(np.eye(self.components)[self.component] * filled[..., None], dtype=np.float64)
+
+    @cached_property
+    def places(self) -> list[Ints]:
+        """Positions of each component's columns among those of all groups in turn."""
+        flat = self.membership.reshape(-1, self.components)
+        return [np.flatnonzero(flat[:, k]) for k in range(self.components)]
 
     def scale(self) -> Floats:
         """Mean cross-product of each component's columns: ``1 / scale`` is a natural unit of its ratio.
@@ -74,13 +85,18 @@ class Problem:
         -------
         ndarray, shape [components]
         """
-        diagonal = np.einsum("dkk->dk", self.ztz)
-        sums = diagonal.sum(axis=0) @ self.membership
-        filled = (diagonal > 0).sum(axis=0) @ self.membership
-        return np.asarray(np.maximum(sums, 1e-300) / np.maximum(filled, 1.0), dtype=np.float64)
+        sums = np.einsum("dkk,dkc->c", self.ztz, self.membership)
+        return np.asarray(np.maximum(sums, 1e-300) / np.maximum(self.membership.sum(axis=(0, 1)), 1.0))
 
 
-def make_problem(X: Floats, Z: Floats, group: Ints, component: Ints, names: list[str] | None = None) -> Problem:
+def make_problem(
+    X: Floats,
+    Z: Floats,
+    group: Ints,
+    component: Ints,
+    names: list[str] | None = None,
+    lowest: Floats | None = None,
+) -> Problem:
     """Form the cross-products of a model.
 
     Parameters
@@ -91,10 +107,12 @@ def make_problem(X: Floats, Z: Floats, group: Ints, component: Ints, names: list
         Random-effect columns; may have no column.
     group : ndarray of int, shape [rows]
         Group of each row, counted from 0.
-    component : ndarray of int, shape [columns]
-        Variance component of each column of `Z`, counted from 0 without gaps.
+    component : ndarray of int, shape [columns] or [groups, columns]
+        Variance component of each column of `Z` (in each group), counted from 0 without gaps.
     names : list of str, optional
         Names of the fixed effects, for messages.
+    lowest : ndarray, shape [components], optional
+        Smallest ratio of each component; by default 0.
 
     Raises
     ------
@@ -124,12 +142,15 @@ def make_problem(X: Floats, Z: Floats, group: Ints, component: Ints, names: list
     groups = int(group.max()) + 1
     ztz = np.zeros((groups, columns, columns))
     ztq = np.zeros((groups, columns, fixed))
-    for d in range(groups):
-        rows_of = group == d
-        ztz[d] = Z[rows_of].T @ Z[rows_of]
-        ztq[d] = Z[rows_of].T @ q[rows_of]
+    if columns:
+        for d in range(groups):
+            rows_of = group == d
+            ztz[d] = Z[rows_of].T @ Z[rows_of]
+            ztq[d] = Z[rows_of].T @ q[rows_of]
     components = int(component.max()) + 1 if columns else 0
-    return Problem(X, Z, group.astype(np.int64), component.astype(np.int64), groups, components, ztz, ztq, q, r)
+    of_group = np.array(np.broadcast_to(component, (groups, columns)), dtype=np.int64)
+    bounds = np.zeros(components) if lowest is None else lowest
+    return Problem(X, Z, group.astype(np.int64), of_group, groups, components, bounds, ztz, ztq, q, r)
 
 
 @dataclass(frozen=True)
@@ -165,10 +186,16 @@ def cross_responses(problem: Problem, y: Floats) -> Responses:
     ols = y @ problem.q
     residual = y - ols @ problem.q.T
     zty = np.zeros((y.shape[0], problem.groups, problem.Z.shape[1]))
-    for d in range(problem.groups):
+    for d in range(problem.groups) if problem.Z.shape[1] else ():
         rows_of = problem.group == d
         zty[:, d] = residual[:, rows_of] @ problem.Z[rows_of]
     return Responses(ols, zty, np.einsum("rn,rn->r", residual, residual))
+
+
+def no_responses(problem: Problem) -> Responses:
+    """A response of nothing but a unit of residual spread: for what depends on the layout alone."""
+    zty = np.zeros((1, problem.groups, problem.Z.shape[1]))
+    return Responses(np.zeros((1, problem.fixed)), zty, np.ones(1))
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from scipy import stats
 
 from analysis.statistics.bootstrap import Bootstrap, percentile_interval, percentile_p
 from analysis.statistics.crossproducts import Floats, Problem, cross_responses, one_thread
+from analysis.statistics.degrees import observed_degrees
 from analysis.statistics.models import FittedModel
 from analysis.statistics.reml import Solution, solve
 
@@ -25,60 +26,8 @@ CONFIDENCE = 0.95
 
 
 def satterthwaite(model: FittedModel, contrasts: Floats) -> tuple[Floats, Floats]:
-    """Compute standard errors and degrees of freedom of linear combinations of fixed effects.
-
-    Parameters
-    ----------
-    model : FittedModel
-    contrasts : ndarray, shape [contrasts, fixed]
-        One combination a row.
-
-    Returns
-    -------
-    se, df : ndarray, shape [contrasts]
-
-    Notes
-    -----
-    ``df = 2 v^2 / (g' A g)`` with v the contrast's variance, g its gradient in the variance parameters (the ratios that
-    are not zero, and the residual variance) and A twice the inverse of the criterion's observed Hessian in them.
-    Components at zero are left out: the parameter is then on its boundary and has no quadratic neighbourhood.
-    """
-    problem, solution = model.problem, model.solution
-    found = solution.evaluation
-    s2 = float(solution.residual_variance[0])
-    degrees = problem.rows - problem.fixed
-    rotated = contrasts @ np.linalg.inv(problem.r) @ found.linv[0].T
-    unit = np.einsum("cp,cp->c", rotated, rotated)
-    member = problem.membership
-    free = np.flatnonzero(solution.ratios[0] > 0.0)
-    W, F, e = found.W[0], found.F[0], found.e[0]
-    # Z'PZ over all pairs of groups: W on the diagonal blocks, -F F' everywhere.
-    flat = F.reshape(-1, problem.fixed)
-    pairs = -(flat @ flat.T)
-    width = problem.Z.shape[1]
-    for d in range(problem.groups):
-        pairs[d * width : (d + 1) * width, d * width : (d + 1) * width] += W[d]
-    spread = np.tile(member, (problem.groups, 1))[:, free]
-    score = e.reshape(-1)[:, None] * spread
-    size = free.size
-    hessian = np.empty((size + 1, size + 1))
-    hessian[:size, :size] = -(spread.T @ (pairs**2) @ spread) + 2.0 * score.T @ pairs @ score / s2
-    hessian[:size, size] = hessian[size, :size] = (e**2).reshape(-1) @ spread / s2**2
-    hessian[size, size] = degrees / s2**2
-    gradient = np.empty((len(contrasts), size + 1))
-    projected = np.einsum("dka,ca->cdk", F, rotated) ** 2
-    gradient[:, :size] = s2 * (projected.sum(axis=1) @ member)[:, free]
-    gradient[:, size] = unit
-    scale = 1.0 / np.sqrt(np.abs(np.diag(hessian)).clip(1e-300))
-    values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
-    # A direction without curvature carries no information about the variance; it must not invent any.
-    inverse = np.where(values > 1e-10, 1.0 / np.where(values > 1e-10, values, 1.0), 0.0)
-    turned = (gradient * scale) @ vectors
-    spread_of_variance = 2.0 * (turned**2) @ inverse
-    variance = s2 * unit
-    with np.errstate(divide="ignore", invalid="ignore"):
-        df = 2.0 * variance**2 / spread_of_variance
-    return np.sqrt(variance), np.clip(np.where(np.isfinite(df), df, degrees), 1.0, float(problem.rows))
+    """Standard errors and degrees of freedom of combinations of fixed effects; see `analysis.statistics.degrees`."""
+    return observed_degrees(model.problem, model.solution, contrasts)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -156,18 +105,18 @@ def combinations(model: FittedModel, contrasts: Floats, draws: Bootstrap | None)
 
 
 def fixed_effects(model: FittedModel, draws: Bootstrap | None = None) -> dict[str, dict[str, Any]]:
-    """Every fixed effect with its intervals and tests, by name; see `combinations`."""
-    entries = combinations(model, np.eye(model.problem.fixed), draws)
+    """Every fixed effect but those of tasks, with its intervals and tests, by name; see `combinations`."""
+    entries = combinations(model, np.eye(model.layout.main, model.problem.fixed), draws)
     levels = {place: (level, "intercept") for level, place in model.layout.intercepts.items()}
     levels |= {place: (level, "slope") for level, place in model.layout.slopes.items()}
     result = {}
-    for i, (name, entry) in enumerate(zip(model.layout.fixed, entries, strict=True)):
+    for i, (name, entry) in enumerate(zip(model.layout.fixed, entries, strict=False)):
         level, kind = levels.get(i, (None, "intercept" if name == "(intercept)" else "slope"))
         result[name] = {"level": level, "kind": kind, **entry}
     return result
 
 
-def ratio_tests(problem: Problem, y: Floats, solution: Solution) -> list[float]:
+def ratio_tests(problem: Problem, y: Floats, solution: Solution) -> list[float | None]:
     """Test whether each component is zero by the restricted likelihood ratio.
 
     Parameters
@@ -180,8 +129,8 @@ def ratio_tests(problem: Problem, y: Floats, solution: Solution) -> list[float]:
 
     Returns
     -------
-    list of float
-        p values in [0, 1]; 1 for a component estimated as zero.
+    list of float or None
+        p values in [0, 1]; 1 for a component estimated as zero, None for one that zero does not bound.
 
     Notes
     -----
@@ -198,7 +147,7 @@ def ratio_tests(problem: Problem, y: Floats, solution: Solution) -> list[float]:
         reduced = solve(problem, once, start, ~np.eye(count, dtype=np.bool_))
     ratio = np.maximum(reduced.criterion - solution.criterion[0], 0.0)
     p = np.where(ratio > 1e-8, 0.5 * stats.chi2.sf(ratio, 1), 1.0)
-    return [float(value) for value in p]
+    return [float(value) if low == 0.0 else None for value, low in zip(p, problem.lowest, strict=True)]
 
 
 def random_effects(
@@ -210,7 +159,7 @@ def random_effects(
     -------
     random : dict of str to dict
         By component: ``estimate`` (a standard deviation), ``variance``, ``se, lower, upper`` (bootstrap; null without
-        draws), ``p`` (likelihood ratio), ``zero`` and ``zero_share``.
+        draws), ``p`` (likelihood ratio), ``zero`` and ``zero_share``. Of ``factor-single`` every level's own spread.
     residual : dict
         The same keys, as far as they have a meaning.
     """
@@ -234,6 +183,9 @@ def random_effects(
         "p": None,
         "variance": s * s,
     }
+    if model.layout.reference:
+        name = model.layout.fixed[model.layout.intercepts[model.layout.reference]]
+        random[name] = {**residual, "zero": False, "zero_share": None if draws is None else 0.0}
     return random, residual
 
 

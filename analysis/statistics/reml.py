@@ -1,10 +1,11 @@
 """Exact restricted maximum likelihood (REML) for models with independent random slopes, from cross-products.
 
-The model of group d (a task, say) is ``y_d = X_d b + Z_d u_d + e_d`` with ``u_dk ~ N(0, s_c(k)^2)`` and
-``e ~ N(0, s_e^2)``, all independent; column k of Z belongs to component c(k), so that several columns may share one
-variance. The unknowns are the variance ratios ``t_c = s_c^2 / s_e^2 >= 0``: everything else has a closed form given
-them (profiled likelihood; Bates, Maechler, Bolker, Walker 2015, "Fitting linear mixed-effects models using lme4",
-J. Stat. Softw. 67(1), section 3).
+The model of group d (a task, or a level of a factor on one task, say) is ``y_d = X_d b + Z_d u_d + e_d`` with
+``u_dk ~ N(0, s_c(d,k)^2)`` and ``e ~ N(0, s_e^2)``, all independent; column k of Z belongs in group d to component
+c(d,k), so that several columns may share one variance. The unknowns are the variance ratios ``t_c = s_c^2 / s_e^2 >=
+0``: everything else has a closed form given them (profiled likelihood; Bates, Maechler, Bolker, Walker 2015, "Fitting
+linear mixed-effects models using lme4", J. Stat. Softw. 67(1), section 3). Where every column of a component has one
+row, the ratio may be negative down to -1: such a component is what a group of rows varies by more, or less, than others.
 
 Two choices make the fit exact at the boundary, where general optimisers stop short:
 
@@ -27,7 +28,16 @@ import numpy as np
 from scipy.optimize import minimize
 
 from analysis.errors import AnalysisError
-from analysis.statistics.crossproducts import Bools, Floats, Ints, Problem, Responses, cross_responses, one_thread
+from analysis.statistics.crossproducts import (
+    Bools,
+    Floats,
+    Ints,
+    Problem,
+    Responses,
+    cross_responses,
+    no_responses,
+    one_thread,
+)
 
 GRADIENT_TOLERANCE = 1e-6
 """Largest gradient, divided by the square root of its expected curvature, that counts as an optimum [dimensionless]."""
@@ -68,23 +78,53 @@ class Evaluation:
 
         Notes
         -----
-        With ``P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1`` the expected Hessian is ``tr(P V_k P V_l)`` less the part that
-        profiling the residual variance removes. Blocks of different groups only enter through F, so that their sum
-        factorises over ``G_k = sum_d F_dk F_dk'`` and the cost is linear in the number of groups.
+        With ``P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1`` the expected Hessian is ``tr(P V_k P V_l)`` (see `curvature`)
+        less the part that profiling the residual variance removes.
         """
-        member = problem.membership
         degrees = problem.rows - problem.fixed
-        trace = np.einsum("rdkk->rk", self.W) - np.einsum("rdka,rdka->rk", self.F, self.F)
-        trace = trace @ member
-        quadratic = np.einsum("rdk,rdk->rk", self.e, self.e) @ member
-        gradient = trace - degrees * quadratic / self.r2[:, None]
+        trace = self.traces(problem)
+        gradient = trace - degrees * self.squares(problem) / self.r2[:, None]
+        return gradient, self.curvature(problem) - trace[:, :, None] * trace[:, None, :] / degrees
+
+    def traces(self, problem: Problem) -> Floats:
+        """``tr(P V_k)`` of every component, shape [responses, components]."""
+        diagonal = np.einsum("rdkk->rdk", self.W) - np.einsum("rdka,rdka->rdk", self.F, self.F)
+        return _by_component(problem, diagonal)
+
+    def squares(self, problem: Problem) -> Floats:
+        """``y'P V_k P y`` of every component, shape [responses, components]."""
+        return _by_component(problem, self.e**2)
+
+    def curvature(self, problem: Problem) -> Floats:
+        """``tr(P V_k P V_l)`` of all pairs of components, shape [responses, components, components].
+
+        Columns of different groups only meet through F, so that their sum factorises over ``G_k``, the sum of F F' over
+        the columns of component k, and the cost is linear in the number of groups.
+        """
         ff = self.F @ self.F.transpose(0, 1, 3, 2)
-        same = (self.W * (self.W - 2.0 * ff)).sum(axis=1)
-        by_column = self.F.transpose(0, 2, 3, 1)
-        g = by_column @ by_column.transpose(0, 1, 3, 2)
-        g = g.reshape(g.shape[0], g.shape[1], -1)
-        hessian = member.T @ (same + g @ g.transpose(0, 2, 1)) @ member
-        return gradient, hessian - trace[:, :, None] * trace[:, None, :] / degrees
+        within = self.W * (self.W - 2.0 * ff)
+        member = problem.membership
+        if problem.Z.shape[1] == 1:
+            same = (within[:, :, 0, 0] @ member[:, 0])[:, :, None] * np.eye(problem.components)
+        else:
+            same = (member.transpose(0, 2, 1) @ within @ member).sum(axis=1)
+        flat = self.F.reshape(self.F.shape[0], -1, problem.fixed)
+        parts = [flat[:, places] for places in problem.places]
+        g = np.stack([(part.transpose(0, 2, 1) @ part).reshape(len(part), -1) for part in parts], axis=1)
+        return np.asarray(same + g @ g.transpose(0, 2, 1), dtype=np.float64)
+
+
+def _by_component(problem: Problem, values: Floats) -> Floats:
+    """Sums over each component's columns: [responses, groups, columns] to [responses, components]."""
+    flat = problem.membership.reshape(-1, problem.components)
+    return np.asarray(values.reshape(values.shape[0], -1) @ flat, dtype=np.float64)
+
+
+def _inverse(system: Floats) -> tuple[Floats, Floats]:
+    """Inverses and log-determinants of stacked matrices; those of one number without a call for each."""
+    if system.shape[-1] == 1:
+        return 1.0 / system, np.log(system[..., 0, 0])
+    return np.linalg.inv(system), np.linalg.slogdet(system)[1]
 
 
 def evaluate(problem: Problem, responses: Responses, ratios: Floats) -> Evaluation:
@@ -104,21 +144,21 @@ def evaluate(problem: Problem, responses: Responses, ratios: Floats) -> Evaluati
     """
     size, columns = problem.rows, problem.Z.shape[1]
     degrees = size - problem.fixed
-    tau = ratios[:, problem.component]
+    tau = _column_ratios(problem, ratios)
     # (I + S T)^-1 applied from the left gives Z'V^-1 [Z, X, y] without a subtraction of nearly equal numbers.
-    system = problem.ztz[None] * tau[:, None, None, :]
+    system = problem.ztz[None] * tau[:, :, None, :]
     system[..., np.arange(columns), np.arange(columns)] += 1.0
-    logdet = np.linalg.slogdet(system)[1].sum(axis=1)
-    inverse = np.linalg.inv(system)
+    inverse, logdet = _inverse(system)
+    logdet = logdet.sum(axis=1)
     W = inverse @ problem.ztz
     C = inverse @ problem.ztq
     z = (inverse @ responses.zty[..., None])[..., 0]
     batch = ratios.shape[0]
-    weighted = (problem.ztq[None] * tau[:, None, :, None]).reshape(batch, -1, problem.fixed)
+    weighted = (problem.ztq[None] * tau[..., None]).reshape(batch, -1, problem.fixed)
     flat = C.reshape(batch, -1, problem.fixed)
     xvx = np.eye(problem.fixed) - weighted.transpose(0, 2, 1) @ flat
     xvy = -(weighted.transpose(0, 2, 1) @ z.reshape(batch, -1, 1))[..., 0]
-    yvy = responses.yty - np.einsum("rdk,rdk,rk->r", responses.zty, z, tau)
+    yvy = responses.yty - np.einsum("rdk,rdk,rdk->r", responses.zty, z, tau)
     lower = np.linalg.cholesky(0.5 * (xvx + xvx.transpose(0, 2, 1)))
     linv = np.linalg.inv(lower)
     u = (linv @ xvy[..., None])[..., 0]
@@ -130,6 +170,13 @@ def evaluate(problem: Problem, responses: Responses, ratios: Floats) -> Evaluati
     logdet = logdet + 2.0 * np.log(np.abs(np.diag(problem.r))).sum()
     criterion = logdet + degrees * (1.0 + np.log(2.0 * np.pi * r2 / degrees))
     return Evaluation(criterion, r2, beta, linv, W, F, e)
+
+
+def _column_ratios(problem: Problem, ratios: Floats) -> Floats:
+    """Ratio of every column of every group, shape [responses, groups, columns]."""
+    if not problem.components:
+        return np.zeros((ratios.shape[0], problem.groups, 0))
+    return ratios[:, problem.component]
 
 
 @dataclass(frozen=True)
@@ -160,8 +207,8 @@ class Solution:
 
     @property
     def sd(self) -> Floats:
-        """Standard deviation of each component, shape [responses, components]."""
-        return np.sqrt(self.ratios * self.residual_variance[:, None])
+        """Standard deviation of each component, shape [responses, components]; zero for one below zero."""
+        return np.sqrt(np.maximum(self.ratios, 0.0) * self.residual_variance[:, None])
 
     @property
     def converged(self) -> Bools:
@@ -170,11 +217,11 @@ class Solution:
 
 
 def _direction(
-    ratios: Floats, gradient: Floats, hessian: Floats, allowed: Bools, highest: Floats
+    ratios: Floats, gradient: Floats, hessian: Floats, allowed: Bools, lowest: Floats, highest: Floats
 ) -> tuple[Floats, Floats]:
     """Projected Fisher-scoring step, and the scaled gradient that is left, shapes as `ratios` and [responses]."""
     curvature = np.einsum("rkk->rk", hessian).clip(1e-300)
-    free = allowed & ((ratios > 0.0) | (gradient < 0.0)) & ((ratios < highest) | (gradient > 0.0))
+    free = allowed & ((ratios > lowest) | (gradient < 0.0)) & ((ratios < highest) | (gradient > 0.0))
     left = np.where(free, np.abs(gradient) / np.sqrt(curvature), 0.0).max(axis=1, initial=0.0)
     # Fixed coordinates keep a unit row, and a hair on the diagonal keeps confounded components solvable.
     scale = 1.0 / np.sqrt(curvature)
@@ -199,7 +246,8 @@ def _polish(problem: Problem, responses: Responses, start: Floats, allowed: Bool
         gradient, _ = found.derivatives(problem)
         return float(found.criterion[0]), gradient[0] * unit
 
-    bounds = [(0.0, _HIGHEST) if ok else (0.0, 0.0) for ok in allowed]
+    floor = problem.lowest / unit
+    bounds = [(low, _HIGHEST) if ok else (0.0, 0.0) for low, ok in zip(floor, allowed, strict=True)]
     options: Any = {"maxiter": 500, "ftol": 1e-15, "gtol": 1e-9, "maxls": 60}
     result = minimize(objective, start / unit, jac=True, bounds=bounds, method="L-BFGS-B", options=options)
     return np.asarray(result.x, dtype=np.float64) * unit
@@ -220,7 +268,7 @@ def solve(
     problem : Problem
     responses : Responses
     start : ndarray, shape [responses, components]
-        Ratios to start from, none negative.
+        Ratios to start from, none below its lowest.
     allowed : ndarray of bool, shape [responses, components], optional
         Components that may leave zero; by default all.
     rescue : bool
@@ -228,7 +276,7 @@ def solve(
     """
     count, components = start.shape
     allowed = np.ones((count, components), dtype=np.bool_) if allowed is None else allowed
-    highest = _HIGHEST / problem.scale()
+    lowest, highest = problem.lowest, _HIGHEST / problem.scale()
     ratios = np.where(allowed, np.minimum(start, highest), 0.0)
     if components == 0:
         found = evaluate(problem, responses, ratios)
@@ -236,14 +284,14 @@ def solve(
     found = evaluate(problem, responses, ratios)
     gradient, hessian = found.derivatives(problem)
     criterion = found.criterion.copy()
-    step, left = _direction(ratios, gradient, hessian, allowed, highest)
+    step, left = _direction(ratios, gradient, hessian, allowed, lowest, highest)
     length = np.ones(count)
     iterations = np.zeros(count, np.int64)
     active = np.flatnonzero(left >= GRADIENT_TOLERANCE)
     for _ in range(_MAX_ITERATIONS):
         if active.size == 0:
             break
-        trial = np.clip(ratios[active] + length[active, None] * step[active], 0.0, highest)
+        trial = np.clip(ratios[active] + length[active, None] * step[active], lowest, highest)
         found = evaluate(problem, responses.take(active), trial)
         # Near the optimum the gain drops below rounding long before the gradient does: allow for that much.
         slack = 1e-11 * np.maximum(1.0, np.abs(criterion[active]))
@@ -255,14 +303,14 @@ def solve(
             kept = _select(found, good)
             gradient, hessian = kept.derivatives(problem)
             ratios[moved], criterion[moved], length[moved] = trial[good], kept.criterion, 1.0
-            step[moved], left[moved] = _direction(trial[good], gradient, hessian, allowed[moved], highest)
+            step[moved], left[moved] = _direction(trial[good], gradient, hessian, allowed[moved], lowest, highest)
         active = active[(left[active] >= GRADIENT_TOLERANCE) & (length[active] > 1e-5)]
     stubborn = np.flatnonzero(left >= GRADIENT_TOLERANCE)
     for i in stubborn if rescue else ():
         again = _polish(problem, responses.take([i]), ratios[i], allowed[i])[None]
         found = evaluate(problem, responses.take([i]), again)
         gradient, hessian = found.derivatives(problem)
-        gap = float(_direction(again, gradient, hessian, allowed[[i]], highest)[1][0])
+        gap = float(_direction(again, gradient, hessian, allowed[[i]], lowest, highest)[1][0])
         if found.criterion[0] < criterion[i] or (found.criterion[0] < criterion[i] + 1e-9 and gap < left[i]):
             ratios[i], left[i] = again[0], gap
     found = evaluate(problem, responses, ratios)
@@ -312,12 +360,13 @@ def fit_reml(problem: Problem, y: Floats, allowed: Bools | None = None) -> Solut
                 " more tasks, or scores that are not copies of one another"
             )
         starts = np.array(_STARTS if problem.components else _STARTS[:1])[:, None] / problem.scale()[None]
+        starts = np.where(problem.lowest < 0.0, 0.0, starts)
         repeated = once.take(np.zeros(len(starts), dtype=np.int64))
         mask = None if allowed is None else np.broadcast_to(allowed, starts.shape)
         found = solve(problem, repeated, starts, mask)
         best = int(np.argmin(np.where(found.converged, found.criterion, found.criterion + 1e-7)))
         chosen = found.ratios[[best]]
-        chosen[chosen < ZERO_RATIO * 1e-4] = 0.0
+        chosen[(chosen < ZERO_RATIO * 1e-4) & (problem.lowest == 0.0)] = 0.0
         final = evaluate(problem, once, chosen)
         return _solution(problem, once, chosen, final, found.gradient[[best]], found.iterations[[best]])
 
@@ -343,11 +392,8 @@ def identifiable(problem: Problem) -> bool:
     """
     if problem.components == 0:
         return True
-    flat = Responses(
-        np.zeros((1, problem.fixed)), np.zeros((1, problem.groups, problem.Z.shape[1])), np.ones(1, dtype=np.float64)
-    )
     with one_thread():
-        _, hessian = evaluate(problem, flat, 1.0 / problem.scale()[None]).derivatives(problem)
+        _, hessian = evaluate(problem, no_responses(problem), 1.0 / problem.scale()[None]).derivatives(problem)
     diagonal = np.diag(hessian[0])
     if (diagonal <= 1e-10).any():
         return False
@@ -369,5 +415,5 @@ def warm_start(problem: Problem, ratios: Floats, count: int) -> Floats:
     -------
     ndarray, shape [count, components]
     """
-    lifted = np.maximum(ratios, _LIFT / problem.scale())
+    lifted = np.where(problem.lowest < 0.0, ratios, np.maximum(ratios, _LIFT / problem.scale()))
     return np.tile(lifted, (count, 1))

@@ -1,9 +1,9 @@
 """Standardised scores: a common scale for tasks whose metrics and difficulties differ.
 
 ``y = (score - mean_d) / sd_d`` within task d, with ddof 1, over all of the task's rows (Kim et al. 2020, section 5.2).
-The task's own effect is then zero by construction and the scale is the same everywhere; multiplying a task's scores by
-a positive number or adding one changes nothing. The price: mean and sd are those of whatever was run. Where a strong
-encoder was not run on a task, the task's other scores look better than they would have, so incomplete tables warn.
+The scale is then the same everywhere; multiplying a task's scores by a positive number or adding one changes nothing.
+Mean and sd are those of whatever was run: what the mean takes is estimated again by the models, in which every task has
+an effect; the sd makes the unit.
 
 Scores of one metric can keep its unit. Then ``y = score - mean_d + m`` with m the mean of the tasks' means: only the
 task's own effect is removed, which would else swamp every difference between levels.
@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
+from analysis.statistics.units import unit_levels
 from analysis.tables.long_tables import check_comparable, drop_missing_scores, incomplete_cells, labels, numbers
 
 
@@ -75,6 +76,7 @@ def standardise(
     complete_over: Sequence[str] = (),
     *,
     natural: bool = False,
+    levels: str | None = None,
 ) -> Scores:
     """Standardise scores within tasks.
 
@@ -89,6 +91,9 @@ def standardise(
     natural : bool
         Keep the metric's unit: from every score its task's mean is taken, and the mean of these means added; only for
         tasks that share one metric.
+    levels : str, optional
+        Column of what will be compared: a level that would set tasks' units unevenly has no part in them, and is named
+        (`analysis.statistics.units`).
 
     Raises
     ------
@@ -105,6 +110,12 @@ def standardise(
     y = np.empty_like(raw)
     scales: dict[str, Scale] = {}
     constant = []
+    makes_unit = np.ones(len(raw), dtype=np.bool_)
+    if levels and not natural:
+        level_code, names = labels(kept, levels)
+        part = unit_levels(raw, codes, level_code)
+        makes_unit = part[level_code]
+        notes += _apart_note([name for name, flag in zip(names, part, strict=True) if not flag], levels, group)
     for d, task in enumerate(tasks):
         rows = codes == d
         values = raw[rows]
@@ -112,6 +123,9 @@ def standardise(
         if sd <= 1e-12 * max(float(np.abs(values).max()), 1e-300):
             constant.append(f"{task} ({values.size} scores)")
             continue
+        own = raw[rows & makes_unit]
+        spread = float(own.std(ddof=1)) if own.size > 1 else 0.0
+        sd = spread if spread > 1e-12 * max(float(np.abs(values).max()), 1e-300) else sd
         mean = float(values.mean())
         metric = str(kept.loc[rows, "metric"].iloc[0]) if "metric" in kept.columns else score
         scales[task] = Scale(mean, sd, int(values.size), metric)
@@ -128,6 +142,15 @@ def standardise(
     return Scores(kept, y, group, score, scales, natural, notes)
 
 
+def _apart_note(apart: list[str], levels: str, group: str) -> list[str]:
+    if not apart:
+        return []
+    return [
+        f"{', '.join(apart)}: so far from the other levels of {levels} on some {group}s and so near on others that each"
+        f" {group}'s unit would be another; a {group}'s standard deviation is that of the other levels' scores."
+    ]
+
+
 def _incomplete_note(table: pd.DataFrame, group: str, by: Sequence[str], done: str) -> list[str]:
     holes = incomplete_cells(table, group, by)
     if not holes:
@@ -135,6 +158,6 @@ def _incomplete_note(table: pd.DataFrame, group: str, by: Sequence[str], done: s
     point, task, found, full = holes[0]
     return [
         f"The table is incomplete: {len(holes)} cells have fewer scores than the fullest {group} (first: {point} has"
-        f" {found} on {task}, {full} elsewhere). Each {group} is {done} over what was run, so an absent strong or"
-        " weak level shifts the others' scores there."
+        f" {found} on {task}, {full} elsewhere). Each {group} is {done} over what was run; what it contributes is"
+        " estimated beside the levels, so that an absent strong or weak level does not shift the others."
     ]

@@ -52,6 +52,16 @@ class ModelOptions:
     bootstrap: Annotated[int, typer.Option(help="Refits behind the intervals; 0 for none.")] = 1000
     seed: Annotated[int, typer.Option(help="Of everything drawn at random.", min=0)] = 0
     natural: Annotated[bool, typer.Option("--natural", help="Do not standardise scores.")] = False
+    run: Annotated[
+        str,
+        typer.Option(
+            help="Column of the trained networks behind scores; none: training played no part.",
+            show_default="run, else seed, if there",
+        ),
+    ] = "auto"
+    tasks: Annotated[
+        str, typer.Option(help="effects: tasks' effects are estimated; centred: the treatment of Kim et al. 2020.")
+    ] = "effects"
 
 
 def analyze(

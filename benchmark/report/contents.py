@@ -37,7 +37,17 @@ from benchmark.pretraining.curve_file import read_probe_scores
 from benchmark.registry.overrides import in_words
 from benchmark.registry.registry import Registry
 from benchmark.report.citations import citations
-from benchmark.scores.records import RECORD, SCORE, Score, ScoreRecord, StepCost, newest, read_record, run_name
+from benchmark.scores.records import (
+    RECORD,
+    SCORE,
+    Score,
+    ScoreRecord,
+    StepCost,
+    newest,
+    read_record,
+    run_name,
+    trained_network,
+)
 from benchmark.steps import KINDS
 from benchmark.store.store import UNREADABLE, check_store
 
@@ -178,6 +188,7 @@ def _run(key: str, record: ScoreRecord) -> RunRow:
         "parameters": record.parameters,
         "dim": record.dim,
         "weights": record.weights_sha256,
+        "network": trained_network(record.recipe_name, record.weights_sha256),
         "finished": record.finished,
         "steps": [step.key for step in record.steps],
         "metrics": metrics,

@@ -34,7 +34,7 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     -------
     list of dict
         The columns of `score_rows` but ``leading``, and ``representation``: the encoder, with what its pretraining
-        differs in where there are several ways.
+        differs in where there are several ways. Of these ``run`` names the trained network, as `trained_network` does.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.cell import Cell
-from benchmark.factors import COLUMNS
+from benchmark.factors import AS_GIVEN, COLUMNS
 from benchmark.plain_files import read_within
 
 SCHEMA_VERSION = 2
@@ -98,6 +98,15 @@ class ScoreRecord(Cell):
 def read_record(folder: Path) -> ScoreRecord:
     """The record in the artifact folder of a score step."""
     return ScoreRecord.model_validate_json(read_within(folder, RECORD))
+
+
+def trained_network(recipe_name: str, weights_sha256: str) -> str:
+    """Name of the network behind a score, whose luck goes with it from task to task; empty where a seed made none.
+
+    Weights that came with an encoder, and hand-made features, are the same whatever the seed. Random weights are drawn
+    as trained ones are.
+    """
+    return "" if recipe_name == AS_GIVEN else "+".join(part[:16] for part in weights_sha256.split("+"))
 
 
 #: What a record's run is called.

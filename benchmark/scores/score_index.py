@@ -21,18 +21,18 @@ from benchmark.errors import UserError
 from benchmark.factors import COLUMNS as CELL_COLUMNS
 from benchmark.factors import in_cells
 from benchmark.plain_files import planted, read_plain
-from benchmark.scores.records import RECORD, SCORE
+from benchmark.scores.records import RECORD, SCORE, trained_network
 from benchmark.store.store import check_store, write_atomically
 
 INDEX = "scores.jsonl"
 LARGEST_INDEX = 2**30
 """More than rows of a million records take [bytes]."""
 #: Raised when a row gets another column.
-ROW_VERSION = 4
+ROW_VERSION = 5
 _AFTER_TASK = CELL_COLUMNS.index("task") + 1
 COLUMNS = (
     "key", *CELL_COLUMNS[:_AFTER_TASK], "metric", *CELL_COLUMNS[_AFTER_TASK:],
-    "score", "lower", "upper", "floor", "fingerprint", "standin", "n", "leading",
+    "score", "lower", "upper", "floor", "fingerprint", "standin", "n", "run", "leading",
 )  # fmt: skip
 
 #: Time of change [ns], size and inode of a record's file. No single one will do: clocks jump, copies keep times.
@@ -57,6 +57,7 @@ class _Record(Cell):
     metrics: dict[str, _Score]
     n_scored: dict[str, int]
     fingerprint: str
+    weights_sha256: str
 
 
 def score_rows(store: Path) -> list[dict[str, Any]]:
@@ -123,6 +124,7 @@ def _rows(file: str) -> list[list[Any]]:
             record.fingerprint,
             record.data == "stand-in",
             record.n_scored["test"],
+            trained_network(record.recipe_name, record.weights_sha256),
             number == 0,
         ]
         for number, (name, score) in enumerate(record.metrics.items())
