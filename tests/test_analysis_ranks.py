@@ -96,7 +96,7 @@ def test_an_analysis_tells_and_draws_mean_ranks(tmp_path):
     whole = grid(4, 6, 2, step=0.6)
     found = analyze(whole, AnalysisOptions(bootstrap=0), output=tmp_path)
     ranks = found["ranks"]
-    assert list(ranks["levels"])[0] == "e3"
+    assert next(iter(ranks["levels"])) == "e3"
     assert {"ranks.csv", "ranks.png"} <= set(found["files"])
     written = pd.read_csv(tmp_path / "ranks.csv")
     assert list(written.columns) == ["level", "estimate", "lower", "upper", "first"]
