@@ -7,15 +7,19 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from conftest import bench, bench_json
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ttest_rel
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import ttost_paired
 
-from benchmark.comparison.compare import compare
+from benchmark.comparison.compare import Comparison, _adjusted, _paired, _Side, compare
 from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, ScoreRecord, mark_used
 from benchmark.scores.scoring import score
-from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import areas_and_influences, compare_areas
+from probes.intervals import compare_paired, leave_out
 from tasks.base import Task
 from tasks.metrics import METRICS, macro
 from tasks.targets import Tags
@@ -81,20 +85,24 @@ def test_too_few_positives_are_an_error():
 
 @pytest.mark.slow
 def test_intervals_of_a_true_difference_cover_it():
-    """The bootstrap's and DeLong's; `tests/test_coverage.py` has the case of no difference."""
+    """The jackknife's and DeLong's; `tests/test_coverage.py` has the case of no difference."""
     truth_labels, truth_scores = simulated(np.random.default_rng(1), n=100_000)
     areas = [macro(METRICS["roc_auc"](truth_labels, scores)) for scores in truth_scores]
     truth = float(areas[0] - areas[1])
     rng = np.random.default_rng(2)
     held = np.zeros(2)
-    for simulation in range(500):
+    for _ in range(500):
         labels, scores = simulated(rng)
         test = compare_areas(labels, *(one[None] for one in scores), np.arange(len(labels)))
-        blocks = replicate_counts(np.arange(len(labels)), 1000, simulation)
-        differences = np.concatenate(
-            [np.subtract(*(macro(METRICS["roc_auc"](labels, one, counts)) for one in scores)) for counts in blocks]
+        parts = leave_out(np.arange(len(labels)))
+        (counts,) = parts.kept()
+        found, *replicates = np.subtract(
+            *(
+                np.append(macro(METRICS["roc_auc"](labels, one)), macro(METRICS["roc_auc"](labels, one, counts)))
+                for one in scores
+            )
         )
-        interval = percentile_interval(differences)
+        interval = compare_paired(found, np.array(replicates), parts, 1.0)
         held += [interval.lower <= truth <= interval.upper, test.lower <= truth <= test.upper]
     found = held / 500
     assert ((found >= 0.93) & (found <= 0.97)).all(), found
@@ -173,8 +181,9 @@ def test_a_clear_difference_is_told(store):
     assert auc.seeds == (2, 1)
     assert auc.difference == pytest.approx(auc.scores[0] - auc.scores[1])
     assert auc.lower > 0.1
-    assert auc.p == pytest.approx(2 / 1001)
-    assert auc.p_holm == pytest.approx(4 / 1001)
+    assert auc.p < 1e-9
+    assert auc.p_holm == pytest.approx(auc.p * (2 if auc.p <= found[1].p else 1))
+    assert auc.answer == "better"
     assert auc.delong.difference == pytest.approx(auc.difference)
     # Two ways to the same uncertainty.
     assert auc.delong.upper - auc.delong.lower == pytest.approx(auc.upper - auc.lower, rel=0.15)
@@ -210,7 +219,11 @@ def test_what_the_clips_cannot_tell_is_said(store):
     assert "score the same" in found.text
     near = compare(store, "twin", "good", tasks=["mtt"])[0]
     assert near.lower < 0 < near.upper
-    assert "cannot tell them apart" in near.text
+    assert near.answer == "equivalent"
+    assert "show them equivalent within 0.01 (p = below 0.001 adjusted)" in near.text
+    strict = compare(store, "twin", "good", tasks=["mtt"], margin=0.0001)[0]
+    assert strict.answer == "cannot tell"
+    assert "cannot tell them apart, nor show them equivalent within 0.0001" in strict.text
 
 
 def test_the_command_line(store):
@@ -226,6 +239,7 @@ def test_the_command_line(store):
     [
         (["good", "wurse"], "Did you mean 'worse'?"),
         (["good", "worse", "--task", "gtzan"], "unknown task with scores of good 'gtzan'. There are: mtt;"),
+        (["good", "worse", "--margin", "0"], "--margin 0: give a difference above 0"),
         (["good", "other"], "different test clips or labels"),
         (["good", "twice"], "trained in several ways: tune on fma; tune on mtt"),
         (["good", "elsewhere"], "no task, protocol and setting in common"),
@@ -241,3 +255,71 @@ def test_what_cannot_be_compared_is_refused(store, arguments, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def pair(seed, n, first, second):
+    """A comparison of accuracies from predictors that are right by chance, on clips of their own."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 10, (n, 1))
+    sides = []
+    for share in (first, second):
+        right = rng.random(n) < share
+        guess = np.where(right, labels[:, 0], (labels[:, 0] + rng.integers(1, 10, n)) % 10)
+        stack = np.eye(10, dtype=np.float32)[guess][None]
+        sides.append(_Side("e", stack, labels, np.arange(n), tuple("abcdefghij"), np.zeros(n, int)))
+    own = _paired("accuracy", tuple(sides))
+    return labels, sides, Comparison(
+        task="t", protocol="linear", metric="accuracy", fingerprint="", standin=False, setting="", first="first",
+        second="second", seeds=(1, 1), **own, p_holm=own["p"], p_equivalence_holm=own["p_equivalence"], comparisons=1,
+        answer="cannot tell", n_clips=n, n_groups=n,
+    )  # fmt: skip
+
+
+def test_many_huge_differences_are_all_told():
+    """The least p value has to be far below 0.05 over the number of comparisons."""
+    found = _adjusted([pair(seed, 200, 0.9, 0.2)[2] for seed in range(26)])
+    assert max(one.p_holm for one in found) < 1e-9
+    assert all("tell them apart." in one.text and "cannot" not in one.text for one in found)
+
+
+@pytest.mark.parametrize("first", [0.6, 0.75])
+def test_words_say_what_the_adjusted_p_values_say(first):
+    """Of forty comparisons some are below 0.05 alone, which no sentence may call a difference."""
+    found = _adjusted([pair(100 + seed, 120, first, 0.6)[2] for seed in range(40)])
+    assert any(one.p < 0.05 <= one.p_holm for one in found) == (first > 0.6)
+    for one in found:
+        apart = "tell them apart" in one.text and "cannot tell" not in one.text
+        assert apart == (one.p_holm < 0.05) == (one.answer == "better")
+        assert ("were this the only comparison" in one.text) == (one.p < 0.05 <= one.p_holm)
+        assert (one.p < 0.05) == (one.lower > 0 or one.upper < 0)
+        assert (one.answer == "equivalent") == (one.p_holm >= 0.05 > one.p_equivalence_holm)
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(20, 300))
+@settings(max_examples=25)
+def test_of_accuracies_it_is_the_paired_t_test_and_the_tests_of_statsmodels(seed, n):
+    labels, sides, one = pair(seed, n, 0.7, 0.6)
+    right = [side.predictions[0].argmax(axis=1) == labels[:, 0] for side in sides]
+    if not (right[0] ^ right[1]).any():
+        return
+    expected = ttest_rel(*(own.astype(float) for own in right))
+    assert one.p == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval()
+    assert (one.lower, one.upper) == pytest.approx((interval.low, interval.high))
+    p, *_ = ttost_paired(*(own.astype(float) for own in right), -0.02, 0.02)
+    assert one.p_equivalence == pytest.approx(p)
+    table = [[int((a & b).sum()) for b in (right[1], ~right[1])] for a in (right[0], ~right[0])]
+    assert one.mcnemar.p == pytest.approx(mcnemar(table, exact=True).pvalue)
+    assert (one.mcnemar.first_only, one.mcnemar.second_only) == (table[0][1], table[1][0])
+
+
+def test_a_few_clips_that_all_say_the_same_prove_little():
+    few = pair(0, 3, 1.0, 0.0)[2]
+    assert (few.difference, few.p) == (1.0, 0.25)
+    assert few.lower < few.difference < few.upper
+    many = pair(0, 60, 1.0, 0.0)[2]
+    assert many.p == pytest.approx(2.0**-59)
+    same = pair(0, 60, 1.0, 1.0)[2]
+    assert (same.difference, same.p) == (0.0, 1.0)
+    assert same.upper == pytest.approx(proportion_confint(0, 60, method="beta")[1])
+    assert same.p_equivalence == pytest.approx(0.98**60)

@@ -8,10 +8,10 @@ import soundfile
 from conftest import bench, bench_json, tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from resampling import drawn
 from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 
 from benchmark.scores.scoring import in_folds, mean_of_folds, score
-from probes.bootstrap import replicate_counts
 from probes.delong import compare_areas
 from tasks import DatasetError
 from tasks.base import Clip, Task
@@ -192,7 +192,7 @@ def test_delong_within_folds_agrees_with_the_bootstrap():
     assert test.difference == pytest.approx(np.mean(own[0]) - np.mean(own[1]))
     task = folded(labels, "multilabel", fold)
     assert score(task, first, ["roc_auc"])[0]["roc_auc"].value == pytest.approx(np.mean(own[0]))
-    (counts,) = replicate_counts(np.arange(300), 1000, 0)
+    counts = drawn(np.arange(300), 1000, 0)
     differences = np.subtract(
         *(mean_of_folds(in_folds(METRICS["roc_auc"], labels, one, fold, counts)) for one in (first, second))
     )

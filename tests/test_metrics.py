@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from resampling import drawn
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, r2_score, roc_auc_score
 
-from probes.bootstrap import percentile_interval, replicate_counts
+from probes.intervals import leave_out
 from tasks import DatasetError
 from tasks.metrics import (
     METRICS,
@@ -137,7 +138,7 @@ def test_counts_stand_for_repeated_clips(name, seed):
     else:
         y = rng.normal(4, 2, (60, 2))
         predictions = y + rng.normal(size=y.shape)
-    counts = next(replicate_counts(np.arange(60) // 2, 25, seed))
+    counts = drawn(np.arange(60) // 2, 25, seed)
     found = metric(y, predictions, counts)
     assert found.shape == (25, len(metric(y, predictions)))
     for replicate in range(25):
@@ -148,7 +149,7 @@ def test_counts_stand_for_repeated_clips(name, seed):
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 def test_replicates_agree_with_scikit_learn(ours, theirs):
     y, scores = problem(1, 80, 3, 1)
-    counts = next(replicate_counts(np.arange(80), 20, 0))
+    counts = drawn(np.arange(80), 20, 0)
     found = ours(y, scores, counts)
     for replicate in range(20):
         rows = np.repeat(np.arange(80), counts[:, replicate].astype(int))
@@ -157,11 +158,13 @@ def test_replicates_agree_with_scikit_learn(ours, theirs):
 
 
 @pytest.mark.parametrize("metric", [roc_auc, average_precision, roc_auc_clipwise, average_precision_clipwise])
-def test_bootstrap_of_mtt_size(metric):
+def test_standard_errors_of_mtt_size(metric):
     y, scores = problem(0, 5_329, 50, 6)
-    values = np.concatenate([macro(metric(y, scores, c)) for c in replicate_counts(np.arange(5_329), 1000, 0)])
-    assert len(values) == 1000
-    assert 0.0003 < values.std() < 0.003
+    parts = leave_out(np.arange(5_329))
+    values = np.concatenate([macro(metric(y, scores, counts)) for counts in parts.kept()])
+    assert len(values) == 250
+    error = np.sqrt((parts.deviations(values, float(macro(metric(y, scores)))) ** 2).sum())
+    assert 0.0003 < error < 0.003
 
 
 def test_labels_without_both_kinds_of_clips_are_undefined():
@@ -241,38 +244,3 @@ def test_a_metric_refuses_other_kinds_of_tasks(metric, kind, labels, message):
 def test_shapes_must_agree(name):
     with pytest.raises(ValueError, match=rf"{name}: labels \(3, 2\) and predictions \(3, 3\)"):
         METRICS[name](np.zeros((3, 2)), np.zeros((3, 3)))
-
-
-def test_groups_are_drawn_together():
-    groups = np.array(["a", "a", "b", "b", "b", "c"])
-    counts = np.concatenate(list(replicate_counts(groups, 500, 3)), axis=1)
-    assert (counts[0] == counts[1]).all()
-    assert (counts[2] == counts[4]).all()
-    assert (counts[[0, 2, 5]].sum(axis=0) == 3).all()
-    assert counts[5].mean() == pytest.approx(1.0, abs=0.1)
-
-
-def test_replicates_are_the_same_for_every_encoder():
-    first = np.concatenate(list(replicate_counts(np.arange(3_000), 1_000, 5)), axis=1)
-    again = np.concatenate(list(replicate_counts(np.arange(3_000), 1_000, 5)), axis=1)
-    assert first.shape == (3_000, 1_000)
-    assert (first == again).all()
-
-
-def test_percentile_interval():
-    interval = percentile_interval(np.arange(1001) / 1000)
-    assert (interval.lower, interval.upper) == pytest.approx((0.025, 0.975))
-
-
-def test_interval_covers_the_truth():
-    """Of 300 simulated test sets, about 95 % of intervals hold the known area under the curve."""
-    rng = np.random.default_rng(0)
-    truth = 0.76025  # P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt 2)
-    covered = 0
-    for trial in range(300):
-        y = rng.random((300, 1)) < 0.3
-        scores = rng.normal(size=(300, 1)) + y
-        values = np.concatenate([roc_auc(y, scores, c)[:, 0] for c in replicate_counts(np.arange(300), 400, trial)])
-        interval = percentile_interval(values)
-        covered += interval.lower <= truth <= interval.upper
-    assert 0.915 <= covered / 300 <= 0.98

@@ -34,7 +34,7 @@ class MetricRow(TypedDict):
     value
         Mean over the metric's parts.
     lower, upper, level
-        Bootstrap interval over test clips, and the probability that it is made for.
+        Interval over test clips, and the probability that it is made for.
     floor
         What the constant prediction that is best on the training labels reaches.
     n_labels, n_clips

@@ -13,12 +13,12 @@ from analysis.report.groups import Group, Run, Value, gather, over_seeds, pretra
 from analysis.statistics.contrasts import ALPHA
 
 TIED = (
-    "Tied with the best: the difference from the best has a p value of 0.05 or more by Tukey's test for all pairs of"
-    " rows of a column (in the form of Games and Howell, for scores that vary differently), whose standard error is"
-    " that of both scores over test clips and seeds. The p value is corrected for the number of rows and for nothing else,"
-    " so not for how many metrics and tasks there are. The test takes the two scores as independent; they share their"
-    " test clips, so it calls too many tied rather than too few, but of the luck of a row that has a single seed it"
-    " knows nothing. The paired test of two encoders is bench compare."
+    "Tied with the best: the difference from the best has a p value of 0.05 or more by Tukey's test, which is corrected"
+    " for all pairs of rows of a table in one metric, not for the number of metrics or tables (in the form of Games and"
+    " Howell, for scores that vary differently), and whose standard error is that of both scores over test clips and"
+    " seeds. The test takes the two scores as independent; they share their test clips, so"
+    " it calls too many tied rather than too few, but of the luck of a row that has a single seed it knows nothing. The"
+    " paired test of two encoders is bench compare."
 )
 _SURELY_NORMAL = 1e5
 """Degrees of freedom above which the studentised range has its limiting distribution."""

@@ -14,7 +14,6 @@ from analysis.report.document import Document
 from analysis.report.groups import Group, form_groups
 from analysis.report.leaderboard import TIED, Leaderboard, Row, as_records, leaderboard
 from analysis.report.over_tasks import over_tasks
-from analysis.statistics.contrasts import ALPHA
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -117,8 +116,8 @@ def latex(document: Document) -> str:
         ]
         floors = ["Constant", "", "", *(_minus(_number(board.floors[metric])) for metric in board.group.metrics)]
         caption = (
-            f"{_escape(board.group.label)} ({_escape(data)}), means over seeds. Best in bold; $^*$ tied with the best:"
-            f" $p \\geq {ALPHA:g}$, corrected for the rows of the column (Tukey, Games and Howell)"
+            f"{_escape(board.group.label)} ({_escape(data)}), means over seeds. Best in bold; $^*$ tied with the best"
+            f" at 5\\,\\%, corrected for all pairs of rows"
             + ("; $^\\dagger$ pretrained on test clips." if _any_overlap(board) else ".")
         )
         parts += _latex_table(head, rows, caption, floors)

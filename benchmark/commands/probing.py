@@ -20,10 +20,18 @@ def compare(
     corpus: Annotated[
         str | None, typer.Option(help="Pretraining corpus, where there are several.", metavar="NAME")
     ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Difference too small to matter, in the metric's unit.",
+            metavar="X",
+            show_default="0.02; 0.01 of ROC-AUC",
+        ),
+    ] = None,
     store_path: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Test the stored scores of two encoders: paired bootstrap over test clips, DeLong's test for ROC-AUC.
+    """Test the stored scores of two encoders on the same clips: better, equivalent, or cannot tell.
 
     Example: bench compare tune_plus mfcc --task mtt
     """
@@ -38,5 +46,5 @@ def compare(
     spoken_of = [encoders.get(name) or encoders.get(name.partition(SEPARATOR)[0]) for name in (first, second)]
     spoken_of += [tasks.get(name) for name in task or []]
     announce_unimported(registry, [each for each in spoken_of if each is not None], Reporter())
-    found = call(store_folder(store_path), first, second, task or [], recipe, corpus)
+    found = call(store_folder(store_path), first, second, task or [], recipe, corpus, margin)
     print_document(documents(found) if as_json else "\n".join(printable(one.text) for one in found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from analysis.statistics.equivalence import Answer, answer, equivalence, equivalence_of_alike
+from analysis.statistics.inference import holm
+from benchmark.comparison.mcnemar import Discordance, exact_mcnemar
 from benchmark.errors import UserError, unknown_name
 from benchmark.factors import UNTRAINED
 from benchmark.plain_files import check_artifact
 from benchmark.scores.records import PREDICTIONS, RECORD, SCORE, ScoreRecord, newest, read_record, run_name
-from benchmark.scores.scoring import BOOTSTRAP_SEED, REPLICATES, in_folds, mean_of_folds, resampled
+from benchmark.scores.scoring import in_folds, mean_of_folds, units
 from benchmark.store.store import check_store
-from probes.bootstrap import percentile_interval, replicate_counts
 from probes.delong import AreaTest, compare_areas
+from probes.intervals import compare_paired, leave_out
 from tasks.metrics import METRICS, split_name
 
 #: Between an encoder's name and a recipe, where a user names both.
 SEPARATOR = ":"
+#: Adjusted p value below which two encoders are told apart, or called equivalent.
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,25 @@ class Comparison:
         Trainings averaged on each side: seeds, times the protocol's repeats.
     scores, difference
         Means over those, and first minus second.
-    lower, upper, p
-        Paired bootstrap over test clips: 95 % interval of the difference, and two-sided p-value.
+    standard_error, lower, upper, p
+        Over test clips, paired (`probes.intervals.compare_paired`): standard error of the difference (0 where all clips
+        differ alike, null where there is one unit), its 95 % interval, and two-sided p-value.
     p_holm
-        The p-value, adjusted for all comparisons of one call (Holm 1979).
+        The p-value, adjusted for all comparisons of one call (Holm 1979), of which there are `comparisons`.
+    margin, p_equivalence, p_equivalence_holm
+        Difference that is too small to matter, the p-value of two one-sided tests against it, and that adjusted too.
+    answer
+        ``better`` if `p_holm` is below 0.05, else ``equivalent`` if `p_equivalence_holm` is, else ``cannot tell``.
     seed_deviation
         Standard deviation of the difference between trainings; ``None`` if a side has but one.
     delong
         DeLong's test, for ROC-AUC alone.
+    mcnemar
+        McNemar's exact test, for accuracy of single trainings on clips that are in no groups.
     n_clips, n_groups
-        Test clips, and the groups that are drawn.
+        Test clips, and their groups.
+    n_units
+        Clips, groups or users that are left out together; p-values and intervals count these.
     """
 
     task: str
@@ -64,14 +78,22 @@ class Comparison:
     seeds: tuple[int, int]
     scores: tuple[float, float]
     difference: float
+    standard_error: float | None
     lower: float
     upper: float
     p: float
     p_holm: float
+    comparisons: int
+    margin: float
+    p_equivalence: float
+    p_equivalence_holm: float
+    answer: Answer
     seed_deviation: float | None
     delong: AreaTest | None
+    mcnemar: Discordance | None
     n_clips: int
     n_groups: int
+    n_units: int
 
     @property
     def text(self) -> str:
@@ -85,22 +107,37 @@ class Comparison:
         where = f"{self.task}, {self.protocol}" + (f", {self.setting}" if self.setting else "")
         head = f"{where}, {self.metric}: {better} scores {abs(self.difference):.4f} higher than {worse}"
         interval = f"95 % interval of the difference {low:.4f} to {high:.4f}, p = {_p(self.p)}"
-        if self.p_holm != self.p:
-            interval += f", {_p(self.p_holm)} adjusted for all comparisons here"
+        if self.comparisons > 1:
+            interval += f", {_p(self.p_holm)} adjusted for the {self.comparisons} comparisons here"
         if self.difference == 0:
             head = f"{where}, {self.metric}: {self.first} and {self.second} score the same"
-        apart = self.lower > 0 or self.upper < 0
-        verdict = (
-            f"the {drawn} tell them apart"
-            if apart
-            else f"the {drawn} cannot tell them apart: neither a lead of {max(high, 0):.4f} for {better} "
-            f"nor one of {max(-low, 0):.4f} for {worse} can be ruled out"
-        )
+        equivalence = f"p = {_p(self.p_equivalence_holm)}" + (" adjusted" if self.comparisons > 1 else "")
+        if self.answer == "better":
+            verdict = f"the {drawn} tell them apart"
+            if self.p_equivalence_holm < ALPHA:
+                verdict += f", by less than the margin of {self.margin:g} ({equivalence})"
+        elif self.answer == "equivalent":
+            verdict = f"the {drawn} show them equivalent within {self.margin:g} ({equivalence})"
+        else:
+            verdict = (
+                f"the {drawn} cannot tell them apart, nor show them equivalent within {self.margin:g} ({equivalence}): "
+            )
+            if low <= 0 <= high:
+                verdict += (
+                    f"neither a lead of {max(high, 0):.4f} for {better} nor one of {max(-low, 0):.4f} for {worse} can "
+                    "be ruled out"
+                )
+            elif self.p < ALPHA:
+                verdict += "they would do so were this the only comparison"
+            else:
+                verdict += "they are too few"
         parts = [f"{head} ({interval}); {verdict}."]
         if self.delong is not None:
             parts.append(f"DeLong's test: z = {self.delong.z:.2f}, p = {_p(self.delong.p)}.")
         elif split_name(self.metric)[0] == "roc_auc":
             parts.append("DeLong's test needs two positive and two negative clips of every label, and some have fewer.")
+        if self.mcnemar is not None:
+            parts.append(self.mcnemar.text)
         if self.seed_deviation is None:
             parts.append("Nothing is said of other seeds: one side has a single training.")
         else:
@@ -117,6 +154,7 @@ def compare(
     tasks: Sequence[str] = (),
     recipe: str | None = None,
     corpus: str | None = None,
+    margin: float | None = None,
 ) -> list[Comparison]:
     """Test two encoders on every task, protocol and setting for which the store has scores of both.
 
@@ -130,18 +168,23 @@ def compare(
         Restrict to these; all if empty.
     recipe, corpus
         Restrict trained encoders to these.
+    margin
+        Difference that is too small to matter, in the unit of every metric; each metric's own if none is given.
 
     Raises
     ------
     UserError
-        If there is nothing to compare, one name means several trainings, or the test clips differ.
+        If the margin is no positive number, there is nothing to compare, one name means several trainings, or the
+        test clips differ.
     """
+    if margin is not None and not (np.isfinite(margin) and margin > 0):
+        raise UserError(f"--margin {margin:g}: give a difference above 0, in the unit of the metric")
     records = _records(store)
     cells = [_cells(records, name, tasks, recipe, corpus) for name in (first, second)]
     shared = [cell for cell in cells[0] if cell in cells[1]]
     if not shared:
         raise UserError(f"{store}: {first} and {second} have no task, protocol and setting in common")
-    found = [comparison for cell in shared for comparison in _compare_cell(cells[0][cell], cells[1][cell])]
+    found = [comparison for cell in shared for comparison in _compare_cell(cells[0][cell], cells[1][cell], margin)]
     return _adjusted(found)
 
 
@@ -227,7 +270,7 @@ def _side(cell: Sequence[tuple[Path, ScoreRecord]]) -> _Side:
 
 
 def _compare_cell(
-    first: Sequence[tuple[Path, ScoreRecord]], second: Sequence[tuple[Path, ScoreRecord]]
+    first: Sequence[tuple[Path, ScoreRecord]], second: Sequence[tuple[Path, ScoreRecord]], margin: float | None
 ) -> list[Comparison]:
     lead = first[0][1]
     prints = {record.fingerprint for _, record in (*first, *second)}
@@ -239,7 +282,7 @@ def _compare_cell(
         )
     sides = (_side(first), _side(second))
     labels, groups = sides[0].labels, sides[0].groups
-    numbers = {metric: _paired(metric, sides) for metric in lead.metrics if metric in second[0][1].metrics}
+    numbers = {metric: _paired(metric, sides, margin) for metric in lead.metrics if metric in second[0][1].metrics}
     setting = ", ".join(lead.departures_in_words())
     return [
         Comparison(
@@ -254,6 +297,9 @@ def _compare_cell(
             seeds=(len(sides[0].predictions), len(sides[1].predictions)),
             **own,
             p_holm=own["p"],
+            p_equivalence_holm=own["p_equivalence"],
+            comparisons=1,
+            answer=answer(own["p"], own["p_equivalence"], ALPHA),
             n_clips=len(labels),
             n_groups=len(np.unique(groups)),
         )
@@ -261,8 +307,8 @@ def _compare_cell(
     ]
 
 
-def _paired(name: str, sides: tuple[_Side, _Side]) -> dict[str, Any]:
-    """Scores, paired bootstrap and, for ROC-AUC, DeLong's test."""
+def _paired(name: str, sides: tuple[_Side, _Side], margin: float | None = None) -> dict[str, Any]:
+    """Scores, the tests of their difference, and DeLong's or McNemar's where they apply."""
     base, part = split_name(name)
     metric = METRICS[base]
     labels, groups, fold = sides[0].labels, sides[0].groups, sides[0].fold
@@ -270,9 +316,9 @@ def _paired(name: str, sides: tuple[_Side, _Side]) -> dict[str, Any]:
     chosen = np.array([part in ("", other) for other in metric.parts(sides[0].names)])
     chosen &= ~np.isnan([own for of_side in values for own in of_side]).all(axis=1).any(axis=0)
     scores = [np.array([mean_of_folds(own[:, chosen]) for own in of_side]) for of_side in values]
+    left_out = leave_out(units(metric, groups, labels.shape[1]))
     blocks = []
-    drawn = resampled(metric, groups, labels.shape[1])
-    for counts in replicate_counts(drawn, REPLICATES, BOOTSTRAP_SEED):
+    for counts in left_out.kept():
         means = [
             np.mean(
                 [mean_of_folds(in_folds(metric, labels, one, fold, counts)[..., chosen]) for one in side.predictions],
@@ -281,10 +327,20 @@ def _paired(name: str, sides: tuple[_Side, _Side]) -> dict[str, Any]:
             for side in sides
         ]
         blocks.append(means[0] - means[1])
-    differences = np.concatenate(blocks)
-    differences = differences[~np.isnan(differences)]
-    interval = percentile_interval(differences)
-    tail = min((differences <= 0).sum(), (differences >= 0).sum())
+    difference = float(scores[0].mean() - scores[1].mean())
+    lowest = metric.lowest if np.isfinite(metric.lowest) else float(min(own.min() for own in scores))
+    span = float(metric.highest - lowest) or 1.0
+    test = compare_paired(difference, np.concatenate(blocks), left_out, span)
+    within = metric.margin if margin is None else margin
+    equal = (
+        equivalence_of_alike(difference, left_out.units, span, within)
+        if test.standard_error == 0
+        else equivalence(difference, test.standard_error, test.freedom, within)
+    )
+    mcnemar = None
+    if base == "accuracy" and len(np.unique(groups)) == len(groups) and all(len(s.predictions) == 1 for s in sides):
+        right = [side.predictions[0].argmax(axis=1) == labels[:, 0] for side in sides]
+        mcnemar = exact_mcnemar(*right)
     delong = None
     if base == "roc_auc" and (labels >= 0).all():
         columns = [sides[0].names.index(other) for other in np.array(metric.parts(sides[0].names))[chosen]]
@@ -296,24 +352,34 @@ def _paired(name: str, sides: tuple[_Side, _Side]) -> dict[str, Any]:
     deviation = None if spread[0] is None or spread[1] is None else float(np.sqrt(spread[0] + spread[1]))
     return {
         "scores": (float(scores[0].mean()), float(scores[1].mean())),
-        "difference": float(scores[0].mean() - scores[1].mean()),
-        "lower": interval.lower,
-        "upper": interval.upper,
-        "p": float(min(1.0, 2 * (tail + 1) / (len(differences) + 1))),
+        "difference": difference,
+        "standard_error": None if np.isnan(test.standard_error) else test.standard_error,
+        "lower": test.lower,
+        "upper": test.upper,
+        "p": test.p,
+        "margin": within,
+        "p_equivalence": equal.p,
         "seed_deviation": deviation,
         "delong": delong,
+        "mcnemar": mcnemar,
+        "n_units": left_out.units,
     }
 
 
 def _adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """With Holm's adjustment over all of them."""
-    order = np.argsort([one.p for one in comparisons], kind="stable")
-    adjusted: dict[int, float] = {}
-    highest = 0.0
-    for rank, index in enumerate(order.tolist()):
-        highest = max(highest, min(1.0, (len(order) - rank) * comparisons[index].p))
-        adjusted[index] = highest
-    return [Comparison(**{**vars(one), "p_holm": adjusted[index]}) for index, one in enumerate(comparisons)]
+    """With Holm's adjustment over all of them, and the answer that follows."""
+    apart = holm([one.p for one in comparisons])
+    equal = holm([one.p_equivalence for one in comparisons])
+    return [
+        replace(
+            one,
+            p_holm=apart[i],
+            p_equivalence_holm=equal[i],
+            comparisons=len(comparisons),
+            answer=answer(apart[i], equal[i], ALPHA),
+        )
+        for i, one in enumerate(comparisons)
+    ]
 
 
 def documents(comparisons: Sequence[Comparison]) -> list[Mapping[str, Any]]:
@@ -322,4 +388,8 @@ def documents(comparisons: Sequence[Comparison]) -> list[Mapping[str, Any]]:
 
 
 def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "below 0.001"
+    """Three decimals, and a further one where rounding would change the side of 0.05."""
+    text = f"{value:.3f}"
+    if (float(text) < ALPHA) != (value < ALPHA):
+        text = f"{value:.6f}" if (float(f"{value:.6f}") < ALPHA) == (value < ALPHA) else "just below 0.05"
+    return text if value >= 0.001 else "below 0.001"

@@ -28,7 +28,7 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         f"{printable(first.task)} on {data if first.data == 'stand-in' else 'real data'}\n"
         f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, "
         + (f"{lead.n_labels} of {labels} labels, macro average, " if labels > 1 else "")
-        + f"{lead.level:.0%} bootstrap intervals over test clips"
+        + f"{lead.level:.0%} intervals over test clips"
     )
     extras = [name for name in PLAIN if any(_extra(record, name) for record in records)]  # shown where a run departs
     rows = [["encoder", "pretraining", "protocol", "seed", *extras, *map(_title, metrics)]]
@@ -47,7 +47,9 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     rows.append(
         ["constant", "", "", "", *("" for _ in extras), *(f"{first.metrics[metric].floor:.3f}" for metric in metrics)]
     )
-    notes = [
+    rough = {metric: first.metrics[metric].rough for metric in metrics if first.metrics[metric].rough}
+    notes = [f"intervals of {_title(metric)} are rough: {why}" for metric, why in rough.items()]
+    notes += [
         printable(f"{record.encoder} ({record.recipe}) was pretrained on {record.overlap.clips} of the test clips")
         for record in records
         if record.overlap.clips

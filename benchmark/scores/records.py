@@ -32,10 +32,20 @@ class Score(_Model):
     """One metric, macro-averaged over its parts: tags, classes or targets, or a single one."""
 
     value: float
-    lower: float = Field(description="of the bootstrap interval over test clips")
+    lower: float = Field(description="of the interval over test clips")
     upper: float
     level: float = Field(description="probability that the interval is made for")
-    replicates: int
+    standard_error: float | None = Field(
+        default=None,
+        description="over test clips; null where they cannot tell, and in records before version 2 of scores",
+    )
+    replicates: int = Field(
+        description="in which a part of the test clips is left out; in older records bootstrap ones"
+    )
+    units: int | None = Field(
+        default=None, description="clips, groups or users that the interval draws; see `replicates`"
+    )
+    rough: str = Field(default="", description="why the interval may hold the truth less often than its level says")
     floor: float = Field(description="what the constant prediction that is best on the training labels reaches")
     n_labels: int = Field(
         description="parts in the mean: labels, fewer than the task has if some cannot be scored, or 1 where the "

@@ -1,8 +1,8 @@
 """From predictions to scores: each metric with its interval, its floor, and the labels and clips it can speak of.
 
 A score of a task with folds is the mean of the folds' scores: outputs of different trainings have no common scale to be
-ranked on, which makes pooled ROC-AUC and average precision too low (Forman and Scholz 2010, section 3). Bootstrap
-replicates draw from the clips of all folds, and are scored in the same way.
+ranked on, which makes pooled ROC-AUC and average precision too low (Forman and Scholz 2010, section 3). Replicates
+leave out clips of any fold, and are scored in the same way.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError, unknown_name
 from benchmark.scores.records import Score
-from probes.bootstrap import bias_corrected_interval, replicate_counts
+from probes.intervals import Interval, Parts, bounded_interval, leave_out, open_interval
 from tasks import DatasetError
 from tasks.base import Task
 from tasks.metrics import METRICS, Metric, macro, split_name
 
-REPLICATES = 1000
-#: One seed for all runs, so that the replicates of two encoders on the same clips can be paired.
-BOOTSTRAP_SEED = 0
+#: Groups of clips from which on intervals hold the truth as often as they say; see `Metric.settled` for clips.
+ENOUGH_GROUPS = 12
 
 
 def check_metrics(task: Task, metrics: Sequence[str]) -> None:
@@ -86,13 +85,19 @@ def score(task: Task, predictions: NDArray[np.float32], metrics: Sequence[str]) 
 
 @dataclass(frozen=True)
 class _Parts:
-    """A metric's parts on the test clips of each fold: values and floors [F, K], replicates [F, R, K]."""
+    """A metric's parts on the test clips of each fold: values and floors [F, K], replicates [F, J, K].
 
+    `clips` are those that it speaks of, `rests_on` those that stand behind a score at an end of its range.
+    """
+
+    metric: Metric
     names: tuple[str, ...]
     values: NDArray[np.float64]
     replicates: NDArray[np.float64]
+    left_out: Parts
     floors: NDArray[np.float64]
     clips: int
+    rests_on: float
 
     @property
     def unscored(self) -> list[str]:
@@ -107,18 +112,25 @@ def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32]) -> _
     outputs = predictions.shape[1]
     constants = np.stack([metric.constant(task.labels[own == "train"], outputs) for own in task.divisions])
     fold = task.tested_in
-    blocks = replicate_counts(resampled(metric, task.groups[is_test], outputs), REPLICATES, BOOTSTRAP_SEED)
+    left_out = leave_out(units(metric, task.groups[is_test], outputs))
     return _Parts(
+        metric=metric,
         names=metric.parts(task.label_names),
         values=in_folds(metric, labels, predictions, fold),
-        replicates=np.concatenate([in_folds(metric, labels, predictions, fold, counts) for counts in blocks], axis=1),
+        replicates=np.concatenate(
+            [in_folds(metric, labels, predictions, fold, counts) for counts in left_out.kept()], axis=1
+        ),
+        left_out=left_out,
         floors=in_folds(metric, labels, constants[fold], fold),
         clips=int(metric.clips(labels).sum()),
+        rests_on=metric.rests_on(labels),
     )
 
 
-def resampled(metric: Metric, groups: NDArray[np.generic], users: int) -> NDArray[np.generic]:
-    """What replicates of a metric draw, as the name of each clip's or user's unit [clips or users].
+def units(metric: Metric, groups: NDArray[np.generic], users: int) -> NDArray[np.generic]:
+    """What replicates of a metric leave out, as the name of each clip's or user's unit [clips or users].
+
+    The clips of a single group are taken one by one where the metric has no lowest value to be an interval's bound.
 
     Parameters
     ----------
@@ -129,9 +141,9 @@ def resampled(metric: Metric, groups: NDArray[np.generic], users: int) -> NDArra
     users
         Number of columns of the labels.
     """
-    if metric.unit == "group":
+    if metric.unit == "group" and (np.isfinite(metric.lowest) or len(np.unique(groups)) > 1):
         return groups
-    return np.arange(len(groups) if metric.unit == "clip" else users)
+    return np.arange(users if metric.unit == "user" else len(groups))
 
 
 def in_folds(
@@ -168,23 +180,61 @@ def _score(name: str, parts: _Parts, part: str) -> Score:
             f"{name}: {what + ' cannot' if part else what + ' can'} be scored on these {parts.clips} test clips: "
             "a tag needs a clip that has it and one that has not, a target two different values"
         )
-    replicates = mean_of_folds(parts.replicates[..., scored])
-    # On a handful of clips a replicate may hold no label that can be scored at all; the record says how many do.
-    replicates = replicates[~np.isnan(replicates)]
-    value = float(mean_of_folds(parts.values[:, scored]))
-    interval = bias_corrected_interval(replicates, value)
+    values = parts.values[:, scored]
+    value = float(mean_of_folds(values))
+    interval, error = _interval(parts, scored, value)
+    left_out = parts.left_out
     names = [other for other, ok in zip(parts.names, scored, strict=True) if ok]
-    per_fold = macro(parts.values[:, scored])
-    per_label = macro(parts.values[:, scored].T)
+    per_fold = macro(values)
+    per_label = macro(values.T)
     return Score(
         value=value,
         lower=interval.lower,
         upper=interval.upper,
         level=interval.level,
-        replicates=len(replicates),
+        standard_error=error,
+        replicates=len(left_out.sizes),
+        units=left_out.units,
+        rough=_rough(parts),
         floor=float(mean_of_folds(parts.floors[:, chosen])),
         n_labels=len(names),
         n_clips=parts.clips,
         per_label=dict(zip(names, per_label.tolist(), strict=True)),
         folds=[None if np.isnan(value) else float(value) for value in per_fold] if len(per_fold) > 1 else None,
     )
+
+
+def _interval(parts: _Parts, scored: NDArray[np.bool_], value: float) -> tuple[Interval, float | None]:
+    """Of the mean over the parts that are scored, which lies in it; and its standard error, if it can be told."""
+    values, replicates = parts.values[:, scored], parts.replicates[..., scored]
+    metric, left_out = parts.metric, parts.left_out
+    bias = float(mean_of_folds(left_out.bias(np.moveaxis(replicates, 1, 0), values)))
+    variance = float((left_out.deviations(mean_of_folds(replicates), value) ** 2).sum())
+    if np.isfinite(metric.lowest) and np.isfinite(metric.highest):
+        fewest = min(float(left_out.units), parts.rests_on)
+        most = float(len(left_out.part) * scored.sum())
+        found = bounded_interval(value - bias, variance, left_out.freedom, metric.lowest, metric.highest, fewest, most)
+    elif np.isnan(variance):
+        raise UserError(
+            f"{metric.name}: {left_out.units} test clips are too few for an interval: without any one of them, nothing "
+            "is left that could be scored"
+        )
+    else:
+        bound = metric.highest if np.isfinite(metric.highest) else metric.lowest
+        found = open_interval(value - bias, variance, left_out.freedom, bound)
+    error = None if np.isnan(variance) else float(np.sqrt(variance))
+    return Interval(min(found.lower, value), max(found.upper, value), found.level), error
+
+
+def _rough(parts: _Parts) -> str:
+    """Why an interval is rough; empty if it is not."""
+    metric, drawn = parts.metric, parts.left_out
+    what = {"clip": "clips", "group": "groups", "user": "users"}[metric.unit]
+    if metric.unit == "group" and drawn.units == len(drawn.part):
+        what = "clips"
+    needed = metric.settled if what == "clips" else ENOUGH_GROUPS
+    if drawn.units < needed:
+        return f"{drawn.units} {what}, where {needed} are needed"
+    if parts.clips < metric.settled and metric.unit != "user":
+        return f"{parts.clips} clips, where {metric.settled} are needed"
+    return ""

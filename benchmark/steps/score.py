@@ -128,4 +128,4 @@ def _extent(step: Step) -> Extent:
     return Extent(", ".join(step.spec["metrics"]), clips * 50)
 
 
-KIND = StepKind("score", 1, Stage.WORK, compute, _extent)
+KIND = StepKind("score", 2, Stage.WORK, compute, _extent)

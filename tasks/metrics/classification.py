@@ -58,4 +58,5 @@ macro_f1 = Metric(
     lowest=0.0,
     highest=1.0,
     source="scikit-learn f1_score, average='macro'",
+    settled=290,
 )

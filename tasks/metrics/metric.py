@@ -27,6 +27,11 @@ def every_clip(labels: Labels) -> NDArray[np.bool_]:
     return np.ones(labels.shape[0], dtype=bool)
 
 
+def clip_count(labels: Labels) -> float:
+    """All clips stand behind a score: their number."""
+    return float(labels.shape[0])
+
+
 @dataclass(frozen=True)
 class Metric:
     """A score of predictions against labels, which can be evaluated on many bootstrap replicates at once.
@@ -56,6 +61,12 @@ class Metric:
         What is drawn when its interval is made: ``clip``, each by itself; ``group``, clips that belong together, as
         `tasks.base.Task.groups` says; ``user``, columns of the labels, for a mean over users. `counts` then say how
         often a replicate holds each user.
+    margin
+        Difference that is too small to matter, unless a user says otherwise.
+    settled
+        Test clips from which on its intervals hold the truth as often as they say; below, they are rough.
+    rests_on
+        How many clips a score at an end of its range speaks of, given labels [clips, L].
     """
 
     name: str
@@ -70,6 +81,9 @@ class Metric:
     clips: Callable[[Labels], NDArray[np.bool_]] = every_clip
     label_names: tuple[str, ...] = ()
     unit: Unit = "group"
+    margin: float = 0.02
+    settled: int = 60
+    rests_on: Callable[[Labels], float] = clip_count
 
     def __call__(self, labels: Labels, predictions: Predictions, counts: Counts | None = None) -> Array:
         """Score each part.

@@ -51,6 +51,12 @@ def _best_order(compute: Compute, labels: Labels, outputs: int) -> Array:
     return np.asarray(orders[int(scores[1] > scores[0])])
 
 
+def _rarer(labels: Labels) -> float:
+    """Harmonic mean over tags of the number of clips that have it, or that lack it if those are fewer."""
+    rarer = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    return float(len(rarer[rarer > 0]) / (1 / rarer[rarer > 0]).sum()) if rarer.any() else 0.0
+
+
 def _has_order(labels: Labels) -> NDArray[np.bool_]:
     return np.asarray((labels == 1).any(axis=1) & (labels == 0).any(axis=1))
 
@@ -176,6 +182,9 @@ roc_auc = Metric(
     lowest=0.0,
     highest=1.0,
     source="scikit-learn roc_auc_score, macro average over tags",
+    margin=0.01,
+    settled=290,
+    rests_on=_rarer,
 )
 average_precision = Metric(
     name="average_precision",
@@ -187,6 +196,8 @@ average_precision = Metric(
     lowest=0.0,
     highest=1.0,
     source="scikit-learn average_precision_score, macro average over tags",
+    settled=290,
+    rests_on=_rarer,
 )
 roc_auc_clipwise = Metric(
     name="roc_auc_clipwise",
@@ -199,6 +210,7 @@ roc_auc_clipwise = Metric(
     highest=1.0,
     source="scikit-learn roc_auc_score on the transposed matrices, mean over tagged clips (CLMR thesis)",
     clips=_has_order,
+    margin=0.01,
 )
 average_precision_clipwise = Metric(
     name="average_precision_clipwise",
