@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
+from analysis.documents.ranks import MeanRanks
+
 DOTS_PER_INCH = 130
 """Resolution of saved figures."""
 
@@ -162,6 +164,41 @@ def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level")
 
 def _short(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+@_PLAIN_TEXT
+def mean_ranks(ranks: MeanRanks) -> Figure:
+    """Mean ranks with 95 % intervals, best on top; black bars join what lies within the critical difference.
+
+    Parameters
+    ----------
+    ranks : MeanRanks
+        The ``ranks`` entry of an analysis.
+    """
+    levels, alike = ranks["levels"], ranks["alike"]
+    means = {name: entry["estimate"] for name, entry in levels.items()}
+    top = -1.2 - 0.35 * len(alike)
+    figure, (axis,) = _figure(6.5, 1.3 + 0.33 * (len(levels) - top))
+    colour, ink = sns.color_palette(_PALETTE)[0], "#262626"
+    for y, (name, entry) in enumerate(levels.items()):
+        axis.plot([means[name]] * 2, [top + 0.9, y], color="#949494", linestyle=":", linewidth=0.9, zorder=1)
+        axis.plot([entry["lower"], entry["upper"]], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
+        axis.plot([means[name]], [y], "o", color=colour)
+    for i, group in enumerate(alike):
+        # A little longer than from mean to mean, so that equal means still show a bar.
+        ends = [means[group[0]] - 0.02 * len(levels), means[group[-1]] + 0.02 * len(levels)]
+        axis.plot(ends, [top + 0.9 + 0.35 * i] * 2, color=ink, linewidth=3.5, solid_capstyle="butt")
+    widest = ranks["critical_difference"]
+    ruler = {"arrowstyle": "|-|,widthA=0.4,widthB=0.4", "color": ink, "shrinkA": 0, "shrinkB": 0}
+    axis.annotate("", (1.0, top), (min(1.0 + widest, float(len(levels))), top), arrowprops=ruler)
+    beyond = " (more than all ranks)" if widest > len(levels) - 1 else ""
+    axis.text(1.0, top - 0.35, f"critical difference {widest:.2f}{beyond}", va="bottom", fontsize=9, color=ink)
+    axis.set_yticks(range(len(levels)), list(levels))
+    axis.set_ylim(len(levels) - 0.5, top - 1.0)
+    axis.set_xlim(1.0 - 0.03 * len(levels), len(levels) * 1.03)
+    axis.grid(visible=False, axis="y")
+    axis.set_xlabel(f"mean rank over {ranks['tasks']} tasks, 1 is best (95 % interval)")
+    return figure
 
 
 @_PLAIN_TEXT

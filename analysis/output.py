@@ -29,6 +29,7 @@ def write_analysis(result: AnalysisDocument, parts: Parts, folder: Path, *, figu
     figures : bool
     """
     protocols = result["agreement"]["protocols"]
+    ranks = result["ranks"]
     files = {
         "fixed.csv": _flat({"name": name, **entry} for name, entry in result["fixed"].items()),
         "random.csv": _flat(
@@ -36,6 +37,7 @@ def write_analysis(result: AnalysisDocument, parts: Parts, folder: Path, *, figu
              {"name": "residual", **result["residual_sd"]}]
         ),
         "contrasts.csv": _flat(result["contrasts"]),
+        "ranks.csv": _flat({"level": name, **entry} for name, entry in (ranks["levels"] if ranks else {}).items()),
         "components.csv": pd.DataFrame(result["components"]["within_task"]),
         "grid.csv": pd.DataFrame(result["components"]["grid"]),
         "agreement.csv": _flat(
@@ -114,6 +116,8 @@ def _draw(result: AnalysisDocument, parts: Parts, folder: Path) -> list[str]:
     for kind, name in (("level", "pairwise.png"), ("slope", "pairwise_slopes.png")):
         if any(entry["kind"] == kind for entry in result["contrasts"]):
             drawn[name] = draw.pairwise_matrix(result["contrasts"], kind)
+    if result["ranks"]:
+        drawn["ranks.png"] = draw.mean_ranks(result["ranks"])
     if result["components"]["within_task"] or result["components"]["grid"]:
         drawn["components.png"] = draw.components(result["components"]["within_task"], result["components"]["grid"])
     if parts.alias is not None:

@@ -23,6 +23,7 @@ from analysis.statistics.components import grid_components, task_components
 from analysis.statistics.contrasts import best_probability, covariate_value, pairwise_contrasts
 from analysis.statistics.inference import fixed_effects, random_effects
 from analysis.statistics.models import MODELS, FittedModel, fit_model
+from analysis.statistics.ranks import mean_ranks
 from analysis.statistics.scores import Scores, standardise
 from analysis.summary import joined, sentences
 from analysis.tables.expressions import derive as derive_columns
@@ -128,6 +129,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
             "probability": best_probability(fitted, at, seed),
         },
         "components": {"within_task": within, "grid": grid},
+        "ranks": mean_ranks(scores, factor) if factor and not options.covariate else None,
         "agreement": _agreement(scores, options.rank or compared, options.protocol, bootstrap, seed),
         "planning": {level: spread.as_document() for level, spread in level_spreads(fitted, at).items()},
         "bootstrap": None

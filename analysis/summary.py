@@ -13,6 +13,9 @@ from analysis.documents.estimates import Contrast
 from analysis.statistics.contrasts import ALPHA
 from analysis.tables import direction
 
+NAMED = 3
+"""Levels whose mean ranks are told, and that are named as not told apart by them, at most."""
+
 
 class Writer:
     """Collects sentences about one result.
@@ -91,6 +94,7 @@ def sentences(result: AnalysisDocument) -> list[SummarySentence]:
     _slopes(writer)
     _natural(writer)
     _best(writer)
+    _ranks(writer)
     _random(writer)
     _components(writer)
     _agreement(writer)
@@ -261,6 +265,29 @@ def _best(w: Writer) -> None:
     place = f" where {at}" if at else ""
     summit = direction.summit(w.look("standardisation"))
     w.say(f"{name} has the {summit}{place} in {share} of {w.look('best', 'method')}.")
+
+
+def _ranks(w: Writer) -> None:
+    """Say the best mean ranks, and what lies within the critical difference of the first."""
+    ranks = w.look("ranks")
+    if not ranks:
+        return
+    levels = list(ranks["levels"])
+    tasks = w.number("ranks", "tasks", form="d")
+    told = [
+        f"{name} {w.number('ranks', 'levels', name, 'estimate')} {_interval(w, 'ranks', 'levels', name)}"
+        for name in levels[:NAMED]
+    ]
+    first = levels[0]
+    near = next((group[1:] for group in ranks["alike"] if group[0] == first), [])
+    named = [*near[:NAMED], *(["others"] if len(near) > NAMED else [])]
+    verdict = f"would not tell {first} from {joined(named, 'or')}" if near else f"set {first} apart from all others too"
+    most = w.number("ranks", "critical_difference")
+    best = "" if len(told) == len(levels) else "the best "
+    w.say(
+        f"On the {tasks} tasks that have scores of all, {best}mean ranks are {joined(told)}; ranks alone, whose"
+        f" critical difference (Nemenyi) is {most}, {verdict}."
+    )
 
 
 def _random(w: Writer) -> None:

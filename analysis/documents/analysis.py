@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from analysis.documents.agreement import Agreement
 from analysis.documents.estimates import BestLevel, Contrast, FixedEffect, RandomEffect, ResidualSpread
+from analysis.documents.ranks import MeanRanks
 from analysis.documents.shares import VarianceShares
 
 
@@ -216,6 +217,8 @@ class AnalysisDocument(TypedDict):
         The variance of scores, divided.
     agreement
         Of rankings.
+    ranks
+        Mean ranks of the levels; null with a covariate, or where no two tasks have all levels.
     planning
         By level, for `bench design`.
     bootstrap
@@ -244,6 +247,7 @@ class AnalysisDocument(TypedDict):
     best: BestLevel
     components: VarianceShares
     agreement: Agreement
+    ranks: MeanRanks | None
     planning: dict[str, LevelPlanning]
     bootstrap: BootstrapFacts | None
     seed: int

@@ -34,7 +34,7 @@ class Row:
     values
         By metric; a metric that no run has is absent.
     best, tied
-        Metrics in which the row has the best mean, or cannot be told from the row that has.
+        Metrics in which the row has the best mean, or cannot be told from the row that has by the corrected p.
     overlap
         Test clips that the encoder was pretrained on, at most over runs.
     """
@@ -153,6 +153,7 @@ def as_records(boards: list[Leaderboard]) -> list[dict[str, Any]]:
             "floor": board.floors[metric],
             "best": metric in row.best,
             "tied": metric in row.tied,
+            "tied_among": sum(metric in other.values for other in board.rows),
             "parameters": row.parameters,
             "dim": row.dim,
             "overlap": row.overlap,

@@ -126,9 +126,9 @@ def _figures(
     titles: Mapping[str, str],
 ) -> dict[str, Any]:
     """SVG elements by section, in the order of the section's parts."""
-    from analysis.figures import effects
+    from analysis.figures import effects, mean_ranks
 
-    found: dict[str, Any] = {"boards": [], "effects": [], "prices": []}
+    found: dict[str, Any] = {"boards": [], "effects": [], "ranks": [], "prices": []}
     for i, board in enumerate(boards):
         title = titles[board.group.lead]
         best = board.rows[0]
@@ -151,6 +151,17 @@ def _figures(
             )
             svg = _svg(figure, f"effects{i}", "Hierarchical effects", told)
         found["effects"].append(svg)
+        ranks = part.analysis and part.analysis["ranks"]
+        svg = None
+        if ranks and len(ranks["levels"]) <= MOST_MATRIX:
+            told = (
+                f"Mean rank of every representation over {ranks['tasks']} tasks with 95 % intervals, the best first:"
+                f" {', '.join(ranks['levels'])}. The table holds all numbers."
+            )
+            figure = mean_ranks(ranks)
+            figure.axes[0].set_yticks(range(len(ranks["levels"])), [short(name) for name in ranks["levels"]])
+            svg = _svg(figure, f"ranks{i}", "Mean ranks", told)
+        found["ranks"].append(svg)
         own = [group for group in groups if group.standin == part.standin and group.main]
         priced, title = prices(own, part.heat, document["steps"])
         title = titles.get(title, title)
