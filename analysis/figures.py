@@ -145,6 +145,8 @@ def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level")
         for row, column, sign in ((i, j, 1.0), (j, i, -1.0)):
             values[row, column] = sign * entry["estimate"]
             text[row, column] = f"{sign * entry['estimate']:+.2f}\np {_short(entry['p_holm'])}"
+            if kind == "level" and entry["equivalence"]["answer"] == "equivalent":
+                text[row, column] += "\nequivalent"
             undecided[row, column] = not entry["different"]
     size = 1.8 + 0.95 * len(names)
     figure, (axis,) = _figure(size + 1.2, size)

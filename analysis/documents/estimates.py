@@ -143,6 +143,32 @@ class CarefulReading(TypedDict):
     p_holm: float
 
 
+class EquivalenceReading(TypedDict):
+    """Whether a difference is too small to matter.
+
+    Attributes
+    ----------
+    margin
+        What it is held against, in the difference's own unit.
+    lower, upper
+        90 % interval, which lies inside the margin where the test is significant.
+    p, p_holm
+        Of two one-sided tests, and adjusted over all pairs of levels.
+    bootstrap_p
+        The same of the bootstrap's draws; null without a bootstrap.
+    answer
+        ``better``, ``equivalent`` or ``cannot tell``.
+    """
+
+    margin: float
+    lower: float
+    upper: float
+    p: float
+    p_holm: float
+    bootstrap_p: float | None
+    answer: str
+
+
 class NaturalDifference(TypedDict):
     """A difference on the scale of a task.
 
@@ -183,6 +209,8 @@ class Contrast(Combination):
         `covers_training`, and `p_holm` is below 0.05.
     natural
         By task that has both, the difference in its metric's unit.
+    equivalence
+        Of levels; null of slopes.
     """
 
     kind: str
@@ -195,6 +223,7 @@ class Contrast(Combination):
     covers_training: bool
     different: bool
     natural: dict[str, NaturalDifference]
+    equivalence: EquivalenceReading | None
 
 
 class BestLevel(TypedDict):

@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.documents.ranks import Friedman, MeanRanks
-from analysis.statistics.crossproducts import Floats
+from analysis.statistics.crossproducts import Bools, Floats
 from analysis.statistics.scores import Scores
 from analysis.tables.long_tables import labels
 
@@ -51,14 +51,14 @@ def mean_ranks(scores: Scores, factor: str) -> MeanRanks | None:
     sums, counts = np.zeros((2, len(tasks), len(names)))
     np.add.at(sums, (task, level), scores.y)
     np.add.at(counts, (task, level), 1.0)
-    full = (counts > 0).all(axis=1)
+    full: Bools = np.asarray((counts > 0).all(axis=1), dtype=np.bool_)
     if full.sum() < 2 or len(names) < 2:
         return None
     ranks = stats.rankdata(-np.round(sums[full] / counts[full], _ALIKE), axis=1)
     means, lower, upper = rank_intervals(ranks)
     order = np.argsort(means, kind="stable")
     most = critical_difference(len(names), len(ranks))
-    return {
+    found: MeanRanks = {
         "tasks": len(ranks),
         "task_names": [name for name, whole in zip(tasks, full, strict=True) if whole],
         "levels": {
@@ -74,6 +74,7 @@ def mean_ranks(scores: Scores, factor: str) -> MeanRanks | None:
         "critical_difference": most,
         "alike": [[names[i] for i in order[first : last + 1]] for first, last in _alike(means[order], most)],
     }
+    return found
 
 
 def rank_intervals(ranks: Floats) -> tuple[Floats, Floats, Floats]:
