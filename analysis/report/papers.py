@@ -115,7 +115,6 @@ def latex(document: Document) -> str:
             for row in board.rows
         ]
         floors = ["Constant", "", "", *(_minus(_number(board.floors[metric])) for metric in board.group.metrics)]
-        level = f"{100 * board.level:.0f}"
         caption = (
             f"{_escape(board.group.label)} ({_escape(data)}), means over seeds. Best in bold; $^*$ tied with the best"
             f" at 5\\,\\%, corrected for all pairs of rows"
