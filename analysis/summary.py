@@ -175,7 +175,8 @@ def _levels(w: Writer) -> None:
         if networks:
             at = _at(w)
             where = f", where {at}," if at else ""
-            w.say(f"Of these networks{where} that of {name} is above {_differences(w, networks, 'that of ')}.")
+            leads = direction.exceeds(w.look("standardisation"))
+            w.say(f"Of these networks{where} that of {name} {leads} {_differences(w, networks, 'that of ')}.")
 
 
 def _differences(w: Writer, pairs: list[tuple[int, int, str]], prefix: str = "") -> str:

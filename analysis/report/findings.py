@@ -116,11 +116,12 @@ def matrix(part: OverTasks) -> dict[str, Any] | None:
     names = sorted(effects, key=lambda name: -effects[name])
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in contrasts:
+        reading = entry["equivalence"]
         for row, column, sign in ((entry["a"], entry["b"], 1), (entry["b"], entry["a"], -1)):
             low, high = sorted((sign * entry["lower"], sign * entry["upper"]))
             cells[row, column] = {
                 "estimate": sign * entry["estimate"], "lower": low, "upper": high, "p": entry["p_holm"],
-                "different": entry["different"], "answer": entry["equivalence"]["answer"],
+                "different": entry["different"], "answer": reading["answer"] if reading else "cannot tell",
                 "networks": not entry["covers_training"] and entry["p_holm"] < ALPHA,
             }  # fmt: skip
     limit = max(abs(cell["estimate"]) for cell in cells.values()) or 1.0
