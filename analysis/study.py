@@ -158,7 +158,8 @@ def _prepared(
     """The rows that are analysed, the options with the factor that is meant, and what to say of the table."""
     if options.model not in MODELS:
         raise AnalysisError(f"unknown model {options.model!r}: choose --model factor or --model ordinal")
-    factors = [options.factor, options.rank, options.protocol, options.run, *names(options.components)]
+    run = None if options.run in ("auto", "none") else options.run
+    factors = [options.factor, options.rank, options.protocol, run, *names(options.components)]
     named = [name for name in factors if name]
     data = read_table(table, [options.group, *named])
     if options.derive:
