@@ -25,6 +25,7 @@ from analysis.statistics.equivalence import check_margin
 from analysis.statistics.inference import fixed_effects, random_effects
 from analysis.statistics.models import MODELS, FittedModel, fit_model
 from analysis.statistics.ranks import mean_ranks
+from analysis.statistics.runs import AUTO, NONE
 from analysis.statistics.scores import Scores, standardise
 from analysis.summary import joined, sentences
 from analysis.tables.expressions import derive as derive_columns
@@ -158,7 +159,7 @@ def _prepared(
     """The rows that are analysed, the options with the factor that is meant, and what to say of the table."""
     if options.model not in MODELS:
         raise AnalysisError(f"unknown model {options.model!r}: choose --model factor or --model ordinal")
-    run = None if options.run in ("auto", "none") else options.run
+    run = None if options.run in (AUTO, NONE) else options.run
     factors = [options.factor, options.rank, options.protocol, run, *names(options.components)]
     named = [name for name in factors if name]
     data = read_table(table, [options.group, *named])
