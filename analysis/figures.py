@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
+from analysis.statistics.contrasts import ALPHA
 from analysis.statistics.ranks import MeanRanks
 
 DOTS_PER_INCH = 130
@@ -127,6 +128,8 @@ def scores_by_covariate(
 def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level") -> Figure:
     """Matrix of differences, row minus column, with adjusted p values; undecided ones are grey.
 
+    Of these, what is shown to be *equivalent* says so, and so does what holds of single *networks* alone.
+
     Parameters
     ----------
     contrasts : sequence of mapping
@@ -145,6 +148,10 @@ def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level")
         for row, column, sign in ((i, j, 1.0), (j, i, -1.0)):
             values[row, column] = sign * entry["estimate"]
             text[row, column] = f"{sign * entry['estimate']:+.2f}\np {_short(entry['p_holm'])}"
+            if entry["p_holm"] < ALPHA and not entry["different"]:
+                text[row, column] += "\nnetworks"
+            elif kind == "level" and entry["equivalence"]["answer"] == "equivalent":
+                text[row, column] += "\nequivalent"
             undecided[row, column] = not entry["different"]
     size = 1.8 + 0.95 * len(names)
     figure, (axis,) = _figure(size + 1.2, size)

@@ -50,6 +50,9 @@ class AnalysisOptions:
         ``"auto"``: column ``run``, else ``seed`` with what was trained.
     tasks : str
         ``"effects"``: every task has an effect that is estimated; or ``"centred"``, as Kim et al. 2020 have it.
+    margin : float, optional
+        Difference between levels that is too small to matter [standard deviations of a task's scores; of natural scores
+        their unit]; by default 0.2 standard deviations of an average task.
     rank : str, optional
         Column that agreement ranks; by default the factor.
     protocol : str
@@ -74,6 +77,7 @@ class AnalysisOptions:
     natural: bool = False
     run: str = "auto"
     tasks: str = "effects"
+    margin: float | None = None
     rank: str | None = None
     protocol: str = "protocol"
     simplify: bool = True

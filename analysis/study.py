@@ -19,6 +19,7 @@ from analysis.statistics.aliasing import alias_matrix
 from analysis.statistics.bootstrap import parametric_bootstrap
 from analysis.statistics.components import grid_components, task_components
 from analysis.statistics.contrasts import best_probability, covariate_value, pairwise_contrasts
+from analysis.statistics.equivalence import check_margin
 from analysis.statistics.inference import fixed_effects, random_effects
 from analysis.statistics.models import MODELS, FittedModel, fit_model
 from analysis.statistics.ranks import mean_ranks
@@ -67,6 +68,8 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
     bootstrap, seed, at = options.bootstrap, options.seed, options.at
     if bootstrap < 0:
         raise AnalysisError(f"--bootstrap {bootstrap}: give 0 for none, or a number of refits such as 1000")
+    if options.margin is not None:
+        check_margin(options.margin)
     data, options = _prepared(table, options)
     factor, sources = options.factor, names(options.components)
     compared = factor or options.size
@@ -114,7 +117,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
         "residual_sd": residual,
         "reml": fitted.reml,
         "singular": bool(fitted.zero),
-        "contrasts": pairwise_contrasts(fitted, draws, at),
+        "contrasts": pairwise_contrasts(fitted, draws, at, options.margin),
         "best": {
             "method": "draws from the distribution that the intervals and tests rest on",
             "probability": best_probability(fitted, at, seed),

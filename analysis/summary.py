@@ -141,6 +141,7 @@ def _levels(w: Writer) -> None:
     for name in order:
         above: list[tuple[int, int, str]] = []
         networks: list[tuple[int, int, str]] = []
+        same: list[tuple[int, str]] = []
         equal: list[str] = []
         for i in sorted(found, key=lambda i: -abs(contrasts[i]["estimate"])):
             entry = contrasts[i]
@@ -150,7 +151,10 @@ def _levels(w: Writer) -> None:
             other = entry["b"] if sign > 0 else entry["a"]
             told.add(i)
             if entry["p_holm"] >= ALPHA:
-                equal.append(other)
+                if entry["equivalence"]["answer"] == "equivalent":
+                    same.append((i, other))
+                else:
+                    equal.append(other)
                 continue
             sign = sign if sign * entry["estimate"] >= 0 else -sign
             (above if entry["different"] else networks).append((i, sign, other))
@@ -158,8 +162,10 @@ def _levels(w: Writer) -> None:
         parts = []
         if above:
             parts.append(f"{name} exceeds {_differences(w, above)}")
+        if same:
+            parts.append(f"{name} is equivalent to {_equivalents(w, same)}")
         if equal:
-            the = "The" if not above and not at else "the"
+            the = "The" if not parts and not at else "the"
             parts.append(f"{the} data cannot tell {name} from {joined(equal, 'or')}")
         if parts:
             w.say(f"{f'Where {at}, ' if at else ''}{'; '.join(parts)}.")
@@ -176,9 +182,18 @@ def _differences(w: Writer, pairs: list[tuple[int, int, str]], prefix: str = "")
         size = w.number("contrasts", i, "estimate", sign=sign, form=_form(w))
         interval = _interval(w, "contrasts", i, sign=sign, form=_form(w))
         p = w.number("contrasts", i, "p_holm", form="p")
+        small = w.look("contrasts", i, "equivalence", "p_holm") < ALPHA
+        less = f", below the margin of {w.number('contrasts', i, 'equivalence', 'margin', form='.3g')}" if small else ""
         over = _over(w, i) if len(set(places)) > 1 else ""
-        parts.append(f"{prefix}{other} by {size}{_unit(w)} {interval} ({p}){over}")
+        parts.append(f"{prefix}{other} by {size}{_unit(w)} {interval} ({p}{less}){over}")
     return f"{joined(parts)}{_over(w, pairs[0][0]) if len(set(places)) == 1 else ''}"
+
+
+def _equivalents(w: Writer, pairs: list[tuple[int, str]]) -> str:
+    """What a level is equivalent to, and within which margin."""
+    named = [f"{other} ({w.number('contrasts', i, 'equivalence', 'p_holm', form='p')})" for i, other in pairs]
+    margin = w.number("contrasts", pairs[0][0], "equivalence", "margin", form=".3g")
+    return f"{joined(named)} within {margin}{_unit(w)}"
 
 
 def _at(w: Writer) -> str:

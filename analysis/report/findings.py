@@ -70,14 +70,25 @@ def _digest(part: OverTasks) -> list[str]:
             f"{networks:,} more {'is' if networks == 1 else 'are'} apart as the networks that were trained here, once"
             " each: of what was trained that says nothing."
         )
+    same = [entry for entry in pairs if entry["equivalence"]["answer"] == "equivalent"]
+    if same:
+        margin = same[0]["equivalence"]["margin"]
+        sentences.append(
+            f"{len(same):,} {'is' if len(same) == 1 else 'are'} equivalent within {margin:g} SD (two one-sided tests, p"
+            " < 0.05 after the same adjustment)."
+        )
     counts = dict(zip(part.heat.representations, part.heat.counts, strict=True)) if part.heat else {}
     whole = [name for name in estimates if counts.get(name, 0) == max(counts.values(), default=0)] or list(estimates)
     leader = max(whole, key=lambda name: estimates[name])
     own = [entry for entry in pairs if leader in (entry["a"], entry["b"])]
-    open_ = [entry["b"] if entry["a"] == leader else entry["a"] for entry in own if not entry["different"]]
-    open_.sort(key=lambda name: -estimates[name])
-    beaten = len(own) - len(open_)
+    answers = {entry["b"] if entry["a"] == leader else entry["a"]: entry["equivalence"]["answer"] for entry in own}
+    by_height = sorted(answers, key=lambda name: -estimates[name])
+    equal = [name for name in by_height if answers[name] == "equivalent"]
+    open_ = [name for name in by_height if answers[name] == "cannot tell"]
+    beaten = len(own) - len(open_) - len(equal)
     clauses = [f"exceeds {beaten} of the {len(own)} others"] if beaten else []
+    if equal:
+        clauses.append(f"is equivalent to {_some(equal, 'and')}")
     if open_:
         clauses.append(f"cannot be told from {_some(open_)}")
     height = minus_sign(f"{estimates[leader]:+.2f}")
@@ -86,10 +97,10 @@ def _digest(part: OverTasks) -> list[str]:
     return sentences
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str], word: str = "or") -> str:
     if len(names) <= NAMED + 1:
-        return joined(list(names), "or")
-    return joined([*names[:NAMED], f"{len(names) - NAMED} more"], "or")
+        return joined(list(names), word)
+    return joined([*names[:NAMED], f"{len(names) - NAMED} more"], word)
 
 
 def matrix(part: OverTasks) -> dict[str, Any] | None:
@@ -107,7 +118,9 @@ def matrix(part: OverTasks) -> dict[str, Any] | None:
             low, high = sorted((sign * entry["lower"], sign * entry["upper"]))
             cells[row, column] = {
                 "estimate": sign * entry["estimate"], "lower": low, "upper": high, "p": entry["p_holm"],
-                "different": entry["different"],
+                "different": entry["different"], "answer": entry["equivalence"]["answer"],
+                "networks": not entry["covers_training"] and entry["p_holm"] < ALPHA,
             }  # fmt: skip
     limit = max(abs(cell["estimate"]) for cell in cells.values()) or 1.0
-    return {"names": names, "cells": cells, "limit": limit}
+    networks = any(cell["networks"] for cell in cells.values())
+    return {"names": names, "cells": cells, "limit": limit, "networks": networks}

@@ -23,6 +23,7 @@ from analysis.errors import AnalysisError
 from analysis.statistics.bootstrap import Bootstrap
 from analysis.statistics.connections import chain, seen_cells
 from analysis.statistics.crossproducts import Bools, Floats
+from analysis.statistics.equivalence import STANDARD_MARGIN, add_equivalence
 from analysis.statistics.inference import combinations, holm, satterthwaite
 from analysis.statistics.models import FittedModel
 
@@ -87,8 +88,15 @@ def _slope_rows(model: FittedModel) -> tuple[list[str], Floats]:
     return levels, rows
 
 
+def standard_margin(model: FittedModel) -> float:
+    """Margin of equivalence where none is asked for: `STANDARD_MARGIN` standard deviations of an average task."""
+    if not model.scores.natural:
+        return STANDARD_MARGIN
+    return STANDARD_MARGIN * float(np.mean([scale.sd for scale in model.scores.scales.values()]))
+
+
 def pairwise_contrasts(
-    model: FittedModel, draws: Bootstrap | None = None, at: float | None = None
+    model: FittedModel, draws: Bootstrap | None = None, at: float | None = None, margin: float | None = None
 ) -> list[dict[str, Any]]:
     """Compare all pairs of levels, and all pairs of slopes.
 
@@ -98,6 +106,8 @@ def pairwise_contrasts(
     draws : Bootstrap, optional
     at : float, optional
         Value of the covariate at which levels are compared; see `covariate_value`.
+    margin : float, optional
+        Difference between levels that is too small to matter, in the scores' unit; by default `standard_margin`.
 
     Returns
     -------
@@ -106,19 +116,18 @@ def pairwise_contrasts(
         join them where none has) and what `analysis.statistics.inference.combinations` says of ``a - b``; ``p_holm``
         (of the Satterthwaite p, over the pairs of this kind), ``careful`` (the same ``se, df, lower, upper, p,
         p_holm`` again, under the name they had while tasks' means were taken from scores), ``covers_training``,
-        ``different`` (that, and ``p_holm`` is below 0.05), and ``natural``, of those tasks. For ``ordinal`` one
-        contrast: the largest size against the smallest, over the tasks that have more than one size.
+        ``different`` (that, and ``p_holm`` is below 0.05), ``natural``, of those tasks, and of levels
+        ``equivalence`` (see `analysis.statistics.equivalence.add_equivalence`). For ``ordinal`` one contrast: the largest size against the smallest, over the tasks that have more than one size.
     """
-    result: list[dict[str, Any]] = []
     value = covariate_value(model, at)
+    within = standard_margin(model) if margin is None else margin
     if not model.layout.intercepts:
         names, rows = _size_rows(model, value)
-        return _compare(model, "level", names, rows, draws)
+        return _compare(model, "level", names, rows, draws, within)
     names, rows = level_rows(model, value)
-    result += _compare(model, "level", names, rows, draws)
+    levels = _compare(model, "level", names, rows, draws, within)
     names, rows = _slope_rows(model)
-    result += _compare(model, "slope", names, rows, draws)
-    return result
+    return levels + _compare(model, "slope", names, rows, draws)
 
 
 def _size_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
@@ -132,7 +141,12 @@ def _size_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
 
 
 def _compare(
-    model: FittedModel, kind: str, names: list[str], rows: Floats, draws: Bootstrap | None
+    model: FittedModel,
+    kind: str,
+    names: list[str],
+    rows: Floats,
+    draws: Bootstrap | None,
+    margin: float | None = None,
 ) -> list[dict[str, Any]]:
     places = list(pairs(range(len(names)), 2))
     if not places:
@@ -169,6 +183,8 @@ def _compare(
                 "natural": natural_units(model, entry, tasks),
             }
         )
+    if margin is not None:
+        add_equivalence(result, margin, None if draws is None else draws.beta @ differences.T)
     return result
 
 

@@ -109,24 +109,29 @@ def answer(p_difference: float, p_equivalence: float, alpha: float = 0.05) -> An
     return "equivalent" if p_equivalence < alpha else "cannot tell"
 
 
-def add_equivalence(contrasts: Sequence[dict[str, Any]], margin: float) -> None:
+def add_equivalence(
+    contrasts: Sequence[dict[str, Any]], margin: float, draws: NDArray[np.float64] | None = None
+) -> None:
     """Give each contrast of one kind its test against a margin, and its answer.
 
     Parameters
     ----------
     contrasts
-        With ``estimate``, and in ``careful``, or else themselves, ``se``, ``df`` and ``p_holm``. Each gets
-        ``equivalence`` with ``margin``, ``lower``, ``upper``, ``p``, ``p_holm`` (over these contrasts) and ``answer``.
+        With ``estimate``, ``se``, ``df``, ``p_holm`` and ``covers_training``. Each gets ``equivalence`` with
+        ``margin``, ``lower``, ``upper``, ``p``, ``p_holm`` (over these contrasts), ``bootstrap_p`` (of the bootstrap's
+        draws, or null) and ``answer``: "cannot tell" where no table like this can tell of what was trained.
     margin
         In the contrasts' unit.
+    draws : ndarray, shape [replicates, contrasts], optional
+        Bootstrap values of the contrasts.
     """
     from analysis.statistics.inference import holm
 
-    tests = []
-    for contrast in contrasts:
-        source = contrast.get("careful") or contrast
-        tests.append(equivalence(contrast["estimate"], source["se"], source["df"], margin))
-    adjusted = holm([test.p for test in tests])
-    for contrast, test, p_holm in zip(contrasts, tests, adjusted, strict=True):
-        source = contrast.get("careful") or contrast
-        contrast["equivalence"] = {**vars(test), "p_holm": p_holm, "answer": answer(source["p_holm"], p_holm)}
+    tests = [equivalence(entry["estimate"], entry["se"], entry["df"], margin) for entry in contrasts]
+    for i, (contrast, test, p_holm) in enumerate(zip(contrasts, tests, holm([test.p for test in tests]), strict=True)):
+        contrast["equivalence"] = {
+            **vars(test),
+            "p_holm": p_holm,
+            "bootstrap_p": None if draws is None else equivalence_of_draws(draws[:, i], margin).p,
+            "answer": answer(contrast["p_holm"], p_holm) if contrast["covers_training"] else "cannot tell",
+        }

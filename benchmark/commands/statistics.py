@@ -59,6 +59,10 @@ class ModelOptions:
             show_default="run, else seed, if there",
         ),
     ] = "auto"
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Difference too small to matter, in the scores' unit.", show_default="0.2 SD of a task"),
+    ] = None
     tasks: Annotated[
         str, typer.Option(help="effects: tasks' effects are estimated; centred: the treatment of Kim et al. 2020.")
     ] = "effects"
