@@ -56,7 +56,7 @@ def released(folder: Path) -> dict[str, str]:
 def test_what_was_released_keeps_its_keys(tmp_path):
     """To be renewed only with a version of a step, class or format that is raised on purpose.
 
-    Then: ``python -m tests.test_keys`` in the project's folder writes the file anew.
+    Then: ``PYTHONPATH=tests python -m tests.test_keys`` in the project's folder writes the file anew.
     """
     golden = json.loads(GOLDEN.read_text())
     found = released(tmp_path)

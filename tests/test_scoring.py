@@ -342,7 +342,8 @@ def test_replicates_draw_what_a_metric_says(monkeypatch):
     values = np.take_along_axis(played.toarray()[40:], best, axis=0).mean(axis=0)
     assert found.value == pytest.approx(values.mean())
     # The standard error of a mean over thirty users.
-    assert (found.upper - found.lower) / 3.92 == pytest.approx(values.std() / np.sqrt(30), rel=0.1)
+    assert found.standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(30))
+    assert (found.units, found.rough) == (30, "")
 
 
 def test_single_clips_are_drawn_where_a_metric_says_so(monkeypatch):
