@@ -34,7 +34,20 @@ def test_the_study_of_the_paper_runs_as_documented():
     derive = [part for text in DERIVE for part in ("--derive", text)]
     result = bench(
         *("analyze", GOLDEN / "scores_A.csv", "--model", "ordinal", "--score", "score", "--group", "dataset"),
-        *("--covariate", "n_star", "--size", "r_star", *derive, "--tasks", "centred", "--bootstrap", 0, "--seed", 0, "--json"),
+        *(
+            "--covariate",
+            "n_star",
+            "--size",
+            "r_star",
+            *derive,
+            "--tasks",
+            "centred",
+            "--bootstrap",
+            0,
+            "--seed",
+            0,
+            "--json",
+        ),
     )
     assert result.returncode == 0, result.stderr
     want = json.loads((GOLDEN / "lme4_A.json").read_text())["model2"]
