@@ -157,7 +157,7 @@ def _prepared(table: str | Path | pd.DataFrame, options: AnalysisOptions) -> tup
 
 
 def _affordable(model: FittedModel, replicates: int) -> tuple[int, list[str]]:
-    """Refits that take no more than a minute, but for the first hundred, and a note if they are fewer than asked for."""
+    """Refits that take a minute at most, but for the first hundred, and a note if they are fewer than asked for."""
     columns = model.problem.Z.shape[1]
     most = max(100, int(BOOTSTRAP_SECONDS / (1e-4 + 2e-8 * model.problem.groups * columns**3)))
     if replicates <= most:

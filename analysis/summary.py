@@ -158,7 +158,7 @@ def _levels(w: Writer) -> None:
                 continue
             sign = sign if sign * entry["estimate"] >= 0 else -sign
             (above if entry["different"] else networks).append((i, sign, other))
-        at = _at(w)
+        at = _at(w) if above or equal else ""
         parts = []
         if above:
             parts.append(f"{name} exceeds {_differences(w, above)}")
@@ -170,6 +170,7 @@ def _levels(w: Writer) -> None:
         if parts:
             w.say(f"{f'Where {at}, ' if at else ''}{'; '.join(parts)}.")
         if networks:
+            at = _at(w)
             where = f", where {at}," if at else ""
             w.say(f"Of these networks{where} that of {name} is above {_differences(w, networks, 'that of ')}.")
 
@@ -299,7 +300,7 @@ def _random(w: Writer) -> None:
     if zero:
         verb = "is" if len(zero) == 1 else "are"
         w.say(
-            f"The fit is singular: the variance of {joined(zero)} over tasks {verb} estimated as zero, which is"
+            f"The fit is singular: the variance of {joined(zero)} {verb} estimated as zero, which is"
             " information about the table and no failure of the fit."
         )
     if w.look("model", "fitted") == "factor-single":

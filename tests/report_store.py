@@ -82,8 +82,9 @@ def make_record(
         n_expected=clips, n_scored=clips, test_clips_lost={},
         fingerprint=fingerprint or hashlib.sha256(f"{task} {data}".encode()).hexdigest(),
         overlap=Overlap(clips=overlap, recordings=0, artists=0), selection={}, pretraining=None, spec=spec,
-        weights_sha256=hashlib.sha256(encoder.encode()).hexdigest(), parameters=int(1e5 + 5e6 * quality(encoder)),
-        dim=512,        steps=steps if trained else steps[1:], versions={"python": "3.11", "torch": "2.11.0"},
+        weights_sha256=hashlib.sha256(f"{encoder} {recipe} {corpus} {seed}".encode()).hexdigest(),
+        parameters=int(1e5 + 5e6 * quality(encoder)),
+        dim=512, steps=steps if trained else steps[1:], versions={"python": "3.11", "torch": "2.11.0"},
         finished="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Sentences that must be right where real tables of scores are: with holes, one seed, unequal spread, shared networks."""
+"""Sentences that must be right where tables of scores have holes, one seed, unequal spread, shared networks."""
 
 from __future__ import annotations
 
@@ -129,6 +129,12 @@ def test_one_network_on_all_tasks_is_one_draw():
     assert seeing["any pair"] <= 0.1 < blind["any pair"]
 
 
+def test_ordinary_levels_make_the_unit_together():
+    for rng in range(40):
+        table = networks(5, 7, 1, run=0.0, rng=rng, step=0.4)
+        assert not [note for note in analysis.standardise(table, levels="encoder").notes if "so far from" in note]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tasks", [7, 20])
 @pytest.mark.parametrize("seeds", [1, 3, 5])
@@ -148,7 +154,9 @@ def test_of_encoders_trained_once_only_their_networks_are_told_apart():
     # What was not trained, and what was given, has no such luck.
     given = analyze(table.assign(run=None), AnalysisOptions(bootstrap=0))
     assert given["table"]["trained_once"] == [] and any(" exceeds a by" in text for text in texts(given))
-    half = analyze(table.assign(run=["" if e in "ab" else f"{e}0" for e in table.encoder]), AnalysisOptions(bootstrap=0))
+    half = analyze(
+        table.assign(run=["" if e in "ab" else f"{e}0" for e in table.encoder]), AnalysisOptions(bootstrap=0)
+    )
     covered = {(c["a"], c["b"]): c["covers_training"] for c in half["contrasts"]}
     assert covered[("b", "a")] and not any(flag for pair, flag in covered.items() if pair != ("b", "a"))
 
@@ -197,7 +205,9 @@ def test_crossed_effects_have_the_likelihood_of_the_whole_covariance(seed):
 
     def criterion(variances, residual):
         V = residual * np.eye(len(y))
-        same_cell = (layout.level_code[:, None] == layout.level_code) & (layout.group_code[:, None] == layout.group_code)
+        same_cell = (layout.level_code[:, None] == layout.level_code) & (
+            layout.group_code[:, None] == layout.group_code
+        )
         V += same_cell * np.asarray(variances)[:3][layout.level_code][:, None]
         V += variances[3] * (model.runs.code[:, None] == model.runs.code)
         inverse = np.linalg.inv(V)

@@ -187,7 +187,8 @@ def test_the_banner_and_no_published_numbers_on_standins(tmp_path):
 def test_findings_are_those_of_analyze(document, page):
     groups = form_groups(document["runs"])
     rows = [
-        {"encoder": run["representation"], "task": group.label, "seed": run["seed"], "metric": group.lead,
+        {"encoder": run["representation"], "task": group.label, "seed": run["seed"], "run": run["network"],
+         "metric": group.lead,
          "fingerprint": group.fingerprint, "standin": False, "score": run["metrics"][group.lead]["value"]}
         for group in groups for run in group.main
     ]  # fmt: skip

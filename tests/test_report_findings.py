@@ -28,7 +28,8 @@ def part_of(encoders: int, tasks: int, seeds: int, spread: float, noise: float, 
         for e in range(encoders) for t in range(tasks) for s in range(seeds)
     ]  # fmt: skip
     try:
-        analysis = analyze(pd.DataFrame(rows), AnalysisOptions(factor="encoder", bootstrap=20, seed=0), figures=False)
+        options = AnalysisOptions(factor="encoder", bootstrap=20, seed=0, run="none")
+        analysis = analyze(pd.DataFrame(rows), options, figures=False)
     except (AnalysisError, np.linalg.LinAlgError):
         return None
     return OverTasks(False, {}, [], [], [], None, analysis, "", [], None, "")

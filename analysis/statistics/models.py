@@ -236,9 +236,10 @@ def fit_model(
     layout, problem = _lay_out(scores, roles, model, simplify=simplify)
     solution = fit_reml(problem, scores.y)
     if unbounded(problem, solution.ratios)[0]:
+        but = " but for what a network has on all tasks" if layout.run else ""
         raise AnalysisError(
-            f"scores that repeat within a cell of {key} x {group} agree exactly, so no residual variance is left to "
-            "judge by: keep one of each, e.g. --where 'seed == 0'"
+            f"scores that repeat within a cell of {key} x {group} agree exactly{but}, so no residual variance is left"
+            " to judge by: keep one of each, e.g. --where 'seed == 0'"
         )
     columns = {"score": scores.score, "group": group}
     columns |= {"factor": factor} if kind == "factor" and factor else {}

@@ -5,7 +5,7 @@ The model of group d (a task, or a level of a factor on one task, say) is ``y_d 
 c(d,k), so that several columns may share one variance. The unknowns are the variance ratios ``t_c = s_c^2 / s_e^2 >=
 0``: everything else has a closed form given them (profiled likelihood; Bates, Maechler, Bolker, Walker 2015, "Fitting
 linear mixed-effects models using lme4", J. Stat. Softw. 67(1), section 3). Where every column of a component has one
-row, the ratio may be negative down to -1: such a component is what a group of rows varies by more, or less, than others.
+row, the ratio may be negative down to -1: it then says how much more, or less, some rows vary than others.
 
 Two choices make the fit exact at the boundary, where general optimisers stop short:
 
@@ -124,7 +124,7 @@ def _inverse(system: Floats) -> tuple[Floats, Floats]:
     """Inverses and log-determinants of stacked matrices; those of one number without a call for each."""
     if system.shape[-1] == 1:
         return 1.0 / system, np.log(system[..., 0, 0])
-    return np.linalg.inv(system), np.linalg.slogdet(system)[1]
+    return np.asarray(np.linalg.inv(system), dtype=np.float64), np.asarray(np.linalg.slogdet(system)[1])
 
 
 def evaluate(problem: Problem, responses: Responses, ratios: Floats) -> Evaluation:

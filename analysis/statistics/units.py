@@ -6,9 +6,11 @@ import numpy as np
 
 from analysis.statistics.crossproducts import Bools, Floats, Ints
 
-UNEVEN = 3.0
-"""How much more a level may widen the standard deviation of one task than that of another."""
-_FEWEST = 3
+MOST, LITTLE = 0.97, 0.8
+"""Share of a task's sum of squares that is due to one level: more than the first on two tasks or more, and less than
+the second on another, make the units of tasks that level's doing."""
+FEWEST = 4
+"""Levels that are left to make the unit at least: fewer show too little of what is usual."""
 
 
 def unit_levels(values: Floats, task: Ints, level: Ints) -> Bools:
@@ -26,31 +28,29 @@ def unit_levels(values: Floats, task: Ints, level: Ints) -> Bools:
     Returns
     -------
     ndarray of bool, shape [levels]
-        Levels that make the unit: more than half of them, and three at least.
+        Levels that make the unit: more than half of them, and four at least.
     """
     levels = int(level.max()) + 1
     kept = np.ones(levels, dtype=np.bool_)
-    while kept.sum() - 1 >= max(_FEWEST, levels // 2 + 1):
-        base = _log_sd(values, task, kept[level])
-        ranges = np.zeros(levels)
+    while kept.sum() - 1 >= max(FEWEST, levels // 2 + 1):
+        whole = _squares(values, task, kept[level])
+        uneven = np.zeros(levels)
         for i in np.flatnonzero(kept):
             others = kept.copy()
             others[i] = False
-            widened = base - _log_sd(values, task, others[level])
-            finite = widened[np.isfinite(widened)]
-            ranges[i] = np.ptp(finite) if finite.size else 0.0
-        worst = int(np.argmax(ranges))
-        if ranges[worst] <= np.log(UNEVEN):
+            share = 1.0 - _squares(values, task, others[level]) / np.maximum(whole, 1e-300)
+            if (share > MOST).sum() >= 2 and (share < LITTLE).any():
+                uneven[i] = np.ptp(share)
+        if not uneven.any():
             break
-        kept[worst] = False
+        kept[int(np.argmax(uneven))] = False
     return kept
 
 
-def _log_sd(values: Floats, task: Ints, used: Bools) -> Floats:
-    """Log of each task's standard deviation over some rows, shape [tasks]; not a number where it has none."""
-    result = np.full(int(task.max()) + 1, np.nan)
-    for d in range(result.size):
-        own = values[(task == d) & used]
-        sd = float(own.std(ddof=1)) if own.size > 1 else 0.0
-        result[d] = np.log(sd) if sd > 1e-12 * np.abs(own).max(initial=1e-300) else np.nan
-    return result
+def _squares(values: Floats, task: Ints, used: Bools) -> Floats:
+    """Each task's sum of squares about its mean over some rows, shape [tasks]."""
+    size = int(task.max()) + 1
+    own, codes = values[used], task[used]
+    count = np.maximum(np.bincount(codes, minlength=size), 1)
+    centred = own - (np.bincount(codes, weights=own, minlength=size) / count)[codes]
+    return np.asarray(np.bincount(codes, weights=centred**2, minlength=size), dtype=np.float64)
