@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.documents.ranks import MeanRanks
+from analysis.statistics.contrasts import ALPHA
 
 DOTS_PER_INCH = 130
 """Resolution of saved figures."""
@@ -127,6 +128,8 @@ def scores_by_covariate(
 def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level") -> Figure:
     """Matrix of differences, row minus column, with adjusted p values; undecided ones are grey.
 
+    Of these, what is shown to be *equivalent* says so, and so does what holds of single *networks* alone.
+
     Parameters
     ----------
     contrasts : sequence of mapping
@@ -145,7 +148,9 @@ def pairwise_matrix(contrasts: Sequence[Mapping[str, Any]], kind: str = "level")
         for row, column, sign in ((i, j, 1.0), (j, i, -1.0)):
             values[row, column] = sign * entry["estimate"]
             text[row, column] = f"{sign * entry['estimate']:+.2f}\np {_short(entry['p_holm'])}"
-            if kind == "level" and entry["equivalence"]["answer"] == "equivalent":
+            if entry["p_holm"] < ALPHA and not entry["different"]:
+                text[row, column] += "\nnetworks"
+            elif kind == "level" and entry["equivalence"]["answer"] == "equivalent":
                 text[row, column] += "\nequivalent"
             undecided[row, column] = not entry["different"]
     size = 1.8 + 0.95 * len(names)

@@ -148,7 +148,8 @@ def test_levels_are_compared_where_the_covariate_is():
     result = results()["far"]
     assert result["model"]["at"] == pytest.approx(15.0)
     assert abs(result["contrasts"][0]["estimate"]) < 0.1 and not result["contrasts"][0]["different"]
-    assert "Where x is 15, the data cannot tell a from b." in [s["text"] for s in result["summary"]]
+    same = r"Where x is 15, [ab] is equivalent to [ab] \(p [<=] [\d.]+\) within 0\.2 SD\."
+    assert any(re.fullmatch(same, s["text"]) for s in result["summary"])
     asked = analyze(along(), AnalysisOptions(bootstrap=0, covariate="x", at=0))
     assert asked["model"]["at"] == 0.0 and asked["contrasts"][0]["estimate"] < -5
     assert any(s["text"].startswith("Where x is 0, a exceeds b by") for s in asked["summary"])
@@ -266,7 +267,9 @@ def test_what_sentences_claim_is_what_tests_found(name):
         assert claimed is entry["different"] is (entry["covers_training"] and entry["p_holm"] < 0.05)
     for size, lower, upper in re.findall(r"(-?[\d.]+)(?: SD)? \[(-?[\d.]+), (-?[\d.]+)\]", text):
         assert float(lower) <= float(size) <= float(upper)
-    undecided = sum(c["p_holm"] >= 0.05 for c in pairs)
+    undecided = sum(c["p_holm"] >= 0.05 and c["equivalence"]["answer"] != "equivalent" for c in pairs)
+    same = re.findall(r"is equivalent to (.*?) within", text)
+    assert sum(found.count("(p") for found in same) == sum(c["equivalence"]["answer"] == "equivalent" for c in pairs)
     listed = re.findall(r"cannot tell .*? from (.*?)\.(?: |$)", text)
     assert sum(len(re.split(r", | or ", found)) for found in listed) == undecided
 

@@ -47,7 +47,8 @@ def test_no_sentence_contradicts_a_number(encoders, tasks, seeds, spread, noise,
     told, cells = findings(part), matrix(part)["cells"]
     for cell in cells.values():
         assert cell["lower"] <= cell["estimate"] <= cell["upper"]
-        assert cell["different"] == (cell["p"] < 0.05)
+        assert cell["different"] == (cell["answer"] == "better") == (cell["p"] < 0.05 and not cell["networks"])
+        assert not cell["networks"] or (seeds == 1 and cell["p"] < 0.05)
         if cell["different"]:
             assert not cell["lower"] <= 0 <= cell["upper"]
     mentioned = set()
@@ -63,6 +64,14 @@ def test_no_sentence_contradicts_a_number(encoders, tasks, seeds, spread, noise,
                 )
                 assert float(low) >= 0
                 assert float(p) < 0.05
+        if networks := re.match(r"Of these networks that of (e\d) is above (.*)", sentence):
+            for other, p in re.findall(r"that of (e\d) by [^(]*\(p [<=] ([\d.]+)", networks[2]):
+                mentioned.add(frozenset((networks[1], other)))
+                assert cells[networks[1], other]["networks"]
+                assert float(p) < 0.05
+        if same := re.match(r"(e\d) is equivalent to (.*) within", sentence):
+            mentioned |= {frozenset((same[1], other)) for other in re.findall(r"e\d", same[2])}
+            assert all(cells[same[1], other]["answer"] == "equivalent" for other in re.findall(r"e\d", same[2]))
         if tied := re.search(r"[Tt]he data cannot tell (e\d) from (.*)\.", sentence):
             for other in re.findall(r"e\d", tied[2]):
                 mentioned.add(frozenset((tied[1], other)))
