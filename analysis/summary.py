@@ -160,7 +160,7 @@ def _levels(w: Writer) -> None:
                 continue
             sign = sign if sign * entry["estimate"] >= 0 else -sign
             (above if entry["different"] else networks).append((i, sign, other))
-        at = _at(w) if above or equal else ""
+        at = _at(w) if above or same or equal else ""
         parts = []
         if above:
             exceeds = direction.exceeds(w.look("standardisation"))
@@ -175,7 +175,7 @@ def _levels(w: Writer) -> None:
         if networks:
             at = _at(w)
             where = f", where {at}," if at else ""
-            leads = direction.exceeds(w.look("standardisation"))
+            leads = "is above" if direction.exceeds(w.look("standardisation")) == "exceeds" else "is better than"
             w.say(f"Of these networks{where} that of {name} {leads} {_differences(w, networks, 'that of ')}.")
 
 

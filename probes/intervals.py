@@ -133,7 +133,8 @@ def bounded_interval(
     fewest
         Clips that a score at an end of its range speaks of, where no variance says it.
     most
-        Clips that no score can speak of more than, however small its variance.
+        Clips that no score can speak of more than, however small its variance; infinite where a clip may be right in
+        part.
     """
     if freedom < 1 or np.isnan(variance):
         return Interval(lowest, highest)
@@ -141,7 +142,7 @@ def bounded_interval(
     share = min(max((value - lowest) / width, 0.0), 1.0)
     spread = share * (1 - share)
     clips = min(spread * width**2 / variance if variance > 0 else np.inf if spread else fewest, most)
-    if not clips:
+    if not clips or np.isinf(clips):
         clips = min(fewest, most)
     square = float(student.ppf((1 + LEVEL) / 2, freedom)) ** 2 / clips
     centre = (share + square / 2) / (1 + square)

@@ -200,7 +200,7 @@ def test_power_is_what_simulation_finds():
         u = generator.standard_normal((2, tasks)) * np.sqrt([[0.16], [0.04]])
         y = difference * level + u[level, task] + 0.5 * generator.standard_normal(len(table))
         model = fit_model(Scores(table, y, "task", "score", {}, natural=True), "factor", factor="encoder", run="none")
-        found += analysis.pairwise_contrasts(model)[0]["p"] < 0.05
+        found += analysis.pairwise_contrasts(model, margin=1.0)[0]["p"] < 0.05
     assert found / studies == pytest.approx(predicted, abs=0.07)  # 2.8 Monte-Carlo standard errors
     assert 0.3 < predicted < 0.9
 

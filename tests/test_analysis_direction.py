@@ -72,11 +72,14 @@ def test_errors_are_known_by_any_name(name):
     assert lower_is_better(name) is True
 
 
-@pytest.mark.parametrize("name", [*MORE, *METRICS])
+@pytest.mark.parametrize("name", MORE)
 def test_what_is_no_error_is_not_taken_for_one(name):
-    assert lower_is_better(name) is not True
-    if name in MORE:
-        assert lower_is_better(name) is False
+    assert lower_is_better(name) is False
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_names_of_metrics_say_what_the_metrics_say(name):
+    assert (lower_is_better(name) is True) == METRICS[name].lower_is_better
 
 
 @pytest.mark.parametrize("name", ["score", "key_weighted", "distance_precision", "x"])

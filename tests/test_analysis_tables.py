@@ -135,7 +135,7 @@ def test_levels_that_are_numbers_keep_all_their_digits():
     assert labels(pd.DataFrame({"a": np.array([0.5, 2.0], np.float32)}), "a")[1] == ["0.5", "2"]
     table = grid(2, 4, 3)
     table["encoder"] = table.encoder.map({"e0": 1234567.0, "e1": 1234568.0})
-    assert analysis.fit_model(analysis.standardise(table), "factor", factor="encoder").problem.fixed == 2
+    assert analysis.fit_model(analysis.standardise(table), "factor", factor="encoder").layout.main == 2
 
 
 def test_order_of_levels():

@@ -170,7 +170,7 @@ def test_excerpts_with_distributions_are_scored_from_the_command_line(tmp_path):
     assert record["n_scored"] == {"train": 32, "valid": 16, "test": 16}
     found = record["metrics"]["kl_divergence"]
     assert found["lower_is_better"]
-    assert 0 <= found["lower"] < found["value"] < found["upper"] < found["floor"] / 2
+    assert 0 <= found["lower"] < found["value"] < found["upper"] < found["floor"]
     common = record["metrics"]["intersection"]
     assert common["floor"] + 0.1 < common["lower"] < common["value"] < common["upper"] <= 1
     (kept,) = (tmp_path / "store" / "artifacts" / "score").glob("*/predictions.npz")

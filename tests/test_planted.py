@@ -263,7 +263,12 @@ def test_a_download_writes_through_nothing_planted(tmp_path, victim, name, kind)
 
 
 def test_an_analysis_is_not_written_through_links(tmp_path, victim):
-    rows = "".join(f"{e},{t},{s},{0.5 + 0.1 * s}\n" for e in "ab" for t in "xyz" for s in (0, 1))
+    rows = "".join(
+        f"{e},{t},{s},{0.5 + 0.1 * s + 0.01 * (7 * ord(t) + 3 * ord(e) + 5 * s * ord(t)) % 0.06}\n"
+        for e in "ab"
+        for t in "xyz"
+        for s in (0, 1)
+    )
     (tmp_path / "scores.csv").write_text(f"encoder,task,seed,score\n{rows}")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "summary.txt").symlink_to(victim / "rc")

@@ -125,7 +125,7 @@ def test_errors_name_file_line_key_and_remedy(tmp_path, text, expected):
 def test_wrong_numbers_in_a_recipe_are_found_where_they_stand(tmp_path):
     lines = built_in_registry().read_text().split("\n")
     start = next(i for i, line in enumerate(lines) if line.startswith("  demo:"))
-    end = next(i for i, line in enumerate(lines) if line.startswith("  clmr-v2:"))
+    end = next(i for i, line in enumerate(lines) if i > start and re.match(r"  \S", line))
     text = "recipes:\n" + "\n".join(lines[start:end]) + "\n"
     at = text.split("\n").index(next(line for line in text.split("\n") if "pitch:" in line)) + 1
     message = complaint(tmp_path, re.sub(r"pitch: {probability: [\d.]+", "pitch: {probability: 1.6", text))

@@ -54,6 +54,8 @@ class Comparison:
         The p-value, adjusted for all comparisons of one call (Holm 1979), of which there are `comparisons`.
     margin, p_equivalence, p_equivalence_holm
         Difference that is too small to matter, the p-value of two one-sided tests against it, and that adjusted too.
+    comparisons
+        Of one call.
     answer
         ``better`` if `p_holm` is below 0.05, else ``equivalent`` if `p_equivalence_holm` is, else ``cannot tell``.
     seed_deviation

@@ -220,7 +220,7 @@ def _interval(parts: _Parts, scored: NDArray[np.bool_], value: float) -> tuple[I
     variance = float((left_out.deviations(mean_of_folds(replicates), value) ** 2).sum())
     if np.isfinite(metric.lowest) and np.isfinite(metric.highest):
         fewest = min(float(left_out.units), parts.rests_on)
-        most = float(len(left_out.part) * scored.sum())
+        most = np.inf if metric.graded else float(len(left_out.part) * scored.sum())
         found = bounded_interval(value - bias, variance, left_out.freedom, metric.lowest, metric.highest, fewest, most)
     elif np.isnan(variance):
         raise UserError(

@@ -93,6 +93,7 @@ cross_entropy = Metric(
     lower_is_better=True,
 )
 intersection = Metric(
+    graded=True,
     name="intersection",
     title="intersection",
     kind="distribution",

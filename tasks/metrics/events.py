@@ -128,6 +128,7 @@ def _every_clip(labels: Events) -> NDArray[np.bool_]:
 
 onset_f1 = Metric(
     name="onset_f1",
+    graded=True,
     title="onset F1",
     kind="events",
     compute=partial(_f_measure, matcher=partial(_points, tolerance=ONSET_SECONDS)),
@@ -140,6 +141,7 @@ onset_f1 = Metric(
 )
 beat_f1 = Metric(
     name="beat_f1",
+    graded=True,
     title="beat F1",
     kind="events",
     compute=partial(_f_measure, matcher=partial(_points, tolerance=BEAT_SECONDS)),
@@ -152,6 +154,7 @@ beat_f1 = Metric(
 )
 boundary_f1 = Metric(
     name="boundary_f1",
+    graded=True,
     title="boundary F1",
     kind="events",
     compute=partial(_f_measure, matcher=_boundaries, by_sort=False),
@@ -164,6 +167,7 @@ boundary_f1 = Metric(
 )
 interval_f1 = Metric(
     name="interval_f1",
+    graded=True,
     title="interval F1",
     kind="events",
     compute=partial(_f_measure, matcher=_intervals),

@@ -31,7 +31,7 @@ def every_clip(labels: Labels) -> NDArray[np.bool_]:
 
 def clip_count(labels: Labels) -> float:
     """All clips stand behind a score: their number."""
-    return float(labels.shape[0])
+    return float(labels.shape[0] if hasattr(labels, "shape") else len(labels))
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class Metric:
         Difference that is too small to matter, unless a user says otherwise.
     settled
         Test clips from which on its intervals hold the truth as often as they say; below, they are rough.
+    graded
+        Whether what a clip or user adds may be any part of the whole, and not all or nothing.
     rests_on
         How many clips a score at an end of its range speaks of, given labels [clips, L].
     """
@@ -87,6 +89,7 @@ class Metric:
     unit: Unit = "group"
     lower_is_better: bool = False
     margin: float = 0.02
+    graded: bool = False
     settled: int = 60
     rests_on: Callable[[Labels], float] = clip_count
 

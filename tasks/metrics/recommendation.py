@@ -74,6 +74,7 @@ def ndcg(k: int) -> Metric:
     """The metric `ndcg_K`: discounted cumulative gain of the first `k` ranks, of the largest that there could be."""
     return Metric(
         name=f"ndcg_{k}",
+        graded=True,
         title=f"nDCG@{k}",
         kind="interactions",
         compute=partial(_over_users, k=k, discounted=True),
@@ -90,6 +91,7 @@ def recall(k: int) -> Metric:
     """The metric `recall_K`: the share of a user's test clips that are among the best `k`."""
     return Metric(
         name=f"recall_{k}",
+        graded=True,
         title=f"recall@{k}",
         kind="interactions",
         compute=partial(_over_users, k=k, discounted=False),
