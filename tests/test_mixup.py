@@ -16,15 +16,19 @@ from test_supervised import inputs as labelled
 from test_supervised import step as supervised
 from torch.nn import functional as F
 from training_steps import Quiet, inputs, plain, pretrain_step
+from training_steps import recipe as training_recipe
 
 from benchmark.augmentation.base import Augmentation
 from benchmark.augmentation.chain import AugmentationChain
 from benchmark.augmentation.config import Augmentations, MixupConfig
 from benchmark.augmentation.features import FeatureAugmentation
 from benchmark.augmentation.mixup import Mixup, mixup
+from benchmark.encoding.windows import build_encoder, to_waveform
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import CropSampler
-from benchmark.registry.methods import Projector, SupervisedRecipe
+from benchmark.pretraining.methods.contrastive import ContrastiveModule
+from benchmark.registry.entries import planned
+from benchmark.registry.methods import ContrastiveRecipe, Projector, SupervisedRecipe
 from benchmark.registry.registry import load_registry
 from benchmark.steps import supervise
 from benchmark.steps.pretrain import compute
@@ -159,6 +163,20 @@ def test_mixing_changes_what_is_learnt_and_the_two_views_are_mixed_apart(tmp_pat
         assert not torch.equal(first["gain"], second["gain"])
 
 
+def test_one_sided_the_second_view_has_the_features_of_the_crop(tmp_path):
+    encoder = build_encoder(plain("Parted"), 0)
+    found = {}
+    for one_sided in (False, True):
+        recipe = planned(ContrastiveRecipe, training_recipe(augmentation=MIXED, one_sided=one_sided))
+        sampler = CropSampler([2187] * 4, 2187, 4, 0)
+        module = ContrastiveModule(encoder, recipe, None, sampler, 0, 4)
+        crops = torch.randint(-9000, 9000, (2, 4, 2187), generator=torch.Generator().manual_seed(0)).to(torch.int16)
+        found[one_sided] = module.augment(crops, 1)
+    assert torch.equal(found[True][0], found[False][0])
+    assert torch.equal(found[True][1], encoder.features(to_waveform(crops)[1].unsqueeze(1)))
+    assert not torch.equal(found[False][1], found[True][1])
+
+
 def test_an_encoder_without_front_end_cannot_be_trained_on_mixed_features(tmp_path):
     encoder = plain()
     with pytest.raises(UserError, match="Plain has no front end apart from its trunk"):
@@ -179,7 +197,7 @@ def test_labels_are_learnt_from_mixed_features_with_hidden_layers_and_the_last_w
         "hidden.1.weight": [8, 10], "hidden.1.bias": [8],
     }  # fmt: skip
     # What the files say of the test clips, by hand and by the readout of end-to-end scores.
-    from benchmark.encoding.windows import build_encoder, cut_windows
+    from benchmark.encoding.windows import cut_windows
     from encoders.weights import load_weights
 
     model = build_encoder(encoder, 1).eval()

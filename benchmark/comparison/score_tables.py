@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.tables.direction import better
 from benchmark.console import printable
 from benchmark.factors import PLAIN
 from benchmark.scores.records import Score, ScoreRecord
@@ -60,14 +59,14 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     notes += [
         printable(f"{record.encoder} ({record.recipe}, {record.protocol}, seed {record.seed}) {why}")
         for record in records
-        if (why := _beside_floor(metrics[0], record.metrics[metrics[0]]))
+        if (why := _beside_floor(record.metrics[metrics[0]]))
     ]
     return "\n".join([title, "", aligned(rows), *notes])
 
 
-def _beside_floor(metric: str, score: Score) -> str:
+def _beside_floor(score: Score) -> str:
     """What is to be said of a score that a constant prediction reaches too, or surpasses; empty of any other."""
-    sign = better(metric)
+    sign = -1 if score.lower_is_better else 1
     best = score.upper if sign > 0 else score.lower
     if sign * best < sign * score.floor:
         return f"scores {score.value:.3f}, below the {score.floor:.3f} of a constant prediction: the probe failed"

@@ -52,11 +52,16 @@ class FeatureInputs:
         An example may be mixed with any of the batch, also with those of other processes: together they do what one
         does alone.
         """
-        assert isinstance(self._encoder, FrontEndAndTrunk)
         with torch.autocast(waveforms.device.type, enabled=False):
-            features = self._everyone(self._encoder.features(waveforms))
+            features = self._everyone(self.unchanged(waveforms))
             draws = self._chain.draw(len(features), seed)
             return self._own(self._chain.apply(features, draws)), draws
+
+    def unchanged(self, waveforms: Tensor) -> Tensor:
+        """Features [n, bands, t] of waveforms [n, 1, T], as the front end gives them."""
+        assert isinstance(self._encoder, FrontEndAndTrunk)
+        with torch.autocast(waveforms.device.type, enabled=False):
+            return self._encoder.features(waveforms)
 
     def targets(self, targets: Tensor, draws: Draws) -> Tensor:
         """Labels [n, L] of the examples of this process, changed as their features were."""

@@ -74,5 +74,5 @@ class ViewsModule(TrainedModule):
             views = torch.cat([changed, views[augmented:]]).unsqueeze(2)
         if number == EVALUATION or not self._inputs:
             return views
-        seeds = [mix(self.seed, number, 0, view) for view in range(VIEWS)]
-        return torch.stack([self._inputs.changed(view, seed)[0] for view, seed in zip(views, seeds, strict=True)])
+        mixed = [self._inputs.changed(views[i], mix(self.seed, number, 0, i))[0] for i in range(augmented)]
+        return torch.stack([*mixed, *(self._inputs.unchanged(view) for view in views[augmented:])])

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -207,18 +207,14 @@ class SupervisedModule(TrainedModule):
         targets = self._targets.train[self.sampler.step(number)[0]].to(crops.device, non_blocking=True)
         inputs, targets = self._augmented(crops, targets, number)
         self.reseed(number)
-        logits = self._say(self.dropout(self._inputs.encode(inputs))).float()
+        layers = [(layer.weight, layer.bias) for layer in (*self.hidden, self.head)]
+        logits = _said(self.dropout(self._inputs.encode(inputs)), layers).float()
         loss = self._objective.loss(logits, targets)
         self.manual_backward(loss)
         self.note(number, loss.detach().float()[None])
         self.move()
         if (number + 1) % self.sampler.steps_per_epoch == 0 or number + 1 == self.steps:
             self._validate()
-
-    def _say(self, x: Tensor) -> Tensor:
-        for layer in self.hidden:
-            x = F.relu(layer(x))
-        return cast(Tensor, self.head(x))
 
     def _augmented(self, crops: Tensor, targets: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """What the encoder is given for int16 crops [n, T], and the labels [n, L] that belong to it."""
@@ -258,9 +254,7 @@ class SupervisedModule(TrainedModule):
                     cut_windows(self._pcm.waveform(clip), self.encoder) for clip in self._valid[first : first + CLIPS]
                 ]
                 features = _encode(encode, [window for clip in clips for window in clip])
-                outputs = torch.from_numpy(features)
-                for place, layer in enumerate(layers):
-                    outputs = F.linear(F.relu(outputs) if place else outputs, *layer)
+                outputs = _said(torch.from_numpy(features), layers)
                 logits += outputs.split([len(clip) for clip in clips])
         return clip_loss(self._targets.objective, logits, self._targets.valid)
 
@@ -323,6 +317,13 @@ class SupervisedModule(TrainedModule):
         self.best_epoch = int(checkpoint["best_epoch"])
         self.stopped = bool(checkpoint["stopped"])
         self._best = dict(checkpoint["best"])
+
+
+def _said(x: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """What linear layers, by weight and bias, say of representations [n, dim], with ReLUs between them [n, L]."""
+    for place, (weight, bias) in enumerate(layers):
+        x = F.linear(F.relu(x) if place else x, weight, bias)
+    return x
 
 
 def _encode(encode: BatchEncoder, windows: list[NDArray[np.int16]]) -> NDArray[np.float32]:
