@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from benchmark.factors import COLUMNS, FACTORS
-from benchmark.registry.overrides import changes_in_words, in_words
+from benchmark.registry.overrides import changes_in_words, in_words, replaced_in_words
 from benchmark.registry.registry import JOINT
 
 
@@ -24,6 +24,7 @@ class Cell(BaseModel):
     sample_rate: int | None = Field(
         default=None, description="rate that the encoders were given audio at [Hz]; null for their own"
     )
+    arguments: dict[str, Any] = Field(default_factory=dict, description="arguments of the encoders that were replaced")
     corpus: str | None = Field(description="what was pretrained on; null where nothing was")
     recipe_name: str = Field(description="recipe of the pretraining, by its name in the registry")
     settings: dict[str, Any] = Field(default_factory=dict, description="numbers of the recipe that were replaced")
@@ -38,9 +39,9 @@ class Cell(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def encoder(self) -> str:
-        """Names of the encoders for people, joined, with the rate that they are given audio at if it is not theirs."""
-        rate = "" if self.sample_rate is None else f"(sample_rate={self.sample_rate})"
-        return JOINT.join(name + rate for name in self.encoders)
+        """Names of the encoders for people, joined, with the rate and the arguments that are not their own."""
+        own = replaced_in_words(self.arguments, self.sample_rate)
+        return JOINT.join(name + own for name in self.encoders)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -90,7 +91,7 @@ def options_of(cell: Cell) -> Iterator[tuple[str, str]]:
         value = getattr(cell, name)
         if name == "encoders":
             yield factor.option, JOINT.join(value)
-        elif name == "settings":
+        elif name in ("settings", "arguments"):
             for key, change in sorted(value.items()):
                 yield factor.option, f"{key}={in_words(change)}"
         elif value is not None and not (factor.departs and value == factor.plain):

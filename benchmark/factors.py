@@ -21,6 +21,8 @@ END_TO_END = "end-to-end"
 ALL_LAYERS = "all"
 
 _NOTHING_PLAIN = object()
+#: Options that take ``KEY=VALUE``, one number at a time.
+_OPTIONS = {"settings": "--set", "arguments": "--arg"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Factor:
     @property
     def option(self) -> str:
         """Option of ``bench run`` that takes its levels."""
-        return "--set" if self.key == "settings" else f"--{self.key.replace('_', '-')}"
+        return _OPTIONS.get(self.key, f"--{self.key.replace('_', '-')}")
 
     @property
     def departs(self) -> bool:
@@ -91,6 +93,13 @@ FACTORS: Mapping[str, Factor] = {
         "rates that encoders are given audio at [Hz]; their own if empty",
         Annotated[int, Ge(1000)],
         levels=(None,),
+        column=False,
+    ),
+    "arguments": Factor(
+        "arguments",
+        "arguments of the encoders replaced, one mapping of names to values for each level",
+        dict[str, Any],
+        levels=({},),
         column=False,
     ),
     "corpus": Factor("corpus", "pretraining corpora; the task's own if empty"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from conftest import bench, bench_json
 
+from benchmark.cell import options_of
 from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.plan.planner import Planner
 from benchmark.plan.studies import SHIPPED, check_matched, load_study
+from benchmark.registry.overrides import parse_settings, with_arguments
 from benchmark.registry.registry import load_registry
 from benchmark.store.store import Store
 
@@ -138,6 +140,37 @@ def test_sample_rates_are_a_factor(tmp_path):
     (tmp_path / "x.yaml").write_text("name: x\ngrid: {encoder: mfcc, task: mtt, sample_rate: [16000, 16]}\n")
     with pytest.raises(UserError, match=r"x.yaml:2: grid.sample_rate.1: .* greater than or equal to 1000"):
         load_study(str(tmp_path / "x.yaml"))
+
+
+def test_arguments_of_encoders_are_a_factor(tiny_registry, tmp_path):
+    (tmp_path / "x.yaml").write_text(
+        "name: x\ngrid: {encoder: mfcc, task: mtt, arguments: [{}, {coefficients: 13}, {sample_rate: 16000}]}\n"
+    )
+    runs = planned(tmp_path / "x.yaml", tmp_path)
+    assert [run.cell.encoder for run in runs] == ["mfcc", "mfcc(coefficients=13)", "mfcc(sample_rate=16000)"]
+    starts = [run.score.needs["weights"] for run in runs]
+    assert len({start.key for start in starts}) == 3
+    assert "arguments" not in runs[0].score.spec["run"]
+    assert [step.context["encoder"].entry.args.get("coefficients") for step in starts] == [None, 13, None]
+    assert [run.score.needs["labels"].needs["pcm"].spec["sample_rate"] for run in runs] == [22_050, 22_050, 16_000]
+    for run in runs:
+        given = parse_settings((text for option, text in options_of(run.cell) if option == "--arg"), "--arg")
+        assert given == run.cell.arguments
+    # A name with dots leads into a mapping, and leaves the registry's own entry as it is.
+    named = load_registry().encoder("mule_eighth")
+    changed = with_arguments(named, {"front_end.bands": 64, "width": 0.25}, None)
+    assert changed.name == "mule_eighth(front_end.bands=64, width=0.25)"
+    assert changed.entry.args == {"front_end": {**named.entry.args["front_end"], "bands": 64}, "width": 0.25}
+    assert named.entry.args["front_end"]["bands"] == 96
+    for argument, said in (
+        ("width.a=1", "encoder mfcc: it has no argument width with parts, as width.a needs"),
+        ("filters=3", "unexpected keyword argument 'filters'"),
+        ("width", "--arg width: must look like KEY=VALUE, e.g. front_end.bands=64"),
+    ):
+        result = bench("run", "--encoder", "mfcc", "--task", "mtt", "--arg", argument, "--store", tmp_path / "s")
+        assert result.returncode == 2
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("bench: ")]
+        assert said in line
 
 
 @pytest.mark.parametrize(

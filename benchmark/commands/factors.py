@@ -79,6 +79,14 @@ SeedsOption = Annotated[list[int] | None, typer.Option(help="Seed; may be repeat
 SampleRateOption = Annotated[
     int | None, typer.Option(help="Override the encoder's sample rate [Hz].", min=1000, metavar="HZ")
 ]
+ArgumentsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--arg",
+        help="Override any argument of the encoders, e.g. width=0.5 or front_end.bands=64; may be repeated.",
+        metavar="KEY=VALUE",
+    ),
+]
 
 
 @dataclass(frozen=True)

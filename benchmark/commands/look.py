@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark.commands.common import DataOption, RegistryOption, StoreOption, open_registry, store_folder
-from benchmark.commands.factors import RecipeOptions, SampleRateOption, name_argument, name_option
+from benchmark.commands.factors import ArgumentsOption, RecipeOptions, SampleRateOption, name_argument, name_option
 
 if TYPE_CHECKING:
     from benchmark.console import Reporter
@@ -46,6 +46,7 @@ class LookOptions:
     registry_files: RegistryOption = None
     changes: RecipeOptions = field(default_factory=RecipeOptions)
     sample_rate: SampleRateOption = None
+    argument: ArgumentsOption = None
     feature: Annotated[
         list[int] | None,
         typer.Option(
@@ -69,6 +70,7 @@ class LookOptions:
     def request(self, registry: Registry) -> Request:
         """What is asked of a planner: one encoder, recipe, corpus and seed."""
         from benchmark.plan.requests import Request, grid
+        from benchmark.registry.overrides import parse_settings
 
         return Request(
             grid(
@@ -78,6 +80,7 @@ class LookOptions:
                 corpus=self.corpus or self.own_corpora(registry)[0],
                 seed=self.seed,
                 sample_rate=self.sample_rate,
+                arguments=parse_settings(self.argument or [], "--arg"),
                 settings=self.changes.overrides(),
             )
         )
@@ -107,6 +110,7 @@ class LookOptions:
             "--registry": self.registry_files,
             **self.changes.words(),
             "--sample-rate": self.sample_rate,
+            "--arg": self.argument,
         }
 
 

@@ -11,6 +11,7 @@ import typer
 
 from benchmark.commands.common import DataOption, JsonOption, RegistryOption, StoreOption
 from benchmark.commands.factors import (
+    ArgumentsOption,
     CorporaOption,
     Departures,
     EncodersOption,
@@ -50,6 +51,7 @@ class RunOptions:
     registry_files: RegistryOption = None
     changes: RecipeOptions = field(default_factory=RecipeOptions)
     sample_rate: SampleRateOption = None
+    argument: ArgumentsOption = None
     probe_every: Annotated[
         int | None,
         typer.Option(help="While pretraining, score validation clips every so many epochs.", min=1, metavar="N"),
@@ -109,6 +111,7 @@ class RunOptions:
         """
         from benchmark.errors import UserError
         from benchmark.plan.requests import Request, grid
+        from benchmark.registry.overrides import parse_settings
 
         training = self.training()
         if study is not None:
@@ -128,6 +131,7 @@ class RunOptions:
                     protocol=self.protocol,
                     seed=self.seed,
                     sample_rate=self.sample_rate,
+                    arguments=parse_settings(self.argument or [], "--arg"),
                     settings=self.changes.overrides(),
                     **levels_of(self.departures),
                 ),
@@ -172,6 +176,7 @@ class RunOptions:
         values |= {
             "set": self.changes.setting,
             "sample_rate": self.sample_rate,
+            "arg": self.argument,
             "probe_every": self.probe_every,
             **self.changes.numbers(),
         }

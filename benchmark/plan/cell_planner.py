@@ -253,14 +253,6 @@ def _deformed(deformation: str, pcm: Step, labelled: Step) -> Step:
     )
 
 
-def at_rate(named: Named[EncoderEntry], sample_rate: int | None) -> Named[EncoderEntry]:
-    """The entry, working at another sample rate [Hz]."""
-    if sample_rate is None:
-        return named
-    entry = named.entry.model_copy(update={"args": {**named.entry.args, "sample_rate": sample_rate}})
-    return Named(f"{named.name}(sample_rate={sample_rate})", entry, named.file, named.line)
-
-
 def _rate(named: Named[EncoderEntry]) -> int:
     return int(named.entry.args.get("sample_rate", named.entry.sample_rate))
 

@@ -14,14 +14,14 @@ from benchmark.cell import Cell
 from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.factors import AS_GIVEN, END_TO_END, UNTRAINED
-from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
+from benchmark.plan.cell_planner import TROUBLE, CellPlanner
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
 from benchmark.registry.arguments import file_digests
 from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
 from benchmark.registry.datasets import contents, extent, open_dataset, reading, standin_extent
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
-from benchmark.registry.overrides import override
+from benchmark.registry.overrides import override, with_arguments
 from benchmark.registry.plugins import PlugIn, code_identity, read_recipe, standin_module
 from benchmark.registry.registry import Named, Registry
 from benchmark.steps import initialise, label, prepare, standin
@@ -143,7 +143,8 @@ class Planner:
                 parse_deformation(deform)
 
     def _cells(self, request: Request) -> Iterator[CellPlanner]:
-        for rate, settings, task in product(*map(request.levels, ("sample_rate", "settings", "task"))):
+        varied = ("sample_rate", "arguments", "settings", "task")
+        for rate, arguments, settings, task in product(*map(request.levels, varied)):
             own = self._registry.task(task).entry if task in self._registry.sections["tasks"] else None
             protocols = request.levels("protocol") or (own.protocol if own else "",)
             corpora = request.levels("corpus") or (own.corpus if own else "",)
@@ -153,7 +154,7 @@ class Planner:
                 error: Exception | None = None
                 names = self._registry.encoder_names(name)
                 try:
-                    parts = [at_rate(self._registry.encoder(part), rate) for part in names]
+                    parts = [with_arguments(self._registry.encoder(part), arguments, rate) for part in names]
                 except UserError as broken:
                     error = broken
                 learns = error is not None or any(part.entry.learns for part in parts)
@@ -161,8 +162,8 @@ class Planner:
                 recipes = request.levels("recipe_name")
                 for recipe in [*recipes, UNTRAINED] if learns else [UNTRAINED if seeded else AS_GIVEN]:
                     cell = Cell(
-                        encoders=tuple(names), sample_rate=rate, corpus=corpus, recipe_name=recipe, settings=settings,
-                        protocol=protocol, task=task, seed=seed,
+                        encoders=tuple(names), sample_rate=rate, arguments=arguments, corpus=corpus, recipe_name=recipe,
+                        settings=settings, protocol=protocol, task=task, seed=seed,
                     )  # fmt: skip
                     yield CellPlanner(self, request, parts, cell, corpus, error)
 

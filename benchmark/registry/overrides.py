@@ -1,7 +1,8 @@
-"""Numbers of a recipe replaced on the command line, which makes it another recipe."""
+"""Numbers of a recipe, or arguments of an encoder, replaced by the user, which makes it another one."""
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,17 +11,19 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from benchmark.errors import UserError, unknown_name
-from benchmark.registry.entries import Entry
+from benchmark.registry.entries import EncoderEntry, Entry
+from benchmark.registry.registry import Named
 from benchmark.registry.yaml_dialect import read_value
 
 E = TypeVar("E", bound=Entry)
 
+_EXAMPLES = {"--set": "augmentation.pitch.probability=0.2", "--arg": "front_end.bands=64"}
 #: Texts that need no quotes among other values.
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 
-def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` texts, with dots in KEY for nested keys and YAML in VALUE, as a mapping.
+def parse_settings(settings: Iterable[str], option: str = "--set") -> dict[str, Any]:
+    """``KEY=VALUE`` texts of an option, with dots in KEY for nested keys and YAML in VALUE, as a mapping.
 
     Raises
     ------
@@ -31,8 +34,8 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not (key and equals and value):
-            raise UserError(f"--set {setting}: must look like KEY=VALUE, e.g. augmentation.pitch.probability=0.2")
-        changes[key] = read_value(value, f"--set {setting}")
+            raise UserError(f"{option} {setting}: must look like KEY=VALUE, e.g. {_EXAMPLES[option]}")
+        changes[key] = read_value(value, f"{option} {setting}")
     return changes
 
 
@@ -71,6 +74,48 @@ def override(entry: E, changes: Mapping[str, Any]) -> E:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or ", ".join(changes)
         raise UserError(f"{where}: {first['msg']}, not {first['input']!r}") from None
+
+
+def with_arguments(
+    named: Named[EncoderEntry], arguments: Mapping[str, Any], sample_rate: int | None
+) -> Named[EncoderEntry]:
+    """An encoder's entry with some of its arguments replaced, working at another sample rate [Hz] if one is given.
+
+    Parameters
+    ----------
+    named
+        The entry.
+    arguments
+        New values by name; dots lead into mappings: ``front_end.bands``.
+    sample_rate
+        The same as an argument ``sample_rate``.
+
+    Raises
+    ------
+    UserError
+        If a name leads into what is no mapping.
+    """
+    if not arguments and sample_rate is None:
+        return named
+    args = copy.deepcopy(dict(named.entry.args))
+    for name, value in arguments.items():
+        *path, last = name.split(".")
+        place: Any = args
+        for part in path:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise UserError(f"encoder {named.name}: it has no argument {'.'.join(path)} with parts, as {name} needs")
+        place[last] = value
+    if sample_rate is not None:
+        args["sample_rate"] = sample_rate
+    entry = named.entry.model_copy(update={"args": args})
+    return Named(named.name + replaced_in_words(arguments, sample_rate), entry, named.file, named.line)
+
+
+def replaced_in_words(arguments: Mapping[str, Any], sample_rate: int | None) -> str:
+    """What an encoder's name is followed by, e.g. ``(width=0.5)``; empty if nothing is replaced."""
+    changes = {**arguments, **({} if sample_rate is None else {"sample_rate": sample_rate})}
+    return f"({changes_in_words(changes)})" if changes else ""
 
 
 def changes_in_words(changes: Mapping[str, Any]) -> str:
