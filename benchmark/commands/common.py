@@ -21,6 +21,14 @@ RegistryOption = Annotated[
     typer.Option("--registry", help="Registry file or folder laid over the others; may be repeated.", metavar="FILE"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+ScoresOfStudyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--study",
+        help="Keep to the scores of a study, with the columns that its table of runs carries.",
+        metavar="STUDY",
+    ),
+]
 StoreOption = Annotated[
     Path | None,
     typer.Option(
@@ -132,3 +140,20 @@ def interruptible(reporter: Reporter) -> Iterator[None]:
     except KeyboardInterrupt:
         reporter.warn("bench: stopped; the same command goes on from here")
         raise typer.Exit(130) from None
+
+
+def of_study(rows: list[dict[str, Any]], study: str | None) -> list[dict[str, Any]]:
+    """Rows of a table of scores that are of a study, with what its table of runs carries; all of them without one.
+
+    Raises
+    ------
+    UserError
+        If there is no such study, or no row is of it.
+    """
+    if study is None:
+        return rows
+    from benchmark.plan.run_tables import carry
+    from benchmark.plan.studies import load_study
+
+    asked = load_study(study)
+    return carry(rows, asked.tabled, asked.untrained, f"study {asked.name}")

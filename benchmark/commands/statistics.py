@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.common import JsonOption, StoreOption, print_document, store_folder
+from benchmark.commands.common import (
+    JsonOption,
+    ScoresOfStudyOption,
+    StoreOption,
+    of_study,
+    print_document,
+    store_folder,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,7 @@ class TableOptions:
     metric: Annotated[
         str | None, typer.Option(help="Metric taken from the store.", show_default="each task's leading one")
     ] = None
+    study: ScoresOfStudyOption = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,10 @@ def analyze(
     from analysis.commands import analyze as call
     from analysis.options import AnalysisOptions
     from benchmark.console import printable
+    from benchmark.errors import UserError
 
+    if source.table is not None and source.study is not None:
+        raise UserError(f"--study {source.study} takes scores from the store; leave out {source.table}, or the study")
     table = _scores(source, model) if source.table is None else source.table
     result = call(table, AnalysisOptions(**_given(model)), output=output)
     print_document(result if as_json else "\n".join(printable(sentence["text"]) for sentence in result["summary"]))
@@ -153,7 +164,7 @@ def _scores(source: TableOptions, model: ModelOptions) -> Any:
 
     reporter = Reporter()
     derive = model.derive or []
-    rows = long_table(store_folder(source.store_path), source.metric, reporter)
+    rows = of_study(long_table(store_folder(source.store_path), source.metric, reporter), source.study)
     if model.where:
         numbered = add_columns(pd.DataFrame(rows).reset_index(names="_row"), derive)
         rows = [rows[number] for number in keep_rows(numbered, model.where)["_row"]]

@@ -13,9 +13,11 @@ from benchmark.commands.common import (
     DataOption,
     JsonOption,
     RegistryOption,
+    ScoresOfStudyOption,
     StoreOption,
     check_output,
     interruptible,
+    of_study,
     open_registry,
     print_document,
     store_folder,
@@ -177,6 +179,7 @@ def gc(
 def export(
     output: Annotated[Path, typer.Argument(help="File to write; `-` for standard output.", metavar="OUT.csv")],
     metric: Annotated[str | None, typer.Option(help="Which metric.", show_default="each task's leading one")] = None,
+    study: ScoresOfStudyOption = None,
     store_path: StoreOption = None,
 ) -> None:
     """Write all scores as one long table, ready for `bench analyze` or any other program.
@@ -187,7 +190,7 @@ def export(
     from benchmark.scores.long_table import as_csv, long_table
 
     check_output(output)
-    text = as_csv(long_table(store_folder(store_path), metric, Reporter()))
+    text = as_csv(of_study(long_table(store_folder(store_path), metric, Reporter()), study))
     write_output(output, text)
 
 

@@ -21,13 +21,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from benchmark.cell import Cell
 from benchmark.errors import UserError, unknown_name
 from benchmark.factors import AS_GIVEN, COLUMNS, UNTRAINED
 from benchmark.plan.planner import Planner
 from benchmark.plan.requests import Grid, Request
+from benchmark.plan.run_tables import TabledRun, read_runs
 from benchmark.plan.runs import Plan, Run
 from benchmark.registry.yaml_dialect import read_document, tuples
 from benchmark.store.store import Store
@@ -47,6 +48,12 @@ class Study(_Model):
     source: str = Field(default="", description="the paper whose table it is")
     grid: Grid | None = Field(default=None, description="levels of every factor; each combination is a run")
     include: tuple[Grid, ...] = Field(default=(), description="further grids")
+    runs: str | None = Field(
+        default=None,
+        description="a CSV file beside this one with a run on each line, instead of the grid's combinations: columns "
+        "that are called like factors hold a level each, for all else the grid says the levels; the other columns are "
+        "carried into tables of scores",
+    )
     exclude: tuple[dict[str, Any], ...] = Field(
         default=(), description="runs to leave out: those that agree in all the factors named"
     )
@@ -55,9 +62,17 @@ class Study(_Model):
         default=None, description="largest relative difference of an encoder's parameters from the median encoder's"
     )
 
+    _tabled: tuple[TabledRun, ...] = PrivateAttr(default=())
+
+    @property
+    def tabled(self) -> tuple[TabledRun, ...]:
+        """Every run or grid, with what is carried into tables of its scores."""
+        grids = [*([self.grid] if self.grid else []), *self.include]
+        return (*(TabledRun(grid, {}) for grid in grids), *self._tabled)
+
     def requests(self, allow_missing: bool, training: Mapping[str, Any] | None = None) -> list[Request]:
         """What the study asks a planner for; `training` as in `Request`."""
-        grids = [*([self.grid] if self.grid else []), *self.include]
+        grids = [*([self.grid] if self.grid else []), *self.include, *(run.grid for run in self._tabled)]
         return [Request(grid, allow_missing, training=training or {}) for grid in grids]
 
     def chosen(self, plan: Plan) -> Plan:
@@ -123,6 +138,7 @@ def load_study(name: str) -> Study:
     document = tuples(read.value)
     if not isinstance(document, dict):
         raise UserError(f"{path}:1: a study is a mapping with the keys {', '.join(Study.model_fields)}")
+    common = document.pop("grid", {}) if document.get("runs") else {}
     try:
         study = Study.model_validate(document)
     except ValidationError as error:
@@ -133,8 +149,12 @@ def load_study(name: str) -> Study:
             model = Study if len(where) == 1 else Grid
             message = str(unknown_name("key", str(where[-1]), model.model_fields))
         raise UserError(f"{path}:{read.line(where)}: {'.'.join(map(str, where))}: {message}") from None
-    if study.grid is None and not study.include:
-        raise UserError(f"{path}:1: says neither grid nor include, so there is nothing to run")
+    if study.runs is not None:
+        if not isinstance(common, Mapping):
+            raise UserError(f"{path}:{read.line(('grid',))}: grid is a mapping of factors to levels")
+        study._tabled = tuple(read_runs(path.parent / study.runs, common))
+    elif study.grid is None and not study.include:
+        raise UserError(f"{path}:1: says neither grid nor include nor runs, so there is nothing to run")
     for number, pattern in enumerate(study.exclude):
         for key in pattern:
             if key not in COLUMNS:
