@@ -21,13 +21,14 @@ from benchmark.pretraining.methods.planned import planned_method
 from benchmark.pretraining.processes import Rank, devices_of, together
 from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.ridge import validation_probe
+from benchmark.pretraining.source_labels import read_source_labels
 from benchmark.pretraining.trained import TrainedModule
 from benchmark.pretraining.training import Training, fit
 from benchmark.registry.augmentation_plugins import load_augmentations
-from benchmark.store.file_names import CORPUS, LABELS, WEIGHTS
+from benchmark.store.file_names import CORPUS, LABELS, SOURCE, WEIGHTS
 from benchmark.store.labels import read_labels
 from benchmark.store.pcm import PcmClip, open_pcm, read_lines, write_lines
-from benchmark.store.step import Step
+from benchmark.store.step import Step, every
 from benchmark.store.store import Artifact
 from encoders.base import Encoder
 from encoders.weights import save_weights
@@ -45,7 +46,8 @@ def run_method(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter:
     from. Of its spec, `splits` are those of the corpus that are trained on, and `labels` is the fraction of the
     training labels that is used. With `probe_every`, the encoder is scored on validation clips after every so many
     epochs; `inputs` then holds `labels`, as for a method that learns from them, and `labels_pcm` where their clips are
-    not those of `pcm`.
+    not those of `pcm`. Where the recipe names sources of labels, `inputs` holds `source`, `source.1`, ..., their labels of
+    the clips of `pcm`.
     """
     method = planned_method(step)
     if node_rank() == 0 and "finished" in step.context:
@@ -140,6 +142,7 @@ def _given(step: Step, inputs: Mapping[str, Artifact], encoder: Encoder) -> Give
         labels=step.spec.get("labels", 1),
         seed=step.spec["seed"],
         window=training_window(encoder, recipe.crop_seconds),
+        sources=[read_source_labels(source / SOURCE) for source in every(inputs, "source")],
     )
 
 

@@ -17,6 +17,7 @@ import torch
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.items import Item, divide, items_of
+from benchmark.pretraining.source_labels import SourceLabels
 from benchmark.pretraining.trained import TrainedModule
 from benchmark.registry.recipes import RecipeEntry
 from benchmark.store.pcm import Pcm, PcmClip
@@ -46,6 +47,8 @@ class Given:
         Of the training.
     window
         Length of a crop [samples].
+    sources
+        What sources of labels say of the clips of `pcm`, where the recipe names `sources`, in its order.
     """
 
     title: str
@@ -55,6 +58,7 @@ class Given:
     labels: float
     seed: int
     window: int
+    sources: Sequence[SourceLabels] = ()
 
 
 @dataclass(frozen=True)
