@@ -12,19 +12,20 @@ from typing import Any, TypeVar
 from benchmark.audio.excerpts import check_excerpts
 from benchmark.cell import Cell
 from benchmark.console import Reporter
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown_name
 from benchmark.factors import AS_GIVEN, END_TO_END, UNTRAINED
 from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
 from benchmark.registry.arguments import file_digests
 from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
-from benchmark.registry.datasets import contents, extent, open_dataset, reading, standin_extent
+from benchmark.registry.datasets import contents, extent, open_dataset, reading, source_tables, standin_extent
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
-from benchmark.registry.plugins import PlugIn, code_identity, read_recipe, standin_module
+from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
 from benchmark.registry.registry import Named, Registry
-from benchmark.steps import initialise, label, prepare, standin
+from benchmark.pretraining.source_labels import SELF
+from benchmark.steps import initialise, label, label_source, prepare, standin
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact, Store, digest_file
 from tasks.base import Dataset
@@ -54,6 +55,14 @@ class _Source:
     read_by: Mapping[str, Any]
     needs: Mapping[str, Step]
     context: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Names of a dataset's sources, and what determines what they say."""
+
+    names: Sequence[str]
+    read_by: Mapping[str, Any]
 
 
 class Planner:
@@ -200,6 +209,41 @@ class Planner:
             spec["folds"] = entry.folds
         context = {**source.context, "metrics": entry.metrics}
         return label.KIND.step(spec, {"pcm": pcm, **source.needs}, f"labels and split of {task}", context)
+
+    def source_step(self, corpus: str, source: str, factors: int, pcm: Step) -> Step:
+        """What a source says of the clips of `pcm`, reduced to factors; fitted to those that `corpus` trains on.
+
+        Raises
+        ------
+        UserError
+            If the corpus's dataset has no such source.
+        """
+        entry = self._registry.corpus(corpus).entry
+        if source == SELF:
+            return label_source.KIND.step({"source": SELF}, {"pcm": pcm}, f"source {SELF} of {entry.dataset}", pcm.context)
+        known = self._once(("sources", entry.dataset), lambda: self._sources(entry.dataset))
+        if source not in known.names:
+            raise unknown_name(f"source of {entry.dataset}", source, (SELF, *known.names), f"bench sources {corpus}")
+        spec = {
+            **known.read_by,
+            "source": source,
+            "factors": factors,
+            "splits": list(entry.splits) if entry.splits else None,
+        }
+        came = self._source(entry.dataset)
+        title = f"reduce {source} of {entry.dataset} to {factors} factors"
+        return label_source.KIND.step(spec, {"pcm": pcm, **came.needs}, title, came.context)
+
+    def _sources(self, dataset: str) -> _Sources:
+        """The sources that a dataset has, and what determines what they say."""
+        came, named = self._source(dataset), self._registry.dataset(dataset)
+        read_by = {key: value for key, value in came.read_by.items() if key != "tables"}
+        if dataset not in self._opened:
+            return _Sources(tuple(load_class(named).SOURCES), read_by)
+        opened = self._opened[dataset]
+        with reading(named):
+            tables = source_tables(opened, self._store, self._reporter)
+            return _Sources(tuple(opened.sources()), {**read_by, "tables": tables})
 
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
