@@ -2,7 +2,7 @@
 
 Layout
 ------
-The folder ``million-song`` holds any of the tables below, as published, and previews of the user's own in any tree
+The folder ``million_song`` holds any of the tables below, as published, and previews of the user's own in any tree
 below ``audio``. A preview is named by the number that 7digital gave its track, as in the published crawl
 (``audio/1/2/1234567.clip.mp3``), or by the track's own identifier (``TRAAAAW128F429D538.mp3``).
 
@@ -33,6 +33,10 @@ Known faults
 ------------
 A tempo of 0, and a year of 0, mean that it is not known. Some songs of the taste profile are matched to the wrong
 track: if ``sid_mismatches.txt`` is there, such pairs are left out. 7digital offers the previews no more.
+
+Metric
+------
+None: it is a corpus, and no task.
 
 Licence
 -------
@@ -119,12 +123,14 @@ class _Track:
 class MillionSong(Dataset):
     """The tracks of the Million Song Dataset whose previews are there; see the module's text."""
 
-    NAME: ClassVar[str] = "million-song"
+    NAME: ClassVar[str] = "million_song"
     LICENCE: ClassVar[str] = "for research; Last.fm tags, taste profile and lyrics non-commercial; audio: the user's own"
-    BIBTEX: ClassVar[str] = (
-        "@inproceedings{bertinmahieux2011million, title={The Million Song Dataset}, author={Bertin-Mahieux, Thierry "
-        "and Ellis, Daniel P. W. and Whitman, Brian and Lamere, Paul}, booktitle={ISMIR}, year={2011}}"
-    )
+    BIBTEX: ClassVar[str] = """@inproceedings{bertinmahieux2011million,
+  title = {The Million Song Dataset},
+  author = {Bertin-Mahieux, Thierry and Ellis, Daniel P. W. and Whitman, Brian and Lamere, Paul},
+  booktitle = {Proceedings of the 12th International Society for Music Information Retrieval Conference},
+  year = {2011},
+}"""
     HOW_TO_GET: ClassVar[str] = (
         "fetch track_metadata.db and the tables of the sources that you want from http://millionsongdataset.com, and "
         f"put previews of your own below {AUDIO}, named by 7digital's number or the track's identifier"
@@ -157,10 +163,12 @@ class MillionSong(Dataset):
         DatasetError
             If one of them is missing.
         """
+        if not self.root.is_dir():
+            raise DatasetError(f"{self.root}: no such folder; to get the dataset, {self.HOW_TO_GET}")
         if not (self.root / METADATA).is_file():
             raise DatasetError(f"{self.root / METADATA}: no such table; to get the dataset, {self.HOW_TO_GET}")
         if not self.audio_files():
-            raise DatasetError(f"{self.root / AUDIO}: no audio files below this folder; {self.HOW_TO_GET}")
+            raise DatasetError(f"{self.root / AUDIO}: no audio files below this folder; to get the dataset, {self.HOW_TO_GET}")
 
     def tables(self) -> Sequence[Path]:
         """Return the path of the table of tracks."""

@@ -104,7 +104,7 @@ def compose(seed: int) -> list[Track]:
     music = composer.seed_of(seed, "million song")
     rng = composer.generator(music, "layout")
     styles = [*STYLES] * (ARTISTS // len(STYLES)) + ["pop", "rock", "jazz", "techno"][: ARTISTS % len(STYLES)]
-    previews = rng.choice(np.arange(100_000, 10_000_000), ARTISTS * ALBUMS * SONGS, replace=False)
+    previews = 100_000 + rng.choice(9_900_000, ARTISTS * ALBUMS * SONGS, replace=False)
     tracks = [
         track
         for number, style in enumerate(styles)
