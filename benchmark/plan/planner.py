@@ -59,9 +59,9 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Sources:
-    """Names of a dataset's sources, and what determines what they say."""
+    """What each of a dataset's sources is, by name, and what determines what they say."""
 
-    names: Sequence[str]
+    described: Mapping[str, str]
     read_by: Mapping[str, Any]
 
 
@@ -220,10 +220,11 @@ class Planner:
         """
         entry = self._registry.corpus(corpus).entry
         if source == SELF:
-            return label_source.KIND.step({"source": SELF}, {"pcm": pcm}, f"source {SELF} of {entry.dataset}", pcm.context)
-        known = self._once(("sources", entry.dataset), lambda: self._sources(entry.dataset))
-        if source not in known.names:
-            raise unknown_name(f"source of {entry.dataset}", source, (SELF, *known.names), f"bench sources {corpus}")
+            title = f"source {SELF} of {entry.dataset}"
+            return label_source.KIND.step({"source": SELF}, {"pcm": pcm}, title, pcm.context)
+        known = self._sources(entry.dataset)
+        if source not in known.described:
+            raise unknown_name(f"source of corpus {corpus}", source, (SELF, *known.described))
         spec = {
             **known.read_by,
             "source": source,
@@ -234,16 +235,31 @@ class Planner:
         title = f"reduce {source} of {entry.dataset} to {factors} factors"
         return label_source.KIND.step(spec, {"pcm": pcm, **came.needs}, title, came.context)
 
+    def sources(self, corpus: str) -> Mapping[str, str]:
+        """What can be learnt from a corpus's clips, or a folder's: name of a source -> what it is, in a line.
+
+        Raises
+        ------
+        UserError
+            If there is no such corpus.
+        """
+        self._corpus(corpus)
+        known = self._sources(self._registry.corpus(corpus).entry.dataset)
+        return {SELF: "the audio: whether two crops are of one clip", **known.described}
+
     def _sources(self, dataset: str) -> _Sources:
         """The sources that a dataset has, and what determines what they say."""
+        return self._once(("sources", dataset), lambda: self._look_for_sources(dataset))
+
+    def _look_for_sources(self, dataset: str) -> _Sources:
         came, named = self._source(dataset), self._registry.dataset(dataset)
         read_by = {key: value for key, value in came.read_by.items() if key != "tables"}
         if dataset not in self._opened:
-            return _Sources(tuple(load_class(named).SOURCES), read_by)
+            return _Sources(load_class(named).SOURCES, read_by)
         opened = self._opened[dataset]
         with reading(named):
             tables = source_tables(opened, self._store, self._reporter)
-            return _Sources(tuple(opened.sources()), {**read_by, "tables": tables})
+            return _Sources(opened.sources(), {**read_by, "tables": tables})
 
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""

@@ -49,7 +49,12 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     splits = step.spec["splits"]
     fitted = np.array([splits is None or clip.split in splits for clip in pcm.clips], dtype=np.bool_)
     rows = np.array([place[clip.id] for clip in pcm.clips], dtype=np.int64)
-    labels = dataset.source(name).take(rows)
+    try:
+        labels = dataset.source(name).take(rows)
+    except DatasetError as error:
+        if "standin" not in inputs:
+            raise
+        raise UserError(f"{error}; this stand-in is of an earlier version: delete {root}, and it is made anew") from None
     try:
         reduced = reduce(labels, fitted, step.spec["factors"])
     except DatasetError as error:
