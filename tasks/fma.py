@@ -5,8 +5,8 @@ Layout
 ``fma_metadata.zip`` and ``fma_small.zip`` or ``fma_medium.zip``, unpacked beside one another:
 ``fma_metadata/tracks.csv`` and ``fma_small/000/000002.mp3``, where a track lies in the folder of the first three of
 its six digits. `FmaSmall` reads ``fma_small`` or else, for the clips are the same files, ``fma_medium`` or
-``fma_large``; `FmaMedium` reads ``fma_medium`` or else ``fma_large``. ``fma_full`` holds whole tracks and is not used. What the metadata tell beside genres, as sources to
-learn from, is in `tasks.fma_metadata`.
+``fma_large``; `FmaMedium` reads ``fma_medium`` or else ``fma_large``. ``fma_full`` holds whole tracks and is not used.
+What the metadata tell beside genres, as sources to learn from, is in `tasks.fma_metadata`.
 
 Conventions
 -----------

@@ -187,7 +187,7 @@ def _years(root: Path, row: Mapping[int, int]) -> Any:
             if text and np.isnan(values[track]):
                 match = _YEAR.match(text)
                 if match is None:
-                    raise DatasetError(f"{file}:{line}: a date must begin with a year, as 2009-05-01, not {text[:40]!r}")
+                    raise DatasetError(f"{file}:{line}: a date must begin with a year, not {text[:40]!r}")
                 if int(match[1]) in YEARS:
                     values[track] = int(match[1])
     return values

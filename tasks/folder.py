@@ -43,9 +43,9 @@ and by the bootstrap. Rows of one file in two splits are refused. ``end`` and ``
 
 As sources to learn from
 ------------------------
-A table ``sources.csv`` in the folder, with the column ``path`` and any others, tells more of its files, for encoders to be
-pretrained on: see `tasks.sources.columns`. It need not name every file. Without it, the labels of a `LabelledFolder` are
-its sources.
+A table ``sources.csv`` in the folder, with the column ``path`` and any others, tells more of its files, for encoders to
+be pretrained on: see `tasks.sources.columns`. It need not name every file. Without it, the labels of a `LabelledFolder`
+are its sources.
 
 Known faults
 ------------

@@ -66,7 +66,7 @@ import numpy as np
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Remote, Split, Task
 from tasks.folder import SUFFIXES
-from tasks.sources.labels import Labels, Scalars, Terms, terms_of
+from tasks.sources.labels import Labels, Scalars, terms_of
 from tasks.trees import files_below, utf8_named
 
 METADATA = "track_metadata.db"
@@ -124,7 +124,7 @@ class MillionSong(Dataset):
     """The tracks of the Million Song Dataset whose previews are there; see the module's text."""
 
     NAME: ClassVar[str] = "million_song"
-    LICENCE: ClassVar[str] = "for research; Last.fm tags, taste profile and lyrics non-commercial; audio: the user's own"
+    LICENCE: ClassVar[str] = "for research; tags, plays and lyrics not for commerce; audio: the user's own"
     BIBTEX: ClassVar[str] = """@inproceedings{bertinmahieux2011million,
   title = {The Million Song Dataset},
   author = {Bertin-Mahieux, Thierry and Ellis, Daniel P. W. and Whitman, Brian and Lamere, Paul},
@@ -141,9 +141,7 @@ class MillionSong(Dataset):
         Remote(YEARS, (f"{_SITE}/AdditionalFiles/{YEARS}",), "md5:a5793654ba6c13eaa99ca80a2caf2a9d", YEARS),
         Remote(TAGS, (f"{_SITE}/lastfm/{TAGS}",), "md5:ed3ce4acaa8fc1935267c7cb98601804", TAGS),
         Remote(LYRICS, (f"{_SITE}/AdditionalFiles/{LYRICS}",), "md5:45bb0c46ffe8c892e19af90515db473e", LYRICS),
-        Remote(
-            f"{PLAYS}.zip", (f"{_SITE}/challenge/{PLAYS}.zip",), "md5:fadbc813c11881b3147af3c26006335f", ".", archive=True
-        ),
+        Remote(f"{PLAYS}.zip", (f"{_SITE}/challenge/{PLAYS}.zip",), "md5:fadbc813c11881b3147af3c26006335f", ".", True),
     )
     SOURCES: ClassVar[Mapping[str, str]] = {
         "bpm": "tempo by the Echo Nest [beats/min]",
@@ -168,7 +166,7 @@ class MillionSong(Dataset):
         if not (self.root / METADATA).is_file():
             raise DatasetError(f"{self.root / METADATA}: no such table; to get the dataset, {self.HOW_TO_GET}")
         if not self.audio_files():
-            raise DatasetError(f"{self.root / AUDIO}: no audio files below this folder; to get the dataset, {self.HOW_TO_GET}")
+            raise DatasetError(f"{self.root / AUDIO}: no audio files here; to get the dataset, {self.HOW_TO_GET}")
 
     def tables(self) -> Sequence[Path]:
         """Return the path of the table of tracks."""
@@ -281,7 +279,8 @@ class MillionSong(Dataset):
 
     def _tagged(self, table: Path) -> Iterator[tuple[int, str, float]]:
         # Tracks and tags are named by their row in tables of their own.
-        rows = {number: self._row[track] for number, track in _rows(table, "SELECT rowid, tid FROM tids") if track in self._row}
+        tracks = _rows(table, "SELECT rowid, tid FROM tids")
+        rows = {number: self._row[track] for number, track in tracks if track in self._row}
         names = dict(_rows(table, "SELECT rowid, tag FROM tags"))
         for track, tag, weight in _rows(table, "SELECT tid, tag, val FROM tid_tag"):
             if track in rows:
@@ -294,7 +293,8 @@ class MillionSong(Dataset):
 
     @cached_property
     def _tracks(self) -> list[_Track]:
-        by_name = {file.name.partition(".")[0]: file.relative_to(self.root).as_posix() for file in reversed(self._audio)}
+        paths = [file.relative_to(self.root) for file in reversed(self._audio)]
+        by_name = {path.name.partition(".")[0]: path.as_posix() for path in paths}
         query = "SELECT track_id, song_id, artist_id, release, track_7digitalid FROM songs ORDER BY rowid"
         found = []
         for track, song, artist, release, preview in _rows(self.root / METADATA, query):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
+from analysis.report.document import FactorRow
 from benchmark.commands.common import (
     DataOption,
     JsonOption,
@@ -23,25 +23,6 @@ from benchmark.commands.common import (
 if TYPE_CHECKING:
     from benchmark.engine.engine import Engine
     from benchmark.store.step import Step
-
-
-class LabelFactor(TypedDict):
-    """A factor of a source.
-
-    Attributes
-    ----------
-    share
-        Mean over the clips that are trained on.
-    terms
-        Its strongest terms with their probabilities; none for a source of numbers.
-    mean, deviation
-        Of its Gaussian, for a source of numbers.
-    """
-
-    share: float
-    terms: list[list[Any]]
-    mean: float | None
-    deviation: float | None
 
 
 class LabelledSource(TypedDict):
@@ -68,7 +49,7 @@ class LabelledSource(TypedDict):
     fitted: int
     trouble: str
     key: str
-    factors: list[LabelFactor]
+    factors: Sequence[FactorRow]
 
 
 def sources(
@@ -159,7 +140,7 @@ def _text(rows: Sequence[LabelledSource], with_factors: bool) -> str:
     return "\n\n".join(parts)
 
 
-def _meaning(factor: LabelFactor) -> str:
+def _meaning(factor: FactorRow) -> str:
     if factor["mean"] is not None:
         return f"{factor['mean']:.4g}, {factor['deviation']:.3g}"
     return ", ".join(str(term) for term, _ in factor["terms"])

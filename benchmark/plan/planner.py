@@ -17,6 +17,7 @@ from benchmark.factors import AS_GIVEN, END_TO_END, UNTRAINED
 from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
+from benchmark.pretraining.source_labels import SELF
 from benchmark.registry.arguments import file_digests
 from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
 from benchmark.registry.datasets import contents, extent, open_dataset, reading, source_tables, standin_extent
@@ -24,7 +25,6 @@ from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
 from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
 from benchmark.registry.registry import Named, Registry
-from benchmark.pretraining.source_labels import SELF
 from benchmark.steps import initialise, label, label_source, prepare, standin
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact, Store, digest_file

@@ -54,7 +54,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     except DatasetError as error:
         if "standin" not in inputs:
             raise
-        raise UserError(f"{error}; this stand-in is of an earlier version: delete {root}, and it is made anew") from None
+        hint = f"this stand-in is of an earlier version: delete {root}, and it is made anew"
+        raise UserError(f"{error}; {hint}") from None
     try:
         reduced = reduce(labels, fitted, step.spec["factors"])
     except DatasetError as error:
@@ -63,6 +64,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     text = json.dumps([asdict(factor) for factor in reduced.meaning], ensure_ascii=False, indent=1)
     (work / FACTORS).write_text(text + "\n", encoding="utf-8")
     facts = {
+        "dataset": step.context["dataset"].name,
         "clips": len(pcm.clips),
         "labelled": int(reduced.labelled.sum()),
         "fitted": int((reduced.labelled & fitted).sum()),

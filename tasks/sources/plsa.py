@@ -186,7 +186,8 @@ def _sums(cells: _Cells, ratios: Numbers, other: Numbers, before: Numbers, each:
         part = slice(int(cells.begins[first]), int(cells.begins[last]))
         begins = cells.begins[first : last + 1] - part.start
         rows = csr_array((ratios[part], cells.columns[part], begins), shape=(last - first, cells.shape[1]))
-        np.multiply(rows @ other, before[first:last], out=out[first:last])
+        sums: Numbers = np.asarray(rows @ other)
+        np.multiply(sums, before[first:last], out=out[first:last])
         return 0.0
 
     each(work, cells.blocks)

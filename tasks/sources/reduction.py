@@ -92,7 +92,9 @@ def reduce(labels: Labels, fitted: NDArray[np.bool_], k: int, seed: int = 0, ste
         raise DatasetError(f"it has no label for any of the {int(fitted.sum()):,} clips that are trained on")
     if known == 1:
         raise DatasetError("it has a label for a single clip that is trained on, which nothing can be learnt from")
-    return _numbers(labels, fitted, k, seed, steps) if isinstance(labels, Scalars) else _terms(labels, fitted, k, seed, steps)
+    if isinstance(labels, Scalars):
+        return _numbers(labels, fitted, k, seed, steps)
+    return _terms(labels, fitted, k, seed, steps)
 
 
 def _numbers(labels: Scalars, fitted: NDArray[np.bool_], k: int, seed: int, steps: int) -> Reduced:
@@ -101,7 +103,7 @@ def _numbers(labels: Scalars, fitted: NDArray[np.bool_], k: int, seed: int, step
     if (values == values[0]).all():
         raise DatasetError(f"all {len(values):,} clips that are trained on have the same value, {values[0]:g}")
     if len(values) < k:
-        raise DatasetError(f"{len(values):,} clips that are trained on have a value, too few for {k} factors; ask for fewer")
+        raise DatasetError(f"only {len(values):,} clips that are trained on have a value, fewer than {k} factors")
     found = mixture.fit(values, k, seed, steps)
     factors = np.zeros((len(labels), k), dtype=np.float32)
     factors[labelled] = found.responsibilities(labels.values[labelled])
@@ -163,7 +165,6 @@ def _documents(labels: Terms, fitted: NDArray[np.bool_]) -> tuple[Any, NDArray[n
     trained = np.zeros(len(names), dtype=bool)
     trained[document[fitted & (document >= 0)]] = True
     counted = np.flatnonzero((document >= 0) & (fitted | ~trained[document]))
-    members = csr_array(
-        (np.ones(len(counted)), (document[counted], counted)), shape=(len(names), len(labels)), dtype=np.float64
-    )
-    return csr_array(members @ counts), document, trained
+    members = csr_array((len(names), len(labels)), dtype=np.float64).tolil()
+    members[document[counted], counted] = 1
+    return csr_array(members.tocsr() @ counts), document, trained

@@ -73,7 +73,7 @@ MOST = 100
 
 WORDS = 80
 #: Whose theme a word is of: the artist's, that of joy or sorrow, the family's.
-THEMES = (0.4, 0.35, 0.25)
+THEMES = (0.3, 0.45, 0.25)
 VOCABULARY, ARTIST_THEMES, THEME_SIZE = 500, 40, 40
 #: Valence that half of the songs lie above.
 MIDDLING = 0.45
@@ -249,19 +249,31 @@ def write_tables(root: Path, tracks: Sequence[Track]) -> None:
 
 
 def _write_metadata(path: Path, tracks: Sequence[Track]) -> None:
-    columns = (
-        "track_id text PRIMARY KEY, title text, song_id text, release text, artist_id text, artist_mbid text, "
-        "artist_name text, duration real, artist_familiarity real, artist_hotttnesss real, year int, "
-        "track_7digitalid int, shs_perf int, shs_work int"
-    )
     rows = [
-        (one.track_id, one.title, one.song_id, one.album, one.artist_id, "", one.artist, 180.0, 0.5, 0.5, one.year)
-        + (one.preview, -1, 0)
+        {
+            "track_id": one.track_id,
+            "title": one.title,
+            "song_id": one.song_id,
+            "release": one.album,
+            "artist_id": one.artist_id,
+            "artist_mbid": "",
+            "artist_name": one.artist,
+            "duration": 180.0,
+            "artist_familiarity": 0.5,
+            "artist_hotttnesss": 0.5,
+            "year": one.year,
+            "track_7digitalid": one.preview,
+            "shs_perf": -1,
+            "shs_work": 0,
+        }
         for one in tracks
     ]
+    kinds = {str: "text", float: "real", int: "int"}
+    columns = ", ".join(f"{name} {kinds[type(value)]}" for name, value in rows[0].items())
     with closing(sqlite3.connect(path)) as base, base:
-        base.execute(f"CREATE TABLE songs ({columns})")
-        base.executemany(f"INSERT INTO songs VALUES ({', '.join('?' * 14)})", rows)
+        base.execute(f"CREATE TABLE songs ({columns.replace('track_id text', 'track_id text PRIMARY KEY')})")
+        places = ", ".join(f":{name}" for name in rows[0])
+        base.executemany(f"INSERT INTO songs VALUES ({places})", rows)  # noqa: S608
 
 
 def _write_tags(path: Path, tracks: Sequence[Track]) -> None:
