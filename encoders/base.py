@@ -122,6 +122,10 @@ class Encoder(nn.Module, ABC):
         """
         return {}
 
+    def unpublished(self) -> tuple[str, ...]:
+        """Prefixes of tensors that files of others leave out, for nothing changes them: the encoder's own stay."""
+        return ()
+
     def __call__(self, waveform: Tensor, layer: str | None = None) -> Tensor:
         """Call `forward`; typed, which `Module.__call__` is not."""
         return cast(Tensor, super().__call__(waveform, layer))

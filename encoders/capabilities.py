@@ -6,10 +6,10 @@ encoder has, whether they keep their promises, and what they make it fit for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -40,3 +40,36 @@ class Branched(Protocol):
 
     def branches(self) -> Mapping[str, str]:
         """Layer that a branch ends with -> the layer before it where it parts from the others."""
+
+
+@runtime_checkable
+class SourceBranches(Protocol):
+    """Has a branch for each of several sources of labels, all of which together are the representation.
+
+    Attributes
+    ----------
+    sources
+        Names of the sources that it is for; empty where any will do.
+    branch_count
+        Number of branches; 0 if every source is to be read from the same representation.
+    """
+
+    sources: tuple[str, ...]
+    branch_count: int
+
+    def branch(self, waveform: Tensor, place: int) -> Tensor:
+        """What the branch at a place alone gives [B, dim / branch_count] for waveforms [B, 1, T]."""
+
+    def shared_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that lie before the branches."""
+
+
+@runtime_checkable
+class CorpusStatistics(Protocol):
+    """Standardises by statistics of the corpus it is trained on, which lie among its weights."""
+
+    def has_statistics(self) -> bool:
+        """Whether they have been taken from a corpus, or came with weights."""
+
+    def fit_statistics(self, waveforms: Iterable[Tensor]) -> None:
+        """Take them from waveforms [B, 1, T], all of a corpus one after another."""

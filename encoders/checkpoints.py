@@ -16,7 +16,7 @@ from encoders import EncoderError
 #: Where training code keeps an encoder, the longest prefix first.
 _ENCODER_PREFIXES = ("model.encoder.", "encoder.")
 #: What training code keeps beside it: projectors, and the layers of linear or shallow heads.
-_BESIDE = re.compile(r"(model\.)?(projector\.|fc\.|\d+\.(weight|bias)$)")
+_BESIDE = re.compile(r"(model\.)?(projector\.|fc\.|branches_infer\.|\d+\.(weight|bias)$)")
 #: How PyTorch names what it refuses to import while it reads a file.
 _FOREIGN = re.compile(r"GLOBAL ([\w.]+)")
 

@@ -61,6 +61,13 @@ class LogMel(nn.Module):
     smallest
         Least standard deviation that is divided by, so that silence stays finite.
 
+    Attributes
+    ----------
+    mean, deviation : Tensor, shape [bands, 1]
+        Statistics of the corpus; 0 and 1 until `fit_statistics` is called.
+    frames : Tensor
+        How many frames they are of; 0 until then.
+
     Raises
     ------
     EncoderError
@@ -69,6 +76,7 @@ class LogMel(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    frames: Tensor
 
     def __init__(
         self,
@@ -123,6 +131,7 @@ class LogMel(nn.Module):
         if standardise == "corpus":
             self.register_buffer("mean", torch.zeros(bands, 1))
             self.register_buffer("deviation", torch.ones(bands, 1))
+            self.register_buffer("frames", torch.zeros((), dtype=torch.int64))
 
     def frame_count(self, samples: int) -> int:
         """Frames of a waveform of so many samples."""
@@ -141,7 +150,7 @@ class LogMel(nn.Module):
         EncoderError
             If the waveform is shorter than half a transform, which reflection needs, or gives no frame.
         """
-        return self.standardised(self._compressed(self.mels(waveform)))
+        return self.standardised(self.compressed(self.mels(waveform)))
 
     def mels(self, waveform: Tensor) -> Tensor:
         """What the filters pass [..., bands, t], neither compressed nor standardised; as `forward` otherwise."""
@@ -152,7 +161,8 @@ class LogMel(nn.Module):
         x = x if self.last else x[..., :-1]
         return x.reshape(*waveform.shape[:-1], *x.shape[1:])
 
-    def _compressed(self, x: Tensor) -> Tensor:
+    def compressed(self, x: Tensor) -> Tensor:
+        """What the filters pass [..., bands, t], compressed as the arguments say, over all of which `depth` looks."""
         if self._compression == "decibels":
             x = self._decibels * torch.log10(x.clamp_min(self._floor))
             if self._depth is not None:
@@ -200,6 +210,7 @@ class LogMel(nn.Module):
             raise EncoderError("statistics of a corpus need one waveform at least")
         self.mean.copy_(mean[:, None])
         self.deviation.copy_((squares / count).sqrt()[:, None])
+        self.frames.fill_(count)
 
 
 class _Spectrogram(nn.Module):

@@ -46,6 +46,7 @@ def load_weights(encoder: Encoder, path: Path) -> None:
     state = read_state(path)
     if set(state) != set(own):
         state = _with_our_names(encoder, encoder_state(state, path))
+        state = {key: own[key] for key in own if key.startswith(encoder.unpublished())} | state
     missing = [key for key in own if key not in state]
     strange = [key for key in state if key not in own]
     if missing or strange:

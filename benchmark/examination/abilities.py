@@ -8,17 +8,20 @@ import torch
 from torch import Tensor
 
 from encoders.base import Encoder
-from encoders.capabilities import Branched, FrontEndAndTrunk, LatentsAndContexts
+from encoders.capabilities import Branched, CorpusStatistics, FrontEndAndTrunk, LatentsAndContexts, SourceBranches
 
 DIFFERENTIABLE = "a differentiable representation with parameters"
 FRONT_END = "front end and trunk"
 LATENTS = "latents and contexts"
 BRANCHES = "branches"
+SOURCES = "branches of sources"
+STATISTICS = "statistics of a corpus"
 
 #: Method of training, or part of one -> what it needs of an encoder.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "contrastive": (DIFFERENTIABLE,),
     "supervised": (DIFFERENTIABLE,),
+    "multi_source": (DIFFERENTIABLE,),
     "predictive": (DIFFERENTIABLE, LATENTS),
     "augmentation of features": (DIFFERENTIABLE, FRONT_END),
 }
@@ -40,6 +43,10 @@ def examine_abilities(encoder: Encoder, waveform: Tensor) -> dict[str, str]:
         found[LATENTS] = _fault_of_contexts(encoder, waveform)
     if isinstance(encoder, Branched):
         found[BRANCHES] = _fault_of_branches(encoder.branches(), encoder.layers())
+    if isinstance(encoder, SourceBranches):
+        found[SOURCES] = _fault_of_sources(encoder, encoder(waveform), waveform)
+    if isinstance(encoder, CorpusStatistics):
+        found[STATISTICS] = ""
     return found
 
 
@@ -113,3 +120,14 @@ def _fault_of_branches(branches: Mapping[str, str], layers: tuple[str, ...]) -> 
         if layers.index(parting) >= layers.index(branch):
             return f"branch {branch!r} parts at {parting!r}, which does not come before it"
     return "" if branches else "no branch is named"
+
+
+def _fault_of_sources(encoder: SourceBranches, representation: Tensor, waveform: Tensor) -> str:
+    if encoder.sources and encoder.branch_count not in (0, len(encoder.sources)):
+        return f"{len(encoder.sources)} sources, and {encoder.branch_count} branches"
+    parts = [encoder.branch(waveform, place) for place in range(max(1, encoder.branch_count))]
+    if len({part.shape[1] for part in parts}) > 1:
+        return "branches of different widths"
+    together = torch.cat(parts, dim=1)
+    same = together.shape == representation.shape and torch.equal(together, representation)
+    return "" if same else "the branches side by side are not the representation"

@@ -35,8 +35,8 @@ class TabledRun:
     carried: Mapping[str, str]
 
 
-def read_runs(path: Path, common: Mapping[str, Any]) -> list[TabledRun]:
-    """Runs of a CSV file, each with the levels of `common` for the factors that the table has no column of.
+def read_runs(path: Path, commons: Sequence[Mapping[str, Any]]) -> list[TabledRun]:
+    """Runs of a CSV file, each with the levels of each of `commons` for the factors that the table has no column of.
 
     Raises
     ------
@@ -47,8 +47,11 @@ def read_runs(path: Path, common: Mapping[str, Any]) -> list[TabledRun]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(file)
             head = [name.strip() for name in next(lines, [])]
-            _check_head(path, head, common)
-            found = [_run(path, lines.line_num, head, cells, common) for cells in lines if any(cells)]
+            for common in commons:
+                _check_head(path, head, common)
+            found = [
+                _run(path, lines.line_num, head, cells, common) for cells in lines if any(cells) for common in commons
+            ]
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; `runs` names a CSV file beside the study") from None
     except (UnicodeDecodeError, csv.Error) as error:

@@ -51,8 +51,8 @@ class Study(_Model):
     runs: str | None = Field(
         default=None,
         description="a CSV file beside this one with a run on each line, instead of the grid's combinations: columns "
-        "that are called like factors hold a level each, for all else the grid says the levels; the other columns are "
-        "carried into tables of scores",
+        "that are called like factors hold a level each, for all else `grid`, or each of a list of grids, says the "
+        "levels; the other columns are carried into tables of scores",
     )
     exclude: tuple[dict[str, Any], ...] = Field(
         default=(), description="runs to leave out: those that agree in all the factors named"
@@ -150,9 +150,10 @@ def load_study(name: str) -> Study:
             message = str(unknown_name("key", str(where[-1]), model.model_fields))
         raise UserError(f"{path}:{read.line(where)}: {'.'.join(map(str, where))}: {message}") from None
     if study.runs is not None:
-        if not isinstance(common, Mapping):
-            raise UserError(f"{path}:{read.line(('grid',))}: grid is a mapping of factors to levels")
-        study._tabled = tuple(read_runs(path.parent / study.runs, common))
+        commons = common if isinstance(common, tuple) else (common,)
+        if not all(isinstance(each, Mapping) for each in commons):
+            raise UserError(f"{path}:{read.line(('grid',))}: grid is a mapping of factors to levels, or a list of such")
+        study._tabled = tuple(read_runs(path.parent / study.runs, commons))
     elif study.grid is None and not study.include:
         raise UserError(f"{path}:1: says neither grid nor include nor runs, so there is nothing to run")
     for number, pattern in enumerate(study.exclude):

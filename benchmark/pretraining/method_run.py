@@ -14,22 +14,25 @@ from benchmark.encoding.windows import bfloat16_pays, build_encoder
 from benchmark.environment import node_rank
 from benchmark.pretraining.card import write_card
 from benchmark.pretraining.continuation import adopt
-from benchmark.pretraining.crops import Crops, CropSampler, training_window
+from benchmark.pretraining.crops import Crops, training_window
 from benchmark.pretraining.curve_file import write_curve
 from benchmark.pretraining.methods.base import Given, Setting
 from benchmark.pretraining.methods.planned import planned_method
 from benchmark.pretraining.processes import Rank, devices_of, together
 from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.ridge import validation_probe
+from benchmark.pretraining.source_labels import read_source_labels
+from benchmark.pretraining.statistics import standardise
 from benchmark.pretraining.trained import TrainedModule
 from benchmark.pretraining.training import Training, fit
 from benchmark.registry.augmentation_plugins import load_augmentations
-from benchmark.store.file_names import CORPUS, LABELS, WEIGHTS
+from benchmark.store.file_names import CORPUS, LABELS, SOURCE, WEIGHTS
 from benchmark.store.labels import read_labels
 from benchmark.store.pcm import PcmClip, open_pcm, read_lines, write_lines
-from benchmark.store.step import Step
+from benchmark.store.step import Step, every
 from benchmark.store.store import Artifact
 from encoders.base import Encoder
+from encoders.capabilities import CorpusStatistics
 from encoders.weights import save_weights
 
 #: Rows at either end of the curve whose mean losses are compared.
@@ -45,12 +48,14 @@ def run_method(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter:
     from. Of its spec, `splits` are those of the corpus that are trained on, and `labels` is the fraction of the
     training labels that is used. With `probe_every`, the encoder is scored on validation clips after every so many
     epochs; `inputs` then holds `labels`, as for a method that learns from them, and `labels_pcm` where their clips are
-    not those of `pcm`.
+    not those of `pcm`. Where the recipe names sources of labels, `inputs` holds `source`, `source.1`, ..., what each
+    says of the clips of `pcm`.
     """
     method = planned_method(step)
     if node_rank() == 0 and "finished" in step.context:
-        items = method.material(_given(step, inputs, build_encoder(step.context["encoder"], step.spec["seed"]))).items
-        adopted = adopt(step, inputs, work, step.context["finished"](), method.recipe.total_steps(len(items)))
+        encoder = build_encoder(step.context["encoder"], step.spec["seed"])
+        steps = method.total_steps(len(method.material(_given(step, inputs, encoder)).items), encoder)
+        adopted = adopt(step, inputs, work, step.context["finished"](), steps)
         if adopted:
             reporter.say(f"{step.title}: a shorter training of {adopted:,} steps is there; going on from it")
     context = {key: value for key, value in step.context.items() if key != "finished"}
@@ -70,20 +75,9 @@ def train(process: Rank, step: Step, inputs: Mapping[str, Artifact], work: Path,
     given = _given(step, inputs, encoder)
     material = method.material(given)
     lengths = [item.samples for item in material.items]
-    part = process.rank, process.world
-    within = method.pair_within(encoder.sample_rate)
-    sampler = CropSampler(
-        lengths,
-        given.window,
-        recipe.batch,
-        seed,
-        views=recipe.VIEWS,
-        replacement=recipe.replacement,
-        within=within,
-        part=part,
-    )
+    sampler = method.sampler(given, material, (process.rank, process.world))
     crops = Crops(given.pcm, material.items, given.window, where, step.context.get("residence"))
-    steps = recipe.total_steps(len(lengths))
+    steps = method.total_steps(len(lengths), encoder)
     module = method.module(Setting(encoder, given, crops, sampler, steps, where), material)
     precision = step.context.get("precision") or ("bf16-mixed" if bfloat16_pays(where) else "32-true")
     if process.rank == 0:
@@ -92,6 +86,8 @@ def train(process: Rank, step: Step, inputs: Mapping[str, Artifact], work: Path,
             + (f" x {process.world}" if process.world > 1 else "")
             + f", {precision}, corpus {'in memory' if crops.residence == 'device' else 'streamed'}"
         )
+    if isinstance(encoder, CorpusStatistics) and not encoder.has_statistics():
+        standardise(encoder.to(where), given.pcm, material.items, reporter)
     module.to(where).before()
     training = Training(
         title=step.title,
@@ -140,6 +136,8 @@ def _given(step: Step, inputs: Mapping[str, Artifact], encoder: Encoder) -> Give
         labels=step.spec.get("labels", 1),
         seed=step.spec["seed"],
         window=training_window(encoder, recipe.crop_seconds),
+        encoder=encoder,
+        sources=[read_source_labels(source / SOURCE) for source in every(inputs, "source")],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
@@ -44,11 +44,15 @@ class TrainedModule(pl.LightningModule):
 
     Attributes
     ----------
+    LEAVES_OUT
+        Whether a step may leave parameters without a gradient.
     curve
         What every step so far has measured; the first column is the loss.
     scores
         Score of the validation probe by step.
     """
+
+    LEAVES_OUT: ClassVar[bool] = False
 
     encoder: Encoder
 

@@ -120,7 +120,7 @@ def fit(module: TrainedModule, training: Training, reporter: Reporter) -> dict[s
     with closing(module.crops), _quiet(), precisely(), _progress(training, done, reporter) as advance:
         watch = _Watch(training, advance, pace, reporter)
         trainer = pl.Trainer(
-            **_devices(training.process),
+            **_devices(training.process, module.LEAVES_OUT),
             precision=training.precision,  # type: ignore[arg-type]
             max_steps=training.steps,
             max_epochs=-1,
@@ -161,8 +161,8 @@ def save_state(trainer: pl.Trainer, path: Path) -> None:
         part.replace(path)
 
 
-def _devices(process: Rank) -> dict[str, Any]:
-    """What Lightning is to train on: the one device, or the processes of a group."""
+def _devices(process: Rank, leaves_out: bool) -> dict[str, Any]:
+    """What Lightning is to train on: the one device, or the processes of a group, which may leave parameters out."""
     # Named, so that inside a job of a scheduler Lightning does not take that job's processes for its own.
     environment = {"plugins": [LightningEnvironment()]}
     if process.world == 1:
@@ -172,7 +172,9 @@ def _devices(process: Rank) -> dict[str, Any]:
         "accelerator": "gpu" if on_gpu else "cpu",
         "devices": process.local_world,
         "num_nodes": process.nodes,
-        "strategy": DDPStrategy(process_group_backend=process.backend, broadcast_buffers=False),
+        "strategy": DDPStrategy(
+            process_group_backend=process.backend, broadcast_buffers=False, find_unused_parameters=leaves_out
+        ),
         # PyTorch synchronises batch norm on GPUs only; on CPUs every process has statistics of its own.
         "sync_batchnorm": on_gpu,
         **environment,

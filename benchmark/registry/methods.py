@@ -146,10 +146,62 @@ class SupervisedRecipe(RecipeEntry):
         return self
 
 
+class MultiSourceRecipe(RecipeEntry):
+    """Training an encoder on several sources of labels, one drawn for each step (Kim et al. 2020, Algorithm 1)."""
+
+    BATCH_OF: ClassVar[str] = "crops"
+
+    method: Literal["multi_source"] = Field(description="what is learnt from: sources of labels, each step from one")
+    sources: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="the sources; `self` asks whether two crops are of one clip. An encoder that names sources of its "
+        "own is trained on those of them alone"
+    )
+    factors: Annotated[int, Field(ge=2)] = Field(description="how many factors the labels of a source are reduced to")
+    tracks: Literal["common", "own"] = Field(
+        default="common", description="clips that all of `sources` say something of, or for each source its own"
+    )
+    epochs: PositiveInt = Field(description="times as many steps as a pass over the clips takes, for each source")
+    batch: Annotated[int, Field(ge=2, description="clips a step, or pairs of `self`, of which half are of one clip")]
+    dropout: Annotated[float, Field(ge=0, lt=1, description="share of the representation hidden from the heads")]
+    loss_scale: Literal["elements", "clips"] = Field(
+        description="what the divergence of a batch is divided by: its clips times the factors, as in the released "
+        "code, or its clips"
+    )
+    shared_rate: Literal["equal", "divided"] = Field(
+        default="equal",
+        description="learning rate of what all sources share: that of the branches, or that divided by their number",
+    )
+
+    @property
+    def length(self) -> str:
+        """Length of a training in words."""
+        return f"{self.epochs:,} epochs"
+
+    def total_steps(self, items: int, sources: int | None = None) -> int:
+        """Optimiser steps on `items` clips, for all of the recipe's sources or so many of them."""
+        return self.epochs * self.steps_per_epoch(items, len(self.sources) if sources is None else sources)
+
+    def steps_per_epoch(self, items: int, sources: int) -> int:
+        """As many as one pass over `items` clips takes, for each of the sources."""
+        return math.ceil(items / self.batch) * sources
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MultiSourceRecipe:
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("sources names one of them twice")
+        if "self" in self.sources and self.batch % 2:
+            raise ValueError("batch must be even, for half of the pairs of self are of one clip")
+        if self.replacement:
+            raise ValueError("every batch is drawn anew from all clips; leave out replacement")
+        self.check_kept(self.epochs)
+        return self
+
+
 #: Name of a method -> keys of its recipes, and the class that trains by them.
 METHODS: Mapping[str, tuple[type[RecipeEntry], str]] = {
     "contrastive": (ContrastiveRecipe, "benchmark.pretraining.methods.contrastive:Contrastive"),
     "supervised": (SupervisedRecipe, "benchmark.pretraining.methods.supervised:Supervised"),
+    "multi_source": (MultiSourceRecipe, "benchmark.pretraining.methods.multi_source:MultiSource"),
 }
 
 

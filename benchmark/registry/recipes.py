@@ -58,10 +58,13 @@ class RecipeEntry(Entry):
         Whether it learns from a task's labels, so that its corpus is that task.
     VIEWS
         Crops that a step takes of each item.
+    BATCH_OF
+        What a batch consists of.
     """
 
     LABELLED: ClassVar[bool] = False
     VIEWS: ClassVar[int] = 1
+    BATCH_OF: ClassVar[str] = "pairs"
 
     method: str = Field(
         description="how is learnt, by a name or as `package.module:Name` of a subclass of "

@@ -24,12 +24,13 @@ def extent(step: Step) -> Extent:
     from benchmark.pretraining.crops import training_window
     from benchmark.pretraining.methods.planned import planned_method
 
-    recipe, encoder = planned_method(step).recipe, planned_encoder(step)
+    method, encoder = planned_method(step), planned_encoder(step)
+    recipe = method.recipe
     clips, _ = planned_audio(step.needs["pcm"])
-    items = recipe.total_steps(clips) * recipe.batch
+    items = method.total_steps(clips, encoder) * recipe.batch
     crops = recipe.VIEWS * items
     size = encoder.parameter_count() * FLOAT32 * STATE_COPIES
-    work = f"{clips:,} clips at most" if recipe.LABELLED else f"at most {items:,} pairs"
+    work = f"{clips:,} clips at most" if recipe.LABELLED else f"at most {items:,} {recipe.BATCH_OF}"
     return Extent(work, size, trained=crops * training_window(encoder, recipe.crop_seconds))
 
 

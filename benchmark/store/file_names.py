@@ -14,3 +14,7 @@ TEST_CLIPS = "test-clips.jsonl"
 PREDICTED = "predicted.npz"
 #: What was chosen on the validation clips, and the value of every configuration there.
 SELECTION = "selection.json"
+#: What a source of labels says of a corpus: its factors, and which clips it says anything of.
+SOURCE = "source.npz"
+#: What each of those factors stands for.
+FACTORS = "factors.json"

@@ -17,6 +17,7 @@ import torch
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.items import Item, divide, items_of
+from benchmark.pretraining.source_labels import SourceLabels
 from benchmark.pretraining.trained import TrainedModule
 from benchmark.registry.recipes import RecipeEntry
 from benchmark.store.pcm import Pcm, PcmClip
@@ -46,6 +47,10 @@ class Given:
         Of the training.
     window
         Length of a crop [samples].
+    encoder
+        What is to be trained.
+    sources
+        What sources of labels say of the clips of `pcm`, where the recipe names `sources`, in its order.
     """
 
     title: str
@@ -55,6 +60,8 @@ class Given:
     labels: float
     seed: int
     window: int
+    encoder: Encoder
+    sources: Sequence[SourceLabels] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,24 @@ class Method(ABC, Generic[R]):
     @abstractmethod
     def module(self, setting: Setting, material: Material) -> TrainedModule:
         """What is trained."""
+
+    def sampler(self, given: Given, material: Material, part: tuple[int, int]) -> CropSampler:
+        """Which items, and where in them, every step is cut from; `part` as of `CropSampler`."""
+        return CropSampler(
+            [item.samples for item in material.items],
+            given.window,
+            self.recipe.batch,
+            given.seed,
+            views=self.recipe.VIEWS,
+            replacement=self.recipe.replacement,
+            within=self.pair_within(given.pcm.sample_rate),
+            part=part,
+        )
+
+    def total_steps(self, items: int, encoder: Encoder) -> int:
+        """Optimiser steps of a training of an encoder on `items` items, at most."""
+        del encoder
+        return self.recipe.total_steps(items)
 
     def pair_within(self, sample_rate: int) -> int | None:
         """How far crops of one item may start from the first of them [samples]; ``None`` for any distance."""
