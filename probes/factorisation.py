@@ -1,7 +1,7 @@
-"""Weighted factorisation of plays whose factors of clips follow from their features: what nobody has played is ranked.
+"""Weighted factorisation of plays in which factors of clips follow from their features, so that new clips are ranked.
 
-Of plays ``R`` [clips, users] the preferences are ``P = [R > 0]`` and the confidences ``C = 1 + confidence * R``. Factors
-of users ``U`` [users, K], of clips ``V`` [clips, K] and weights of the features ``W`` [D, K] are to make half of
+Of plays ``R`` [clips, users] the preferences are ``P = [R > 0]`` and the confidences ``C = 1 + confidence R``.
+Factors of users ``U`` [users, K] and of clips ``V`` [clips, K] and weights of features ``W`` [D, K] are to make half of
 
     sum C (P - V U')^2 + user_ridge |U|^2 + clip_ridge |V - X W|^2 + content_ridge |W|^2
 
@@ -65,7 +65,12 @@ def start(clips: int, features: int, factors: int, seed: int) -> Factors:
 
 
 def factorise(
-    plays: Any, features: NDArray[np.floating], penalties: Penalties, begin: Factors, rounds: int, released: bool = False
+    plays: Any,
+    features: NDArray[np.floating],
+    penalties: Penalties,
+    begin: Factors,
+    rounds: int,
+    released: bool = False,
 ) -> Factors:
     """Alternate least squares.
 
