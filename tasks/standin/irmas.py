@@ -1,9 +1,9 @@
 """The IRMAS stand-in: synthetic songs with one of eleven instruments in front, in the published layout, as WAV files.
 
-Of each instrument there are two excerpts of 3 s from each of six songs of the training part, whose numbers are drawn from
-the published ones so that the published split applies: three train, one validates and two are tested. Half of the songs
-have an accompaniment that is none of the eleven. In the 44 excerpts of the test part, of 5 s, one to three instruments
-play.
+Of each instrument there are two excerpts of 3 s from each of six songs of the training part, whose numbers are drawn
+from the published ones so that the published split applies: three train, one validates and two are tested. Half of the
+songs have an accompaniment that is none of the eleven. In the 44 excerpts of the test part, of 5 s, one to three
+instruments play.
 """
 
 from __future__ import annotations
