@@ -23,10 +23,10 @@ ENCODING = Encoding("MP3", 22_050, compression=0.8)
 LATEST = 40
 STYLES = ("classical", "techno", "rock", "jazz", "hip hop", "folk", "metal", "choral")
 ARTISTS_PER_STYLE = 4
-SONGS_PER_ARTIST = 5
+SONGS_PER_ARTIST = 4
 LISTENERS = 48
 #: Mean plays of a song of a liked style and energy, and of any other.
-LIKED, OTHER = 1.2, 0.06
+LIKED, OTHER = 1.6, 0.08
 #: Spread of popularity and of activity [log].
 POPULARITY_SD = 0.5
 #: Plays of tracks that are not there or have no id.
@@ -68,7 +68,7 @@ def compose(seed: int) -> list[Track]:
 
 def plays(tracks: Sequence[Track], seed: int) -> NDArray[np.int64]:
     """How often each listener plays each track [tracks, listeners]."""
-    rng = composer.generator(composer.seed_of(seed, "lastfm"), "plays")
+    rng = composer.generator(composer.seed_of(seed, "lastfm"), "annotator", 0)
     styles = np.array([STYLES.index(track.style) for track in tracks])
     energy = np.array([track.recording.song.energy for track in tracks])
     likes = np.zeros((len(tracks), LISTENERS))
@@ -85,7 +85,7 @@ def write(root: Path, seed: int, progress: Callable[[int, int], None] | None = N
     """Write the stand-in into the empty folder `root`; see `tasks.base.StandIn`."""
     tracks = compose(seed)
     write_all(root, [track.recording for track in tracks], progress)
-    rng = composer.generator(composer.seed_of(seed, "lastfm"), "besides")
+    rng = composer.generator(composer.seed_of(seed, "lastfm"), "annotator", 1)
     counts = plays(tracks, seed)
     lines: list[tuple[str, ...]] = []
     for listener in range(LISTENERS):
