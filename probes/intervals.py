@@ -51,7 +51,7 @@ class Parts:
     Attributes
     ----------
     part : ndarray of int, shape [clips or users]
-        The replicate that leaves each one out.
+        The replicate that leaves each one out; -1 for what no score speaks of, which all hold.
     sizes : ndarray of int, shape [J]
         Units that each replicate leaves out.
     """
@@ -101,14 +101,21 @@ class Parts:
         return (1 - self.sizes / self.units).reshape(-1, *[1] * (dimensions - 1))
 
 
-def leave_out(unit: NDArray[np.generic]) -> Parts:
+def leave_out(unit: NDArray[np.generic], counted: NDArray[np.bool_] | None = None) -> Parts:
     """Parts of the test clips or users to be left out.
 
     Parameters
     ----------
     unit : ndarray, shape [clips or users]
         Those with the same value are left out together.
+    counted : ndarray of bool, shape [clips or users], optional
+        What scores speak of, if not of all.
     """
+    if counted is not None and not counted.all():
+        parts = leave_out(unit[counted])
+        place = np.full(len(unit), -1, dtype=np.intp)
+        place[counted] = parts.part
+        return Parts(place, parts.sizes)
     names, own = np.unique(unit, return_inverse=True)
     count = len(names)
     if count < 2 * MOST:

@@ -38,15 +38,17 @@ SERVED: Mapping[Kind, Service] = {
     "regression": Service(("ridge", "knn", "svm")),
     "distribution": Service(()),
 }
+#: What `readout: {kind: factorisation}` serves.
+FACTORISED: Kind = "interactions"
 #: What would have to be there to predict the other kinds.
 _MISSING: Mapping[Kind, str] = {
-    "interactions": "a factorisation of users and clips whose factors are estimated from the audio; "
-    "a protocol with a `readout` of its own can do that",
+    "interactions": "a factorisation of users and clips; take the protocol kim-wmf, another one with "
+    "`readout: {kind: factorisation}`, or a readout of one's own",
     "events": "a probe of frames, for a prediction is one row of numbers a clip so far",
 }
 
 
-def check_served(kind: Kind, own_readout: bool = False) -> None:
+def check_served(kind: Kind, own_readout: bool = False, factorisation: bool = False) -> None:
     """Raise `ValueError` if labels of a kind can be predicted by nothing that there is.
 
     Parameters
@@ -55,7 +57,13 @@ def check_served(kind: Kind, own_readout: bool = False) -> None:
         Of the labels.
     own_readout
         Whether the protocol names a readout that is not bench's own, which may predict any row of numbers a clip.
+    factorisation
+        Whether the protocol's readout is a factorisation of plays.
     """
+    if factorisation:
+        if kind != FACTORISED:
+            raise ValueError(f"a factorisation predicts what users play, and these labels are {kind}")
+        return
     if kind not in SERVED and not (own_readout and kind != "events"):
         raise ValueError(f"no network, estimator or neighbour predicts {kind}: what is missing is {_MISSING[kind]}")
 

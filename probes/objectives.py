@@ -224,7 +224,7 @@ class _Values(Objective):
         return F.mse_loss(predictions, targets.to(predictions.dtype))
 
 
-#: What each kind of labels is trained by. Interactions and events have none: they need a readout of their own.
+#: What each kind of labels is trained by. Interactions are factorised (`probes.factorisation`), events have nothing.
 OBJECTIVES: Mapping[Kind, Objective] = {
     "multilabel": _Tags(),
     "multiclass": _Classes(),

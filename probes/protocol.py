@@ -53,6 +53,42 @@ class Nearest(_Numbers):
     )
 
 
+class Factorisation(_Numbers):
+    """A factorisation of plays, whose factors of clips follow from their features; see `probes.factorisation`."""
+
+    kind: Literal["factorisation"] = Field(description="which readout")
+    factors: PositiveInt | tuple[PositiveInt, ...] = Field(
+        default=50,
+        description="of each user and clip; a list, of this and of what follows, is chosen from on validation",
+    )
+    confidence: PositiveFloat | tuple[PositiveFloat, ...] = Field(
+        default=0.1, description="by how much a play makes it surer that a user likes a clip"
+    )
+    user_ridge: PositiveFloat | tuple[PositiveFloat, ...] = Field(
+        default=1e-5, description="what users' squared factors cost"
+    )
+    clip_ridge: PositiveFloat | tuple[PositiveFloat, ...] = Field(
+        default=1e-5, description="what the squared difference between a clip's factors and its content costs"
+    )
+    content_ridge: PositiveFloat | tuple[PositiveFloat, ...] = Field(
+        default=0.1, description="what the squared weights of features cost"
+    )
+    rounds: PositiveInt = Field(default=15, description="of alternating least squares")
+    released: bool = Field(
+        default=False,
+        description="compute what the study's program does, not its equation: clips are drawn to their content by "
+        "content_ridge, and test clips are in the matrix as clips that nobody plays",
+    )
+
+    def settings(self) -> list[dict[str, Any]]:
+        """All combinations of what may be a list."""
+        names = ("factors", "confidence", "user_ridge", "clip_ridge", "content_ridge")
+        return [
+            dict(zip(names, values, strict=True))
+            for values in product(*(several(getattr(self, name)) for name in names))
+        ]
+
+
 class OwnReadout(_Numbers):
     """A class of one's own; `probes.readouts.base.Readout` says what it must do."""
 
@@ -61,12 +97,17 @@ class OwnReadout(_Numbers):
 
 
 def _readout_kind(value: Any) -> str:
-    own = isinstance(value, OwnReadout) or (isinstance(value, Mapping) and bool({"class", "class_path"} & value.keys()))
-    return "class" if own else "nearest"
+    if isinstance(value, OwnReadout) or (isinstance(value, Mapping) and bool({"class", "class_path"} & value.keys())):
+        return "class"
+    kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+    return "factorisation" if kind == "factorisation" else "nearest"
 
 
 ReadoutNumbers = Annotated[
-    Annotated[Nearest, Tag("nearest")] | Annotated[OwnReadout, Tag("class")], Discriminator(_readout_kind)
+    Annotated[Nearest, Tag("nearest")]
+    | Annotated[Factorisation, Tag("factorisation")]
+    | Annotated[OwnReadout, Tag("class")],
+    Discriminator(_readout_kind),
 ]
 
 
@@ -121,7 +162,8 @@ class Protocol(_Numbers):
     )
     readout: ReadoutNumbers | None = Field(
         default=None,
-        description="nearest neighbours, or a class of one's own, instead of an estimator and of a network",
+        description="nearest neighbours, a factorisation of plays, or a class of one's own, instead of an estimator "
+        "and of a network",
     )
     hidden: Widths | tuple[Widths, ...] | None = Field(
         default=None,
@@ -188,6 +230,8 @@ class Protocol(_Numbers):
             return self.repeats * len(self.estimator.settings())
         if isinstance(self.readout, Nearest):
             return self.repeats * len(several(self.readout.neighbours))
+        if isinstance(self.readout, Factorisation):
+            return self.repeats * len(self.readout.settings())
         return self.repeats * (1 if self.readout is not None else len(self.members(1)))
 
     def members(self, dim: int) -> list[Member]:
@@ -207,7 +251,9 @@ class Protocol(_Numbers):
             if self.estimator is not None and self.readout is not None:
                 raise ValueError("estimator and readout stand side by side: give one or the other")
             self._refuse(f"of a network stand beside {name}", *network, "max_epochs", "max_steps")
-            if not isinstance(self.standardise, bool) or self.train_on != "train":
+            if isinstance(self.readout, Factorisation):
+                self._check_factorisation(self.readout)
+            elif not isinstance(self.standardise, bool) or self.train_on != "train":
                 raise ValueError(
                     f"{'an' if self.estimator else 'a'} {name.split()[0]} takes one value of standardise, "
                     "and trains on train"
@@ -233,6 +279,16 @@ class Protocol(_Numbers):
             if self.patience is not None or self.keep != "last" or self.schedule == "plateau":
                 raise ValueError("training on train+valid needs keep: last, and neither patience nor plateau")
         return self
+
+    def _check_factorisation(self, numbers: Factorisation) -> None:
+        if self.examples not in ("clip_mean", "clip_mean_std"):
+            raise ValueError("a factorisation has factors of clips: it needs examples: clip_mean or clip_mean_std")
+        if not isinstance(self.standardise, bool):
+            raise ValueError("a factorisation takes one value of standardise")
+        if len(numbers.settings()) > 1 and (numbers.released or self.train_on != "train"):
+            raise ValueError(
+                "nothing can be chosen where validation clips are trained on, or test clips seen: give no lists"
+            )
 
     def _refuse(self, why: str, *names: str) -> None:
         present = [name for name in names if getattr(self, name) is not None]

@@ -12,10 +12,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from probes.catalogue import places
 from probes.kinds import check_decision
-from probes.protocol import Nearest, OwnReadout, Protocol, Unit
-from probes.readouts.base import Advance, Examples, Fitted, ProbeTask, Readout, Repeating, unseen
+from probes.protocol import Factorisation, Nearest, OwnReadout, Protocol, Unit
+from probes.readouts.base import Advance, Examples, Fitted, ProbeTask, Readout, Repeating, Seeing, unseen
 from probes.readouts.estimators import EstimatorReadout
+from probes.readouts.factors import FactorisationReadout
 from probes.readouts.nearest import NearestReadout
 from probes.readouts.sweep import SweepReadout
 from probes.sweep import standardisation
@@ -40,7 +42,7 @@ class Probed:
     Attributes
     ----------
     predictions : ndarray of float32, shape [repeats, test clips, outputs]
-        Probabilities or values.
+        Probabilities, values or, of interactions, `probes.catalogue.places`.
     selection
         What was chosen on validation and by how much, for the score record.
     """
@@ -95,7 +97,7 @@ def run_protocol(
     for together in shared:
         parts = _cut(protocol, train, valid, test, together[0])
         fitted = _fitted(readout, parts, task, together, device, advance)
-        found += [(one.predict(parts[2]), dict(one.selection)) for one in fitted]
+        found += [(_predicted(one, parts, task), dict(one.selection)) for one in fitted]
     selection = found[0][1]
     if len(found) > 1:
         selection = {**selection, "repeats": [chosen.get("value") for _, chosen in found]}
@@ -108,6 +110,8 @@ def readout_of(protocol: Protocol, own: Readout | None = None) -> Readout:
         return EstimatorReadout(protocol, protocol.estimator)
     if isinstance(protocol.readout, Nearest):
         return NearestReadout(protocol.readout)
+    if isinstance(protocol.readout, Factorisation):
+        return FactorisationReadout(protocol, protocol.readout)
     if isinstance(protocol.readout, OwnReadout):
         if own is None:
             raise ValueError(f"the readout {protocol.readout.class_path} was not loaded")
@@ -132,7 +136,7 @@ def _cut(
         # Whatever is drawn for training, a test clip is judged by all that there is of it.
         cut(test, None, "windows" if unit == "random_window" else unit, seconds, seed),
     )
-    if protocol.trains_networks or not protocol.standardise:
+    if protocol.trains_networks or isinstance(protocol.readout, Factorisation) or not protocol.standardise:
         return parts
     mean, factor = (part.numpy() for part in standardisation(parts[0].features))
     scaled = [part.scaled(mean, factor) for part in parts]
@@ -147,7 +151,22 @@ def _fitted(
     device: str,
     advance: Advance,
 ) -> Sequence[Fitted]:
-    train, valid, _ = parts
+    train, valid, test = parts
     if hasattr(readout, "fit_seeds"):
         return cast("Repeating", readout).fit_seeds(train, valid, task, seeds, device, advance)
+    if hasattr(readout, "fit_seeing"):
+        seeing = cast("Seeing", readout)
+        return [seeing.fit_seeing(train, valid, test, task, seed, device, advance) for seed in seeds]
     return [readout.fit(train, valid, task, seed, device, advance) for seed in seeds]
+
+
+def _predicted(fitted: Fitted, parts: tuple[Examples, Examples, Examples], task: ProbeTask) -> NDArray[np.float32]:
+    """Predictions for the test clips; of interactions, the place of each in the catalogue that a user does not know."""
+    train, valid, test = parts
+    predictions = fitted.predict(test)
+    if task.kind != "interactions":
+        return predictions
+    from scipy.sparse import vstack
+
+    known = np.concatenate([fitted.predict(train), fitted.predict(valid)])
+    return places(predictions, known, vstack([train.labels, valid.labels]))

@@ -18,10 +18,10 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.factors import UNTRAINED
 from benchmark.plain_files import check_artifact
 from benchmark.scores.records import PREDICTIONS, RECORD, SCORE, ScoreRecord, newest, read_record, run_name
-from benchmark.scores.scoring import in_folds, mean_of_folds, units
+from benchmark.scores.scoring import in_folds, left_out, mean_of_folds
 from benchmark.store.store import check_store
 from probes.delong import AreaTest, compare_areas
-from probes.intervals import compare_paired, leave_out
+from probes.intervals import compare_paired
 from tasks.metrics import METRICS, split_name
 from tasks.targets import targets_from
 
@@ -323,9 +323,9 @@ def _paired(name: str, sides: tuple[_Side, _Side], margin: float | None = None) 
     chosen = np.array([part in ("", other) for other in metric.parts(sides[0].names)])
     chosen &= ~np.isnan([own for of_side in values for own in of_side]).all(axis=1).any(axis=0)
     scores = [np.array([mean_of_folds(own[:, chosen]) for own in of_side]) for of_side in values]
-    left_out = leave_out(units(metric, groups, labels.shape[1]))
+    parts = left_out(metric, groups, labels)
     blocks = []
-    for counts in left_out.kept():
+    for counts in parts.kept():
         means = [
             np.mean(
                 [mean_of_folds(in_folds(metric, labels, one, fold, counts)[..., chosen]) for one in side.predictions],
@@ -338,10 +338,10 @@ def _paired(name: str, sides: tuple[_Side, _Side], margin: float | None = None) 
     lowest = metric.lowest if np.isfinite(metric.lowest) else float(min(own.min() for own in scores))
     highest = metric.highest if np.isfinite(metric.highest) else float(max(own.max() for own in scores))
     span = float(highest - lowest) or 1.0
-    test = compare_paired(difference, np.concatenate(blocks), left_out, span)
+    test = compare_paired(difference, np.concatenate(blocks), parts, span)
     within = metric.margin if margin is None else margin
     equal = (
-        equivalence_of_alike(difference, left_out.units, span, within)
+        equivalence_of_alike(difference, parts.units, span, within)
         if test.standard_error == 0
         else equivalence(difference, test.standard_error, test.freedom, within)
     )
@@ -370,7 +370,7 @@ def _paired(name: str, sides: tuple[_Side, _Side], margin: float | None = None) 
         "seed_deviation": deviation,
         "delong": delong,
         "mcnemar": mcnemar,
-        "n_units": left_out.units,
+        "n_units": parts.units,
     }
 
 

@@ -10,7 +10,7 @@ from benchmark.registry.registry import Named
 from benchmark.scores.scoring import check_metrics
 from probes.estimators import check_estimator
 from probes.kinds import SERVED, check_served
-from probes.protocol import OwnReadout
+from probes.protocol import Factorisation, OwnReadout
 from tasks.base import Dataset
 from tasks.folds import divide
 from tasks.metrics import METRICS, split_name
@@ -60,11 +60,12 @@ def kind_of(task: Named[TaskEntry], dataset: Named[DatasetEntry], opened: Datase
 def check_protocol(protocol: Named[ProtocolEntry] | None, task: str, kind: Kind) -> None:
     """Raise `UserError` if a protocol, or without one a head that is trained end to end, cannot serve this kind."""
     own = protocol is not None and isinstance(protocol.entry.readout, OwnReadout)
+    factorised = protocol is not None and isinstance(protocol.entry.readout, Factorisation)
     try:
-        check_served(kind, own)
+        check_served(kind, own, factorised)
     except ValueError as error:
         raise UserError(f"task {task}: {error}") from None
-    if protocol is None or own:
+    if protocol is None or own or factorised:
         return
     entry = protocol.entry
     where = f"{protocol.file}:{protocol.line}: protocols.{protocol.name}"

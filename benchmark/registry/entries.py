@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from benchmark.class_path import ClassPath, check_class_path
-from probes.protocol import Nearest, OwnReadout, Protocol
+from probes.protocol import Factorisation, Nearest, OwnReadout, Protocol
 
 E = TypeVar("E", bound="Entry")
 
@@ -140,7 +140,9 @@ class ProtocolEntry(Protocol, Entry):
 
     @field_validator("readout")
     @classmethod
-    def _class_path(cls, readout: Nearest | OwnReadout | None) -> Nearest | OwnReadout | None:
+    def _class_path(
+        cls, readout: Nearest | Factorisation | OwnReadout | None
+    ) -> Nearest | Factorisation | OwnReadout | None:
         if isinstance(readout, OwnReadout):
             check_class_path(readout.class_path)
         return readout

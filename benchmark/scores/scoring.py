@@ -62,7 +62,7 @@ def score(
     unscored : list of str
         Labels that one of the metrics is not defined for on these clips, and that its mean therefore leaves out:
         tags without a positive or without a negative clip, classes neither there nor predicted, targets that do
-        not vary.
+        not vary, users who play none of them.
 
     Raises
     ------
@@ -91,7 +91,8 @@ def score(
 class _Parts:
     """A metric's parts on the test clips of each fold: values and floors [F, K], replicates [F, J, K].
 
-    `clips` are those that it speaks of, `rests_on` those that stand behind a score at an end of its range.
+    `unheard` are users who play no test clip. `clips` are those that it speaks of, `rests_on` those that stand behind a
+    score at an end of its range.
     """
 
     metric: Metric
@@ -100,14 +101,15 @@ class _Parts:
     replicates: NDArray[np.float64]
     left_out: Parts
     floors: NDArray[np.float64]
+    unheard: tuple[str, ...]
     clips: int
     rests_on: float
 
     @property
     def unscored(self) -> list[str]:
-        """Parts that not one fold can score."""
+        """Parts that not one fold can score, and users whom a mean over users leaves out."""
         lacking = np.flatnonzero(np.isnan(self.values).all(axis=0))
-        return [self.names[part] for part in lacking.tolist()]
+        return [*(self.names[part] for part in lacking.tolist()), *self.unheard]
 
 
 def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32] | Events) -> _Parts:
@@ -116,26 +118,30 @@ def _evaluate(metric: Metric, task: Task, predictions: NDArray[np.float32] | Eve
     outputs = len(task.label_names)
     fold = task.tested_in
     floors = [
-        metric.floor(task.labels[own == "train"], labels[fold == number], outputs)
+        metric.floor(
+            task.labels[(own != "test") if metric.chance else (own == "train")], labels[fold == number], outputs
+        )
         for number, own in enumerate(task.divisions)
     ]
-    left_out = leave_out(units(metric, task.groups[is_test], outputs))
+    drawn = left_out(metric, task.groups[is_test], labels)
+    unheard = np.flatnonzero(~_heard(labels)) if metric.unit == "user" else ()
     return _Parts(
         metric=metric,
         names=metric.parts(task.label_names),
         values=in_folds(metric, labels, predictions, fold),
         replicates=np.concatenate(
-            [in_folds(metric, labels, predictions, fold, counts) for counts in left_out.kept()], axis=1
+            [in_folds(metric, labels, predictions, fold, counts) for counts in drawn.kept()], axis=1
         ),
-        left_out=left_out,
+        left_out=drawn,
         floors=np.stack(floors),
+        unheard=tuple(task.label_names[user] for user in unheard),
         clips=int(metric.clips(labels).sum()),
         rests_on=metric.rests_on(labels),
     )
 
 
-def units(metric: Metric, groups: NDArray[np.generic], users: int) -> NDArray[np.generic]:
-    """What replicates of a metric leave out, as the name of each clip's or user's unit [clips or users].
+def left_out(metric: Metric, groups: NDArray[np.generic], labels: Labels) -> Parts:
+    """What replicates of a metric leave out.
 
     The clips of a single group are taken one by one where the metric has no lowest value to be an interval's bound.
 
@@ -145,12 +151,19 @@ def units(metric: Metric, groups: NDArray[np.generic], users: int) -> NDArray[np
         Says what its unit is.
     groups : ndarray, shape [clips]
         Of the test clips.
-    users
-        Number of columns of the labels.
+    labels
+        Of the test clips; of users, those who play none are no unit.
     """
+    if metric.unit == "user":
+        return leave_out(np.arange(labels.shape[1]), _heard(labels))
     if metric.unit == "group" and (np.isfinite(metric.lowest) or len(np.unique(groups)) > 1):
-        return groups
-    return np.arange(users if metric.unit == "user" else len(groups))
+        return leave_out(groups)
+    return leave_out(np.arange(len(groups)))
+
+
+def _heard(plays: Labels) -> NDArray[np.bool_]:
+    """Which users play a clip [users]."""
+    return np.asarray((plays > 0).sum(axis=0)).ravel() > 0
 
 
 def in_folds(

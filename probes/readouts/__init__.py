@@ -5,7 +5,7 @@ in a protocol               its readout
 ==========================  ===================================================
 numbers of a network        `probes.readouts.sweep.SweepReadout`
 ``estimator: {...}``        `probes.readouts.estimators.EstimatorReadout`
-``readout: {kind: ...}``    `probes.readouts.nearest.NearestReadout`
+``readout: {kind: ...}``    `probes.readouts.nearest.NearestReadout`, `probes.readouts.factors.FactorisationReadout`
 ``readout: {class: ...}``   one's own, see `probes.readouts.base`
 ==========================  ===================================================
 

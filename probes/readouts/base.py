@@ -126,3 +126,19 @@ class Repeating(Readout, Protocol):
         self, train: Examples, valid: Examples, task: ProbeTask, seeds: Sequence[int], device: str, advance: Advance
     ) -> Sequence[Fitted]:
         """What `fit` returns for each seed."""
+
+
+class Seeing(Readout, Protocol):
+    """One that may look at the test clips' features too, if its numbers say so; their labels are never there."""
+
+    def fit_seeing(
+        self,
+        train: Examples,
+        valid: Examples,
+        test: Examples,
+        task: ProbeTask,
+        seed: int,
+        device: str,
+        advance: Advance,
+    ) -> Fitted:
+        """What `fit` returns."""

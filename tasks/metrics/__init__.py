@@ -13,7 +13,14 @@ from tasks.metrics.events import beat_f1, boundary_f1, interval_f1, onset_f1
 from tasks.metrics.key import key_weighted, key_weighted_mirex
 from tasks.metrics.metric import Metric, macro
 from tasks.metrics.ranking import average_precision, average_precision_clipwise, roc_auc, roc_auc_clipwise
-from tasks.metrics.recommendation import ndcg, ndcg_500, recall, recall_100
+from tasks.metrics.recommendation import (
+    ndcg,
+    ndcg_500,
+    ndcg_500_catalogue,
+    recall,
+    recall_100,
+    recall_100_catalogue,
+)
 from tasks.metrics.regression import r2
 
 __all__ = [
@@ -34,10 +41,12 @@ __all__ = [
     "macro_f1",
     "ndcg",
     "ndcg_500",
+    "ndcg_500_catalogue",
     "onset_f1",
     "r2",
     "recall",
     "recall_100",
+    "recall_100_catalogue",
     "roc_auc",
     "roc_auc_clipwise",
     "split_name",
@@ -60,6 +69,8 @@ METRICS: Mapping[str, Metric] = {
         intersection,
         ndcg_500,
         recall_100,
+        ndcg_500_catalogue,
+        recall_100_catalogue,
         onset_f1,
         beat_f1,
         boundary_f1,

@@ -71,6 +71,9 @@ class Metric:
         Test clips from which on its intervals hold the truth as often as they say; below, they are rough.
     graded
         Whether what a clip or user adds may be any part of the whole, and not all or nothing.
+    chance
+        Given labels of all clips but the tested ones and of those, the floor itself [K]; only where no constant
+        prediction says it.
     rests_on
         How many clips a score at an end of its range speaks of, given labels [clips, L].
     """
@@ -92,6 +95,7 @@ class Metric:
     graded: bool = False
     settled: int = 60
     rests_on: Callable[[Labels], float] = clip_count
+    chance: Callable[[Labels, Labels], Array] | None = None
 
     def __call__(self, labels: Labels, predictions: Predictions, counts: Counts | None = None) -> Array:
         """Score each part.
@@ -139,7 +143,12 @@ class Metric:
         return self.fit_constant(self.compute, labels, outputs)
 
     def floor(self, training: Labels, labels: Labels, outputs: int) -> Array:
-        """Score [K] on `labels` of the constant that is best on the training labels, given for every clip."""
+        """Score [K] on `labels` of the constant that is best on the training labels, given for every clip.
+
+        `training` are labels of all clips that are not tested where the metric has a `chance`.
+        """
+        if self.chance is not None:
+            return self.chance(training, labels)
         constant = self.constant(training, outputs)
         if isinstance(constant, Events):
             return self(labels, constant.take(np.zeros(len(labels), dtype=np.int64)))

@@ -96,6 +96,7 @@ TIMBRES: Mapping[str, Timbre] = {
     "saxophone": Timbre(
         slope=0.9, attack=0.04, release=0.08, vibrato=22, formants=(600, 1400, 2600), breath=0.05, scoop=60
     ),
+    "clarinet": Timbre(slope=0.9, attack=0.04, release=0.06, even=0.08, formants=(1500,), breath=0.02),
     "bass": Timbre(slope=1.6, decay=0.7, partials=16),
     "synth bass": Timbre(slope=0.9, attack=0.003, even=0.3, partials=12),
 }

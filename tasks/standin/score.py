@@ -37,7 +37,7 @@ MINOR_SCALE = (0, 2, 3, 5, 7, 8, 10)
 
 #: How an instrument that does not have the melody plays: one line, held chords, or (all others) broken or struck ones.
 SINGLE_LINE = frozenset(
-    {"violin", "cello", "flute", "sitar", "male voice", "female voice", "saw lead", "trumpet", "saxophone"}
+    {"violin", "cello", "flute", "clarinet", "sitar", "male voice", "female voice", "saw lead", "trumpet", "saxophone"}
 )
 SUSTAINED = frozenset({"strings", "synth", "organ", "choir"})
 _FIGURES = ("x.x.x.x.x.x.x.x.", "x...x...x...x...", "x..x..x.x..x..x.", "x.......x.......")

@@ -42,6 +42,7 @@ INSTRUMENT_TAGS: Mapping[str, tuple[str, ...]] = {
     "choir": (*_VOICE, "choir", "choral"),
     "trumpet": ("trumpet", "horns"),
     "saxophone": ("sax",),
+    "clarinet": ("clarinet",),
     "bass": ("bass",),
     "synth bass": ("electronic", "bass"),
 }
