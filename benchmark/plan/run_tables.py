@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from analysis.tables import cells
 from benchmark.cell import Cell
 from benchmark.errors import UserError, unknown_name
 from benchmark.factors import ALL_LAYERS, AS_GIVEN, COLUMNS, END_TO_END, FACTORS, UNTRAINED, in_cells
@@ -32,7 +33,7 @@ class TabledRun:
     """A line of a table of runs: its grid, and what is carried beside it."""
 
     grid: Any
-    carried: Mapping[str, str]
+    carried: Mapping[str, Any]
 
 
 def read_runs(path: Path, commons: Sequence[Mapping[str, Any]]) -> list[TabledRun]:
@@ -50,7 +51,7 @@ def read_runs(path: Path, commons: Sequence[Mapping[str, Any]]) -> list[TabledRu
             for common in commons:
                 _check_head(path, head, common)
             found = [
-                _run(path, lines.line_num, head, cells, common) for cells in lines if any(cells) for common in commons
+                _run(path, lines.line_num, head, line, common) for line in lines if any(line) for common in commons
             ]
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; `runs` names a CSV file beside the study") from None
@@ -58,7 +59,12 @@ def read_runs(path: Path, commons: Sequence[Mapping[str, Any]]) -> list[TabledRu
         raise UserError(f"{path}: no CSV in UTF-8: {error}") from None
     if not 0 < len(found) <= MOST:
         raise UserError(f"{path}: has {len(found):,} runs; a study has at least one and at most {MOST:,}")
-    return found
+    names = list(found[0].carried)
+    columns = [cells.values([run.carried[name] for run in found]).tolist() for name in names]
+    return [
+        TabledRun(run.grid, dict(zip(names, values, strict=True)))
+        for run, values in zip(found, zip(*columns, strict=True) if columns else ((),) * len(found), strict=True)
+    ]
 
 
 def _check_head(path: Path, head: Sequence[str], common: Mapping[str, Any]) -> None:
@@ -73,11 +79,11 @@ def _check_head(path: Path, head: Sequence[str], common: Mapping[str, Any]) -> N
         raise UserError(f"{path}:1: tables of scores have a column {min(taken)} already; name this one otherwise")
 
 
-def _run(path: Path, line: int, head: Sequence[str], cells: Sequence[str], common: Mapping[str, Any]) -> TabledRun:
-    if len(cells) != len(head):
-        raise UserError(f"{path}:{line}: {len(cells)} cells, where the first line has {len(head)}")
-    row = {name: cell.strip() for name, cell in zip(head, cells, strict=True)}
-    levels = {name: _level(cell, f"{path}:{line}: {name}") for name, cell in row.items() if name in _FIELDS and cell}
+def _run(path: Path, number: int, head: Sequence[str], line: Sequence[str], common: Mapping[str, Any]) -> TabledRun:
+    if len(line) != len(head):
+        raise UserError(f"{path}:{number}: {len(line)} cells, where the first line has {len(head)}")
+    row = {name: cell.strip() for name, cell in zip(head, line, strict=True)}
+    levels = {name: _level(cell, f"{path}:{number}: {name}") for name, cell in row.items() if name in _FIELDS and cell}
     carried = {name: cell for name, cell in row.items() if name not in _FIELDS}
     try:
         return TabledRun(Grid.model_validate({**common, **levels}), carried)
@@ -85,8 +91,8 @@ def _run(path: Path, line: int, head: Sequence[str], cells: Sequence[str], commo
         first = error.errors()[0]
         where = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
-            raise UserError(f"{path}:{line}: {unknown_name('factor', where, _FIELDS)}") from None
-        raise UserError(f"{path}:{line}: {where}: {first['msg']}") from None
+            raise UserError(f"{path}:{number}: {unknown_name('factor', where, _FIELDS)}") from None
+        raise UserError(f"{path}:{number}: {where}: {first['msg']}") from None
 
 
 def _level(cell: str, where: str) -> Any:
@@ -115,7 +121,7 @@ def carry(
     UserError
         If no row is.
     """
-    by_encoder: dict[str, list[tuple[Mapping[str, set[Any]], Mapping[str, str]]]] = {}
+    by_encoder: dict[str, list[tuple[Mapping[str, set[Any]], Mapping[str, Any]]]] = {}
     for run in runs:
         levels = _levels(run.grid)
         for name in _texts(run.grid, "encoder", ("encoders", "sample_rate", "arguments")):
