@@ -273,6 +273,11 @@ class MultiSourceModule(TrainedModule):
         Every number of the training.
     material
         Sources, and the clips that the training is watched by.
+
+    Attributes
+    ----------
+    sources
+        Those that are trained on, in the order of the branches and heads.
     """
 
     LEAVES_OUT: ClassVar[bool] = True
@@ -294,9 +299,9 @@ class MultiSourceModule(TrainedModule):
                 module.p = recipe.dropout
         self.dropout = nn.Dropout(recipe.dropout)
         self._recipe = recipe
-        self._sources = material.sources
+        self.sources = material.sources
         self._watched = {
-            place: watched for place in range(len(self._sources)) if (watched := _watched(material, setting, place))
+            place: watched for place in range(len(self.sources)) if (watched := _watched(material, setting, place))
         }
         self._watched_are = "held-out" if material.held_out else "training"
         self._found: list[dict[str, float]] = []
@@ -306,7 +311,7 @@ class MultiSourceModule(TrainedModule):
         number = self.global_step
         place = self.sampler.source(number)
         crops = self.cut()[0]
-        targets = targets_of(self._sources[place], self.sampler, self.sampler.step(number)[0]).to(
+        targets = targets_of(self.sources[place], self.sampler, self.sampler.step(number)[0]).to(
             crops.device, non_blocking=True
         )
         self.reseed(number)
@@ -334,7 +339,7 @@ class MultiSourceModule(TrainedModule):
     def logits(self, place: int, inputs: Tensor) -> Tensor:
         """What the head at a place says of inputs, as in `loss`."""
         # The sides of pairs go through one after the other, with batch statistics of their own, as in the paper's code.
-        sides = inputs.chunk(2) if self._sources[place].factors is None else (inputs,)
+        sides = inputs.chunk(2) if self.sources[place].factors is None else (inputs,)
         found: Tensor = self.heads[place](torch.cat([self.dropout(self._branch(place, side)) for side in sides], dim=1))
         return found
 
@@ -346,7 +351,7 @@ class MultiSourceModule(TrainedModule):
 
         What a step gives no gradient, moves by nothing in it: neither by decay nor by moments.
         """
-        recipe, many = self._recipe, len(self._sources)
+        recipe, many = self._recipe, len(self.sources)
         if recipe.shared_rate == "equal" or many == 1:
             return super().configure_optimizers()
         of_encoder = self.encoder if self._branches is None else None
@@ -362,7 +367,7 @@ class MultiSourceModule(TrainedModule):
         for place, (crops, targets) in self._watched.items():
             with evaluating(self), exact_float32():
                 logits = self.logits(place, to_waveform(crops).unsqueeze(1)).float()
-            found[self._sources[place].name] = float(divergence(logits, targets, "clips"))
+            found[self.sources[place].name] = float(divergence(logits, targets, "clips"))
         self._found.append(found)
 
     def after(self) -> None:
@@ -373,7 +378,7 @@ class MultiSourceModule(TrainedModule):
         """Divergence from the labels of the watched clips, by source, before and after."""
         first, last = self._found[0], self._found[-1]
         return {
-            "sources": [source.name for source in self._sources],
+            "sources": [source.name for source in self.sources],
             "watched_clips": self._watched_are,
             "divergence_before": {name: round(value, 4) for name, value in first.items()},
             "divergence_after": {name: round(value, 4) for name, value in last.items()},
