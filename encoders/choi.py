@@ -72,6 +72,10 @@ class Choi(Encoder):
         means = dict(zip(self.layers(), (x.mean(dim=(2, 3)) for x in self._outputs(features)), strict=True))
         return torch.cat(list(means.values()), dim=1), {name: means[name] for name in layers}
 
+    def unpublished(self) -> tuple[str, ...]:
+        """The window and the mel filters."""
+        return ("front_end.",)
+
     def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
         """Output of a block over time, as its mean over mel bands; by default the representation, as one frame.
 

@@ -3,9 +3,11 @@
 import numpy as np
 import torch
 from encoder_weights import chirps, seeded
+from safetensors.torch import save_file
 
 from encoders.choi import Choi
 from encoders.filter_banks import own_mel_filters
+from encoders.weights import load_weights
 
 
 def reference(waveform, state):
@@ -61,3 +63,13 @@ def test_blocks_are_where_they_are_in_time():
     np.testing.assert_allclose(values.mean(dim=1), outputs, atol=1e-5)
     # Frames are 256 samples apart, sixteen make a value, and the first of them is centred 48 samples in.
     np.testing.assert_allclose(seconds[:2], [(48 + 7.5 * 256) / 12_000, (48 + 23.5 * 256) / 12_000])
+
+
+def test_weights_of_the_network_alone_fill_it(tmp_path):
+    state = seeded(Choi(), 4).state_dict()
+    save_file({key: value for key, value in state.items() if "front_end" not in key}, tmp_path / "choi.safetensors")
+    found = Choi()
+    load_weights(found, tmp_path / "choi.safetensors")
+    # What `seeded` draws for the window is not what stands there.
+    for key, value in Choi().state_dict().items():
+        assert torch.equal(found.state_dict()[key], value if "front_end" in key else state[key]), key
