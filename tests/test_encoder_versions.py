@@ -19,7 +19,9 @@ from encoders.adapters.hear import HearEncoder
 from encoders.adapters.huggingface import HuggingFaceEncoder
 from encoders.adapters.xares import XaresEncoder
 from encoders.base import Encoder
+from encoders.choi import Choi
 from encoders.features import Chroma, Mfcc
+from encoders.multisource import MultiSource
 from encoders.sample_cnn import SampleCNN
 from encoders.tune import TUNe
 
@@ -46,6 +48,8 @@ BUILD = {
     "TUNe": lambda folder: seeded(TUNe(filters=3, tail=9, dim=16, plus=True), 0),
     "SampleCNN": lambda folder: seeded(SampleCNN(), 0),
     "Mule": lambda folder: mule(),
+    "MultiSource": lambda folder: seeded(MultiSource(sources=["self", "tag"], branch=4), 0),
+    "Choi": lambda folder: seeded(Choi(), 0),
     "Mfcc": lambda folder: Mfcc().eval(),
     "Chroma": lambda folder: Chroma().eval(),
     "HearEncoder": lambda folder: seeded(HearEncoder(module="version_hear"), 0),

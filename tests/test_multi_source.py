@@ -17,6 +17,10 @@ from training_steps import RATE, Quiet, plain
 from benchmark.console import Reporter
 from benchmark.encoding.windows import build_encoder, to_waveform
 from benchmark.errors import UserError
+from benchmark.examination.abilities import examine_abilities
+from benchmark.plan.planner import Planner
+from benchmark.plan.requests import Grid, Request
+from benchmark.plan.runs import unique_steps
 from benchmark.pretraining import training
 from benchmark.pretraining.crops import Crops
 from benchmark.pretraining.curve_file import CURVE
@@ -31,7 +35,7 @@ from benchmark.steps import KINDS
 from benchmark.steps.pretrain import compute
 from benchmark.store.file_names import SOURCE, WEIGHTS
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, Pcm, PcmClip, read_lines, write_lines
-from benchmark.store.store import Artifact
+from benchmark.store.store import Artifact, Store
 from encoders import multisource
 from encoders.weights import save_weights
 
@@ -444,6 +448,21 @@ def test_branches_and_sources_go_together(args, names, said):
         sources_of(multisource.MultiSource(**args), recipe(sources=names))
 
 
+def test_branches_that_are_not_the_representation_are_told():
+    waveform = torch.randn(1, 1, WINDOW, generator=torch.Generator().manual_seed(0))
+    encoder = plain_encoder().eval()
+    with torch.inference_mode():
+        assert examine_abilities(encoder, waveform) == {"branches of sources": ""}
+        right = encoder.branch
+        encoder.branch = lambda x, place: right(x, 1 - place)
+        found = examine_abilities(encoder, waveform)
+        assert found == {"branches of sources": "the branches side by side are not the representation"}
+        encoder.branch = lambda x, place: right(x, place)[:, place:]
+        assert examine_abilities(encoder, waveform) == {"branches of sources": "branches of different widths"}
+        encoder.branch_count = 3
+        assert examine_abilities(encoder, waveform) == {"branches of sources": "2 sources, and 3 branches"}
+
+
 def test_an_encoder_says_which_sources_it_is_for():
     three = recipe(sources=["self", "bpm", "tag"])
     assert sources_of(multisource.MultiSource(sources=["tag", "self"]), three) == ("tag", "self")
@@ -483,3 +502,12 @@ def test_labels_of_a_source_are_kept(tmp_path):
         assert found.name == one.name
         np.testing.assert_array_equal(found.labelled, one.labelled)
         np.testing.assert_equal(found.factors, one.factors)
+
+
+def test_networks_with_nothing_in_common_are_those_of_single_sources(tmp_path):
+    """MSS-CR joins what SS-R has: no training of it is another one."""
+    planner = Planner(load_registry(), Store(tmp_path / "store"), Reporter(), None)
+    parts = ["kim_ss_self", "kim_ss_tag"]
+    grid = Grid(encoder=[*parts, "+".join(parts)], corpus="multisource", recipe="kim2020-demo", task="mtt")
+    steps = unique_steps(planner.plan([Request(grid)]).runs)
+    assert Counter(step.kind for step in steps)["pretrain"] == 2
