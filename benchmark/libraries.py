@@ -76,14 +76,14 @@ LIBRARIES = {
         _library(
             "scipy",
             "stand-ins, probes and statistics",
-            *("scipy.optimize", "scipy.signal", "scipy.sparse.csgraph", "scipy.stats"),
+            *("scipy.optimize", "scipy.signal", "scipy.sparse.csgraph", "scipy.special", "scipy.stats"),
         ),
         _library("pandas", "tables of scores"),
         _library(
             "sklearn",
             "probes of scikit-learn, folds and maps",
-            *("sklearn.linear_model", "sklearn.manifold", "sklearn.metrics"),
-            *("sklearn.model_selection", "sklearn.neighbors", "sklearn.svm"),
+            *("sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.manifold", "sklearn.metrics"),
+            *("sklearn.mixture", "sklearn.model_selection", "sklearn.neighbors", "sklearn.svm"),
             distribution="scikit-learn",
         ),
         _library("matplotlib", "figures", "matplotlib.figure", "matplotlib.backends.backend_agg"),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
+from tasks.sources.labels import Labels
 from tasks.targets import Kind, Targets
 
 Split = Literal["train", "valid", "test"]
@@ -214,6 +215,9 @@ class Dataset(ABC):
     TYPICAL_SECONDS: ClassVar[float] = 30.0
     #: What may be downloaded; empty if nothing is offered (see `HOW_TO_GET`).
     REMOTES: ClassVar[Sequence[Remote]] = ()
+    #: What may be told of its clips to learn representations from, beside tasks: name -> what it is, in a line. See
+    #: `tasks.sources`; ``self``, which learns from the audio alone, is every dataset's and is not named here.
+    SOURCES: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -269,6 +273,30 @@ class Dataset(ABC):
         DatasetError
             If a table cannot be parsed.
         """
+
+    def sources(self) -> Mapping[str, str]:
+        """Those of `SOURCES` that this copy has the tables of, and any of the user's own: name -> what it is.
+
+        Raises
+        ------
+        DatasetError
+            If a table that says so cannot be parsed.
+        """
+        return self.SOURCES
+
+    def source(self, name: str) -> Labels:
+        """What one of `sources` says of the clips, in the order of `clips`.
+
+        Raises
+        ------
+        DatasetError
+            If a table is missing or cannot be parsed, or there is no such source; the message names file and line.
+        """
+        raise DatasetError(f"{self.root}: {self.NAME} has no source {name!r}")
+
+    def source_tables(self) -> Sequence[Path]:
+        """Files whose content decides what sources say; those of `tables` unless there are others."""
+        return self.tables()
 
     def unused_files(self) -> Mapping[str, str]:
         """Audio files that are not used although they might be: path relative to the folder -> why; empty if none is.

@@ -6,6 +6,7 @@ Layout
 ``fma_metadata/tracks.csv`` and ``fma_small/000/000002.mp3``, where a track lies in the folder of the first three of
 its six digits. `FmaSmall` reads ``fma_small`` or else, for the clips are the same files, ``fma_medium`` or
 ``fma_large``; `FmaMedium` reads ``fma_medium`` or else ``fma_large``. ``fma_full`` holds whole tracks and is not used.
+What the metadata tell beside genres, as sources to learn from, is in `tasks.fma_metadata`.
 
 Conventions
 -----------
@@ -44,9 +45,8 @@ Wrong durations: github.com/mdeff/fma, issues 4, 8, 41 and 44.
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,11 +56,12 @@ import numpy as np
 
 from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Count, Dataset, Remote, Split, Task
+from tasks.fma_metadata import NEEDED, SOURCES, TRACKS, Column, source, table_rows
+from tasks.sources.labels import Labels
 from tasks.tables import read_text
 from tasks.targets import Classes, Kind
 from tasks.trees import files_below, utf8_named
 
-TRACKS = "fma_metadata/tracks.csv"
 #: Length of a clip [s].
 CLIP_SECONDS = 30.0
 
@@ -94,8 +95,6 @@ _SUBSETS = ("small", "medium", "large")
 _SPLIT_NAMES: Mapping[str, Split] = {"training": "train", "validation": "valid", "test": "test"}
 _COLUMNS = (("set", "split"), ("set", "subset"), ("track", "genre_top"), ("artist", "id"), ("album", "id"))
 _DURATION = ("track", "duration")
-#: Biographies in `tracks.csv` may exceed the 131,072 characters that the csv module allows a field [characters].
-_FIELD_LIMIT = 1 << 24
 #: Files that the archives put beside the folders of audio.
 _COMPANIONS = ("README.txt", "checksums")
 _CHECKSUM = re.compile(r"(?P<sha1>[0-9a-f]{40}) [ *](?P<path>\S.*)")
@@ -151,6 +150,8 @@ class _Fma(Dataset):
   booktitle = {Proceedings of the 18th International Society for Music Information Retrieval Conference},
   year = {2017}
 }"""
+
+    SOURCES: ClassVar[Mapping[str, str]] = SOURCES
 
     #: ``(set, subset)`` of the tracks that belong to it.
     SUBSETS: ClassVar[tuple[str, ...]]
@@ -254,6 +255,24 @@ class _Fma(Dataset):
                 for split, published in zip(SPLITS, self.PUBLISHED, strict=True)
             ),
         ]
+
+    def sources(self) -> Mapping[str, str]:
+        """Return the sources whose tables are there; see `tasks.fma_metadata`."""
+        return {name: what for name, what in SOURCES.items() if (self.root / NEEDED.get(name, TRACKS)).is_file()}
+
+    def source(self, name: str) -> Labels:
+        """What a source says of the clips, in their order.
+
+        Raises
+        ------
+        DatasetError
+            If a table is missing or cannot be parsed; the message names file and line.
+        """
+        return source(name, self.root, [row.id for row in self._tracks])
+
+    def source_tables(self) -> Sequence[Path]:
+        """Return the paths of the three tables of metadata, there or not."""
+        return [self.root / name for name in (TRACKS, *NEEDED.values())]
 
     def checksums(self) -> Mapping[str, str]:
         """Return the SHA-1 of the clips' files, from the list that the archive of audio carries; empty without it.
@@ -359,49 +378,16 @@ def _read_tracks(table: Path) -> list[_Track]:
     DatasetError
         If it cannot be read or parsed; the message names file and line.
     """
-    limit = csv.field_size_limit(_FIELD_LIMIT)
-    line = 0
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            columns, width = _find_columns(table, reader)
-            tracks: dict[int, _Track] = {}
-            for cells in reader:
-                line = reader.line_num
-                if not cells or cells[0] == "track_id":
-                    continue
-                if len(cells) != width:
-                    raise DatasetError(f"{table}:{line}: {len(cells)} fields where the header has {width}")
-                track = _parse_row(table, line, cells, columns)
-                if track.id in tracks:
-                    raise DatasetError(f"{table}:{line}: track {track.id} is already in line {tracks[track.id].line}")
-                tracks[track.id] = track
-            return list(tracks.values())
-    except OSError as error:
-        raise DatasetError(f"{table}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{table}: not UTF-8 text after line {line}: {error.reason}") from None
-    except csv.Error as error:
-        raise DatasetError(f"{table}: after line {line}: {error}") from None
-    finally:
-        csv.field_size_limit(limit)
+    tracks: dict[int, _Track] = {}
+    for line, cells, columns in table_rows(table, _COLUMNS):
+        track = _parse_row(table, line, cells, columns)
+        if track.id in tracks:
+            raise DatasetError(f"{table}:{line}: track {track.id} is already in line {tracks[track.id].line}")
+        tracks[track.id] = track
+    return list(tracks.values())
 
 
-def _find_columns(table: Path, reader: Iterator[list[str]]) -> tuple[dict[tuple[str, str], int], int]:
-    """Where each (group, name) stands, and the number of columns, from the first two rows."""
-    groups, names = next(reader, []), next(reader, [])
-    place = {key: index for index, key in enumerate(zip(groups, names, strict=False))}
-    missing = [key for key in _COLUMNS if key not in place]
-    if missing:
-        named = ", ".join(f"({group}, {name})" for group, name in missing)
-        raise DatasetError(
-            f"{table}:1: no column {named}; the first two rows must hold groups and names of columns, "
-            "as in fma_metadata.zip"
-        )
-    return place, len(groups)
-
-
-def _parse_row(table: Path, line: int, cells: Sequence[str], columns: Mapping[tuple[str, str], int]) -> _Track:
+def _parse_row(table: Path, line: int, cells: Sequence[str], columns: Mapping[Column, int]) -> _Track:
     split, subset, genre, artist, album = (cells[columns[key]] for key in _COLUMNS)
     duration = cells[columns[_DURATION]] if _DURATION in columns else ""
     if not cells[0].isdecimal() or len(cells[0]) > 6:

@@ -41,6 +41,12 @@ listeners who voted for each. The shares of a row sum to 1; what rounding has le
 Excerpts of one file are the same recording unless the table says which they are of, and are drawn together by folds
 and by the bootstrap. Rows of one file in two splits are refused. ``end`` and ``seconds`` without ``start`` are labels.
 
+As sources to learn from
+------------------------
+A table ``sources.csv`` in the folder, with the column ``path`` and any others, tells more of its files, for encoders to
+be pretrained on: see `tasks.sources.columns`. It need not name every file. Without it, the labels of a `LabelledFolder`
+are its sources.
+
 Known faults
 ------------
 A file that cannot be decoded is named when the dataset is prepared, and left out. Of a corpus without a table neither
@@ -55,6 +61,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, get_args
 
@@ -63,6 +70,8 @@ import numpy as np
 from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Count, Dataset, Split, Task
 from tasks.label_columns import TableKind, is_number, seen_kind, targets_of
+from tasks.sources.columns import read_columns, sources_of
+from tasks.sources.labels import Labels, Scalars, Terms
 from tasks.tables import delimiter_of, find_columns, read_header, read_rows
 from tasks.trees import files_below, utf8_named
 
@@ -77,6 +86,10 @@ SUFFIXES = frozenset(
 RESERVED = ("path", "split", "artist", "album", "recording", "group")
 #: Column where a clip begins in its file, and columns of which one says where it ends.
 START, ENDS = "start", ("end", "seconds")
+
+
+#: Table of what else is known of files, in the folder.
+SOURCES = "sources.csv"
 
 
 class AudioFolder(Dataset):
@@ -135,6 +148,39 @@ class AudioFolder(Dataset):
     def counts(self) -> Sequence[Count]:
         """Return nothing: nothing is published of it."""
         return ()
+
+    def sources(self) -> Mapping[str, str]:
+        """Return the sources that ``sources.csv`` makes, or else the labels."""
+        kinds = {Scalars: "numbers", Terms: "terms"}
+        return {name: f"{kinds[type(found)]} of {self._source_table.name}" for name, found in self._sources.items()}
+
+    def source(self, name: str) -> Labels:
+        """What a source says of the clips, in their order.
+
+        Raises
+        ------
+        DatasetError
+            If the table cannot be parsed, or makes no such source.
+        """
+        if name not in self._sources:
+            raise DatasetError(f"{self._source_table}: makes no source {name!r}")
+        return self._sources[name]
+
+    def source_tables(self) -> Sequence[Path]:
+        """Return the table that sources are read from, there or not."""
+        return (self._source_table,)
+
+    @property
+    def _source_table(self) -> Path:
+        return self.root / SOURCES
+
+    @cached_property
+    def _sources(self) -> Mapping[str, Labels]:
+        return self._read_sources() if self._source_table.is_file() else {}
+
+    def _read_sources(self) -> Mapping[str, Labels]:
+        paths = [clip.path for clip in self.clips()]
+        return sources_of(self._source_table, *read_columns(self._source_table, paths))
 
     def _check_folder(self) -> None:
         if not self.root.is_dir():
@@ -248,6 +294,19 @@ class LabelledFolder(AudioFolder):
             targets=targets_of(self.table, found, cells),
             groups=np.array([row.group for row in rows], dtype=np.str_),
         )
+
+    @property
+    def _source_table(self) -> Path:
+        beside = self.root / SOURCES
+        return beside if beside.is_file() else self.table
+
+    @cached_property
+    def _sources(self) -> Mapping[str, Labels]:
+        if self._source_table != self.table:
+            return self._read_sources()
+        names, rows = self._read()
+        cells = {name: [(row.line, row.labels[place]) for row in rows] for place, name in enumerate(names)}
+        return sources_of(self.table, cells, [row.clip.artist for row in rows])
 
     def _read(self) -> tuple[list[str], list[_Row]]:
         """Names of the label columns, and the rows."""

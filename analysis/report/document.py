@@ -191,6 +191,49 @@ class StudyRow(TypedDict):
     missing: Sequence[str]
 
 
+class FactorRow(TypedDict):
+    """What one of the factors stands for that the labels of a source are reduced to.
+
+    Attributes
+    ----------
+    share
+        Mean over the clips that were trained on.
+    terms
+        Its strongest terms and their probabilities, the strongest first; none for a source of numbers.
+    mean, deviation
+        Of its Gaussian, for a source of numbers; else null.
+    """
+
+    share: float
+    terms: Sequence[tuple[str, float]]
+    mean: float | None
+    deviation: float | None
+
+
+class SourceRow(TypedDict):
+    """A source of labels that encoders were pretrained on.
+
+    Attributes
+    ----------
+    key
+        Of the step that reduced its labels.
+    dataset, source
+        Whose clips it says something of, and its name.
+    clips, labelled, fitted
+        Clips of the dataset, those that it says something of, and those of them that were trained on.
+    factors
+        What each factor stands for.
+    """
+
+    key: str
+    dataset: str
+    source: str
+    clips: int
+    labelled: int
+    fitted: int
+    factors: Sequence[FactorRow]
+
+
 class FailureRow(TypedDict):
     """Something that failed and has not been computed since.
 
@@ -262,6 +305,8 @@ class Document(TypedDict):
         Sentences by section of the registry and name.
     trainings
         By key of a step, pairs of epoch and validation score, of the pretrainings that were probed on the way.
+    sources
+        Sources of labels that pretrainings learnt from.
     deformations
         By name of a deformation, the unit of its strength.
     maps
@@ -289,6 +334,7 @@ class Document(TypedDict):
     metrics: Mapping[str, str]
     descriptions: Mapping[str, Mapping[str, str]]
     trainings: Mapping[str, Sequence[tuple[float, float]]]
+    sources: Sequence[SourceRow]
     deformations: Mapping[str, str]
     maps: Sequence[RunMap]
     failures: Sequence[FailureRow]

@@ -7,6 +7,7 @@ from typing import Annotated, TypedDict
 
 import typer
 
+from benchmark.commands import label_sources
 from benchmark.commands.app import App, need_command
 from benchmark.commands.common import (
     DataOption,
@@ -153,6 +154,9 @@ def prepare(
             if problems:
                 lines.append(f"  all are listed in {row['problems']}")
     print_document(rows if as_json else "\n".join(lines))
+
+
+app.command()(label_sources.sources)
 
 
 @app.command()

@@ -12,19 +12,20 @@ from typing import Any, TypeVar
 from benchmark.audio.excerpts import check_excerpts
 from benchmark.cell import Cell
 from benchmark.console import Reporter
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown_name
 from benchmark.factors import AS_GIVEN, END_TO_END, UNTRAINED
 from benchmark.plan.cell_planner import TROUBLE, CellPlanner, at_rate
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
+from benchmark.pretraining.source_labels import SELF
 from benchmark.registry.arguments import file_digests
 from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
-from benchmark.registry.datasets import contents, extent, open_dataset, reading, standin_extent
+from benchmark.registry.datasets import contents, extent, open_dataset, reading, source_tables, standin_extent
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override
-from benchmark.registry.plugins import PlugIn, code_identity, read_recipe, standin_module
+from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
 from benchmark.registry.registry import Named, Registry
-from benchmark.steps import initialise, label, prepare, standin
+from benchmark.steps import initialise, label, label_source, prepare, standin
 from benchmark.store.step import Step
 from benchmark.store.store import Artifact, Store, digest_file
 from tasks.base import Dataset
@@ -54,6 +55,14 @@ class _Source:
     read_by: Mapping[str, Any]
     needs: Mapping[str, Step]
     context: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What each of a dataset's sources is, by name, and what determines what they say."""
+
+    described: Mapping[str, str]
+    read_by: Mapping[str, Any]
 
 
 class Planner:
@@ -200,6 +209,57 @@ class Planner:
             spec["folds"] = entry.folds
         context = {**source.context, "metrics": entry.metrics}
         return label.KIND.step(spec, {"pcm": pcm, **source.needs}, f"labels and split of {task}", context)
+
+    def source_step(self, corpus: str, source: str, factors: int, pcm: Step) -> Step:
+        """What a source says of the clips of `pcm`, reduced to factors; fitted to those that `corpus` trains on.
+
+        Raises
+        ------
+        UserError
+            If the corpus's dataset has no such source.
+        """
+        entry = self._registry.corpus(corpus).entry
+        if source == SELF:
+            title = f"source {SELF} of {entry.dataset}"
+            return label_source.KIND.step({"source": SELF}, {"pcm": pcm}, title, pcm.context)
+        known = self._sources(entry.dataset)
+        if source not in known.described:
+            raise unknown_name(f"source of corpus {corpus}", source, (SELF, *known.described))
+        spec = {
+            **known.read_by,
+            "source": source,
+            "factors": factors,
+            "splits": list(entry.splits) if entry.splits else None,
+        }
+        came = self._source(entry.dataset)
+        title = f"reduce {source} of {entry.dataset} to {factors} factors"
+        return label_source.KIND.step(spec, {"pcm": pcm, **came.needs}, title, came.context)
+
+    def sources(self, corpus: str) -> Mapping[str, str]:
+        """What can be learnt from a corpus's clips, or a folder's: name of a source -> what it is, in a line.
+
+        Raises
+        ------
+        UserError
+            If there is no such corpus.
+        """
+        self._corpus(corpus)
+        known = self._sources(self._registry.corpus(corpus).entry.dataset)
+        return {SELF: "the audio: whether two crops are of one clip", **known.described}
+
+    def _sources(self, dataset: str) -> _Sources:
+        """The sources that a dataset has, and what determines what they say."""
+        return self._once(("sources", dataset), lambda: self._look_for_sources(dataset))
+
+    def _look_for_sources(self, dataset: str) -> _Sources:
+        came, named = self._source(dataset), self._registry.dataset(dataset)
+        read_by = {key: value for key, value in came.read_by.items() if key != "tables"}
+        if dataset not in self._opened:
+            return _Sources(load_class(named).SOURCES, read_by)
+        opened = self._opened[dataset]
+        with reading(named):
+            tables = source_tables(opened, self._store, self._reporter)
+            return _Sources(opened.sources(), {**read_by, "tables": tables})
 
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""

@@ -29,6 +29,9 @@ class Steps(Protocol):
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
 
+    def source_step(self, corpus: str, source: str, factors: int, pcm: Step) -> Step:
+        """What a source says of the clips of `pcm`, reduced to factors; fitted to those that `corpus` trains on."""
+
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
 

@@ -16,7 +16,7 @@ from benchmark.registry.plugins import read_recipe
 from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.registry import Named, Registry
 from benchmark.steps import pretrain, supervise
-from benchmark.store.step import Step
+from benchmark.store.step import Step, numbered
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,10 @@ def training_step(planner: Steps, asked: Asked, behind: tuple[str, ...] = ()) ->
     corpus = registry.corpus(asked.corpus).entry
     spec["splits"] = list(corpus.splits) if corpus.splits else None
     needs = {"start": start, "pcm": planner.prepare_step(corpus.dataset, asked.sample_rate)}
+    # Keys of a recipe whose method learns from sources of labels.
+    for number, source in enumerate(getattr(entry, "sources", ())):
+        step = planner.source_step(asked.corpus, source, entry.factors, needs["pcm"])  # type: ignore[attr-defined]
+        needs[numbered("source", number)] = step
     if asked.probe_every is not None:
         spec["probe_every"] = asked.probe_every
         needs["labels"] = _labelled(planner, asked, asked.task)

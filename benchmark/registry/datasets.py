@@ -123,6 +123,15 @@ def contents(dataset: Dataset, store: Store, reporter: Reporter) -> Contents:
     )
 
 
+def source_tables(dataset: Dataset, store: Store, reporter: Reporter) -> str:
+    """Hash over the content of the files that decide what a dataset's sources say, and their paths in the dataset."""
+    tables = [table for table in dataset.source_tables() if table.is_file()]
+    hashed = DigestCache(store).digests(
+        tables, lambda n: reporter.progress(f"hash tables of {dataset.NAME}", n, "files")
+    )
+    return digest_of({relative(dataset, table): found for table, found in zip(tables, hashed, strict=True)})
+
+
 def _clips_digest(clips: Sequence[Clip], audio: Mapping[str, str], known_bad: Mapping[str, str]) -> str:
     """Hash over what tables say of clips, in their order, and the content of their files.
 

@@ -22,6 +22,7 @@ from analysis.report.document import (
     MetricRow,
     RunMap,
     RunRow,
+    SourceRow,
     StepRow,
     StudyRow,
     TaskRow,
@@ -49,6 +50,7 @@ from benchmark.scores.records import (
     trained_network,
 )
 from benchmark.steps import KINDS
+from benchmark.store.file_names import FACTORS
 from benchmark.store.store import UNREADABLE, check_store
 
 SCHEMA_VERSION = 1
@@ -129,6 +131,7 @@ def collect(
         "metrics": _metric_titles(runs),
         "descriptions": _descriptions(registry, runs),
         "trainings": _trainings(store, steps),
+        "sources": _sources(store, steps),
         "deformations": _deformation_units(runs),
         "maps": _maps(store, runs, steps, reporter) if look else [],
         "failures": [*(_unplanned(plan.lost) if plan else []), *_failures(store, planned)],
@@ -257,6 +260,31 @@ def _trainings(store: Path, steps: Mapping[str, StepRow]) -> dict[str, list[tupl
     found = {key: read_probe_scores(folder / key) for key, step in steps.items() if step["kind"] == "pretrain"}
     # Of one deleted or damaged, the scores on test clips are still in the records.
     return {key: points for key, points in found.items() if len(points) > 1}
+
+
+def _sources(store: Path, steps: Mapping[str, StepRow]) -> list[SourceRow]:
+    """What sources of labels were reduced to, but for those whose artifacts are deleted or damaged."""
+    found: list[SourceRow] = []
+    for key in (key for key, step in steps.items() if step["kind"] == "label_source"):
+        folder = store / "artifacts" / "label_source" / key
+        try:
+            manifest = json.loads(read_within(folder, "manifest.json"))
+            facts, spec = manifest["facts"], manifest["spec"]
+            if "factors" not in spec:  # of the audio alone
+                continue
+            row: SourceRow = {
+                "key": key,
+                "dataset": str(facts["dataset"]),
+                "source": str(spec["source"]),
+                "clips": int(facts["clips"]),
+                "labelled": int(facts["labelled"]),
+                "fitted": int(facts["fitted"]),
+                "factors": json.loads(read_within(folder, FACTORS)),
+            }
+        except UNREADABLE:
+            continue
+        found.append(row)
+    return found
 
 
 def _maps(store: Path, runs: Sequence[RunRow], steps: Mapping[str, StepRow], reporter: Reporter) -> Sequence[RunMap]:

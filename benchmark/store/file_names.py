@@ -16,3 +16,5 @@ PREDICTED = "predicted.npz"
 SELECTION = "selection.json"
 #: What a source of labels says of a corpus: its factors, and which clips it says anything of.
 SOURCE = "source.npz"
+#: What each of those factors stands for.
+FACTORS = "factors.json"

@@ -18,6 +18,7 @@ from analysis.documents.design import DesignDocument
 from analysis.report.document import Document
 from analysis.speed import SpeedDocument
 from benchmark.commands.data import PreparedRow
+from benchmark.commands.label_sources import LabelledSource
 from benchmark.commands.listing import ListedEntry
 from benchmark.commands.plug_in import ImportedEncoder
 from benchmark.commands.store import VerifiedStore
@@ -50,6 +51,7 @@ DOCUMENTS: dict[str, Any] = {
     "report --format json": Document,
     "data status": StatusDocument,
     "data prepare": list[PreparedRow],
+    "data sources": list[LabelledSource],
     "data verify": Verdict,
     "store ls": list[Holding],
     "store verify": VerifiedStore,

@@ -3,13 +3,15 @@
 One tree serves both sizes: ``fma_medium`` holds the tracks of the small subset as well. In the small subset there are
 6 training, 2 validation and 5 test tracks of each of 8 genres; in the medium one, Rock and Electronic have more and
 the other 8 genres fewer. No artist is in two parts of the split. Two files are as in every genuine copy: a stub that
-decodes to next to nothing, and a clip that ends early. Every third file is in stereo.
+decodes to next to nothing, and a clip that ends early. Every third file is in stereo. `fma_metadata` fills the columns
+that sources are read from.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -17,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.fma import TRACKS, FmaSmall, track_path
-from tasks.standin import composer
+from tasks.fma import FmaSmall, track_path
+from tasks.fma_metadata import ECHONEST, GENRES, TRACKS
+from tasks.standin import composer, fma_metadata
 from tasks.standin.recording import Encoding, Recording, write_all
 
 FOLDER = "fma_medium"
@@ -52,6 +55,7 @@ STYLE: Mapping[str, str] = {
     "Soul-RnB": "soul",
     "Spoken": "spoken",
 }
+GENRE_NUMBERS: Mapping[str, int] = {genre: number for number, genre in enumerate(STYLE, start=1)}
 #: Subset and genres -> tracks of each of a genre's artists, by split: training, validation, test.
 _Artists = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 _SMALL: _Artists = ((2, 2, 2), (1, 1), (2, 2, 1))
@@ -135,7 +139,11 @@ def write(root: Path, seed: int, progress: Callable[[int, int], None] | None = N
     stub.parent.mkdir(exist_ok=True)
     stub.write_bytes(whole[:STUB_BYTES])
     _write_checksums(root / FOLDER)
-    _write_table(root / TRACKS, tracks)
+    music = composer.seed_of(seed, "fma")
+    _write_table(root / TRACKS, tracks, music)
+    heard = [(track.track_id, track.recording.song) for track in tracks if track.recording is not None]
+    fma_metadata.write_echonest(root / ECHONEST, music, heard)
+    fma_metadata.write_genres(root / GENRES, GENRE_NUMBERS, Counter(track.genre for track in tracks))
 
 
 def extent() -> tuple[int, float]:
@@ -154,10 +162,9 @@ def _write_checksums(folder: Path) -> None:
     (folder / "checksums").write_text("".join(lines), encoding="ascii")
 
 
-def _write_table(table: Path, tracks: list[Track]) -> None:
+def _write_table(table: Path, tracks: list[Track], music: int) -> None:
     """Write the table with its three header rows: groups of columns, their names, and the name of the first one."""
     columns = [(group, name) for group, names in _COLUMNS.items() for name in names.split()]
-    genre_ids = {genre: number for number, genre in enumerate(STYLE, start=1)}
     table.parent.mkdir(parents=True, exist_ok=True)
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -165,7 +172,7 @@ def _write_table(table: Path, tracks: list[Track]) -> None:
         writer.writerow(["", *(name for _, name in columns)])
         writer.writerow(["track_id", *("" for _ in columns)])
         for track in tracks:
-            genres = [genre_ids[track.genre]] if track.genre else []
+            genres = [GENRE_NUMBERS[track.genre]] if track.genre else []
             cells: dict[tuple[str, str], object] = {
                 ("album", "id"): track.track_id,
                 ("album", "tags"): [],
@@ -189,4 +196,7 @@ def _write_table(table: Path, tracks: list[Track]) -> None:
                 ("track", "tags"): [],
                 ("track", "title"): f"title {track.track_id}",
             }
+            if track.recording is not None:
+                song = track.recording.song
+                cells |= fma_metadata.cells_of(music, track.track_id, track.artist, track.genre, song)
             writer.writerow([track.track_id, *(cells.get(column, "") for column in columns)])
