@@ -281,3 +281,110 @@ def test_what_the_decoder_makes_of_broken_clips(tmp_path):
     mp4.write_bytes(b"\0\0\0\x18ftypdash\0\0\0\0iso6mp41" + bytes(4_000))
     with pytest.raises(Undecodable, match="not readable as audio"):
         decode(mp4, 22_050, 30.0)
+
+
+METADATA = {
+    2: {
+        ("album", "date_released"): "2009-01-05 00:00:00",
+        ("album", "information"): "<p>Loud &amp; <b>noisy</b> music, 3 songs</p>",
+        ("album", "tags"): "['Noise', 'live']",
+        ("artist", "bio"): "Noisy people",
+        ("artist", "id"): "1",
+        ("artist", "name"): "AWOL",
+        ("artist", "tags"): "['awol', 'Collective']",
+        ("track", "date_created"): "2008-11-26 01:48:12",
+        ("track", "genres_all"): "[21, 17]",
+        ("track", "listens"): "1293",
+        ("track", "tags"): "['noise', 'Rap']",
+        ("track", "title"): "Food",
+    },
+    5: {
+        ("album", "date_released"): "",
+        ("artist", "id"): "1",
+        ("artist", "name"): "AWOL",
+        ("artist", "tags"): "[]",
+        ("track", "date_created"): "2008-12-05 01:48:12",
+        ("track", "date_recorded"): "1902-01-01 00:00:00",
+        ("track", "genres_all"): "[21]",
+        ("track", "listens"): "0",
+    },
+    10: {("artist", "id"): "2", ("track", "date_recorded"): "1987", ("track", "title"): "noisy"},
+    155: {("track", "date_created"): "2008-12-05 11:00:00", ("track", "listens"): "7"},
+}
+MORE = [
+    *(("album", name) for name in ("date_released", "information", "tags")),
+    ("artist", "tags"),
+    *(("track", name) for name in ("date_created", "date_recorded", "genres_all", "listens", "tags")),
+]
+
+
+def metadata(root, changed=()):
+    """The tables of metadata, with other cells for some: (track, column) -> text."""
+    rows = list(csv.reader(io.StringIO(table(ROWS, columns=[*COLUMNS, *MORE]))))
+    place = {column: index for index, column in enumerate(zip(*rows[:2], strict=True))}
+    said = {(track, column): text for track, cells in METADATA.items() for column, text in cells.items()}
+    for row in rows[3:]:
+        row[place["artist", "bio"]] = ""
+        for (track, column), text in (said | dict(changed)).items():
+            if row[0] == str(track):
+                row[place[column]] = text
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    layout(root, text.getvalue())
+    folder = (root / TRACKS).parent
+    folder.joinpath("genres.csv").write_text(
+        "genre_id,#tracks,parent,title,top_level\n17,1,0,Hip-Hop,17\n21,2,17,Rap,17\n"
+    )
+    folder.joinpath("echonest.csv").write_text(
+        ",echonest,echonest\n,audio_features,metadata\n,tempo,album_date\ntrack_id,,\n2,165.9,1999-01-01\n5,0,2003\n"
+    )
+    return FmaMedium(root)
+
+
+def terms(labels, row):
+    counts = labels.counts[[row]].toarray()[0]
+    return {name: count for name, count in zip(labels.names, counts, strict=True) if count}
+
+
+def test_metadata_are_sources(tmp_path):
+    dataset = metadata(tmp_path)
+    assert [clip.id for clip in dataset.clips()][:3] == ["2", "5", "10"]
+    rest = [np.nan] * 6
+    np.testing.assert_array_equal(dataset.source("bpm").values, [165.9, np.nan, np.nan, *rest])
+    # The album's date; the Echo Nest's where the album has none and the recording's is a slip; the recording's.
+    np.testing.assert_array_equal(dataset.source("year").values, [2009, 2003, 1987, *rest])
+    # Nine days before the latest track of all, and that day.
+    popularity = dataset.source("popularity").values
+    np.testing.assert_allclose(popularity[:2], [np.log10(1 + 1293 / 10), 0])
+    assert np.isnan(popularity[2:]).all()
+    assert terms(dataset.source("tag"), 0) == {"noise": 1, "live": 1, "rap": 1}
+    artist = dataset.source("artist")
+    assert terms(artist, 0) == {"noise": 1, "live": 1, "rap": 1, "collective": 1}
+    assert artist.groups[:3].tolist() == ["1", "1", "2"]
+    assert artist.labelled.tolist() == [True, True, *([False] * 7)]
+    words = dataset.source("text")
+    assert terms(words, 0) == {"food": 1, "loud": 1, "noisy": 2, "music": 1, "songs": 1, "people": 1}
+    assert terms(words, 2) == {"noisy": 1}
+    assert words.weighting == "tfidf"
+    genres = dataset.source("genre")
+    assert terms(genres, 0) == {"Rap": 1, "Hip-Hop": 1}
+    assert terms(genres, 1) == {"Rap": 1}
+    (tmp_path / "fma_metadata" / "echonest.csv").unlink()
+    assert {*dataset.sources()} == {"year", "popularity", "tag", "text", "genre", "artist"}
+    with pytest.raises(DatasetError, match=r"echonest.csv: no such table, which source bpm is read from"):
+        dataset.source("bpm")
+
+
+@pytest.mark.parametrize(
+    ("source", "column", "text", "said"),
+    [
+        ("year", ("album", "date_released"), "last May", "tracks.csv:4: a date must begin with a year, not 'last May'"),
+        ("tag", ("track", "tags"), "rock, pop", "tracks.csv:4: a cell of a list must read like"),
+        ("genre", ("track", "genres_all"), "[99]", "tracks.csv:4: .* holds 99, which is not in .*genres.csv"),
+        ("popularity", ("track", "listens"), "many", r"tracks.csv:4: \(track, listens\) must be a number, not 'many'"),
+        ("popularity", ("track", "date_created"), "once", "tracks.csv:4: .* must be a day, not 'once'"),
+    ],
+)
+def test_mistakes_in_metadata_are_named_with_their_line(tmp_path, source, column, text, said):
+    with pytest.raises(DatasetError, match=said):
+        metadata(tmp_path, {(2, column): text}).source(source)
