@@ -1,7 +1,8 @@
 """Hand-made features: the floor that a learned representation has to beat. Nothing in them is trained.
 
 Both describe a clip as the baselines of jukemir do (Castellon et al. 2021): each coefficient, its first and its
-second difference between frames of 512 samples, every one by mean and standard deviation over the clip.
+second difference between frames of 512 samples, every one by mean and standard deviation over the clip. So do
+those of Kim et al. (2020), with other frames.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from math import log2
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +27,9 @@ MAX_SECONDS = 60
 #: Distance of frames [samples].
 HOP = 512
 
+#: Whether a clip is brought to a peak of 1, or heard as it is.
+Level = Literal["peak", "given"]
+
 #: Window of a spectrum [samples], and mel bands.
 _WINDOW = 2048
 _BANDS = 128
@@ -40,11 +45,11 @@ _PASSBAND = 0.9
 
 
 class _Feature(Encoder):
-    """What both features share: whole clips, no layers, level out of account."""
+    """What both features share: whole clips, no layers, level out of account unless it is asked for."""
 
-    def __init__(self, sample_rate: int, coefficients: int) -> None:
+    def __init__(self, sample_rate: int, coefficients: int, hop: int = HOP, level: Level = "peak") -> None:
         super().__init__()
-        self.sample_rate = sample_rate
+        self.sample_rate, self.hop, self._level = sample_rate, hop, level
         self.window = None
         self.max_window = MAX_SECONDS * sample_rate
         self.dim = 3 * 2 * coefficients
@@ -58,8 +63,10 @@ class _Feature(Encoder):
         return self.trunk(self.features(waveform), layers)
 
     def features(self, waveform: Tensor) -> Tensor:
-        """Spectrum [B, bands, 1 + T // HOP] of waveforms [B, 1, T] at any level; see `FrontEndAndTrunk`."""
+        """Spectrum [B, bands, 1 + T // hop] of waveforms [B, 1, T] at any level; see `FrontEndAndTrunk`."""
         x = waveform[:, 0]
+        if self._level == "given":
+            return self.spectrum(x)
         return self.spectrum(x / x.abs().amax(dim=-1, keepdim=True).clamp_min(1e-9))
 
     def trunk(self, features: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -68,22 +75,22 @@ class _Feature(Encoder):
         return _described(self.from_spectrum(features)), {}
 
     def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
-        """Coefficients [B, 1 + T // HOP, n], of which the representation tells more than the mean.
+        """Coefficients [B, 1 + T // hop, n], of which the representation tells more than the mean.
 
         See `Encoder.frames`.
         """
         self._check_input(waveform)
         self._check_layer(layer)
         values = self.from_spectrum(self.features(waveform)).transpose(1, 2)
-        return values, TimeGrid(0, HOP).seconds(values.shape[1], self.sample_rate)
+        return values, TimeGrid(0, self.hop).seconds(values.shape[1], self.sample_rate)
 
     def coefficients(self, x: Tensor) -> Tensor:
-        """Coefficients [B, n, 1 + T // HOP] of waveforms [B, T] that peak at 1."""
+        """Coefficients [B, n, 1 + T // hop] of waveforms [B, T]."""
         return self.from_spectrum(self.spectrum(x))
 
     @abstractmethod
     def spectrum(self, x: Tensor) -> Tensor:
-        """Spectrum [B, bands, 1 + T // HOP] of waveforms [B, T] that peak at 1; frame t is centred on sample t HOP."""
+        """Spectrum [B, bands, 1 + T // hop] of waveforms [B, T]; frame t is centred on sample t hop."""
 
     @abstractmethod
     def from_spectrum(self, spectrum: Tensor) -> Tensor:
@@ -93,24 +100,46 @@ class _Feature(Encoder):
 class Mfcc(_Feature):
     """Mel-frequency cepstral coefficients, on librosa's defaults.
 
-    128 Slaney mel bands of a 2048-sample Hann window, power in dB down to 80 dB below the loudest, orthonormal DCT.
+    128 Slaney mel bands of a Hann window, power in dB down to 80 dB below the loudest, orthonormal DCT.
 
     Parameters
     ----------
     coefficients
         Number of coefficients, the first included.
+    window, hop
+        Length and distance of the frames [samples].
+    padding
+        What the clip is continued by on either side: zeros, or its reflection.
+    level
+        Whether the clip is first brought to a peak of 1, or heard as it is.
     sample_rate
         Rate of the waveform [Hz].
+
+    Raises
+    ------
+    EncoderError
+        If an argument is none of those.
     """
 
-    def __init__(self, *, coefficients: int = 20, sample_rate: int = 22_050) -> None:
-        super().__init__(sample_rate, coefficients)
+    def __init__(
+        self,
+        *,
+        coefficients: int = 20,
+        window: int = _WINDOW,
+        hop: int = HOP,
+        padding: Literal["constant", "reflect"] = "constant",
+        level: Level = "peak",
+        sample_rate: int = 22_050,
+    ) -> None:
+        if level not in ("peak", "given"):
+            raise EncoderError(f"level must be peak or given, not {level!r}")
+        super().__init__(sample_rate, coefficients, hop, level)
         self._mel = LogMel(
             sample_rate=sample_rate,
-            fft=_WINDOW,
-            hop=HOP,
+            fft=window,
+            hop=hop,
             bands=_BANDS,
-            padding="constant",
+            padding=padding,
             compression="decibels",
             depth=80.0,
         )

@@ -44,3 +44,26 @@ class Parted(Encoder):
 
     def represent(self, waveform: torch.Tensor, layers=()):
         return self.trunk(self.features(waveform), layers)
+
+
+class Forked(Encoder):
+    """A common convolution, and a branch for each of the sources `pitch` and `level`."""
+
+    def __init__(self, window: int = 2187, sources: tuple[str, ...] = ("pitch", "level")) -> None:
+        super().__init__()
+        self.sample_rate, self.window, self.max_window, self.dim = 22_050, window, window, 12 * len(sources)
+        self.sources, self.branch_count = tuple(sources), len(sources)
+        self.trunk_ = nn.Conv1d(1, 8, 27, stride=9)
+        self.ends = nn.ModuleList(nn.Conv1d(8, 12, 9, stride=3) for _ in sources)
+
+    def layers(self):
+        return ()
+
+    def branch(self, waveform: torch.Tensor, place: int) -> torch.Tensor:
+        return self.ends[place](self.trunk_(waveform).abs().clamp_min(1e-3).log()).mean(dim=2)
+
+    def shared_parameters(self):
+        return self.trunk_.parameters()
+
+    def represent(self, waveform: torch.Tensor, layers=()):
+        return torch.cat([self.branch(waveform, place) for place in range(self.branch_count)], dim=1), {}

@@ -19,7 +19,9 @@ from encoders.adapters.hear import HearEncoder
 from encoders.adapters.huggingface import HuggingFaceEncoder
 from encoders.adapters.xares import XaresEncoder
 from encoders.base import Encoder
+from encoders.choi import Choi
 from encoders.features import Chroma, Mfcc
+from encoders.multisource import MultiSource
 from encoders.sample_cnn import SampleCNN
 from encoders.tune import TUNe
 
@@ -42,10 +44,19 @@ def mule():
     return encoder
 
 
+def behind_its_front_end(encoder):
+    """Drawn weights for all but the front end."""
+    kept = {key: value.clone() for key, value in encoder.front_end.state_dict().items()}
+    seeded(encoder, 0).front_end.load_state_dict(kept)
+    return encoder
+
+
 BUILD = {
     "TUNe": lambda folder: seeded(TUNe(filters=3, tail=9, dim=16, plus=True), 0),
     "SampleCNN": lambda folder: seeded(SampleCNN(), 0),
     "Mule": lambda folder: mule(),
+    "MultiSource": lambda folder: behind_its_front_end(MultiSource(sources=["self", "tag"], branch=4)),
+    "Choi": lambda folder: behind_its_front_end(Choi()),
     "Mfcc": lambda folder: Mfcc().eval(),
     "Chroma": lambda folder: Chroma().eval(),
     "HearEncoder": lambda folder: seeded(HearEncoder(module="version_hear"), 0),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from encoder_weights import chirps
 
+from encoders import EncoderError
 from encoders.features import Chroma, Mfcc
 
 RATE = 22_050
@@ -139,3 +140,20 @@ def test_librosa_still_gives_the_values_that_were_kept_of_it():
     pitches = librosa.feature.chroma_cqt(y=music(), sr=RATE, tuning=0.0)
     np.testing.assert_allclose(pitches[:, ::8], kept["chroma"], atol=1e-4)
     np.testing.assert_allclose(librosa.feature.mfcc(y=music(), sr=RATE, n_mfcc=20)[:, ::8], kept["mfcc"], atol=1e-3)
+
+
+def test_coefficients_of_the_multi_source_study_are_the_golden_ones():
+    golden = np.load(Path(__file__).parent / "golden" / "multisource_net" / "input.npz")
+    encoder = Mfcc(window=1024, hop=256, padding="reflect", level="given")
+    # The study averages the levels of both channels.
+    levels = torch.from_numpy(golden["log_mel"].mean(axis=0).T[None])
+    found, _ = encoder.trunk(levels)
+    np.testing.assert_allclose(found[0], golden["mfcc_120"], atol=1e-3)
+    half = encoder(torch.sin(torch.arange(8_192) * 0.1)[None, None] * 0.5)
+    full = encoder(torch.sin(torch.arange(8_192) * 0.1)[None, None])
+    # A level is a part of the first coefficient's mean and of nothing else: 20 log10(2) sqrt(128) dB.
+    difference = (full - half)[0]
+    assert float(difference[0]) == pytest.approx(6.0206 * 128**0.5, rel=1e-3)
+    np.testing.assert_allclose(difference[1:], 0, atol=2e-3)
+    with pytest.raises(EncoderError, match="level must be peak or given, not 'loud'"):
+        Mfcc(level="loud")

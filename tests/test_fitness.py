@@ -165,7 +165,18 @@ def shipped():
 
 
 #: One of each architecture, a narrow one; the others are checked by hand.
-FAMILIES = ("tune_plus", "tune_vanilla_small", "tune_tail_3", "sample_cnn", "mule_eighth", "random", "mfcc", "chroma")
+FAMILIES = (
+    "tune_plus",
+    "tune_vanilla_small",
+    "tune_tail_3",
+    "sample_cnn",
+    "mule_eighth",
+    "random",
+    "kim_ss",
+    "choi",
+    "mfcc",
+    "chroma",
+)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +215,7 @@ def test_an_able_encoder_is_said_to_be_fit_for_every_training(faulty):
     rows = by_name(faulty("able"), EFFORT)
     assert {name for name, row in rows.items() if row.outcome == "fail"} == set()
     assert rows["capabilities"].value == "front end and trunk, latents and contexts, branches"
-    assert rows["training"].value == "contrastive, supervised, predictive, augmentation of features"
+    assert rows["training"].value == "contrastive, supervised, multi_source, predictive, augmentation of features"
     assert rows["training"].explanation == "lacks nothing"
     assert rows["drift of frames"].value < 1
     assert rows["frames"].value < 1e-5
@@ -212,7 +223,7 @@ def test_an_able_encoder_is_said_to_be_fit_for_every_training(faulty):
 
 def test_what_an_encoder_lacks_for_a_training_is_said(faulty):
     plain = by_name(faulty("none"), EFFORT)
-    assert (plain["capabilities"].value, plain["training"].value) == ("none", "contrastive, supervised")
+    assert (plain["capabilities"].value, plain["training"].value) == ("none", "contrastive, supervised, multi_source")
     lacks = "lacks latents and contexts (for predictive), front end and trunk (for augmentation of features)"
     assert plain["training"].explanation == lacks
     mfcc = by_name(load_registry().encoder("mfcc"), QUICK)

@@ -20,6 +20,7 @@ from benchmark.plan.studies import SHIPPED, load_study
 from benchmark.registry import entries as entry_models
 from benchmark.registry import methods
 from benchmark.registry import registry as registry_module
+from benchmark.registry.methods import MultiSourceRecipe
 from benchmark.registry.registry import load_registry
 from benchmark.store.store import Store, digest_of
 
@@ -33,8 +34,9 @@ def released(folder: Path) -> dict[str, str]:
     planner = Planner(registry, Store(folder / "store"), Silent(), None)
     found: dict[str, str] = {}
 
-    for recipe in registry.sections["recipes"]:
-        run = planner.runs(Request(grid(encoder="tune_plus", task="mtt", recipe=recipe)))[0]
+    for recipe, named in registry.sections["recipes"].items():
+        corpus = {"corpus": "multisource"} if isinstance(named.entry, MultiSourceRecipe) else {}
+        run = planner.runs(Request(grid(encoder="tune_plus", task="mtt", recipe=recipe, **corpus)))[0]
         found[f"recipe {recipe}"] = run.score.needs["weights"].key
     for protocol in registry.sections["protocols"]:
         # Some are for classes, some for keys alone.

@@ -75,16 +75,16 @@ def test_representations_and_layers_are_the_golden_ones(strategy):
 
 def test_parameters_are_those_of_the_table():
     with (GOLDEN / "parameters.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["factors"] == "50" and row["has_self"] == "1"]
+        rows = [row for row in csv.DictReader(file) if row["n_sources"] in ("1", "2", "5", "8")]
+    rows = [row for row in rows if (row["factors"], row["has_self"]) == ("50", "1")]
     seen = set()
     for row in rows:
         count, channels = int(row["n_sources"]), int(row["channels"])
-        with torch.device("meta"):
-            model = MultiSource(sources=count, branch=STRATEGIES[row["strategy"]], channels=channels)
+        model = MultiSource(sources=count, branch=STRATEGIES[row["strategy"]], channels=channels)
         assert model.parameter_count() == int(row["encoder"])
         assert model.dim == int(row["representation"])
         seen.add((row["strategy"], count))
-    assert len(seen) > 30
+    assert len(seen) == 16
     registry = load_registry()
     counts = {name: MultiSource(**registry.encoder(name).entry.args).parameter_count() for name in NAMES}
     assert counts == {name: count - 400 for name, count in NAMES.items()}  # of one channel

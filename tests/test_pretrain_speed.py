@@ -4,7 +4,9 @@ import pytest
 from training_steps import plain
 
 from benchmark.console import Silent
+from benchmark.pretraining.methods.multi_source import MultiSourceModule
 from benchmark.pretraining.trained import TrainedModule
+from benchmark.registry.overrides import override
 from benchmark.registry.registry import load_registry
 from benchmark.speed import pretrain as pretrain_speed
 
@@ -68,3 +70,23 @@ def test_published_rates_are_those_of_the_table():
     """TUNe+ did 17.48 epochs an hour: 90.4 clips a second of 194 batches of 96."""
     assert pretrain_speed.PUBLISHED["tune_plus"] * 194 * 96 / 3600 == pytest.approx(90.4, abs=0.05)
     assert min(pretrain_speed.PUBLISHED.values()) == 16.39
+
+
+def test_training_on_sources_is_timed_beside_steps_of_the_same_sources(monkeypatch):
+    monkeypatch.setattr(pretrain_speed, "ROUND", 0.05)
+    monkeypatch.setattr(pretrain_speed, "CLIP_SECONDS", 1.0)
+    taken = []
+    loss = MultiSourceModule.loss
+    monkeypatch.setattr(
+        MultiSourceModule, "loss", lambda self, place, *given: taken.append(place) or loss(self, place, *given)
+    )
+    recipe = override(load_registry().recipe("kim2020-demo").entry, {"sources": ("self", "tag", "year")})
+    result = pretrain_speed.measure(Silent(), [plain(window=6561)], recipe, 4, 2)
+    (row,) = result["encoders"]
+    assert result["ratio"] == row["clips_per_second"] / row["bare_clips_per_second"]
+    assert row["steps_a_round"] % 3 == 0
+    assert row["augmentation_share"] == {}
+    assert (result["batch"], result["batch_of"]) == (4, "crops")
+    # One step and a cycle to begin with; then as many of each source in either kind of turn.
+    assert [taken[4:].count(place) for place in range(3)] == [2 * row["steps_a_round"]] * 3
+    assert "4 crops a step" in pretrain_speed.table(result)

@@ -104,8 +104,11 @@ def speed_pretrain(
         typer.Option(help="Encoder to train; may be repeated.", show_default="tune_plus, sample_cnn", metavar="NAME"),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(help="Pairs a step.", show_default="96 on a GPU, 8 on a CPU", min=2)
+        int | None, typer.Option(help="Pairs or crops a step.", show_default="96 on a GPU, 8 on a CPU", min=2)
     ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Contrastive recipe, or one of several sources of labels.", metavar="NAME")
+    ] = "tune",
     rounds: Annotated[int, typer.Option(help="Turns of each, whose medians are shown.", min=1)] = 5,
     registry_files: RegistryOption = None,
     as_json: JsonOption = False,
@@ -118,17 +121,21 @@ def speed_pretrain(
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce
     from benchmark.registry.augmentation_plugins import load_augmentations
-    from benchmark.registry.methods import ContrastiveRecipe
+    from benchmark.registry.methods import ContrastiveRecipe, MultiSourceRecipe
     from benchmark.speed.pretrain import measure, table
 
     registry = open_registry(registry_files)
     names = [registry.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
-    announce(registry, [*names, registry.recipe("tune")], Reporter())
-    recipe = registry.recipe("tune").entry
-    if not isinstance(recipe, ContrastiveRecipe):
-        raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")
-    load_augmentations(registry.recipe("tune"))
-    result = measure(Reporter(), names, recipe, batch, rounds)
+    named = registry.recipe(recipe)
+    announce(registry, [*names, named], Reporter())
+    entry = named.entry
+    if not isinstance(entry, ContrastiveRecipe | MultiSourceRecipe):
+        raise UserError(
+            f"{named.file}:{named.line}: recipe {recipe} is neither contrastive nor of several sources of labels; name "
+            "one that is"
+        )
+    load_augmentations(named)
+    result = measure(Reporter(), names, entry, batch, rounds)
     print_document(result if as_json else table(result))
 
 

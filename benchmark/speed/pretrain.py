@@ -29,13 +29,15 @@ from benchmark.freed_memory import freed_memory_kept
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
 from benchmark.pretraining.items import items_of
 from benchmark.pretraining.methods.contrastive import ContrastiveModule
+from benchmark.pretraining.methods.multi_source import MultiSourceModule
 from benchmark.pretraining.ntxent import ntxent
 from benchmark.pretraining.optimisation import build_optimiser
 from benchmark.pretraining.processes import Rank
 from benchmark.pretraining.training import Training, fit
 from benchmark.registry.entries import EncoderEntry
-from benchmark.registry.methods import ContrastiveRecipe
+from benchmark.registry.methods import ContrastiveRecipe, MultiSourceRecipe
 from benchmark.registry.registry import Named
+from benchmark.speed import sources
 from benchmark.speed.results import PretrainRow, PretrainSpeed
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
@@ -80,7 +82,7 @@ PUBLISHED = {
 def measure(
     reporter: Reporter,
     encoders: Sequence[Named[EncoderEntry]],
-    recipe: ContrastiveRecipe,
+    recipe: ContrastiveRecipe | MultiSourceRecipe,
     batch: int | None,
     rounds: int,
 ) -> PretrainSpeed:
@@ -95,7 +97,7 @@ def measure(
     recipe
         Whose loss, optimiser and augmentation.
     batch
-        Pairs a step; by default 96 on a GPU and 8 on a CPU.
+        Pairs, or crops, a step; by default 96 on a GPU and 8 on a CPU.
     rounds
         Turns of each kind, the medians of which are reported, after one that is not counted.
 
@@ -114,13 +116,18 @@ def measure(
         "device": torch.cuda.get_device_name() if gpu else "CPU",
         "threads": torch.get_num_threads(),
         "batch": recipe.batch,
+        "batch_of": recipe.BATCH_OF,
         "precision": _precision(where),
         "encoders": rows,
     }
 
 
 def _measure_one(
-    named: Named[EncoderEntry], recipe: ContrastiveRecipe, rounds: int, where: torch.device, advance: Advance
+    named: Named[EncoderEntry],
+    recipe: ContrastiveRecipe | MultiSourceRecipe,
+    rounds: int,
+    where: torch.device,
+    advance: Advance,
 ) -> PretrainRow:
     encoder = build_encoder(named, 0)
     window = encoder.view_samples()
@@ -128,8 +135,10 @@ def _measure_one(
         pcm = _corpus(Path(folder), encoder.sample_rate, 2 * recipe.batch)
         module, bare_step = _bare(encoder, recipe, pcm, window, where)
         _seconds(bare_step, 1, where)  # starts the device's libraries, which takes longer than a round
-        steps = max(1, round(ROUND / _seconds(bare_step, 1, where)))
-        chain = AugmentationChain(recipe.augmentation, encoder.sample_rate)
+        cycle = len(module.sources) if isinstance(module, MultiSourceModule) else 1
+        steps = cycle * max(1, round(ROUND / _seconds(bare_step, cycle, where)))
+        augmentation = recipe.augmentation if isinstance(recipe, ContrastiveRecipe) else ()
+        chain = AugmentationChain(augmentation, encoder.sample_rate)
         bare, full, waits = [], [], []
         shares: dict[str, list[float]] = {name: [] for name in chain.names}
         for number in range(rounds + 1):
@@ -195,18 +204,30 @@ def _corpus(folder: Path, sample_rate: int, count: int) -> Pcm:
 
 
 def _module(
-    encoder: Encoder, recipe: ContrastiveRecipe, pcm: Pcm, window: int, where: torch.device, seed: int, steps: int
-) -> ContrastiveModule:
+    encoder: Encoder,
+    recipe: ContrastiveRecipe | MultiSourceRecipe,
+    pcm: Pcm,
+    window: int,
+    where: torch.device,
+    seed: int,
+    steps: int,
+) -> ContrastiveModule | MultiSourceModule:
+    if isinstance(recipe, MultiSourceRecipe):
+        return sources.module(encoder, recipe, pcm, window, where, seed, steps)
     items = items_of(pcm.clips, "clip", window)
     sampler = CropSampler([item.samples for item in items], window, recipe.batch, seed)
     return ContrastiveModule(encoder, recipe, Crops(pcm, items, window, where), sampler, seed, steps).to(where)
 
 
 def _bare(
-    encoder: Encoder, recipe: ContrastiveRecipe, pcm: Pcm, window: int, where: torch.device
-) -> tuple[ContrastiveModule, Callable[[], None]]:
+    encoder: Encoder, recipe: ContrastiveRecipe | MultiSourceRecipe, pcm: Pcm, window: int, where: torch.device
+) -> tuple[ContrastiveModule | MultiSourceModule, Callable[[], None]]:
     """The bare model, and a function that takes a step with it on a batch of views that stays on the device."""
     module = _module(encoder, recipe, pcm, window, where, 0, 1)
+    if isinstance(recipe, MultiSourceRecipe):
+        assert isinstance(module, MultiSourceModule)
+        return module, sources.bare(module, recipe, where)
+    assert isinstance(module, ContrastiveModule)
     with closing(module.crops) as crops:
         views = module.augment(crops.cut_step(module.sampler, 0, 0), 0)
     optimiser = build_optimiser(recipe.optimiser, module.parameters(), recipe.step_size, recipe.weight_decay)
@@ -225,7 +246,7 @@ def _bare(
 
 def _full(
     encoder: Encoder,
-    recipe: ContrastiveRecipe,
+    recipe: ContrastiveRecipe | MultiSourceRecipe,
     pcm: Pcm,
     window: int,
     where: torch.device,
@@ -240,9 +261,16 @@ def _full(
 
 
 def _augmentations(
-    chain: AugmentationChain, pcm: Pcm, recipe: ContrastiveRecipe, window: int, where: torch.device, number: int
+    chain: AugmentationChain,
+    pcm: Pcm,
+    recipe: ContrastiveRecipe | MultiSourceRecipe,
+    window: int,
+    where: torch.device,
+    number: int,
 ) -> dict[str, float]:
     """Seconds that each augmentation takes in a step, on the views that it is drawn for."""
+    if not chain.names:
+        return {}
     rng = np.random.default_rng(number)
     starts = rng.integers(0, len(pcm.samples) - window, VIEWS * recipe.batch)
     crops = torch.from_numpy(np.stack([pcm.samples[at : at + window] for at in starts.tolist()]))
@@ -273,8 +301,8 @@ def _seconds(function: Any, times: int, where: torch.device) -> float:
 def table(result: PretrainSpeed) -> str:
     """The result for a terminal."""
     lines = [
-        f"Pretraining on {result['device']}, {result['threads']} threads, {result['batch']} pairs a step, "
-        f"{result['precision']}",
+        f"Pretraining on {result['device']}, {result['threads']} threads, {result['batch']} {result['batch_of']} a "
+        f"step, {result['precision']}",
         "",
         f"{'encoder':<22} {'bare':>9} {'training':>9} {'ratio':>6} {'epochs/h':>9} {'Table S3':>9} {'waiting':>8} "
         f"{'memory':>9}",

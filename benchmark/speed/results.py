@@ -186,7 +186,9 @@ class PretrainSpeed(TypedDict):
     ratio, target
         The least of the rows, and what is aimed at on such a device.
     device, threads, batch, precision
-        What was measured on, and pairs a step.
+        What was measured on, and pairs or crops a step.
+    batch_of
+        Which of them.
     encoders
         A row for each.
     """
@@ -196,6 +198,7 @@ class PretrainSpeed(TypedDict):
     device: str
     threads: int
     batch: int
+    batch_of: str
     precision: str
     encoders: Sequence[PretrainRow]
 

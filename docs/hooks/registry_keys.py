@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from benchmark.plan.requests import Grid
 from benchmark.plan.studies import SHIPPED, Study, load_study
-from benchmark.registry.methods import ContrastiveRecipe, SupervisedRecipe
+from benchmark.registry.methods import ContrastiveRecipe, MultiSourceRecipe, SupervisedRecipe
 from benchmark.registry.registry import SECTIONS, Registry, built_in_registry
 
 #: Names of tables -> the models whose keys they list.
@@ -23,6 +23,7 @@ TABLES: dict[str, type[BaseModel]] = {
     **SECTIONS,
     "recipes": ContrastiveRecipe,
     "supervised": SupervisedRecipe,
+    "multi_source": MultiSourceRecipe,
     "study": Study,
     "grid": Grid,
 }
@@ -187,7 +188,7 @@ def _shipped(name: str) -> Sequence[tuple[str, BaseModel]]:
         if name == "study":
             return studies
         return [(stem, grid) for stem, study in studies for grid in (study.grid, *study.include) if grid]
-    section = _registry().sections["recipes" if name == "supervised" else name]
+    section = _registry().sections["recipes" if name in ("supervised", "multi_source") else name]
     return [(each.name, each.entry) for each in section.values() if isinstance(each.entry, TABLES[name])]
 
 

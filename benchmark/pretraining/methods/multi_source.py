@@ -87,10 +87,10 @@ class MultiSource(Method[MultiSourceRecipe]):
         names = sources_of(given.encoder, recipe)
         labels = _by_name(given.sources, recipe.sources, len(given.pcm.clips))
         corpus, held_out = divide(given.pcm, given.splits)
-        counts = self._counts(labels, corpus, given)
+        needed, of_each = (recipe.sources, np.all) if recipe.tracks == "common" else (names, np.any)
+        counts = _counts(labels, corpus, needed, given)
         place = {clip.id: place for place, clip in enumerate(given.pcm.clips)}
-        needed = np.stack([labels[name].labelled for name in (recipe.sources if recipe.tracks == "common" else names)])
-        known = (np.all if recipe.tracks == "common" else np.any)(needed, axis=0).tolist()
+        known = of_each(np.stack([labels[name].labelled for name in needed]), axis=0).tolist()
         items, watched = (
             [item for item in items_of(clips, "clip", given.window) if known[place[item.clips[0].id]]]
             for clips in (corpus, held_out)
@@ -108,19 +108,6 @@ class MultiSource(Method[MultiSourceRecipe]):
                 )
         return SourceMaterial(items, [item.clips[0] for item in watched], sources, counts, watched or items, seen)
 
-    def _counts(self, labels: Mapping[str, SourceLabels], corpus: Sequence[PcmClip], given: Given) -> dict[str, int]:
-        """Clips of the corpus that each source says something of; `UserError` if that is none."""
-        ids = {clip.id for clip in corpus}
-        inside = np.array([clip.id in ids for clip in given.pcm.clips])
-        counts = {name: int((found.labelled & inside).sum()) for name, found in labels.items()}
-        for name, count in counts.items():
-            if not count:
-                raise UserError(
-                    f"{given.title}: source {name} says nothing of any of the {len(corpus):,} clips; leave it out of "
-                    "sources, or name another corpus"
-                )
-        return counts
-
     def _check_items(self, items: Sequence[Item], counts: Mapping[str, int], given: Given) -> None:
         if len(items) < self.recipe.batch:
             common = self.recipe.tracks == "common"
@@ -128,7 +115,7 @@ class MultiSource(Method[MultiSourceRecipe]):
             raise UserError(
                 f"{given.title}: {len(items)} clips of at least {given.window} samples have "
                 f"{'all sources' if common else 'any source'} ({each}), fewer than a batch of {self.recipe.batch}; "
-                f"{'say tracks=own, leave out the rarest, or' if common else ''} name a smaller --batch"
+                f"{'say tracks=own, leave out the rarest, or ' if common else ''}name a smaller --batch"
             )
 
     def sampler(self, given: Given, material: Material, part: tuple[int, int]) -> SourceSampler:
@@ -160,7 +147,7 @@ class MultiSource(Method[MultiSourceRecipe]):
         return self.recipe.schedule == "constant"
 
     def words(self, material: Material, steps: int) -> str:
-        """E.g. ``40 clips that self (60) and tag (40) have in common, 200 steps of 32 on self, tag``."""
+        """E.g. ``40 clips that have all sources (of self 60, tag 40), 200 steps of 32 on self, tag``."""
         assert isinstance(material, SourceMaterial)
         each = ", ".join(f"{name} {count:,}" for name, count in material.counts.items())
         own = ", ".join(f"{source.name} {len(source.rows):,}" for source in material.sources)
@@ -208,13 +195,29 @@ def _by_name(given: Sequence[SourceLabels], names: Sequence[str], clips: int) ->
     return {name: found[name] for name in names}
 
 
+def _counts(
+    labels: Mapping[str, SourceLabels], corpus: Sequence[PcmClip], needed: Sequence[str], given: Given
+) -> dict[str, int]:
+    """Clips of the corpus that each source says something of; `UserError` if that is none for one that is needed."""
+    ids = {clip.id for clip in corpus}
+    inside = np.array([clip.id in ids for clip in given.pcm.clips])
+    counts = {name: int((found.labelled & inside).sum()) for name, found in labels.items()}
+    for name in needed:
+        if not counts[name]:
+            raise UserError(
+                f"{given.title}: source {name} says nothing of any of the {len(corpus):,} clips; leave it out of "
+                "sources, or name another corpus"
+            )
+    return counts
+
+
 def _source(labels: SourceLabels, places: NDArray[np.int64]) -> Source:
     """What a source says of the clips at these places of the corpus."""
     factors = None if labels.factors is None else torch.from_numpy(labels.factors[places])
     return Source(labels.name, np.flatnonzero(labels.labelled[places]), factors)
 
 
-def head(width: int, factors: int | None) -> nn.Sequential:
+def head(width: int, factors: int | None, dropout: float) -> nn.Sequential:
     """What predicts factors from a representation, or from two whether they are of one clip; logits.
 
     Layers have the numbers that they have in the published checkpoints.
@@ -223,7 +226,7 @@ def head(width: int, factors: int | None) -> nn.Sequential:
         return nn.Sequential(nn.Linear(width, factors))
     first = nn.Linear(2 * width, PAIR_WIDTH)
     nn.init.xavier_uniform_(first.weight)
-    return nn.Sequential(first, nn.BatchNorm1d(PAIR_WIDTH), nn.ReLU(), nn.Dropout(0.0), nn.Linear(PAIR_WIDTH, 2))
+    return nn.Sequential(first, nn.BatchNorm1d(PAIR_WIDTH), nn.ReLU(), nn.Dropout(dropout), nn.Linear(PAIR_WIDTH, 2))
 
 
 def divergence(logits: Tensor, targets: Tensor, scale: str) -> Tensor:
@@ -273,6 +276,11 @@ class MultiSourceModule(TrainedModule):
         Every number of the training.
     material
         Sources, and the clips that the training is watched by.
+
+    Attributes
+    ----------
+    sources
+        Those that are trained on, in the order of the branches and heads.
     """
 
     LEAVES_OUT: ClassVar[bool] = True
@@ -282,21 +290,18 @@ class MultiSourceModule(TrainedModule):
         assert isinstance(setting.sampler, SourceSampler)
         encoder, seed = setting.encoder, setting.given.seed
         super().__init__(encoder, recipe, setting.crops, setting.sampler, seed, setting.steps)
-        self._branches = encoder if isinstance(encoder, SourceBranches) else None
-        several = self._branches is not None and self._branches.branch_count > 0
-        width = encoder.dim // len(material.sources) if several else encoder.dim
+        parted = isinstance(encoder, SourceBranches) and encoder.branch_count > 0
+        width = encoder.dim // len(material.sources) if parted else encoder.dim
         with seeded(seed):
             self.heads = nn.ModuleList(
-                head(width, None if source.factors is None else source.factors.shape[1]) for source in material.sources
+                head(width, None if source.factors is None else source.factors.shape[1], recipe.dropout)
+                for source in material.sources
             )
-        for module in self.heads.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = recipe.dropout
         self.dropout = nn.Dropout(recipe.dropout)
         self._recipe = recipe
-        self._sources = material.sources
+        self.sources = material.sources
         self._watched = {
-            place: watched for place in range(len(self._sources)) if (watched := _watched(material, setting, place))
+            place: watched for place in range(len(self.sources)) if (watched := _watched(material, setting, place))
         }
         self._watched_are = "held-out" if material.held_out else "training"
         self._found: list[dict[str, float]] = []
@@ -306,7 +311,7 @@ class MultiSourceModule(TrainedModule):
         number = self.global_step
         place = self.sampler.source(number)
         crops = self.cut()[0]
-        targets = targets_of(self._sources[place], self.sampler, self.sampler.step(number)[0]).to(
+        targets = targets_of(self.sources[place], self.sampler, self.sampler.step(number)[0]).to(
             crops.device, non_blocking=True
         )
         self.reseed(number)
@@ -334,23 +339,24 @@ class MultiSourceModule(TrainedModule):
     def logits(self, place: int, inputs: Tensor) -> Tensor:
         """What the head at a place says of inputs, as in `loss`."""
         # The sides of pairs go through one after the other, with batch statistics of their own, as in the paper's code.
-        sides = inputs.chunk(2) if self._sources[place].factors is None else (inputs,)
+        sides = inputs.chunk(2) if self.sources[place].factors is None else (inputs,)
         found: Tensor = self.heads[place](torch.cat([self.dropout(self._branch(place, side)) for side in sides], dim=1))
         return found
 
     def _branch(self, place: int, inputs: Tensor) -> Tensor:
-        return self.encoder(inputs) if self._branches is None else self._branches.branch(inputs, place)
+        encoder = self.encoder
+        return encoder.branch(inputs, place) if isinstance(encoder, SourceBranches) else encoder(inputs)
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser; what is shared may have a rate of its own.
 
         What a step gives no gradient, moves by nothing in it: neither by decay nor by moments.
         """
-        recipe, many = self._recipe, len(self._sources)
+        recipe, many = self._recipe, len(self.sources)
         if recipe.shared_rate == "equal" or many == 1:
             return super().configure_optimizers()
-        of_encoder = self.encoder if self._branches is None else None
-        shared = list(of_encoder.parameters() if of_encoder is not None else self._branches.shared_parameters())  # type: ignore[union-attr]
+        encoder = self.encoder
+        shared = list(encoder.shared_parameters() if isinstance(encoder, SourceBranches) else encoder.parameters())
         inside = {id(parameter) for parameter in shared}
         own = [parameter for parameter in self.parameters() if id(parameter) not in inside]
         groups: Any = [{"params": shared, "lr": recipe.step_size / many}, {"params": own}]
@@ -362,7 +368,7 @@ class MultiSourceModule(TrainedModule):
         for place, (crops, targets) in self._watched.items():
             with evaluating(self), exact_float32():
                 logits = self.logits(place, to_waveform(crops).unsqueeze(1)).float()
-            found[self._sources[place].name] = float(divergence(logits, targets, "clips"))
+            found[self.sources[place].name] = float(divergence(logits, targets, "clips"))
         self._found.append(found)
 
     def after(self) -> None:
@@ -373,14 +379,14 @@ class MultiSourceModule(TrainedModule):
         """Divergence from the labels of the watched clips, by source, before and after."""
         first, last = self._found[0], self._found[-1]
         return {
-            "sources": [source.name for source in self._sources],
+            "sources": [source.name for source in self.sources],
             "watched_clips": self._watched_are,
             "divergence_before": {name: round(value, 4) for name, value in first.items()},
             "divergence_after": {name: round(value, 4) for name, value in last.items()},
         }
 
-    def words(self) -> str:
+    def words(self) -> str | None:
         """E.g. ``divergence on held-out clips: self 0.693 -> 0.4, tag 1.2 -> 0.9``."""
         first, last = self._found[0], self._found[-1]
         each = ", ".join(f"{name} {first[name]:.3g} -> {last[name]:.3g}" for name in first)
-        return f"divergence on {self._watched_are} clips: {each}"
+        return f"divergence on {self._watched_are} clips: {each}" if first else None
