@@ -65,7 +65,7 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
 
 def _labels(lead: Score, unscored: int, users: bool) -> str:
     """How many labels, or users, the leading score is a mean over, of how many; empty for a single one."""
-    if users:
+    if users and lead.units is not None:
         return f"{lead.units:,} of {lead.units + unscored:,} users, who play one of them, "
     labels = lead.n_labels + unscored
     return f"{lead.n_labels} of {labels} labels, macro average, " if labels > 1 else ""
