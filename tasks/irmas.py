@@ -286,7 +286,7 @@ class Irmas(Dataset):
             excerpts[name] = _Excerpt(
                 name, path, f"{part}/{stem.name.rpartition('-')[0] or stem.name}", "test", False, labels
             )
-        return list(excerpts.values())
+        return [excerpts[name] for name in sorted(excerpts)]
 
 
 def _read_labels(file: Path) -> tuple[int, ...]:

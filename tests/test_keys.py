@@ -25,7 +25,7 @@ from benchmark.registry.registry import load_registry
 from benchmark.store.store import Store, digest_of
 
 GOLDEN = Path(__file__).parent / "golden" / "keys.json"
-TASKS = ("mtt", "gtzan", "key", "emotion")
+TASKS = ("mtt", "gtzan", "key", "emotion", "lastfm")
 
 
 def released(folder: Path) -> dict[str, str]:

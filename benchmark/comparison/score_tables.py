@@ -22,13 +22,12 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     first = records[0]
     metrics = list(first.metrics)
     lead = first.metrics[metrics[0]]
-    labels = lead.n_labels + len(first.unscored_labels)
     data = "the STAND-IN: synthetic audio, not comparable with published scores"
     title = (
         f"{printable(first.task)} on {data if first.data == 'stand-in' else 'real data'}\n"
         f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, "
-        + (f"{lead.n_labels} of {labels} labels, macro average, " if labels > 1 else "")
-        + f"{lead.level:.0%} intervals over test clips"
+        + _labels(lead, len(first.unscored_labels), users := _of_users(metrics[0]))
+        + f"{lead.level:.0%} intervals over {'users' if users else 'test clips'}"
     )
     extras = [name for name in PLAIN if any(_extra(record, name) for record in records)]  # shown where a run departs
     rows = [["encoder", "pretraining", "protocol", "seed", *extras, *map(_title, metrics)]]
@@ -62,6 +61,22 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         if (why := _beside_floor(record.metrics[metrics[0]]))
     ]
     return "\n".join([title, "", aligned(rows), *notes])
+
+
+def _labels(lead: Score, unscored: int, users: bool) -> str:
+    """How many labels, or users, the leading score is a mean over, of how many; empty for a single one."""
+    if users and lead.units is not None:
+        return f"{lead.units:,} of {lead.units + unscored:,} users, who play one of them, "
+    labels = lead.n_labels + unscored
+    return f"{lead.n_labels} of {labels} labels, macro average, " if labels > 1 else ""
+
+
+def _of_users(metric: str) -> bool:
+    """Whether a metric is a mean over users."""
+    from tasks.metrics import METRICS, split_name
+
+    name, _ = split_name(metric)
+    return name in METRICS and METRICS[name].unit == "user"
 
 
 def _beside_floor(score: Score) -> str:

@@ -84,7 +84,9 @@ class ScoreRecord(Cell):
     schema_version: int = SCHEMA_VERSION
     data: Literal["stand-in", "real"]
     metrics: dict[str, Score]
-    unscored_labels: list[str] = Field(description="labels without a positive or without a negative test clip")
+    unscored_labels: list[str] = Field(
+        description="labels without a positive or without a negative test clip; users who play no test clip"
+    )
     n_expected: dict[str, int] = Field(description="clips of each split in the task's definition")
     n_scored: dict[str, int] = Field(description="clips of each split that could be used")
     test_clips_lost: dict[str, str] = Field(description="test clips that could not be scored, and why")

@@ -69,7 +69,8 @@ def compose(seed: int) -> list[Track]:
             artist = composer.artist(music, index, STYLES[index % len(STYLES)], STYLES)
             song = composer.song(music, index, artist, composer.album(music, index))
             song = replace(song, tempo=tempo * (1 + TEMPO_SD * float(rng.normal())), groove=groove, swing=swing)
-            start, repeats = float(rng.integers(LATEST)), ()
+            start = float(rng.integers(LATEST))
+            repeats: tuple[str, str] | tuple[()] = ()
             if place == PER_GENRE - 1:
                 # Another excerpt of the first one's song; every other one is the same audio.
                 first = tracks[-place]
