@@ -79,7 +79,8 @@ class LookOptions:
                 seed=self.seed,
                 sample_rate=self.sample_rate,
                 settings=self.changes.overrides(),
-            )
+            ),
+            allow_overlap=True,  # nothing is scored
         )
 
     def run_command(self, registry: Registry) -> str:

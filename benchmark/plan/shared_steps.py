@@ -41,5 +41,8 @@ class Steps(Protocol):
     def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
         """Code of what augments by a recipe and is not bench's own."""
 
+    def check_apart(self, compared: Step) -> None:
+        """Raise `UserError` if clips that are tested are known to be trained on with labels, which is not allowed."""
+
     def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
         """Raise `UserError` if labels, metrics and protocol are known not to go together."""

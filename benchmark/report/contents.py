@@ -183,6 +183,7 @@ def _run(key: str, record: ScoreRecord) -> RunRow:
             "clips": record.overlap.clips,
             "recordings": record.overlap.recordings,
             "artists": record.overlap.artists,
+            "labelled": record.overlap.labelled,
         },
         "unscored": record.unscored_labels,
         "parameters": record.parameters,
