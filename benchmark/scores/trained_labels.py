@@ -1,4 +1,4 @@
-"""Test clips among those whose labels an encoder was trained on: such scores are refused unless the user allows them."""
+"""Test clips among those whose labels an encoder was trained on: such scores are refused unless allowed."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def refuse(task: str, trained: Sequence[str], shared: Sequence[str], tested: int
     """
     named = ", ".join(shared[:NAMED]) + (f" and {len(shared) - NAMED:,} more" if len(shared) > NAMED else "")
     return UserError(
-        f"task {task}: {len(shared):,} of its {tested:,} test clips are among those whose labels the encoder is trained "
-        f"on ({', '.join(trained)}): {named}; name another corpus or task, or pass --allow-overlap to have the record "
-        "say so"
+        f"task {task}: {len(shared):,} of its {tested:,} test clips are among the clips whose labels the encoder is "
+        f"trained on, those of {' and '.join(trained)}: {named}; name another corpus or task, or pass --allow-overlap, "
+        "and the record says so"
     )
 
 
