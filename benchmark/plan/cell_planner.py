@@ -234,9 +234,11 @@ class CellPlanner:
         dataset = self._registry.task(cell.task).entry.dataset
         spec: dict[str, Any] = {"layers": ALL_LAYERS if cell.layer is not None else None}
         protocol = None if self._end_to_end else self._registry.protocol(cell.protocol).entry
-        if protocol is not None and protocol.examples == "segments":
-            # Encoders of any length take a segment at a time, not the clip.
-            spec["segment_seconds"] = protocol.segment_seconds
+        if protocol is not None:
+            # Of segments, encoders of any length take one at a time, not the clip.
+            spec |= protocol.cutting()
+            if protocol.window_seconds is not None:
+                self._steps.check_windows(named, protocol.window_seconds)
         what = f"{dataset}, {pcm.spec['deform']}" if pcm.kind == deform.KIND.name else dataset
         return embed.KIND.step(
             spec,

@@ -236,6 +236,16 @@ class Planner:
 
         return self._once(("layers", named.file, named.line, named.name), ask)
 
+    def check_windows(self, named: Named[EncoderEntry], seconds: float) -> None:
+        """Raise `UserError` if an encoder cannot take windows of so many seconds."""
+
+        def ask() -> None:
+            from benchmark.encoding.windows import Cutting, build_encoder
+
+            Cutting(window_seconds=seconds).prepare(build_encoder(named, 0), named.name)
+
+        self._once(("windows", named.file, named.line, named.name, seconds), ask)
+
     def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
         """Raise `UserError` if labels, metrics and protocol are known not to go together; decodes nothing.
 

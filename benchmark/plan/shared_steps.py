@@ -35,6 +35,9 @@ class Steps(Protocol):
     def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
         """Layers of an encoder that can be probed."""
 
+    def check_windows(self, named: Named[EncoderEntry], seconds: float) -> None:
+        """Raise `UserError` if an encoder cannot take windows of so many seconds."""
+
     def code(self, named: PlugIn) -> str:
         """What stands in a key for the code of an entry's class."""
 
