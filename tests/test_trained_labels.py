@@ -1,6 +1,7 @@
 """Encoders are not tested on clips whose labels they were trained on, unless that is asked for; then it is marked."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -114,6 +115,14 @@ def test_what_is_allowed_is_marked_and_keeps_its_key(folder):
     page = bench("report", "--store", folder / "store", "--format", "md", "-o", "-").stdout
     assert "| small ‡ |" in page
     assert "‡: trained on labels of test clips." in page
+    document = json.loads(bench("report", "--store", folder / "store", "--format", "json", "-o", "-").stdout)
+    (again,) = document["commands"]
+    assert "--allow-overlap --data DIR" in again
+    assert [row["overlap_labelled"] for row in document["leaderboards"]] == [2, 0]
+    html = folder / "report.html"
+    assert bench("report", "--store", folder / "store", "-o", html).returncode == 0
+    said = "small · ours was pretrained on 2 of the test clips, on 2 of them with their labels"
+    assert f"{said}. Such scores are marked †, those with labels ‡." in re.sub(r"<[^>]+>|\s+", " ", html.read_text())
 
 
 def test_test_clips_that_are_left_out_of_training_are_no_overlap(folder):

@@ -329,7 +329,11 @@ def _run_commands(records: Sequence[ScoreRecord]) -> list[str]:
     return [
         command
         for data in ("real", "stand-in")
-        for command in commands([record for record in records if record.data == data], data == "real")
+        for command in commands(
+            [record for record in records if record.data == data],
+            data == "real",
+            lambda record: record.overlap.labelled > 0,
+        )
     ]
 
 
