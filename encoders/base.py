@@ -110,6 +110,19 @@ class Encoder(nn.Module, ABC):
             return self.window
         return self.max_window if seconds is None else min(self.max_window, round(seconds * self.sample_rate))
 
+    def take_windows(self, samples: int) -> None:
+        """From now on take windows of so many samples, where other ones will do.
+
+        Raises
+        ------
+        EncoderError
+            If the encoder takes windows of one length alone, or none so long.
+        """
+        if self.window is None and samples > self.max_window:
+            raise EncoderError(f"takes at most {self.max_window} samples, not windows of {samples}")
+        if self.window is not None and samples != self.window:
+            raise EncoderError(f"takes windows of {self.window} samples and no others, not of {samples}")
+
     @property
     def provenance(self) -> Mapping[str, str]:
         """Where weights that came from elsewhere came from, for the score record; empty if all is ours."""

@@ -51,15 +51,19 @@ class Mule(Encoder):
     ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
-        self.window = self.max_window = window
         try:
             self.front_end = LogMel(sample_rate=sample_rate, **front_end)
         except TypeError as error:
             raise EncoderError(f"front_end: {str(error).removeprefix('LogMel.__init__() ')}") from None
-        if window < self.front_end.spectrogram.least or self.front_end.frame_count(window) < 1:
-            raise EncoderError(f"window: {window} samples are too few for a frame of {self.front_end.fft}")
+        self.take_windows(window)
         self.network = SlowFast(width, depths)
         self.dim = self.network.dim
+
+    def take_windows(self, samples: int) -> None:
+        """See `Encoder.take_windows`: the same weights do for any length that gives a frame."""
+        if samples < self.front_end.spectrogram.least or self.front_end.frame_count(samples) < 1:
+            raise EncoderError(f"window: {samples} samples are too few for a frame of {self.front_end.fft}")
+        self.window = self.max_window = samples
 
     def layers(self) -> tuple[str, ...]:
         """Stems, fusions and stages of both paths; see `SlowFast.layers`."""

@@ -10,19 +10,23 @@ from numpy.typing import NDArray
 
 from probes.kinds import Kind
 from probes.objectives import objective_of
-from probes.protocol import Decision
+from probes.protocol import Decision, Loss
 
 #: Decisions among which ``best`` chooses on validation, in order of precedence (Castellon et al. 2021).
 CANDIDATES: Sequence[Decision] = ("mean_probability", "mean_logit", "vote", "max")
 
 
-def link(outputs: NDArray[np.float32], kind: Kind) -> NDArray[np.float32]:
+def link(outputs: NDArray[np.float32], kind: Kind, loss: Loss = "labels") -> NDArray[np.float32]:
     """Probabilities (sigmoid or softmax over the last axis), or values as they are."""
-    return np.asarray(objective_of(kind).link(torch.from_numpy(outputs)).numpy())
+    return np.asarray(objective_of(kind, loss).link(torch.from_numpy(outputs)).numpy())
 
 
 def decide(
-    outputs: NDArray[np.float32], first: NDArray[np.integer], kind: Kind, decision: Decision
+    outputs: NDArray[np.float32],
+    first: NDArray[np.integer],
+    kind: Kind,
+    decision: Decision,
+    loss: Loss = "labels",
 ) -> NDArray[np.float32]:
     """Predictions of clips.
 
@@ -32,8 +36,8 @@ def decide(
         Before the link function.
     first : ndarray, shape [clips + 1]
         Clip `c` has the examples ``first[c]`` to ``first[c + 1]``.
-    kind
-        Decides the link function.
+    kind, loss
+        Decide the link function.
     decision
         ``mean_probability``: mean over the clip's examples after the link function; ``mean_logit``: link function of
         the mean; ``vote``: share of examples for which a class wins (a label is above one half); ``max``: link
@@ -45,12 +49,12 @@ def decide(
     """
     alone = len(first) - 1 == outputs.shape[-2]
     if decision == "mean_probability":
-        found = link(outputs, kind)
+        found = link(outputs, kind, loss)
         return found if alone else _means(found, first)
     if decision == "mean_logit":
-        return link(outputs if alone else _means(outputs, first), kind)
+        return link(outputs if alone else _means(outputs, first), kind, loss)
     if decision == "max":
-        return link(np.maximum.reduceat(outputs, first[:-1], axis=-2), kind)
+        return link(np.maximum.reduceat(outputs, first[:-1], axis=-2), kind, loss)
     return _means(objective_of(kind).votes(outputs).astype(np.float32), first)
 
 

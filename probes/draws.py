@@ -12,6 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from probes.protocol import Protocol
+
 #: An odd constant that spreads seeds apart (2 to the 64 over the golden ratio; Knuth, TAOCP 3, section 6.4).
 _SPREAD = 0x9E3779B97F4A7C15
 
@@ -33,6 +35,11 @@ def initial_layers(widths: Sequence[int], generator: torch.Generator) -> list[tu
         bias = torch.empty(width_out).uniform_(-bound, bound, generator=generator)
         layers.append((weight, bias))
     return layers
+
+
+def dropped_widths(widths: Sequence[int], course: Protocol) -> list[int]:
+    """Widths of the layers that dropout acts on, in their order, of those of a probe from input to output."""
+    return [*widths[:1]] * course.dropout_input + [*widths[1:-1]] + [*widths[-1:]] * course.dropout_output
 
 
 def dropout_uniforms(seed: int, step: int, rows: int, widths: Sequence[int], device: torch.device) -> list[Tensor]:

@@ -72,3 +72,9 @@ def check_decision(decision: str, kind: Kind) -> None:
     """Raise `ValueError` if a clip's examples are to vote on labels that cannot be voted on."""
     if decision in ("vote", "best") and not (kind in SERVED and SERVED[kind].votes):
         raise ValueError(f"the decision {decision} needs a task of classes, and this one is {kind}")
+
+
+def check_loss(loss: str, kind: Kind) -> None:
+    """Raise `ValueError` if labels of a kind are no classes or tags, and are to be trained by binary cross entropy."""
+    if loss == "binary" and kind not in ("multilabel", "multiclass"):
+        raise ValueError(f"the loss {loss} needs a task of classes or tags, and this one is {kind}")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from probes.kinds import Kind, check_served
+from probes.kinds import Kind, check_loss, check_served
+from probes.protocol import Loss
 
 
 class Objective(ABC):
@@ -173,6 +174,30 @@ class _SharesOfClasses(_Classes):
         return F.cross_entropy(outputs, targets)
 
 
+class _EachClass(_Classes):
+    """Binary cross entropy of each class (sigmoid), as if it were a tag; mean over examples and classes."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean over examples and classes."""
+        return F.binary_cross_entropy_with_logits(outputs, targets)
+
+    def residual_(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Overwrites `outputs`."""
+        return outputs.sigmoid_().sub_(targets).div_(len(targets) * targets.shape[-1])
+
+    def link(self, outputs: Tensor) -> Tensor:
+        """Sigmoid; the probabilities of an example need not add up to one."""
+        return torch.sigmoid(outputs)
+
+    def prediction_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Mean over clips and classes."""
+        return F.binary_cross_entropy(predictions, targets.to(predictions.dtype))
+
+    def for_mixtures(self) -> Objective:
+        """Stay as it is."""
+        return self
+
+
 class _Distributions(_Classes):
     """Kullback-Leibler divergence of the predicted distribution (softmax) from the true one; mean over examples.
 
@@ -233,13 +258,14 @@ OBJECTIVES: Mapping[Kind, Objective] = {
 }
 
 
-def objective_of(kind: Kind) -> Objective:
+def objective_of(kind: Kind, loss: Loss = "labels") -> Objective:
     """What a kind of labels is trained by.
 
     Raises
     ------
     ValueError
-        If there is nothing.
+        If there is nothing, or the loss is of another kind.
     """
     check_served(kind)
-    return OBJECTIVES[kind]
+    check_loss(loss, kind)
+    return _EachClass() if loss == "binary" and kind == "multiclass" else OBJECTIVES[kind]

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveFloat,
 
 Unit = Literal["windows", "random_window", "segments", "clip_mean", "clip_mean_std"]
 Decision = Literal["mean_probability", "mean_logit", "vote", "max", "best"]
+#: What a network is trained towards: what labels of a kind are, or whether each of the classes is there or not.
+Loss = Literal["labels", "binary"]
 #: Width of a hidden layer that is as wide as the representation.
 SAME = "same"
 #: A number, or a list of them among which validation chooses.
@@ -151,6 +153,16 @@ class Protocol(_Numbers):
     segment_seconds: PositiveFloat | None = Field(
         default=None, description="length of a segment [s]; a short last one is dropped"
     )
+    window_seconds: PositiveFloat | None = Field(
+        default=None,
+        description="length of the windows [s], of encoders that can take other ones than they were trained with, or "
+        "any; by default the encoder's own, or the whole clip",
+    )
+    hop_seconds: PositiveFloat | None = Field(
+        default=None,
+        description="distance of windows [s], the last of which then ends with the clip; by default they stand side by "
+        "side, and what does not fill one is dropped; of no meaning for encoders that take the clip whole",
+    )
     standardise: bool | tuple[bool, ...] = Field(
         description="scale features by mean and standard deviation of the training examples"
     )
@@ -171,6 +183,12 @@ class Protocol(_Numbers):
     )
     dropout: Rate | tuple[Rate, ...] = Field(default=0.0, description="share of the inputs of layers that is dropped")
     dropout_input: bool = Field(default=True, description="drop features of the representation, not hidden units only")
+    dropout_output: bool = Field(default=False, description="drop outputs of the network too, before the loss")
+    loss: Loss = Field(
+        default="labels",
+        description="what labels of the kind are trained by: cross entropy of tags, of classes and of distributions, "
+        "squared error of values; or the binary cross entropy of each class, as if classes were tags",
+    )
     batch: PositiveInt | tuple[PositiveInt, ...] | None = Field(default=None, description="examples a step")
     learning_rate: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(default=None, description="of Adam")
     weight_decay: Decay | tuple[Decay, ...] | None = Field(
@@ -179,12 +197,18 @@ class Protocol(_Numbers):
     decay: Literal["l2", "decoupled"] = Field(
         default="l2", description="add it to the gradient, or take it off the weights (AdamW)"
     )
+    decay_biases: bool = Field(default=True, description="let biases decay as weights do")
+    epsilon: PositiveFloat = Field(default=1e-8, description="of Adam, which is added to what gradients are divided by")
     schedule: Literal["constant", "plateau", "cosine"] = Field(
         default="constant",
         description="of the learning rate: the same throughout; a tenth after five epochs without a lower validation "
         "loss; half a cosine down to zero",
     )
     warmup_steps: Annotated[int, Field(ge=0)] = Field(default=0, description="steps of linear rise before the cosine")
+    warmup_to: PositiveFloat | None = Field(
+        default=None,
+        description="learning rate that the rise leads to, where it is not that which the cosine falls from",
+    )
     max_epochs: PositiveInt | None = Field(default=None, description="visits to every example, at most")
     max_steps: PositiveInt | None = Field(default=None, description="length of training, instead of max_epochs")
     evaluate_every: PositiveInt | None = Field(
@@ -207,6 +231,11 @@ class Protocol(_Numbers):
         default="mean_probability",
         description="from a clip's examples to its prediction; `best` of the four is chosen on the validation clips",
     )
+
+    def cutting(self) -> dict[str, float]:
+        """What it says of how clips are cut into windows, without what it leaves to the encoder."""
+        said = (*(["segment_seconds"] if self.examples == "segments" else []), "window_seconds", "hop_seconds")
+        return {name: value for name in said if (value := getattr(self, name)) is not None}
 
     @property
     def trains_networks(self) -> bool:
@@ -246,6 +275,8 @@ class Protocol(_Numbers):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         network = ("hidden", "batch", "learning_rate", "weight_decay")
+        if self.examples == "segments" and self.window_seconds is not None:
+            raise ValueError("segments are means of the encoder's own windows: leave window_seconds out")
         if not self.trains_networks:
             name = f"estimator {self.estimator.kind}" if self.estimator is not None else "readout"
             if self.estimator is not None and self.readout is not None:
@@ -268,6 +299,8 @@ class Protocol(_Numbers):
             raise ValueError("give either max_epochs or max_steps")
         if (self.examples == "segments") != (self.segment_seconds is not None):
             raise ValueError("segment_seconds belongs to examples: segments, and only there")
+        if self.warmup_to is not None and (isinstance(self.learning_rate, tuple) or not self.warmup_steps):
+            raise ValueError("warmup_to belongs to warmup_steps and one learning_rate")
         if self.schedule == "plateau" and self.stop_on != "loss":
             raise ValueError("the plateau schedule follows the validation loss: it needs stop_on: loss")
         if self.schedule == "cosine" and self.patience is not None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from probes.draws import dropout_uniforms, initial_layers
+from probes.draws import dropout_uniforms, dropped_widths, initial_layers
 from probes.kinds import Kind
 from probes.objectives import objective_of
 from probes.protocol import Member, Protocol
@@ -48,11 +48,15 @@ def train_alone(
     x, y, x_valid = (torch.from_numpy(np.ascontiguousarray(array)).to(place) for array in (features, targets, valid))
     if scaling is not None:
         x, x_valid = (x - scaling[0]) * scaling[1], (x_valid - scaling[0]) * scaling[1]
-    parameters = [parameter for layer in layers for parameter in layer.parameters()]
+    of_biases = member.weight_decay if course.decay_biases else 0.0
+    parameters = [
+        {"params": [layer.weight for layer in layers], "weight_decay": member.weight_decay},
+        {"params": [layer.bias for layer in layers], "weight_decay": of_biases},
+    ]
     optimiser_class = torch.optim.AdamW if course.decay == "decoupled" else torch.optim.Adam
-    optimiser = optimiser_class(parameters, member.learning_rate, weight_decay=member.weight_decay)
+    optimiser = optimiser_class(parameters, member.learning_rate, eps=course.epsilon)
 
-    objective = objective_of(kind).for_targets(y)
+    objective = objective_of(kind, course.loss).for_targets(y)
     track = Track()
     batch = min(member.batch, len(x))
     total = training_steps(course, len(x), batch)
@@ -78,16 +82,16 @@ def train_alone(
 
 
 def _forward(layers: list[nn.Linear], x: Tensor, member: Member, course: Protocol, seed: int, step: int) -> Tensor:
-    widths = [layer.in_features for layer in layers][not course.dropout_input :]
+    widths = [*(layer.in_features for layer in layers), layers[-1].out_features]
     draws: list[Tensor] = []
     if member.dropout:
-        draws = dropout_uniforms(seed, step, len(x), widths, x.device)
+        draws = dropout_uniforms(seed, step, len(x), dropped_widths(widths, course), x.device)
     for i, layer in enumerate(layers):
         x = F.relu(x) if i else x
         if draws and (i or course.dropout_input):
             x = x * (draws.pop(0) >= member.dropout) / (1 - member.dropout)
         x = layer(x)
-    return x
+    return x * (draws.pop(0) >= member.dropout) / (1 - member.dropout) if draws else x
 
 
 def _evaluate(layers: list[nn.Linear], x: Tensor) -> Tensor:

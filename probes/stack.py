@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from probes.draws import dropout_uniforms, initial_layers
+from probes.draws import dropout_uniforms, dropped_widths, initial_layers
 from probes.kinds import Kind
 from probes.objectives import objective_of
 from probes.protocol import Member, Protocol
@@ -38,7 +38,7 @@ class Stack:
     kind
         Decides the loss.
     course
-        Dropout on inputs, kind of weight decay.
+        Loss, dropout on inputs and outputs, kind of weight decay, Adam's epsilon.
     generators
         Each seed's stream, from which its initial weights are drawn.
     """
@@ -58,7 +58,7 @@ class Stack:
         self.members = [members[i] for i in self.order]
         self._slab_of = [slabs[i] for i in self.order]
         self._inputs, self._targets, self._course = inputs, targets, course
-        self._objective = objective_of(kind).for_targets(targets)
+        self._objective = objective_of(kind, course.loss).for_targets(targets)
         self.device = targets.device
         self._widths = [next(iter(inputs.values())).shape[1], *members[0].hidden, targets.shape[1]]
         initial = {
@@ -91,13 +91,18 @@ class Stack:
             else:
                 slices.append(slice(i, i + 1))
         self._classes = []
-        for numbers, slices in classes.items():
-            lists = [
-                [tensor[rows] for tensor in tensors for rows in slices]
-                for tensors in (self._tensors, self._gradients, *self._moments)
-            ]
-            clock = [torch.tensor(float(self.steps), device=self.device) for _ in lists[0]]
-            self._classes.append((numbers, lists, clock))
+        for (rate, decay), slices in classes.items():
+            # Weights and biases alternate among the tensors.
+            parts = [(slice(None), decay)]
+            if decay and not self._course.decay_biases:
+                parts = [(slice(0, None, 2), decay), (slice(1, None, 2), 0.0)]
+            for part, of_part in parts:
+                lists = [
+                    [tensor[rows] for tensor in tensors[part] for rows in slices]
+                    for tensors in (self._tensors, self._gradients, *self._moments)
+                ]
+                clock = [torch.tensor(float(self.steps), device=self.device) for _ in lists[0]]
+                self._classes.append(((rate, of_part), lists, clock))
 
     def step(self, batches: Mapping[int, Tensor], factor: float) -> None:
         """One step of Adam on the examples that each seed's batch [B] names, learning rates times `factor`."""
@@ -119,7 +124,7 @@ class Stack:
                 beta2=0.999,
                 lr=rate * factor,
                 weight_decay=decay,
-                eps=1e-8,
+                eps=self._course.epsilon,
                 maximize=False,
             )
 
@@ -127,18 +132,19 @@ class Stack:
         """Leave the loss's gradients of one seed's slabs in `_gradients`."""
         x = {scaled: features[batch] for scaled, features in self._inputs.items()}
         y = self._targets[batch]
-        shapes = self._widths[:-1] if self._course.dropout_input else self._widths[1:-1]
+        shapes = dropped_widths(self._widths, self._course)
         uniforms: list[Tensor] = []
         if any(dropout for *_, dropout in slabs) and shapes:
             uniforms = dropout_uniforms(seed, self.steps, len(batch), shapes, self.device)
         for rows, _, standardise, dropout in slabs:
             masks = [(u >= dropout).float().div_(1 - dropout) if dropout else None for u in uniforms]
             first = masks.pop(0) if masks and self._course.dropout_input else None
+            last = masks.pop() if masks and self._course.dropout_output else None
             features = x[standardise] if first is None else x[standardise] * first
-            self._gradient(rows, features, y, masks)
+            self._gradient(rows, features, y, masks, last)
 
-    def _gradient(self, rows: slice, x: Tensor, y: Tensor, masks: Sequence[Tensor | None]) -> None:
-        """Leave the loss's gradient of one slab in `_gradients`."""
+    def _gradient(self, rows: slice, x: Tensor, y: Tensor, masks: Sequence[Tensor | None], last: Tensor | None) -> None:
+        """Leave the loss's gradient of one slab in `_gradients`; `masks` are of hidden layers, `last` of the output."""
         n, size = rows.stop - rows.start, len(x)
         layers = len(self._widths) - 1
         weights = [tensor[rows] for tensor in self._tensors[::2]]
@@ -147,7 +153,11 @@ class Stack:
         d_biases = [tensor[rows] for tensor in self._gradients[1::2]]
         out = torch.addmm(biases[0].view(-1), x, weights[0].view(-1, x.shape[1]).T).view(size, n, -1)
         if layers == 1:
+            if last is not None:
+                out.mul_(last[:, None])
             signal = self._objective.residual_(out, y[:, None])
+            if last is not None:
+                signal.mul_(last[:, None])
         else:
             hidden: list[Tensor] = []
             out = out.transpose(0, 1)
@@ -157,7 +167,11 @@ class Stack:
                 mask = masks[layer - 1] if masks else None
                 hidden.append(h if mask is None else h.mul_(mask))
                 out = torch.baddbmm(biases[layer][:, None], h, weights[layer].transpose(1, 2))
+            if last is not None:
+                out.mul_(last)
             back = self._objective.residual_(out, y)
+            if last is not None:
+                back.mul_(last)
             for layer in range(layers - 1, 0, -1):
                 h = hidden[layer - 1]
                 torch.bmm(back.transpose(1, 2), h, out=d_weights[layer])

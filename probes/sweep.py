@@ -222,7 +222,11 @@ def rate_factor(course: Protocol, step: int, total: int) -> float:
     if course.schedule != "cosine":
         return 1.0
     if step < course.warmup_steps:
-        return step / course.warmup_steps
+        height = 1.0
+        if course.warmup_to is not None:
+            assert isinstance(course.learning_rate, float)
+            height = course.warmup_to / course.learning_rate
+        return height * step / course.warmup_steps
     return 0.5 * (1 + math.cos(math.pi * (step - course.warmup_steps) / max(1, total - course.warmup_steps)))
 
 

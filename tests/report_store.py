@@ -46,6 +46,7 @@ def make_record(
     epochs: int | None = 1000,
     score: float | None = None,
     overlap: int = 0,
+    labelled: int = 0,
 ) -> ScoreRecord:
     """A record whose leading score is `score`, or follows from the names."""
     names = (encoder, task, corpus, recipe, protocol, layer, labels, deform)
@@ -81,7 +82,8 @@ def make_record(
         layer=layer, labels=labels, deform=deform, data=data, metrics=metrics, unscored_labels=[],
         n_expected=clips, n_scored=clips, test_clips_lost={},
         fingerprint=fingerprint or hashlib.sha256(f"{task} {data}".encode()).hexdigest(),
-        overlap=Overlap(clips=overlap, recordings=0, artists=0), selection={}, pretraining=None, spec=spec,
+        overlap=Overlap(clips=overlap, recordings=0, artists=0, labelled=labelled), selection={},
+        pretraining=None, spec=spec,
         weights_sha256=hashlib.sha256(f"{encoder} {recipe} {corpus} {seed}".encode()).hexdigest(),
         parameters=int(1e5 + 5e6 * quality(encoder)), dim=512, steps=steps if trained else steps[1:],
         versions={"python": "3.11", "torch": "2.11.0"},

@@ -8,7 +8,7 @@ import pytest
 from training_steps import Quiet, inputs, plain
 
 from benchmark.encoding import dataset_pass
-from benchmark.encoding.windows import window_spans
+from benchmark.encoding.windows import Cutting, window_spans
 from benchmark.steps import KINDS, embed
 from benchmark.store.embeddings import open_embeddings
 from benchmark.store.file_names import WEIGHTS
@@ -93,6 +93,6 @@ def test_a_kill_after_the_last_batch_loses_nothing(tmp_path, whole, monkeypatch,
 )
 def test_encoders_of_any_length_take_clips_whole_or_segments(seconds, longest, segment, expected):
     encoder = SimpleNamespace(window=None, max_window=longest * 1000, sample_rate=1000)
-    spans = window_spans(round(seconds * 1000), encoder, segment)
+    spans = window_spans(round(seconds * 1000), encoder, Cutting(segment))
     assert [(start / 1000, end / 1000) for start, end in spans] == expected
-    assert window_spans(0, encoder, segment) == []
+    assert window_spans(0, encoder, Cutting(segment)) == []

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from benchmark.console import Silent
 from benchmark.speed import probe as probe_speed
 from probes import sweep
+from probes.draws import initial_layers
 from probes.objectives import objective_of
 from probes.protocol import Member, Protocol
 from probes.reference import _forward, train_alone
@@ -65,6 +66,26 @@ COURSES = {
         "multiclass",
         (8, 8),
         course_of(dropout_input=False, max_epochs=6, schedule="cosine", warmup_steps=5, decay="decoupled"),
+    ),
+    "outputs dropped, each class by itself, biases kept": (
+        "multiclass",
+        (),
+        course_of(
+            max_steps=20,
+            dropout_input=False,
+            dropout_output=True,
+            loss="binary",
+            decay_biases=False,
+            schedule="cosine",
+            warmup_steps=5,
+            warmup_to=4.0,
+            epsilon=1e-3,
+        ),
+    ),
+    "hidden, outputs dropped": (
+        "regression",
+        (8,),
+        course_of(max_epochs=4, dropout_output=True, decay_biases=False, decay="decoupled"),
     ),
     "plateau, last weights": (
         "regression",
@@ -252,6 +273,38 @@ def test_cosine_rises_and_falls_to_zero():
     assert factors[10] == 1
     assert factors[60] == pytest.approx(0.5)
     assert factors[110] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_rise_may_lead_higher_than_where_the_cosine_begins():
+    """As MULE's configuration for MuMu: up to 1e-3, then down from 1e-4."""
+    course = course_of(schedule="cosine", warmup_steps=1000, warmup_to=1e-3, max_steps=30_000)
+    course = course.model_copy(update={"learning_rate": 1e-4})
+    rates = np.array([1e-4 * rate_factor(course, step, 30_000) for step in (0, 500, 999, 1000, 15_500, 30_000)])
+    np.testing.assert_allclose(rates, [0, 5e-4, 9.99e-4, 1e-4, 5e-5, 0], atol=1e-12)
+    for changed in ({"learning_rate": (1e-3, 1e-4)}, {"warmup_steps": 0}):
+        numbers = course.model_dump() | changed
+        with pytest.raises(ValueError, match="warmup_to belongs to warmup_steps and one learning_rate"):
+            Protocol(**numbers)
+
+
+def test_weights_alone_decay_as_a_penalty_on_them_in_the_loss():
+    """Keras's L2 of l is l times the sum of squares in the loss, so 2 l in the gradient."""
+    y = targets(X, "multiclass", 1)
+    member = Member(False, (8,), 0.0, len(X), 0.02, 2 * 0.03)
+    course = course_of(max_steps=12, decay_biases=False, loss="binary", epsilon=1e-7, keep="last")
+    (found,) = train_sweep(X, y, None, None, "multiclass", [member], course, seed=4)
+    layers = initial_layers([12, 8, 5], torch.Generator().manual_seed(4))
+    numbers = [tensor.double().requires_grad_() for layer in layers for tensor in layer]
+    optimiser = torch.optim.Adam(numbers, 0.02, eps=1e-7)
+    x, wanted = torch.from_numpy(X).double(), torch.from_numpy(y).double()
+    for _ in range(12):
+        optimiser.zero_grad()
+        logits = F.relu(x @ numbers[0].T + numbers[1]) @ numbers[2].T + numbers[3]
+        penalty = 0.03 * (numbers[0].square().sum() + numbers[2].square().sum())
+        (F.binary_cross_entropy_with_logits(logits, wanted) + penalty).backward()
+        optimiser.step()
+    for mine, theirs in zip([tensor for layer in found.layers for tensor in layer], numbers, strict=True):
+        np.testing.assert_allclose(mine, theirs.detach(), atol=2e-5)
 
 
 def test_a_judge_that_says_nan_never_wins():

@@ -19,11 +19,14 @@ class OverlapRow(TypedDict):
     ----------
     clips, recordings, artists
         Numbers of clips.
+    labelled
+        Of the clips, those whose labels it was trained on, by another task.
     """
 
     clips: int
     recordings: int
     artists: int
+    labelled: int
 
 
 class MetricRow(TypedDict):

@@ -25,6 +25,10 @@ _SURELY_NORMAL = 1e5
 """Degrees of freedom above which the studentised range has its limiting distribution."""
 
 
+#: Of representations that were pretrained on test clips, and on their labels.
+OVERLAP_MARK, LABELLED_MARK = "†", "‡"
+
+
 @dataclass(frozen=True)
 class Row:
     """One representation under one protocol.
@@ -37,6 +41,8 @@ class Row:
         Metrics in which the row has the best mean, or cannot be told from the row that has by the corrected p.
     overlap
         Test clips that the encoder was pretrained on, at most over runs.
+    labelled
+        Of these, the clips whose labels it was trained on.
     """
 
     representation: str
@@ -50,6 +56,17 @@ class Row:
     parameters: int
     dim: int
     overlap: int
+    labelled: int
+
+    @property
+    def mark(self) -> str:
+        """``‡`` if it was trained on labels of test clips, ``†`` if on test clips without, else nothing."""
+        return LABELLED_MARK if self.labelled else OVERLAP_MARK if self.overlap else ""
+
+    @property
+    def remark(self) -> str:
+        """What the mark says."""
+        return overlap_words(self.overlap, self.labelled)
 
 
 @dataclass(frozen=True)
@@ -83,13 +100,26 @@ def leaderboard(group: Group) -> Leaderboard | None:
             tied=frozenset(metric for metric in values[i] if i in marks[metric][1]),
             parameters=cell[0]["parameters"],
             dim=cell[0]["dim"],
-            overlap=max(run["overlap"]["clips"] for run in cell),
+            overlap=max(overlapping(run) for run in cell),
+            labelled=max(run["overlap"]["labelled"] for run in cell),
         )
         for i, cell in enumerate(cells)
     ]
     sign = better(group.lead)
     rows.sort(key=lambda row: -sign * row.values[group.lead].mean if group.lead in row.values else np.inf)
     return Leaderboard(group, rows, _floors(group), _level(group.plain))
+
+
+def overlapping(run: Run) -> int:
+    """Test clips of a run that its encoder was trained on, with labels or without."""
+    return max(run["overlap"]["clips"], run["overlap"]["labelled"])
+
+
+def overlap_words(clips: int, labelled: int) -> str:
+    """E.g. ``pretrained on 3 of the test clips, on 2 of them with their labels``."""
+    return f"pretrained on {clips:,} of the test clips" + (
+        f", on {labelled:,} of them with their labels" if labelled else ""
+    )
 
 
 def _floors(group: Group) -> dict[str, float]:
@@ -157,6 +187,7 @@ def as_records(boards: list[Leaderboard]) -> list[dict[str, Any]]:
             "parameters": row.parameters,
             "dim": row.dim,
             "overlap": row.overlap,
+            "overlap_labelled": row.labelled,
         }
         for board in boards
         for row in board.rows

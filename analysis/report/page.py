@@ -26,7 +26,7 @@ from analysis.report.curves import (
 from analysis.report.document import Document
 from analysis.report.findings import findings, matrix
 from analysis.report.groups import Group, Value, form_groups, gather
-from analysis.report.leaderboard import TIED, Leaderboard, as_records, leaderboard
+from analysis.report.leaderboard import TIED, Leaderboard, as_records, leaderboard, overlap_words, overlapping
 from analysis.report.over_tasks import OverTasks, over_tasks
 from analysis.report.published import compare, published_numbers
 
@@ -102,7 +102,7 @@ def context(document: Document) -> dict[str, Any]:
 def _overview(group: Group, document: Document) -> dict[str, Any]:
     runs = group.runs
     most = max(run["n_expected"] for run in runs)
-    overlapping = gather([run for run in runs if run["overlap"]["clips"]], "representation")
+    overlapped = gather([run for run in runs if overlapping(run)], "representation")
     return {
         "group": group,
         "description": document["tasks"][group.task]["description"] if group.task in document["tasks"] else "",
@@ -112,7 +112,11 @@ def _overview(group: Group, document: Document) -> dict[str, Any]:
         "protocols": sorted({run["protocol"] for run in runs}),
         "seeds": len({run["seed"] for run in runs}),
         "runs": len(runs),
-        "overlap": {name: max(run["overlap"]["clips"] for run in own) for (name,), own in overlapping.items()},
+        "overlap": {
+            name: overlap_words(max(map(overlapping, own)), max(run["overlap"]["labelled"] for run in own))
+            for (name,), own in overlapped.items()
+        },
+        "labelled": any(run["overlap"]["labelled"] for run in runs),
         "unscored": sorted({label for run in runs for label in run["unscored"]}),
     }
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from analysis.report.curves import Transfer, transfer_tables
 from analysis.report.document import Document
 from analysis.report.groups import Group, form_groups
-from analysis.report.leaderboard import TIED, Leaderboard, Row, as_records, leaderboard
+from analysis.report.leaderboard import LABELLED_MARK, OVERLAP_MARK, TIED, Leaderboard, Row, as_records, leaderboard
 from analysis.report.over_tasks import over_tasks
 from analysis.tables.writing import csv_text as table_text
 
@@ -17,8 +17,11 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}", "·": r"\textperiodcentered{}", "−": r"$-$",
-    "†": r"$\dagger$", "≈": r"$\approx$",
+    "†": r"$\dagger$", "‡": r"$\ddagger$", "≈": r"$\approx$",
 }  # fmt: skip
+#: What marks say, and how LaTeX has them.
+_MARKED = {OVERLAP_MARK: "pretrained on test clips", LABELLED_MARK: "trained on labels of test clips"}
+_LATEX_MARKS = {"": "", OVERLAP_MARK: r"$^\dagger$", LABELLED_MARK: r"$^\ddagger$"}
 _STANDIN = "stand-in: synthetic audio, not comparable with published scores"
 
 
@@ -65,7 +68,7 @@ def markdown(document: Document) -> str:
         head = ["encoder", "pretraining", "protocol", *(titles[m] for m in board.group.metrics), "seeds"]
         rows = [
             [
-                row.encoder + (" †" if row.overlap else ""),
+                " ".join(filter(None, [row.encoder, row.mark])),
                 row.pretraining,
                 row.protocol,
                 *(_marked(row, metric, "**{}**", "{} ≈") for metric in board.group.metrics),
@@ -80,7 +83,10 @@ def markdown(document: Document) -> str:
         parts += [f"## Transfer to {_plain(transfer.group.label)} ({data}), protocol {_plain(transfer.protocol)}", ""]
         head, rows = _transfer(transfer, titles)
         parts += [*_markdown_table(head, rows), ""]
-    parts += [f"Bold: the best. ≈: {TIED} †: pretrained on test clips."]
+    legend = f"Bold: the best. ≈: {TIED} {OVERLAP_MARK}: {_MARKED[OVERLAP_MARK]}."
+    if any(_any_marked(board, LABELLED_MARK) for board in _boards(groups)):
+        legend += f" {LABELLED_MARK}: {_MARKED[LABELLED_MARK]}."
+    parts += [legend]
     return "\n".join(parts) + "\n"
 
 
@@ -94,7 +100,7 @@ def latex(document: Document) -> str:
         head = ["Encoder", "Pretraining", "Protocol", *(titles[m] for m in board.group.metrics)]
         rows = [
             [
-                _escape(row.encoder) + (r"$^\dagger$" if row.overlap else ""),
+                _escape(row.encoder) + _LATEX_MARKS[row.mark],
                 _escape(row.pretraining),
                 _escape(row.protocol),
                 *(_marked(row, metric, r"\textbf{{{}}}", "{}$^*$", interval=False) for metric in board.group.metrics),
@@ -105,7 +111,8 @@ def latex(document: Document) -> str:
         caption = (
             f"{_escape(board.group.label)} ({_escape(data)}), means over seeds. Best in bold; $^*$ tied with the best"
             f" at 5\\,\\%, corrected for all pairs of rows"
-            + ("; $^\\dagger$ pretrained on test clips." if _any_overlap(board) else ".")
+            + "".join(f"; {_LATEX_MARKS[mark]} {words}" for mark, words in _MARKED.items() if _any_marked(board, mark))
+            + "."
         )
         parts += _latex_table(head, rows, caption, floors)
     for transfer in transfer_tables(groups):
@@ -133,8 +140,8 @@ def _minus(text: str) -> str:
     return text.replace("-", "$-$")
 
 
-def _any_overlap(board: Leaderboard) -> bool:
-    return any(row.overlap for row in board.rows)
+def _any_marked(board: Leaderboard, mark: str) -> bool:
+    return any(row.mark == mark for row in board.rows)
 
 
 def _marked(row: Row, metric: str, best: str, tied: str, interval: bool = True) -> str:

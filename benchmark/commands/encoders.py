@@ -97,6 +97,16 @@ def encode(
     frames: Annotated[
         bool, typer.Option("--frames", help="Embeddings in time: a row for each frame instead of each window.")
     ] = False,
+    window: Annotated[
+        float | None,
+        typer.Option(help="Length of windows [s], of encoders that can take other ones than theirs.", min=0.01),
+    ] = None,
+    hop: Annotated[
+        float | None,
+        typer.Option(
+            help="Distance of windows [s], the last of which ends with the file.", show_default="side by side", min=0.01
+        ),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="File of weights, such as a pretraining leaves in the store.", metavar="FILE")
     ] = None,
@@ -109,7 +119,7 @@ def encode(
     """
     from benchmark.console import Reporter
     from benchmark.encoding.encode_files import check_layer, check_output, encode_files, open_files
-    from benchmark.encoding.windows import build_encoder
+    from benchmark.encoding.windows import Cutting, build_encoder
     from benchmark.plan.origins import announce
     from benchmark.plan.planner import weights_file
 
@@ -122,6 +132,8 @@ def encode(
         weights = weights_file(named)
     built = build_encoder(named, seed, weights)
     check_layer(built, encoder, layer)
+    cutting = Cutting(window_seconds=window, hop_seconds=hop)
+    cutting.prepare(built, encoder)
     if weights is None and named.entry.learns:
         reporter.warn(
             f"{encoder} is UNTRAINED: random weights of seed {seed}. `bench run --encoder {encoder} --task mtt` trains "
@@ -129,6 +141,6 @@ def encode(
         )
     with interruptible(reporter):
         rows, dim = encode_files(
-            open_files(files, built, reporter), built, output, reporter, layer=layer, frames=frames
+            open_files(files, built, reporter), built, output, reporter, layer=layer, frames=frames, cutting=cutting
         )
     reporter.say(f"{output}: {rows:,} embeddings of size {dim}")

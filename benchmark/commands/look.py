@@ -82,7 +82,8 @@ class LookOptions:
                 sample_rate=self.sample_rate,
                 arguments=parse_settings(self.argument or [], "--arg"),
                 settings=self.changes.overrides(),
-            )
+            ),
+            allow_overlap=True,  # nothing is scored
         )
 
     def run_command(self, registry: Registry) -> str:

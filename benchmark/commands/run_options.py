@@ -73,6 +73,12 @@ class RunOptions:
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Score the test clips that can be read; the record says how many.")
     ] = False
+    allow_overlap: Annotated[
+        bool,
+        typer.Option(
+            "--allow-overlap", help="Test encoders on clips whose labels they were trained on; the record says so."
+        ),
+    ] = False
     jobs: Annotated[
         int | None,
         typer.Option(help="Worker processes on this machine.", show_default="one a GPU, else none", min=1),
@@ -115,7 +121,7 @@ class RunOptions:
 
         training = self.training()
         if study is not None:
-            return study.requests(self.allow_missing, training)
+            return study.requests(self.allow_missing, training, self.allow_overlap)
         if not (self.encoder and self.task):
             raise UserError(
                 "say what to run: --encoder NAME --task NAME, or --study FILE; `bench list` shows the names, "
@@ -138,6 +144,7 @@ class RunOptions:
                 self.allow_missing,
                 self.probe_every,
                 training,
+                self.allow_overlap,
             )
         ]
 

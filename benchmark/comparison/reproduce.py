@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from benchmark.cell import Cell, options_of
 from benchmark.factors import AS_GIVEN, COLUMNS, END_TO_END, FACTORS, UNTRAINED
@@ -13,10 +14,13 @@ _GRID = ("--encoder", "--task", "--seed")
 #: What the planner says by itself, and no command can ask for.
 _UNASKED = {("--recipe", UNTRAINED), ("--recipe", AS_GIVEN), ("--protocol", END_TO_END)}
 
+C = TypeVar("C", bound=Cell)
 _Options = tuple[tuple[str, str], ...]
 
 
-def commands(cells: Sequence[Cell], real_data: bool) -> list[str]:
+def commands(
+    cells: Sequence[C], real_data: bool, tested_on_labels: Callable[[C], bool] = lambda cell: False
+) -> list[str]:
     """Fewest `bench run` commands that make the runs of `cells` again, each a full grid.
 
     Parameters
@@ -25,6 +29,8 @@ def commands(cells: Sequence[Cell], real_data: bool) -> list[str]:
         Their factors.
     real_data
         Whether to name the folder of data.
+    tested_on_labels
+        Whether a run is on clips whose labels were trained on, which a command must allow.
 
     Returns
     -------
@@ -32,17 +38,17 @@ def commands(cells: Sequence[Cell], real_data: bool) -> list[str]:
         Ready for a shell but for DIR.
     """
     trained = {_twin(cell) for cell in cells if cell.recipe_name != UNTRAINED}
-    grids: dict[_Options, dict[str, set[tuple[str, int]]]] = {}
+    grids: dict[tuple[_Options, bool], dict[str, set[tuple[str, int]]]] = {}
     for cell in cells:
         if cell.recipe_name == UNTRAINED and _twin(cell) in trained:
             continue  # comes with its trained twin
         asked = [option for option in options_of(cell) if option not in _UNASKED]
         (encoder,) = (value for option, value in asked if option == FACTORS["encoders"].option)
         others = tuple(option for option in asked if option[0] not in _GRID)
-        grids.setdefault(others, {}).setdefault(cell.task, set()).add((encoder, cell.seed))
+        grids.setdefault((others, tested_on_labels(cell)), {}).setdefault(cell.task, set()).add((encoder, cell.seed))
     return [
-        _command(others, tasks, encoders, seeds, real_data)
-        for others, by_task in grids.items()
+        _command(others, tasks, encoders, seeds, ["--allow-overlap"] * allowed + ["--data", "DIR"] * real_data)
+        for (others, allowed), by_task in grids.items()
         for tasks, encoders, seeds in _grids(by_task)
     ]
 
@@ -69,7 +75,7 @@ def _grids(by_task: Mapping[str, set[tuple[str, int]]]) -> Iterable[tuple[list[s
 
 
 def _command(
-    options: _Options, tasks: Iterable[str], encoders: Iterable[str], seeds: Iterable[int], real_data: bool
+    options: _Options, tasks: Iterable[str], encoders: Iterable[str], seeds: Iterable[int], last: Sequence[str]
 ) -> str:
     words = ["bench", "run"]
     for option, values in zip(_GRID, (encoders, tasks, map(str, seeds)), strict=True):
@@ -77,6 +83,4 @@ def _command(
             words += [option, level]
     for option, value in options:
         words += [option, value]
-    if real_data:
-        words += ["--data", "DIR"]
-    return shlex.join(words)
+    return shlex.join([*words, *last])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmark.console import printable
 from benchmark.factors import PLAIN
-from benchmark.scores.records import Score, ScoreRecord
+from benchmark.scores.records import Overlap, Score, ScoreRecord
 from benchmark.text import aligned
 
 
@@ -49,9 +49,9 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     rough = {metric: first.metrics[metric].rough for metric in metrics if first.metrics[metric].rough}
     notes = [f"intervals of {_title(metric)} are rough: {why}" for metric, why in rough.items()]
     notes += [
-        printable(f"{record.encoder} ({record.recipe}) was pretrained on {record.overlap.clips} of the test clips")
+        printable(f"{record.encoder} ({record.recipe}) {_heard(record.overlap)}")
         for record in records
-        if record.overlap.clips
+        if record.overlap.clips or record.overlap.labelled
     ]
     if less := [_title(metric) for metric in metrics if first.metrics[metric].lower_is_better]:
         notes.insert(0, f"of {' and '.join(less)} less is better")
@@ -77,6 +77,12 @@ def _of_users(metric: str) -> bool:
 
     name, _ = split_name(metric)
     return name in METRICS and METRICS[name].unit == "user"
+
+
+def _heard(overlap: Overlap) -> str:
+    """What is to be said of test clips that an encoder was trained on."""
+    said = f"was pretrained on {max(overlap.clips, overlap.labelled)} of the test clips"
+    return f"{said}, on {overlap.labelled} of them with their labels" if overlap.labelled else said
 
 
 def _beside_floor(score: Score) -> str:

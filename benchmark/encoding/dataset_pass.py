@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.console import Reporter
-from benchmark.encoding.windows import BatchEncoder, build_encoder, cut_windows, window_spans
+from benchmark.encoding.windows import BatchEncoder, Cutting, build_encoder, cut_windows, window_spans
 from benchmark.errors import UserError
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.store.embeddings import INDEX, REPRESENTATION, open_embeddings, rows_file
@@ -32,9 +32,10 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
     """
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     encoder = build_encoder(step.context["encoder"], 0, inputs["weights"] / WEIGHTS)
+    cutting = Cutting.of(step.spec)
+    cutting.prepare(encoder, step.context["encoder"].name)
     layers = encoder.layers() if step.spec["layers"] else (REPRESENTATION,)
-    segment = step.spec.get("segment_seconds")
-    starts = [[start for start, _ in window_spans(clip.samples, encoder, segment)] for clip in pcm.clips]
+    starts = [[start for start, _ in window_spans(clip.samples, encoder, cutting)] for clip in pcm.clips]
     counts = np.array([len(s) for s in starts], dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     windows = int(first[-1])
@@ -58,7 +59,7 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
             rows[name][first[number] : first[number + 1]] = known[pcm.clips[number].digest][name]
     with freed_memory_kept(), reporter.progress(step.title, len(todo), "windows", done) as advance:
         size = CHUNK if encode.device.type == "cuda" else encode.batch
-        for chunk in _chunks(pcm, clips, encoder, segment, first_new, done, size):
+        for chunk in _chunks(pcm, clips, encoder, cutting, first_new, done, size):
             for name, found in encode.layers(chunk, layers).items():
                 if not np.isfinite(found).all():
                     clip = clips[int(np.searchsorted(first_new, done, side="right")) - 1]
@@ -125,7 +126,7 @@ def _chunks(
     pcm: Pcm,
     clips: Sequence[PcmClip],
     encoder: Encoder,
-    segment: float | None,
+    cutting: Cutting,
     first: NDArray[np.int64],
     done: int,
     size: int,
@@ -133,7 +134,7 @@ def _chunks(
     """Windows from row `done` on, in lists of `size` windows of one length."""
     chunk: list[NDArray[np.int16]] = []
     for clip, row in _clips_from(clips, first, done):
-        for window in cut_windows(pcm.waveform(clip), encoder, segment)[max(done - row, 0) :]:
+        for window in cut_windows(pcm.waveform(clip), encoder, cutting)[max(done - row, 0) :]:
             if chunk and (len(chunk) == size or len(window) != len(chunk[0])):
                 yield chunk
                 chunk = []

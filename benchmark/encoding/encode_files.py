@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmark.audio.decoding import MIN_SECONDS, Undecodable, decode_blocks, decoded_length
 from benchmark.console import Reporter
-from benchmark.encoding.windows import BatchEncoder, window_spans
+from benchmark.encoding.windows import PLAIN_CUTTING, BatchEncoder, Cutting, window_spans
 from benchmark.errors import UserError, unknown_name
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.store.embeddings import REPRESENTATION
@@ -89,6 +89,7 @@ def encode_files(
     *,
     layer: str | None = None,
     frames: bool = False,
+    cutting: Cutting = PLAIN_CUTTING,
 ) -> tuple[int, int]:
     """Encode files and write an npz, which is there as a whole or not at all.
 
@@ -108,6 +109,8 @@ def encode_files(
         Encode with the output of this layer, averaged over time unless `frames`, instead of the representation.
     frames
         A row for every frame that the encoder or the layer tells apart in a window, instead of one for the window.
+    cutting
+        How files are cut into windows.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def encode_files(
     encode = BatchEncoder(encoder)
     # Windows of any length are long: one at a time fills a device well enough, and keeps memory small.
     size = encode.batch if encoder.window is not None else 1
-    total = sum(len(window_spans(_span(file, encoder), encoder)) for file in files)
+    total = sum(len(window_spans(_span(file, encoder), encoder, cutting)) for file in files)
     clips: list[NDArray[np.int64]] = []
     seconds: list[NDArray[np.float64]] = []
     with (
@@ -131,7 +134,7 @@ def encode_files(
         reporter.progress(f"encode {len(files)} {'file' if len(files) == 1 else 'files'}", total, "windows") as advance,
     ):
         dim = 0
-        for batch in batches_of_one_length(_windows(files, encoder), size):
+        for batch in batches_of_one_length(_windows(files, encoder, cutting), size):
             offsets = np.zeros(1)
             windows = [window.pcm for window in batch]
             if frames:
@@ -174,7 +177,11 @@ def check_layer(encoder: Encoder, name: str, layer: str | None) -> None:
 
 
 def stream_windows(
-    blocks: Iterable[NDArray[np.int16]], samples: int, encoder: Encoder, file: int = 0
+    blocks: Iterable[NDArray[np.int16]],
+    samples: int,
+    encoder: Encoder,
+    file: int = 0,
+    cutting: Cutting = PLAIN_CUTTING,
 ) -> Iterator[Window]:
     """Windows of a file as `benchmark.encoding.windows.cut_windows` cuts them, from blocks.
 
@@ -188,17 +195,19 @@ def stream_windows(
         Says how long windows are.
     file
         Place of the file among those that are encoded.
+    cutting
+        How the file is cut into windows.
     """
     source = iter(blocks)
     held = np.empty(0, np.int16)
     position = 0
-    for start, end in window_spans(samples, encoder):
-        parts = [held[start - position :]]
-        missing = end - start - len(parts[0])
+    for start, end in window_spans(samples, encoder, cutting):
+        parts = [held]
+        missing = end - position - len(held)
         while missing > 0:
             parts.append(next(source, np.zeros(missing, np.int16)))
             missing -= len(parts[-1])
-        held, position = np.concatenate(parts), start
+        held, position = np.concatenate(parts)[start - position :], start
         yield Window(file, start, held[: end - start])
 
 
@@ -214,11 +223,11 @@ def batches_of_one_length(windows: Iterable[Window], size: int) -> Iterator[list
         yield batch
 
 
-def _windows(files: Sequence[AudioFile], encoder: Encoder) -> Iterator[Window]:
+def _windows(files: Sequence[AudioFile], encoder: Encoder, cutting: Cutting) -> Iterator[Window]:
     for number, file in enumerate(files):
         try:
             yield from stream_windows(
-                decode_blocks(file.path, encoder.sample_rate), _span(file, encoder), encoder, number
+                decode_blocks(file.path, encoder.sample_rate), _span(file, encoder), encoder, number, cutting
             )
         except Undecodable as error:
             raise UserError(f"{file.path}: {error}; it has changed since it was looked through") from None

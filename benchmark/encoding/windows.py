@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,21 +88,68 @@ def bfloat16_pays(where: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def window_spans(samples: int, encoder: Encoder, segment_seconds: float | None = None) -> list[tuple[int, int]]:
+@dataclass(frozen=True)
+class Cutting:
+    """What a protocol says of how clips are cut into windows; by default nothing.
+
+    Attributes
+    ----------
+    segment_seconds
+        Length of segments that encoders of any length take one at a time [s].
+    window_seconds
+        Length of windows [s], of encoders that can take other ones.
+    hop_seconds
+        Distance of windows [s].
+    """
+
+    segment_seconds: float | None = None
+    window_seconds: float | None = None
+    hop_seconds: float | None = None
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> Cutting:
+        """That of a step's spec."""
+        return cls(**{field.name: spec[field.name] for field in fields(cls) if field.name in spec})
+
+    def prepare(self, encoder: Encoder, name: str) -> None:
+        """Let an encoder of this name take windows of the length that is said; `UserError` if it cannot."""
+        if self.window_seconds is None:
+            return
+        try:
+            encoder.take_windows(round(self.window_seconds * encoder.sample_rate))
+        except EncoderError as error:
+            raise UserError(
+                f"encoder {name}: {error} ({self.window_seconds:g} s at {encoder.sample_rate:,} Hz); leave the window "
+                "to the encoder, or name another one"
+            ) from None
+
+
+#: Windows as the encoder takes them, side by side.
+PLAIN_CUTTING = Cutting()
+
+
+def window_spans(samples: int, encoder: Encoder, cutting: Cutting = PLAIN_CUTTING) -> list[tuple[int, int]]:
     """Where the windows of a clip begin and end [samples].
 
-    Windows stand side by side and a last part that does not fill one is dropped, as in CLMR and TUNe; a clip
-    shorter than one window gives one, filled up with silence. An encoder of any length takes the clip whole, in
-    equal parts no longer than its `max_window`; or, where segments are what is wanted, every whole segment of the clip
-    in such parts, or the clip if it is shorter than one.
+    Windows stand side by side and a last part that does not fill one is dropped, as in CLMR and TUNe; with a hop, they
+    begin at its multiples and the last one ends with the clip. A clip shorter than one window gives one, filled up with
+    silence. An encoder of any length takes the clip whole, in equal parts no longer than its `max_window`; or, where
+    segments are what is wanted, every whole segment of the clip in such parts, or the clip if it is shorter than one;
+    or windows, if their length is said.
     """
-    if encoder.window is not None:
-        return [
-            (start, start + encoder.window) for start in range(0, max(samples - encoder.window, 0) + 1, encoder.window)
-        ]
+    length = encoder.window
+    if length is None and cutting.window_seconds is not None:
+        length = round(cutting.window_seconds * encoder.sample_rate)
+    if length is not None:
+        hop = length if cutting.hop_seconds is None else max(1, round(cutting.hop_seconds * encoder.sample_rate))
+        starts = list(range(0, max(samples - length, 0) + 1, hop))
+        if cutting.hop_seconds is not None and starts[-1] + length < samples:
+            starts.append(samples - length)
+        return [(start, start + length) for start in starts]
     if not samples:
         return []
-    whole = samples if segment_seconds is None else min(samples, round(segment_seconds * encoder.sample_rate))
+    segment = cutting.segment_seconds
+    whole = samples if segment is None else min(samples, round(segment * encoder.sample_rate))
     parts = -(-whole // encoder.max_window)
     bounds = [whole * part // parts for part in range(parts + 1)]
     return [
@@ -110,11 +159,9 @@ def window_spans(samples: int, encoder: Encoder, segment_seconds: float | None =
     ]
 
 
-def cut_windows(
-    pcm: NDArray[np.int16], encoder: Encoder, segment_seconds: float | None = None
-) -> list[NDArray[np.int16]]:
+def cut_windows(pcm: NDArray[np.int16], encoder: Encoder, cutting: Cutting = PLAIN_CUTTING) -> list[NDArray[np.int16]]:
     """The windows of one clip, the last filled up with zeros if the clip is shorter than a window."""
-    return [_filled(pcm[start:end], end - start) for start, end in window_spans(len(pcm), encoder, segment_seconds)]
+    return [_filled(pcm[start:end], end - start) for start, end in window_spans(len(pcm), encoder, cutting)]
 
 
 def _filled(part: NDArray[np.int16], length: int) -> NDArray[np.int16]:

@@ -17,7 +17,7 @@ from benchmark.registry.entries import EncoderEntry, numbers
 from benchmark.registry.plugins import read_recipe
 from benchmark.registry.readouts import own_readout
 from benchmark.registry.registry import Named
-from benchmark.steps import deform, embed, probe, score
+from benchmark.steps import deform, embed, overlap, probe, score, supervise
 from benchmark.store.step import Step, numbered
 
 #: What the user can put right in files of theirs.
@@ -160,6 +160,7 @@ class CellPlanner:
         dataset = self._registry.task(cell.task).entry.dataset
         weights: dict[str, Step] = {}
         heard: dict[str, Step] = {}
+        compared: dict[str, Step] = {}
         labels: Step | None = None
         for number, named in enumerate(self._parts):
             pcm = self._steps.prepare_step(dataset, _rate(named))
@@ -168,6 +169,8 @@ class CellPlanner:
                 self._steps.check_fit(cell.task, None if self._end_to_end else cell.protocol, labelled)
                 labels = labelled
             own = self._weights(named, cell)
+            if (comparison := self._compared(cell.task, labelled, own)) is not None:
+                compared[numbered("overlap", len(compared))] = comparison
             weights[numbered("weights", number)] = own
             heard[numbered("embeddings", number)] = self._embed(named, own, pcm, cell)
             if cell.deform is not None:
@@ -181,10 +184,34 @@ class CellPlanner:
         probed = probe.KIND.step(spec, {**heard, "labels": labels, **head}, f"probe {title}", context)
         scored = score.KIND.step(
             {"run": cell.determining(), "metrics": metrics},
-            {"probe": probed, "labels": labels, **weights},
+            {"probe": probed, "labels": labels, **weights, **compared},
             f"score {title}",
         )
         return Run(cell, scored)
+
+    def _compared(self, task: str, tested: Step, weights: Step) -> Step | None:
+        """The step that looks for test clips among those of other tasks whose labels the weights are trained on."""
+        trained = {
+            step.needs["labels"].key: step.needs["labels"]
+            for step in weights.lineage()
+            if step.kind == supervise.KIND.name
+        }
+        trained.pop(tested.key, None)  # of this very task: trained on its training clips
+        if not trained:
+            return None
+        needs = {"labels": tested}
+        for number, labels in enumerate(trained.values()):
+            needs[numbered("trained", number)] = labels
+            needs[numbered("pcm", number)] = labels.needs["pcm"]
+        names = [labels.context["task"] for labels in trained.values()]
+        found = overlap.KIND.step(
+            {},
+            needs,
+            f"look for test clips of {task} among those of {', '.join(names)}",
+            {"allowed": self._request.allow_overlap, "task": task, "trained": names},
+        )
+        self._steps.check_apart(found)
+        return found
 
     def _probe_spec(self, cell: Cell, leading: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Spec of the step that probes, and its context."""
@@ -207,9 +234,11 @@ class CellPlanner:
         dataset = self._registry.task(cell.task).entry.dataset
         spec: dict[str, Any] = {"layers": ALL_LAYERS if cell.layer is not None else None}
         protocol = None if self._end_to_end else self._registry.protocol(cell.protocol).entry
-        if protocol is not None and protocol.examples == "segments":
-            # Encoders of any length take a segment at a time, not the clip.
-            spec["segment_seconds"] = protocol.segment_seconds
+        if protocol is not None:
+            # Of segments, encoders of any length take one at a time, not the clip.
+            spec |= protocol.cutting()
+            if protocol.window_seconds is not None:
+                self._steps.check_windows(named, protocol.window_seconds)
         what = f"{dataset}, {pcm.spec['deform']}" if pcm.kind == deform.KIND.name else dataset
         return embed.KIND.step(
             spec,

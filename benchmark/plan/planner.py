@@ -15,20 +15,31 @@ from benchmark.console import Reporter
 from benchmark.errors import UserError, unknown_name
 from benchmark.factors import AS_GIVEN, END_TO_END, UNTRAINED
 from benchmark.plan.cell_planner import TROUBLE, CellPlanner
+from benchmark.plan.divisions import Members, shared_clips
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
 from benchmark.pretraining.source_labels import SELF
 from benchmark.registry.arguments import file_digests
 from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
-from benchmark.registry.datasets import contents, extent, open_dataset, reading, source_tables, standin_extent
+from benchmark.registry.datasets import (
+    contents,
+    dataset_at,
+    extent,
+    open_dataset,
+    reading,
+    source_tables,
+    standin_extent,
+)
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.overrides import override, with_arguments
 from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
 from benchmark.registry.registry import Named, Registry
+from benchmark.scores.trained_labels import read_shared, refuse
 from benchmark.steps import initialise, label, label_source, prepare, standin
-from benchmark.store.step import Step
+from benchmark.store.step import Step, every
 from benchmark.store.store import Artifact, Store, digest_file
-from tasks.base import Dataset
+from tasks.base import Dataset, Split
+from tasks.folds import divide
 
 STANDIN_SEED = 0
 
@@ -87,6 +98,7 @@ class Planner:
         self._data = data
         self._found: dict[tuple[Any, ...], Any] = {}
         self._opened: dict[str, Dataset] = {}
+        self._audio: dict[str, Mapping[str, str]] = {}
 
     def plan(self, requests: Sequence[Request]) -> Plan:
         """Runs of `requests`, each trained encoder followed by its untrained twin of the same seed.
@@ -208,7 +220,7 @@ class Planner:
         spec: dict[str, Any] = {**source.read_by, "options": dict(entry.options), "allow_missing": allow_missing}
         if entry.folds is not None:
             spec["folds"] = entry.folds
-        context = {**source.context, "metrics": entry.metrics}
+        context = {**source.context, "metrics": entry.metrics, "task": task}
         return label.KIND.step(spec, {"pcm": pcm, **source.needs}, f"labels and split of {task}", context)
 
     def source_step(self, corpus: str, source: str, factors: int, pcm: Step) -> Step:
@@ -293,6 +305,16 @@ class Planner:
 
         return self._once(("layers", named.file, named.line, named.name), ask)
 
+    def check_windows(self, named: Named[EncoderEntry], seconds: float) -> None:
+        """Raise `UserError` if an encoder cannot take windows of so many seconds."""
+
+        def ask() -> None:
+            from benchmark.encoding.windows import Cutting, build_encoder
+
+            Cutting(window_seconds=seconds).prepare(build_encoder(named, 0), named.name)
+
+        self._once(("windows", named.file, named.line, named.name, seconds), ask)
+
     def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
         """Raise `UserError` if labels, metrics and protocol are known not to go together; decodes nothing.
 
@@ -316,6 +338,47 @@ class Planner:
         found = self._once(("kind", task), kind)
         chosen = self._registry.protocol(protocol) if protocol is not None else None
         self._once(("fit", protocol, found), lambda: check_protocol(chosen, named.name, found))
+
+    def check_apart(self, compared: Step) -> None:
+        """Raise `UserError` if clips that are tested are known to be trained on with labels, which is not allowed.
+
+        Parameters
+        ----------
+        compared
+            A step of the kind `overlap`, whose context says whether it is allowed.
+        """
+        if compared.context["allowed"]:
+            return
+        shared, tested = self._once(("apart", compared.key), lambda: self._shared(compared))
+        if shared:
+            raise refuse(compared.context["task"], compared.context["trained"], shared, tested)
+
+    def _shared(self, compared: Step) -> tuple[Sequence[str], int]:
+        """Ids of the test clips that are known to be trained on, and the number of test clips."""
+        done = self._store.find(compared.kind, compared.key)
+        if done is not None:
+            return read_shared([done]), done.manifest["facts"]["tested"]
+        tested = self._members(compared.needs["labels"], "test")
+        if tested is None:
+            return (), 0
+        trained = [self._members(labels, "train") for labels in every(compared.needs, "trained")]
+        found = [clip for one in trained if one is not None for clip in shared_clips(tested, one)]
+        return list(dict.fromkeys(found)), len(tested.clips)
+
+    def _members(self, labels: Step, split: Split) -> Members | None:
+        """Clips of a split of a label step's task; ``None`` of a stand-in that is still to be made."""
+        named: Named[DatasetEntry] = labels.context["dataset"]
+        opened = self._opened.get(named.name)
+        if opened is None:
+            made = self._store.find(standin.KIND.name, labels.needs["standin"].key)
+            if made is None:
+                return None
+            opened = dataset_at(named, made.path)
+        with reading(named):
+            task = divide(opened.task(**labels.spec["options"]), opened, labels.spec.get("folds"))
+            clips = {clip.id: clip for clip in opened.clips()}
+        own = [clips[clip_id] for clip_id, of in zip(task.clip_ids, task.splits, strict=True) if of == split]
+        return Members(named.name, own, self._audio.get(named.name, {}))
 
     def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
         """Code of what augments by a recipe and is not bench's own, once all of it is known to work at a rate [Hz]."""
@@ -346,6 +409,7 @@ class Planner:
             found = contents(opened, self._store, self._reporter)
             check_excerpts(opened)
         self._opened[dataset] = opened
+        self._audio[dataset] = found.audio
         read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args, "tables": found.tables}
         context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
         return _Source({"clips": found.clips}, read_by, {}, context)

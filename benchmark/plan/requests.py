@@ -64,6 +64,8 @@ class Request:
         Levels of every factor.
     allow_missing
         Whether test clips that cannot be decoded may be left out.
+    allow_overlap
+        Whether an encoder may be tested on clips whose labels it was trained on.
     probe_every
         Epochs between scores of the task's validation clips in pretraining; ``None`` for none.
     training
@@ -75,6 +77,7 @@ class Request:
     allow_missing: bool = False
     probe_every: int | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    allow_overlap: bool = False
 
     def levels(self, name: str) -> tuple[Any, ...]:
         """Levels of the factor that a field of `Cell` holds; empty where the task's entry says them."""

@@ -38,11 +38,17 @@ class Steps(Protocol):
     def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
         """Layers of an encoder that can be probed."""
 
+    def check_windows(self, named: Named[EncoderEntry], seconds: float) -> None:
+        """Raise `UserError` if an encoder cannot take windows of so many seconds."""
+
     def code(self, named: PlugIn) -> str:
         """What stands in a key for the code of an entry's class."""
 
     def augmentation_code(self, recipe: Recipe, sample_rate: int) -> dict[str, str]:
         """Code of what augments by a recipe and is not bench's own."""
+
+    def check_apart(self, compared: Step) -> None:
+        """Raise `UserError` if clips that are tested are known to be trained on with labels, which is not allowed."""
 
     def check_fit(self, task: str, protocol: str | None, labels: Step) -> None:
         """Raise `UserError` if labels, metrics and protocol are known not to go together."""

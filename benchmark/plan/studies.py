@@ -58,6 +58,9 @@ class Study(_Model):
         default=(), description="runs to leave out: those that agree in all the factors named"
     )
     untrained: bool = Field(default=True, description="whether every trained encoder has its untrained twin")
+    allow_overlap: bool = Field(
+        default=False, description="whether encoders may be tested on clips whose labels they were trained on"
+    )
     matched_parameters: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="largest relative difference of an encoder's parameters from the median encoder's"
     )
@@ -70,10 +73,12 @@ class Study(_Model):
         grids = [*([self.grid] if self.grid else []), *self.include]
         return (*(TabledRun(grid, {}) for grid in grids), *self._tabled)
 
-    def requests(self, allow_missing: bool, training: Mapping[str, Any] | None = None) -> list[Request]:
-        """What the study asks a planner for; `training` as in `Request`."""
-        grids = [*([self.grid] if self.grid else []), *self.include, *(run.grid for run in self._tabled)]
-        return [Request(grid, allow_missing, training=training or {}) for grid in grids]
+    def requests(
+        self, allow_missing: bool, training: Mapping[str, Any] | None = None, allow_overlap: bool = False
+    ) -> list[Request]:
+        """What the study asks a planner for, with the allowances of the command; `training` as in `Request`."""
+        allowed = allow_overlap or self.allow_overlap
+        return [Request(run.grid, allow_missing, training=training or {}, allow_overlap=allowed) for run in self.tabled]
 
     def chosen(self, plan: Plan) -> Plan:
         """`plan` without what the study leaves out.
@@ -92,8 +97,12 @@ class Study(_Model):
         return kept
 
     def planned(self, planner: Planner, allow_missing: bool, training: Mapping[str, Any] | None = None) -> Plan:
-        """The study's runs, with `allow_missing` as `bench run` was or will be told; `training` as in `Request`."""
-        return self.chosen(planner.plan(self.requests(allow_missing, training)))
+        """The study's runs, with `allow_missing` as `bench run` was or will be told; `training` as in `Request`.
+
+        Runs on clips whose labels were trained on are among them: `bench run` alone refuses these, for they have the
+        same keys whether they are allowed or not.
+        """
+        return self.chosen(planner.plan(self.requests(allow_missing, training, allow_overlap=True)))
 
     def scored(self, planner: Planner, store: Store) -> Plan:
         """The study's runs as the store has them scored, without missing test clips or with some."""

@@ -9,7 +9,7 @@ from benchmark.registry.plugins import load_class
 from benchmark.registry.registry import Named
 from benchmark.scores.scoring import check_metrics
 from probes.estimators import check_estimator
-from probes.kinds import SERVED, check_served
+from probes.kinds import SERVED, check_loss, check_served
 from probes.protocol import Factorisation, OwnReadout
 from tasks.base import Dataset
 from tasks.folds import divide
@@ -71,6 +71,10 @@ def check_protocol(protocol: Named[ProtocolEntry] | None, task: str, kind: Kind)
     where = f"{protocol.file}:{protocol.line}: protocols.{protocol.name}"
     if entry.decision in ("vote", "best") and not SERVED[kind].votes:
         raise UserError(f"{where}.decision: {entry.decision} needs a task of classes, and {task} is {kind}")
+    try:
+        check_loss(entry.loss, kind)
+    except ValueError as error:
+        raise UserError(f"{where}.loss: {error}: task {task}") from None
     if entry.estimator is not None:
         try:
             check_estimator(entry.estimator.kind, entry.estimator.parameters, kind)

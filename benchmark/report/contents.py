@@ -186,6 +186,7 @@ def _run(key: str, record: ScoreRecord) -> RunRow:
             "clips": record.overlap.clips,
             "recordings": record.overlap.recordings,
             "artists": record.overlap.artists,
+            "labelled": record.overlap.labelled,
         },
         "unscored": record.unscored_labels,
         "parameters": record.parameters,
@@ -356,7 +357,11 @@ def _run_commands(records: Sequence[ScoreRecord]) -> list[str]:
     return [
         command
         for data in ("real", "stand-in")
-        for command in commands([record for record in records if record.data == data], data == "real")
+        for command in commands(
+            [record for record in records if record.data == data],
+            data == "real",
+            lambda record: record.overlap.labelled > 0,
+        )
     ]
 
 

@@ -65,6 +65,9 @@ class Overlap(_Model):
     clips: int
     recordings: int
     artists: int
+    labelled: int = Field(
+        default=0, description="of the clips, those whose labels it was trained on, by another task than this one"
+    )
 
 
 class StepCost(_Model):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.console import Reporter
 from benchmark.encoding.planned import FLOAT32, planned_audio, planned_encoder
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
+
+if TYPE_CHECKING:
+    from encoders.base import Encoder
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
@@ -22,11 +26,26 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
 def _extent(step: Step) -> Extent:
     encoder = planned_encoder(step)
     clips, seconds = planned_audio(step.needs["pcm"])
-    per_clip = max(1.0, seconds / clips * encoder.sample_rate // (encoder.window or encoder.max_window)) if clips else 0
+    length = round(step.spec.get("window_seconds", 0) * encoder.sample_rate) or encoder.window or encoder.max_window
+    per_clip = _windows(seconds / clips * encoder.sample_rate, length, encoder, step) if clips else 0.0
     windows = int(clips * per_clip)
     layers = max(1, len(encoder.layers())) if step.spec["layers"] else 1
     size = windows * encoder.dim * FLOAT32 * layers
-    return Extent(f"about {windows:,} windows", size, encoded=seconds * encoder.sample_rate)
+    sounding = seconds * encoder.sample_rate
+    return Extent(f"about {windows:,} windows", size, encoded=sounding if _apart(step) is None else windows * length)
+
+
+def _apart(step: Step) -> float | None:
+    """Distance of windows that do not stand side by side [s]."""
+    found: float | None = step.spec.get("hop_seconds")
+    return found
+
+
+def _windows(samples: float, length: int, encoder: Encoder, step: Step) -> float:
+    """Windows of a clip."""
+    if (hop := _apart(step)) is None:
+        return max(1.0, samples // length)
+    return 1.0 + max(0.0, math.ceil((samples - length) / (hop * encoder.sample_rate)))
 
 
 def _libraries(step: Step) -> tuple[str, ...]:

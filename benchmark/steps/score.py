@@ -14,6 +14,7 @@ from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
 from benchmark.environment import measured, versions
 from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
+from benchmark.scores.trained_labels import read_shared
 from benchmark.store.file_names import CORPUS, LABELS, PREDICTED, SELECTION, TEST_CLIPS, WEIGHTS
 from benchmark.store.labels import read_labels
 from benchmark.store.pcm import PcmClip, read_lines
@@ -70,7 +71,11 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         n_scored=coverage["usable"],
         test_clips_lost=coverage["test_clips_lost"],
         fingerprint=digest_of(clips_are),
-        overlap=_overlap([one.path / CORPUS for one in weights], inputs["labels"].path / TEST_CLIPS),
+        overlap=_overlap(
+            [one.path / CORPUS for one in weights],
+            inputs["labels"].path / TEST_CLIPS,
+            len(read_shared(every(inputs, "overlap"))),
+        ),
         selection=selection,
         pretraining=(trained[0] if len(weights) == 1 else {"encoders": trained}) if trained else None,
         spec={
@@ -107,15 +112,15 @@ def _averaged(repeats: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
     return found
 
 
-def _overlap(corpora: Sequence[Path], test_clips: Path) -> Overlap:
-    """Compare by content of the decoded audio, and by names of recordings and artists."""
+def _overlap(corpora: Sequence[Path], test_clips: Path, labelled: int) -> Overlap:
+    """Compare by content of the decoded audio, and by names of recordings and artists; `labelled` as in the record."""
     seen = [PcmClip(**row) for corpus in corpora if corpus.exists() for row in read_lines(corpus)]
     tested = [PcmClip(**row) for row in read_lines(test_clips)]
     counts = {}
     for name, field in (("clips", "digest"), ("recordings", "recording"), ("artists", "artist")):
         known = {_plain(getattr(clip, field)) for clip in seen} - {""}
         counts[name] = sum(_plain(getattr(clip, field)) in known for clip in tested)
-    return Overlap(**counts)
+    return Overlap(**counts, labelled=labelled)
 
 
 def _plain(name: str) -> str:

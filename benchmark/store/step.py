@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmark.console import Reporter
 from benchmark.store.store import Artifact, digest_of
+
+T = TypeVar("T")
 
 #: Computes a step: takes it, the artifacts it needs, an own folder to write into (with whatever an interrupted
 #: attempt left there) and a reporter; returns facts for the manifest.
@@ -151,12 +153,12 @@ def numbered(name: str, number: int) -> str:
     return f"{name}.{number}" if number else name
 
 
-def every(inputs: Mapping[str, Artifact], name: str) -> list[Artifact]:
-    """The artifacts of one sort, in order; see `numbered`."""
+def every(inputs: Mapping[str, T], name: str) -> list[T]:
+    """The artifacts of one sort, or the steps that leave them, in order; see `numbered`."""
     return [inputs[one] for one in _numbers(inputs, name)]
 
 
-def _numbers(inputs: Mapping[str, Artifact], name: str) -> Iterator[str]:
+def _numbers(inputs: Mapping[str, T], name: str) -> Iterator[str]:
     for number in range(len(inputs)):
         one = numbered(name, number)
         if one not in inputs:

@@ -61,7 +61,7 @@ class Judgement:
 
     def __init__(self, protocol: Protocol, task: ProbeTask, valid: Examples, units: Units) -> None:
         self._protocol, self._task, self._valid, self._units = protocol, task, valid, units
-        self._objective: Objective = objective_of(task.kind)
+        self._objective: Objective = objective_of(task.kind, protocol.loss)
 
     def judge(self, device: str) -> Judge:
         """What a sweep calls at each evaluation: the loss, or the leading metric, of the whole stack."""
@@ -81,7 +81,7 @@ class Judgement:
 
     def metric(self, outputs: NDArray[np.float32], decision: Decision) -> NDArray[np.float64]:
         """Leading metric [members] of outputs [members, examples, C] in the labels' own units."""
-        predictions = decide(outputs, self._valid.first, self._task.kind, decision)
+        predictions = decide(outputs, self._valid.first, self._task.kind, decision, self._protocol.loss)
         return stacked_metric(self._task.metric_name, self._task.metric, self._valid.labels, predictions)
 
     def decision(self, outputs: NDArray[np.float32]) -> Decision:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from probes.decisions import decide
 from probes.kinds import Kind
 from probes.objectives import objective_of
-from probes.protocol import Decision, Protocol
+from probes.protocol import Decision, Loss, Protocol
 from probes.readouts.base import Advance, Examples, ProbeTask
 from probes.readouts.judgement import Judgement, Units, finite, highest
 from probes.sweep import Network, train_seeds
@@ -27,11 +27,12 @@ class FittedNetwork:
     units: Units
     decision: Decision
     selection: dict[str, Any]
+    loss: Loss = "labels"
 
     def predict(self, examples: Examples) -> NDArray[np.float32]:
         """Probabilities or values [clips, outputs]."""
         outputs = self.units.out_of(self.network.outputs(examples.features))
-        return decide(outputs, examples.first, self.kind, self.decision)
+        return decide(outputs, examples.first, self.kind, self.decision, self.loss)
 
 
 class SweepReadout:
@@ -50,7 +51,7 @@ class SweepReadout:
         self, train: Examples, valid: Examples, task: ProbeTask, seeds: Sequence[int], device: str, advance: Advance
     ) -> list[FittedNetwork]:
         """Train with every seed; see `probes.readouts.base.Repeating`."""
-        protocol, objective = self._protocol, objective_of(task.kind)
+        protocol, objective = self._protocol, objective_of(task.kind, self._protocol.loss)
         features, labels = train.features, train.example_labels
         if not protocol.validates:
             features = np.concatenate([features, valid.features])
@@ -93,4 +94,4 @@ class SweepReadout:
             "decision": decision,
             "values": [finite(value) for value in values],
         }
-        return FittedNetwork(network, task.kind, units, decision, selection)
+        return FittedNetwork(network, task.kind, units, decision, selection, protocol.loss)
