@@ -120,15 +120,24 @@ def pairwise_contrasts(
         ``equivalence`` (see `analysis.statistics.equivalence.add_equivalence`). For ``ordinal`` one contrast: the
         largest size against the smallest, over the tasks that have more than one size.
     """
-    value = covariate_value(model, at)
     within = standard_margin(model) if margin is None else margin
-    if not model.layout.intercepts:
-        names, rows = _size_rows(model, value)
-        return _compare(model, "level", names, rows, draws, within)
-    names, rows = level_rows(model, value)
+    names, rows = compared_rows(model, covariate_value(model, at))
     levels = _compare(model, "level", names, rows, draws, within)
+    if not model.layout.intercepts:
+        return levels
     names, rows = _slope_rows(model)
     return levels + _compare(model, "slope", names, rows, draws)
+
+
+def compared_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
+    """Combinations of fixed effects that are compared in pairs: of all levels, or of the least and the largest size.
+
+    Returns
+    -------
+    names : list of str
+    rows : ndarray, shape [names, fixed]
+    """
+    return level_rows(model, at) if model.layout.intercepts else _size_rows(model, at)
 
 
 def _size_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
