@@ -32,8 +32,8 @@ class PosteriorPair(PosteriorSpread):
     ----------
     a, b
         Levels; of the model ``ordinal``, the largest and the smallest size.
-    p_better
-        Probability that a is better than b.
+    p_better, p_worse
+        Probability that a is better, and worse, than b.
     p_within
         Probability that the difference lies within the margin.
     margin
@@ -45,6 +45,7 @@ class PosteriorPair(PosteriorSpread):
     a: str
     b: str
     p_better: float
+    p_worse: float
     p_within: float
     margin: float
     covers_training: bool

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from analysis.report.curves import Transfer, transfer_tables
 from analysis.report.document import Document
 from analysis.report.groups import Group, form_groups
-from analysis.report.leaderboard import TIED, Leaderboard, Row, as_records, leaderboard
+from analysis.report.leaderboard import ONCE, TIED, TRAINED_ONCE, Leaderboard, Row, as_records, leaderboard
 from analysis.report.over_tasks import over_tasks
 from analysis.tables.writing import csv_text as table_text
 
@@ -17,9 +17,12 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}", "·": r"\textperiodcentered{}", "−": r"$-$",
-    "†": r"$\dagger$", "≈": r"$\approx$",
+    "†": r"$\dagger$", "‡": r"$\ddagger$", "≈": r"$\approx$",
 }  # fmt: skip
 _STANDIN = "stand-in: synthetic audio, not comparable with published scores"
+
+
+_ONCE_IN_LATEX = "$^\\ddagger$ trained once, so the luck of training is in no interval or test"
 
 
 def _boards(groups: Sequence[Group]) -> list[Leaderboard]:
@@ -65,7 +68,7 @@ def markdown(document: Document) -> str:
         head = ["encoder", "pretraining", "protocol", *(titles[m] for m in board.group.metrics), "seeds"]
         rows = [
             [
-                row.encoder + (" †" if row.overlap else ""),
+                row.encoder + (" †" if row.overlap else "") + (f" {ONCE}" if row.trained_once else ""),
                 row.pretraining,
                 row.protocol,
                 *(_marked(row, metric, "**{}**", "{} ≈") for metric in board.group.metrics),
@@ -75,12 +78,13 @@ def markdown(document: Document) -> str:
         ]
         floors = ["constant", "", "", *(_number(board.floors[metric]) for metric in board.group.metrics), ""]
         parts += [*_markdown_table(head, [*rows, floors]), ""]
+        parts += [f"{line}\n" for line in _rough(board, titles)]
     for transfer in transfer_tables(groups):
         data = _data(transfer.group)
         parts += [f"## Transfer to {_plain(transfer.group.label)} ({data}), protocol {_plain(transfer.protocol)}", ""]
         head, rows = _transfer(transfer, titles)
         parts += [*_markdown_table(head, rows), ""]
-    parts += [f"Bold: the best. ≈: {TIED} †: pretrained on test clips."]
+    parts += [f"Bold: the best. ≈: {TIED} †: pretrained on test clips. {ONCE}: {TRAINED_ONCE}"]
     return "\n".join(parts) + "\n"
 
 
@@ -88,13 +92,13 @@ def latex(document: Document) -> str:
     """Leaderboards and transfer tables for the packages booktabs and inputenc; bold: the best, star: tied with it."""
     groups = form_groups(document["runs"])
     titles = document["metrics"]
-    parts = ["% \\usepackage{booktabs}", f"% $^*$ {_one_line(TIED)}", ""]
+    parts = ["% \\usepackage{booktabs}", f"% $^*$ {_one_line(TIED)}", f"% $^\\ddagger$ {TRAINED_ONCE}", ""]
     for board in _boards(groups):
         data = _data(board.group)
         head = ["Encoder", "Pretraining", "Protocol", *(titles[m] for m in board.group.metrics)]
         rows = [
             [
-                _escape(row.encoder) + (r"$^\dagger$" if row.overlap else ""),
+                _escape(row.encoder) + _raised(row),
                 _escape(row.pretraining),
                 _escape(row.protocol),
                 *(_marked(row, metric, r"\textbf{{{}}}", "{}$^*$", interval=False) for metric in board.group.metrics),
@@ -105,18 +109,25 @@ def latex(document: Document) -> str:
         caption = (
             f"{_escape(board.group.label)} ({_escape(data)}), means over seeds. Best in bold; $^*$ tied with the best"
             f" at 5\\,\\%, corrected for all pairs of rows"
-            + ("; $^\\dagger$ pretrained on test clips." if _any_overlap(board) else ".")
+            + ("; $^\\dagger$ pretrained on test clips" if any(row.overlap for row in board.rows) else "")
+            + (f"; {_ONCE_IN_LATEX}." if any(row.trained_once for row in board.rows) else ".")
         )
         parts += _latex_table(head, rows, caption, floors)
     for transfer in transfer_tables(groups):
         head, rows = _transfer(transfer, titles)
         caption = (
             f"Transfer to {_escape(transfer.group.label)} ({_data(transfer.group)}), protocol"
-            f" {_escape(transfer.protocol)}, means over seeds."
+            f" {_escape(transfer.protocol)}, means over seeds" + (f"; {_ONCE_IN_LATEX}." if transfer.once else ".")
         )
-        cells = [[_escape(row[0]), *(_minus(cell) for cell in row[1:])] for row in rows]
+        cells = [
+            [_escape(row[0]), *(_minus(cell).replace(f" {ONCE}", r"$^\ddagger$") for cell in row[1:])] for row in rows
+        ]
         parts += _latex_table(head, cells, caption)
     return "\n".join(parts)
+
+
+def _rough(board: Leaderboard, titles: Mapping[str, str]) -> list[str]:
+    return [f"Intervals of {titles[metric]} are rough: {why}." for metric, why in board.rough.items()]
 
 
 def _data(group: Group) -> str:
@@ -133,8 +144,10 @@ def _minus(text: str) -> str:
     return text.replace("-", "$-$")
 
 
-def _any_overlap(board: Leaderboard) -> bool:
-    return any(row.overlap for row in board.rows)
+def _raised(row: Row) -> str:
+    """Marks of a row, for LaTeX."""
+    marks = (r"\dagger" if row.overlap else "") + (r"\ddagger" if row.trained_once else "")
+    return f"$^{{{marks}}}$" if marks else ""
 
 
 def _marked(row: Row, metric: str, best: str, tied: str, interval: bool = True) -> str:
@@ -151,7 +164,9 @@ def _transfer(transfer: Transfer, titles: Mapping[str, str]) -> tuple[list[str],
     rows = []
     for corpus in transfer.corpora:
         values = [transfer.cells.get((corpus, encoder), {}).get(metric) for encoder, metric in columns]
-        rows.append([corpus, *("" if value is None else _number(value.mean) for value in values)])
+        marks = [f" {ONCE}" if (corpus, encoder) in transfer.once else "" for encoder, _ in columns]
+        numbers = ["" if value is None else _number(value.mean) for value in values]
+        rows.append([corpus, *(f"{text}{mark}" if text else "" for text, mark in zip(numbers, marks, strict=True))])
     return ["Pretrained on", *(f"{encoder}, {titles[metric]}" for encoder, metric in columns)], rows
 
 

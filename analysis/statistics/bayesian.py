@@ -128,6 +128,7 @@ def _pair(contrast: Contrast, drawn: Floats) -> PosteriorPair:
         "b": contrast["b"],
         **_spread(drawn, contrast["estimate"]),
         "p_better": float((drawn > 0.0).mean()),
+        "p_worse": float((drawn < 0.0).mean()),
         "p_within": float((np.abs(drawn) < equivalence["margin"]).mean()),
         "margin": equivalence["margin"],
         "covers_training": contrast["covers_training"],
@@ -237,10 +238,7 @@ def _sizes(problem: Problem) -> Floats:
     """Root mean square of what each component's effects are multiplied with, shape [components]."""
     component = problem.component[problem.group]
     return np.array(
-        [
-            np.sqrt(np.mean(problem.Z[(component == k) & (problem.Z != 0.0)] ** 2))
-            for k in range(problem.components)
-        ]
+        [np.sqrt(np.mean(problem.Z[(component == k) & (problem.Z != 0.0)] ** 2)) for k in range(problem.components)]
     )
 
 

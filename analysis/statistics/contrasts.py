@@ -51,7 +51,7 @@ def covariate_value(model: FittedModel, at: float | None = None) -> float:
     Raises
     ------
     AnalysisError
-        If a value is asked for that is no finite number, or of a model without a covariate.
+        If a value is asked for that no score has, or of a model without a covariate.
     """
     values = model.layout.covariate
     if at is None:
@@ -60,7 +60,13 @@ def covariate_value(model: FittedModel, at: float | None = None) -> float:
         raise AnalysisError(f"--at {at:g} is a value of the covariate, and there is none: name it with --covariate")
     if not np.isfinite(at):
         raise AnalysisError(f"--at {at} is no value of {model.columns['covariate']}: give a finite number")
-    return float(at)
+    near = float(values[np.argmin(np.abs(values - at))])
+    if not np.isclose(at, near, rtol=1e-9, atol=1e-9 * float(np.ptp(values))):
+        raise AnalysisError(
+            f"--at {at:g}: no score has that {model.columns['covariate']}, so nothing is said of it: they have"
+            f" {values.min():g} to {values.max():g}, the nearest {near:g}"
+        )
+    return near
 
 
 def level_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
