@@ -225,7 +225,9 @@ def _sample(problem: Problem, y: Floats, seed: int, warmup: int, draws: int) -> 
     chains.run(jax.random.PRNGKey(seed), extra_fields=("diverging",))
     found = chains.get_samples(group_by_chain=True)
     residual_sd = spread * np.asarray(found["residual_sd"], dtype=np.float64)
-    sd = scale * np.asarray(found["sd"]) if problem.components else np.zeros((CHAINS, draws, 0))
+    sd = np.zeros((CHAINS, draws, 0))
+    if problem.components:
+        sd = scale * np.asarray(found["sd"], dtype=np.float64)
     noise = np.random.default_rng(seed).standard_normal((CHAINS * draws, problem.fixed))
     flat = (sd.reshape(CHAINS * draws, -1), residual_sd.reshape(-1), noise)
     beta = np.asarray(jax.jit(lambda drawn: jax.lax.map(effects, drawn))(flat)) + responses.ols

@@ -90,8 +90,8 @@ def need_long(table: pd.DataFrame, score: str, group: str, source: str | Path | 
     made = f"melt({kept!r}, var_name={variable!r}, value_name={score!r}).to_csv('long.csv', index=False)"
     before = "table" if isinstance(source, pd.DataFrame) else f"import analysis; analysis.read_table({name!r})"
     raise AnalysisError(
-        f"{name}: has no column {score!r} but a column of scores for each {variable} ({_shown(values)}), and one row a score is"
-        f" wanted; Python makes it: {before}.{made}"
+        f"{name}: has no column {score!r} but a column of scores for each {variable} ({_shown(values)}), and one row a"
+        f" score is wanted; Python makes it: {before}.{made}"
     )
 
 
