@@ -225,7 +225,7 @@ def _sample(problem: Problem, y: Floats, seed: int, warmup: int, draws: int) -> 
     chains.run(jax.random.PRNGKey(seed), extra_fields=("diverging",))
     found = chains.get_samples(group_by_chain=True)
     residual_sd = spread * np.asarray(found["residual_sd"], dtype=np.float64)
-    sd = np.zeros((CHAINS, draws, 0))
+    sd: Floats = np.zeros((CHAINS, draws, 0))
     if problem.components:
         sd = scale * np.asarray(found["sd"], dtype=np.float64)
     noise = np.random.default_rng(seed).standard_normal((CHAINS * draws, problem.fixed))
