@@ -2,7 +2,7 @@
 
 **Priors.** Fixed effects have a flat one, as REML integrates them out (Harville 1974, Biometrika 61). The standard
 deviation of every component, in the unit of scores, and of the residual has half of a Student t distribution with 3
-degrees of freedom and the standard deviation of the scores for its scale (Gelman 2006, Bayesian Analysis 1).
+degrees of freedom (Gelman 2006, Bayesian Analysis 1), whose scale is what least squares leave of the scores' spread.
 
 **Sampling.** Given the standard deviations all effects are normal and integrated exactly; what is left of the
 likelihood is the restricted likelihood itself. So only the standard deviations are sampled, by the No-U-Turn sampler
@@ -33,7 +33,7 @@ from analysis.statistics.crossproducts import Floats, Problem, Responses, cross_
 from analysis.statistics.models import FittedModel
 
 CHAINS, WARMUP, DRAWS = 4, 500, 1000
-"""Chains, and steps of each before and after it is adapted."""
+"""Chains, and steps of each that adapt the sampler and that count."""
 HIGHEST_R_HAT, FEWEST_EFFECTIVE, MOST_DIVERGENT = 1.01, 400.0, 0.01
 """What chains that agree have at most, at least, and as a share of their draws at most."""
 LARGEST = 2_000_000
