@@ -36,7 +36,7 @@ CHAINS, WARMUP, DRAWS = 4, 500, 1000
 """Chains, and steps of each that adapt the sampler and that count."""
 HIGHEST_R_HAT, FEWEST_EFFECTIVE, MOST_DIVERGENT = 1.01, 400.0, 0.01
 """What chains that agree have at most, at least, and as a share of their draws at most."""
-LARGEST = 2_000_000
+LARGEST = 1_000_000
 """Most multiplications of one evaluation, roughly: sum over blocks of the cube of their columns."""
 
 
@@ -227,7 +227,7 @@ def _sample(problem: Problem, y: Floats, seed: int, warmup: int, draws: int) -> 
     residual_sd = spread * np.asarray(found["residual_sd"], dtype=np.float64)
     sd: Floats = np.zeros((CHAINS, draws, 0))
     if problem.components:
-        sd = scale * np.asarray(found["sd"], dtype=np.float64)
+        sd = np.asarray(scale * np.asarray(found["sd"]), dtype=np.float64)
     noise = np.random.default_rng(seed).standard_normal((CHAINS * draws, problem.fixed))
     flat = (sd.reshape(CHAINS * draws, -1), residual_sd.reshape(-1), noise)
     beta = np.asarray(jax.jit(lambda drawn: jax.lax.map(effects, drawn))(flat)) + responses.ols
