@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 UV = Path(sys.executable).with_name("uv")
 RESOLUTIONS = {"newest": "highest", "lowest": "lowest-direct"}
 #: What users add; what only developers need is not of the smoke set.
-EXTRAS = ("cluster", "huggingface", "speed", "tensorboard")
+EXTRAS = ("bayes", "cluster", "huggingface", "speed", "tensorboard")
 #: For all that follows the installation, the search for what broke a check included [s].
 PATIENCE = 240
 
@@ -69,6 +69,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "one pretraining step": (*_RUN, "--encoder", "sample_cnn", "--pairs", "2", "--batch", "2"),
     "report": ("report", "-o", "report.html"),
     "analysis": ("analyze", "scores.csv", "--factor", "encoder", "-o", "analysis"),
+    "Bayesian analysis": ("analyze", "scores.csv", "--bayes", "--bootstrap", "0"),
 }
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from analysis.statistics.agreement import protocol_agreement as protocol_agreement
     from analysis.statistics.agreement import task_agreement as task_agreement
     from analysis.statistics.aliasing import alias_matrix as alias_matrix
+    from analysis.statistics.bayesian import bayesian_check as bayesian_check
     from analysis.statistics.bootstrap import Bootstrap as Bootstrap
     from analysis.statistics.bootstrap import parametric_bootstrap as parametric_bootstrap
     from analysis.statistics.components import grid_components as grid_components
@@ -58,6 +59,7 @@ _HOME = {
     "FittedModel": "statistics.models",
     "Scores": "statistics.scores",
     "alias_matrix": "statistics.aliasing",
+    "bayesian_check": "statistics.bayesian",
     "best_probability": "statistics.contrasts",
     "contrast_power": "design.power",
     "derive": "tables.expressions",

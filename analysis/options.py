@@ -29,8 +29,8 @@ class AnalysisOptions:
     size : str, optional
         Column of numbers that orders the levels, for ``ordinal``.
     at : float, optional
-        Value of the covariate at which levels are compared; by default 0, or the covariate's mean over the rows where 0
-        lies outside its values.
+        Value of the covariate at which levels are compared, which some score must have; by default 0 if one has it,
+        else the one that is nearest to their mean.
     lower_is_better : str or sequence of str
         Metrics of which less is better, separated by commas if a text; for those whose names do not say it.
     derive : str or sequence of str
@@ -57,6 +57,8 @@ class AnalysisOptions:
         their unit]; by default 0.2 standard deviations of an average task.
     rank : str, optional
         Column that agreement ranks; by default the factor.
+    bayes : bool
+        Also sample the posterior distribution of the same model with weak priors (`analysis.statistics.bayesian`).
     protocol : str
         Column of protocols; agreement between them is reported where the table has several.
     simplify : bool
@@ -81,6 +83,7 @@ class AnalysisOptions:
     run: str = "auto"
     tasks: str = "effects"
     margin: float | None = None
+    bayes: bool = False
     rank: str | None = None
     protocol: str = "protocol"
     simplify: bool = True

@@ -37,6 +37,7 @@ def write_analysis(result: AnalysisDocument, parts: Parts, folder: Path, *, figu
              {"name": "residual", **result["residual_sd"]}]
         ),
         "contrasts.csv": _flat(result["contrasts"]),
+        "bayes.csv": _flat(result["bayes"]["pairs"] if result["bayes"] else ()),
         "ranks.csv": _flat({"level": name, **entry} for name, entry in (ranks["levels"] if ranks else {}).items()),
         "components.csv": pd.DataFrame(result["components"]["within_task"]),
         "grid.csv": pd.DataFrame(result["components"]["grid"]),

@@ -18,6 +18,7 @@ from analysis.errors import AnalysisError
 from analysis.options import AnalysisOptions, listed, names
 from analysis.statistics.agreement import protocol_agreement, task_agreement
 from analysis.statistics.aliasing import alias_matrix
+from analysis.statistics.bayesian import bayesian_check
 from analysis.statistics.bootstrap import parametric_bootstrap
 from analysis.statistics.components import grid_components, task_components
 from analysis.statistics.contrasts import best_probability, covariate_value, pairwise_contrasts
@@ -33,7 +34,7 @@ from analysis.tables.expressions import evaluate
 from analysis.tables.expressions import where as keep_where
 from analysis.tables.long_tables import GRID_COLUMNS, labels, need, number_text, numbers, read_table, truths
 from analysis.tables.remarks import tidied
-from analysis.tables.shapes import need_long
+from analysis.tables.shapes import as_long, need_long
 from analysis.tables.turning import told
 
 SCHEMA_VERSION = 1
@@ -96,6 +97,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
     made, more = _affordable(fitted, bootstrap)
     notes += more
     draws = parametric_bootstrap(fitted, made, seed) if made else None
+    contrasts = pairwise_contrasts(fitted, draws, at, options.margin)
     random, residual = random_effects(fitted, draws)
     notes += scores.notes
     within, more = _within_task(scores, options, sources)
@@ -127,11 +129,12 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
         "residual_sd": residual,
         "reml": fitted.reml,
         "singular": bool(fitted.zero),
-        "contrasts": pairwise_contrasts(fitted, draws, at, options.margin),
+        "contrasts": contrasts,
         "best": {
             "method": "draws from the distribution that the intervals and tests rest on",
             "probability": best_probability(fitted, at, seed),
         },
+        "bayes": bayesian_check(fitted, contrasts, at, seed) if options.bayes else None,
         "components": {"within_task": within, "grid": grid},
         "ranks": mean_ranks(scores, factor) if factor and not options.covariate else None,
         "agreement": _agreement(scores, options.rank or compared, options.protocol, bootstrap, seed),
@@ -163,6 +166,8 @@ def _prepared(
     factors = [options.factor, options.rank, options.protocol, run, *names(options.components)]
     named = [name for name in factors if name]
     data = read_table(table, [options.group, *named])
+    data, factor, wide = as_long(data, options.score, options.group, options.factor, table)
+    options = replace(options, factor=factor) if wide else options
     if options.derive:
         data = derive_columns(data, listed(options.derive))
     if options.where:
@@ -174,7 +179,7 @@ def _prepared(
     used = [options.factor, options.covariate, options.size, options.rank, *names(options.components)]
     need(data, [name for name in used if name])
     data, notes = tidied(data, options.score, options.group, [*([options.factor] if options.factor else []), *named])
-    return data, options, notes
+    return data, options, wide + notes
 
 
 def _affordable(model: FittedModel, replicates: int) -> tuple[int, list[str]]:

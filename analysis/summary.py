@@ -94,6 +94,7 @@ def sentences(result: AnalysisDocument) -> list[SummarySentence]:
     _slopes(writer)
     _natural(writer)
     _best(writer)
+    _bayes(writer)
     _ranks(writer)
     _random(writer)
     _components(writer)
@@ -281,6 +282,48 @@ def _best(w: Writer) -> None:
     place = f" where {at}" if at else ""
     summit = direction.summit(w.look("standardisation"))
     w.say(f"{name} has the {summit}{place} in {share} of {w.look('best', 'method')}.")
+
+
+def _bayes(w: Writer) -> None:
+    """Say how far the Bayesian fit lies from REML's, and what it makes of the pairs of the level that leads it."""
+    check = w.look("bayes")
+    if check is None:
+        return
+    if not check["converged"]:
+        largest = "" if check["r_hat"] is None else f", largest R-hat {w.number('bayes', 'r_hat', form='.4g')}"
+        fewest = "" if check["effective"] is None else f", fewest effective draws {_effective(w)}"
+        w.say(
+            f"The Bayesian fit of the same model did not converge ({w.number('bayes', 'chains', form='d')} chains"
+            f"{largest}{fewest}, {w.number('bayes', 'divergent', form='d')} divergent): no figures of it are given."
+        )
+        return
+    w.say(
+        f"A Bayesian fit of the same model with weak priors converged ({w.number('bayes', 'chains', form='d')} chains,"
+        f" largest R-hat {w.number('bayes', 'r_hat', form='.4g')}, fewest effective draws {_effective(w)}); its"
+        f" differences lie within {w.number('bayes', 'gap')} standard errors of those above."
+    )
+    pairs = check["pairs"]
+    every = list(range(len(pairs)))
+    leader = max(
+        (name for pair in pairs for name in (pair["a"], pair["b"])), key=lambda name: _height(pairs, every, name)
+    )
+    own = [i for i in every if leader in (pairs[i]["a"], pairs[i]["b"])]
+    own = sorted(own, key=lambda i: abs(pairs[i]["estimate"]))[:NAMED]
+    covered = all(pairs[i]["covers_training"] for i in own)
+    at, the, that = _at(w), "" if covered else "the network of ", "" if covered else "that of "
+    told = []
+    for i in own:
+        first = pairs[i]["a"] == leader
+        better = w.number("bayes", "pairs", i, "p_better" if first else "p_worse", form=".1%")
+        within = w.number("bayes", "pairs", i, "p_within", form=".1%")
+        told.append(f"{that}{pairs[i]['b' if first else 'a']} with probability {better} (within the margin: {within})")
+    where = f", where {at}," if at else ""
+    margin = w.number("bayes", "pairs", own[0], "margin", form=".3g")
+    w.say(f"By it{where} {the}{leader} is better than {joined(told)}; the margin is {margin}{_unit(w)}.")
+
+
+def _effective(w: Writer) -> str:
+    return w.number("bayes", "effective", form=".0f")
 
 
 def _ranks(w: Writer) -> None:

@@ -94,6 +94,8 @@ LIBRARIES = {
         _library("cryptography", "--jobs and --cluster slurm", "cryptography.x509", extra="cluster"),
         _library("dask_jobqueue", "--cluster slurm", distribution="dask-jobqueue", extra="cluster"),
         _library("librosa", "`bench speed decode`", "librosa.core.audio", extra="speed"),
+        _library("jax", "`bench analyze --bayes`", "jax", "jax.numpy", extra="bayes"),
+        _library("numpyro", "`bench analyze --bayes`", "numpyro.infer", "numpyro.diagnostics", extra="bayes"),
         _library("torch", "encoders and probes", "torch", "torch.utils.data", "torch.multiprocessing"),
         _library("safetensors", "files of weights", "safetensors.numpy", "safetensors.torch"),
         _library("torchaudio", "mel filters", "torchaudio.functional"),

@@ -150,12 +150,19 @@ def test_levels_are_compared_where_the_covariate_is():
     assert abs(result["contrasts"][0]["estimate"]) < 0.1 and not result["contrasts"][0]["different"]
     same = r"Where x is 15, [ab] is equivalent to [ab] \(p [<=] [\d.]+\) within 0\.2 SD\."
     assert any(re.fullmatch(same, s["text"]) for s in result["summary"])
-    asked = analyze(along(), AnalysisOptions(bootstrap=0, covariate="x", at=0))
-    assert asked["model"]["at"] == 0.0 and asked["contrasts"][0]["estimate"] < -5
-    assert any(s["text"].startswith("Where x is 0, a exceeds b by") for s in asked["summary"])
+    asked = analyze(along(), AnalysisOptions(bootstrap=0, covariate="x", at=10))
+    assert asked["model"]["at"] == 10.0 and asked["contrasts"][0]["estimate"] < -1.5
+    assert any(s["text"].startswith("Where x is 10, a exceeds b by") for s in asked["summary"])
     assert analyze(along(-5), AnalysisOptions(bootstrap=0, covariate="x"))["model"]["at"] == 0.0
     assert results()["study"]["model"]["at"] == 0.0 and results()["store"]["model"]["at"] is None
-    for options, match in (({"at": 1.0}, "name it with --covariate"), ({"at": np.nan, "covariate": "x"}, "finite")):
+    nobody = r"--at {}: no score has that x, so nothing is said of it: they have 10 to 20, the nearest {}$"
+    for options, match in (
+        ({"at": 1.0}, "name it with --covariate"),
+        ({"at": np.nan, "covariate": "x"}, "finite"),
+        ({"at": 0.0, "covariate": "x"}, nobody.format(0, 10)),
+        ({"at": 12.75, "covariate": "x"}, nobody.format(12.75, 13)),
+        ({"at": 21.0, "covariate": "x"}, nobody.format(21, 20)),
+    ):
         with pytest.raises(analysis.AnalysisError, match=match):
             analyze(along(), AnalysisOptions(bootstrap=0, **options))
 

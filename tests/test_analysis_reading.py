@@ -210,8 +210,9 @@ def test_files_that_cannot_be_read_say_where_and_why(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("encoder;mtt;gtzan\nmert;0,9;0,7\n", "melt(['encoder'], var_name='task', value_name='score')"),
-        ("task,mert,clmr\nmtt,0.9,0.8\n", "melt(['task'], var_name='encoder', value_name='score')"),
+        ("encoder;seed;mtt;gtzan\nmert;0;0,9;0,7\n", "melt(['encoder', 'seed'], var_name='task', value_name='score')"),
+        ("task,seed,mert,clmr\nmtt,0,0.9,0.8\n", "melt(['task', 'seed'], var_name='encoder', value_name='score')"),
+        ("encoder,corpus,mtt,gtzan\nmert,a,0.9,0.7\n", "melt(['encoder', 'corpus'], var_name='task'"),
         ("encoder task score\nmert mtt 0.9\n", "has one column, 'encoder task score': fields are separated by commas"),
         ("mert,mtt,0,0.9\nclmr,mtt,0,0.8\n", "the first line must name the columns, and has '0'"),
         ("encoder,task,scores\nmert,mtt,0.9\n", "Did you mean 'scores'?"),
@@ -229,13 +230,41 @@ def test_tables_of_another_shape_say_what_they_are(tmp_path, text, message):
 def test_what_is_proposed_for_a_wide_table_makes_a_long_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     long = grid(["01", "x", "y"], seeds=1)
-    wide = long.pivot_table(index="encoder", columns="task", values="score").reset_index()
+    wide = long.pivot_table(index=["encoder", "seed"], columns="task", values="score").reset_index()
     wide.to_csv("wide.csv", index=False, sep=";", decimal=",")
     with pytest.raises(analysis.AnalysisError) as raised:
         analyze("wide.csv", AnalysisOptions(bootstrap=0))
     exec(str(raised.value).partition("Python makes it: ")[2])
     found = analyze("long.csv", AnalysisOptions(bootstrap=0))
     assert found["fixed"] == analyze(found_order(long), AnalysisOptions(bootstrap=0))["fixed"]
+
+
+@pytest.mark.parametrize("rows", ["encoder", "task"])
+def test_a_wide_table_that_can_mean_one_thing_is_read_as_it_is(tmp_path, rows):
+    long = grid(["01", "x", "y"], seeds=1)
+    long = long[~((long.encoder == "x") & (long.task == "b"))]
+    columns = "task" if rows == "encoder" else "encoder"
+    wide = long.pivot_table(index=rows, columns=columns, values="score").reset_index()
+    wide.to_csv(tmp_path / "wide.csv", index=False, sep=";", decimal=",")
+    found = analyze(tmp_path / "wide.csv", AnalysisOptions(bootstrap=0))
+    plain = analyze(long.drop(columns="seed"), AnalysisOptions(bootstrap=0))
+    for name, entry in plain["fixed"].items():
+        assert found["fixed"][name]["estimate"] == pytest.approx(entry["estimate"], abs=1e-9)
+    assert found["table"]["rows"] == plain["table"]["rows"] and found["model"]["factor"] == "encoder"
+    told = [text for text in found["notes"] if "wide table" in text]
+    assert len(told) == 1 and told[0].startswith(f"wide.csv is a wide table: each row was read as one {rows}, and each")
+    assert told[0].endswith(f"as the scores of one {columns}.")
+    assert sum(entry["text"] == told[0] for entry in found["summary"]) == 1
+
+
+def test_a_wide_table_of_anything_is_compared_by_its_first_column(tmp_path):
+    wide = grid(["a", "b", "c"], seeds=1).pivot_table(index="encoder", columns="task", values="score").reset_index()
+    wide = wide.rename(columns={"encoder": "system"})
+    found = analyze(wide, AnalysisOptions(bootstrap=0, where="task != 'a'"))
+    assert (found["model"]["factor"], found["table"]["levels"]) == ("system", ["a", "b", "c"])
+    assert found["table"]["tasks"] == wide.shape[1] - 2
+    with pytest.raises(analysis.AnalysisError, match="Python makes it"):
+        analyze(wide, AnalysisOptions(bootstrap=0, factor="encoder"))
 
 
 def found_order(long):

@@ -148,7 +148,7 @@ def write_record(store, name, encoder, labels, predictions, *, seed=0, recipe="t
         "selection": {},
         "pretraining": None,
         "spec": {},
-        "weights_sha256": "0",
+        "weights_sha256": f"{encoder} {recipe} {seed}",
         "parameters": 1,
         "dim": 1,
         "steps": [],
@@ -188,7 +188,10 @@ def test_a_clear_difference_is_told(store):
     # Two ways to the same uncertainty.
     assert auc.delong.upper - auc.delong.lower == pytest.approx(auc.upper - auc.lower, rel=0.15)
     assert "the 300 test clips tell them apart" in auc.text
-    assert "one side has a single training" in auc.text
+    assert auc.trained_once == ["worse (tune)"]
+    assert "Nothing is said of another training of worse (tune), trained once." in auc.text
+    features = compare(store, "good", "features")[0]
+    assert features.trained_once == [] and "one side has a single training" in features.text
     back = compare(store, "worse", "good")[0]
     assert (back.difference, back.p) == pytest.approx((-auc.difference, auc.p))
     assert "good (tune) scores" in back.text
@@ -270,8 +273,8 @@ def pair(seed, n, first, second):
     own = _paired("accuracy", tuple(sides))
     return labels, sides, Comparison(
         task="t", protocol="linear", metric="accuracy", fingerprint="", standin=False, setting="", first="first",
-        second="second", seeds=(1, 1), **own, p_holm=own["p"], p_equivalence_holm=own["p_equivalence"], comparisons=1,
-        answer="cannot tell", n_clips=n, n_groups=n,
+        second="second", seeds=(1, 1), trained_once=[], **own, p_holm=own["p"],
+        p_equivalence_holm=own["p_equivalence"], comparisons=1, answer="cannot tell", n_clips=n, n_groups=n,
     )  # fmt: skip
 
 

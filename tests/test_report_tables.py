@@ -12,6 +12,7 @@ from report_store import everything, fill, grid, make_record
 
 from analysis.report import render
 from analysis.report.groups import over_seeds
+from analysis.report.leaderboard import TRAINED_ONCE
 from benchmark.registry.registry import load_registry
 from benchmark.report.contents import collect
 
@@ -53,9 +54,9 @@ def test_latex_is_booktabs_with_best_and_ties(tmp_path):
     scores = {"tune_plus": 0.80, "b&b": 0.79, "c": 0.50}
     records = [make_record(name, "gtzan", 0, score=value) for name, value in scores.items()]
     text = render(document_of(tmp_path, records), "latex")
-    assert r"tune\_plus & tune on magnatagatune & linear & \textbf{0.800} & \textbf{0.700} \\" in text
-    assert r"b\&b & tune on magnatagatune & linear & 0.790$^*$ & 0.690$^*$ \\" in text
-    assert r"c & tune on magnatagatune & linear & 0.500 & 0.400 \\" in text
+    assert r"tune\_plus$^{\S}$ & tune on magnatagatune & linear & \textbf{0.800} & \textbf{0.700} \\" in text
+    assert r"b\&b$^{\S}$ & tune on magnatagatune & linear & 0.790$^*$ & 0.690$^*$ \\" in text
+    assert r"c$^{\S}$ & tune on magnatagatune & linear & 0.500 & 0.400 \\" in text
     assert r"Constant &  &  & 0.100 & 0.100 \\" in text
     for command in ("toprule", "midrule", "bottomrule", "begin{tabular}{lllrr}", "end{table}"):
         assert f"\\{command}" in text
@@ -64,8 +65,64 @@ def test_latex_is_booktabs_with_best_and_ties(tmp_path):
 def test_markdown_marks_the_best(tmp_path):
     records = [make_record(name, "gtzan", 0, score=value) for name, value in {"a": 0.8, "b": 0.3}.items()]
     text = render(document_of(tmp_path, records), "md")
-    assert "| a | tune on magnatagatune | linear | **0.800** \\[0.780, 0.820\\] |" in text
+    assert "| a § | tune on magnatagatune | linear | **0.800** \\[0.780, 0.820\\] |" in text
     assert "## gtzan (real data)" in text
+
+
+def test_what_was_trained_once_is_marked_in_every_form(tmp_path):
+    records = [
+        *grid(["twice"], ["gtzan", "emotion"], [0, 1]),
+        *grid(["once"], ["gtzan", "emotion"], [0]),
+        *grid(["heard"], ["gtzan", "emotion"], [0], overlap=3),
+        # Given weights and hand-made features are the same whatever the seed.
+        *[record.model_copy(update={"weights_sha256": "0"}) for record in grid(["mfcc"], ["gtzan", "emotion"], [0, 1],
+                                                                               recipe="as-given")],
+    ]  # fmt: skip
+    document = document_of(tmp_path, records)
+    marked = {"once", "heard"}
+    for row in csv.DictReader(io.StringIO(render(document, "csv"))):
+        assert row["trained_once"] == str(row["representation"] in marked)
+    assert {
+        row["encoder"] for row in json.loads(render(document, "json"))["leaderboards"] if row["trained_once"]
+    } == marked
+    latex = render(document, "latex")
+    first = {row[0] for table in latex_rows(latex) for row in table[1:-1]}
+    assert first == {"twice", r"once$^{\S}$", r"heard$^{\dagger\S}$", "mfcc"}
+    assert latex.count(r"$^\S$ trained once, so the luck of training is in no interval or test.") == 2
+    text = render(document, "md")
+    assert re.findall(r"^\| (\w+)[^|]*§ \|", text, re.MULTILINE) == ["once", "heard"] * 2
+    assert text.count(f"§: {TRAINED_ONCE}") == 1
+    page = render(document, "html")
+    board = re.search(r'<article data-task="gtzan".*?</article>', page, re.DOTALL)[0]
+    cells = dict(re.findall(r'<th scope="row">(\w+)(.*?)</th>', board))
+    assert {name for name, rest in cells.items() if '<span title="trained once">§</span>' in rest} == marked
+    heat = re.search(r'<section id="heatmap">.*?</section>', page, re.DOTALL)[0]
+    assert set(re.findall(r'<th scope="row">(\w+) <span title="trained once">', heat)) == marked
+    findings = re.search(r'<section id="findings">.*?</section>', page, re.DOTALL)[0]
+    assert set(re.findall(r'<th scope="row">(\w+) <span title="trained once">', findings)) == marked
+    assert page.count(f'<p class="note">§ {TRAINED_ONCE}</p>') == 3
+
+
+def test_nothing_is_marked_where_all_were_trained_twice(document):
+    assert "§" not in render(document, "html")
+    assert r"\S" not in render(document, "latex").split(r"\begin{table}", 1)[1]
+
+
+def test_rough_intervals_say_why(tmp_path):
+    records = []
+    for record in grid(["a", "b"], ["gtzan"], [0, 1]):
+        why = "24 clips, where 200 are needed" if record.encoder == "b" else ""
+        score = record.metrics["macro_f1"].model_copy(update={"rough": why})
+        records.append(record.model_copy(update={"metrics": {**record.metrics, "macro_f1": score}}))
+    document = document_of(tmp_path, records)
+    rough = {
+        (row["encoder"], row["metric"]): row["rough"] for row in csv.DictReader(io.StringIO(render(document, "csv")))
+    }
+    assert {pair for pair, why in rough.items() if why} == {("b", "macro_f1")}
+    page, title = render(document, "html"), document["metrics"]["macro_f1"]
+    assert page.count('<abbr title="24 clips, where 200 are needed">rough</abbr>') == 1
+    told = f"Intervals of {title} are rough: 24 clips, where 200 are needed."
+    assert page.count(told) == render(document, "md").count(told) == 1
 
 
 def test_all_forms_hold_the_same_scores(document):

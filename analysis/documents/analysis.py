@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from analysis.documents.agreement import Agreement
+from analysis.documents.bayes import BayesianCheck
 from analysis.documents.estimates import BestLevel, Contrast, FixedEffect, RandomEffect, ResidualSpread
 from analysis.documents.ranks import MeanRanks
 from analysis.documents.shares import VarianceShares
@@ -213,6 +214,8 @@ class AnalysisDocument(TypedDict):
         Differences between all pairs of levels, and of slopes.
     best
         Which level leads.
+    bayes
+        The same model with weak priors; null if it was not asked for.
     components
         The variance of scores, divided.
     agreement
@@ -245,6 +248,7 @@ class AnalysisDocument(TypedDict):
     singular: bool
     contrasts: list[Contrast]
     best: BestLevel
+    bayes: BayesianCheck | None
     components: VarianceShares
     agreement: Agreement
     ranks: MeanRanks | None

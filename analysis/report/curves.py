@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.report.groups import Group, Run, Value, gather, is_plain, over_seeds, pretraining
+from analysis.report.groups import Group, Run, Value, gather, is_plain, over_seeds, pretraining, trained_once
 from analysis.tables.direction import better
 
 
@@ -210,6 +210,8 @@ class Transfer:
         Rows and columns.
     cells
         By corpus and encoder, values by metric.
+    once
+        Corpora and encoders whose values are of a single trained network.
     """
 
     group: Group
@@ -218,6 +220,7 @@ class Transfer:
     corpora: list[str]
     encoders: list[str]
     cells: Mapping[tuple[str, str], Mapping[str, Value]]
+    once: frozenset[tuple[str, str]]
 
 
 def transfer_tables(groups: Iterable[Group]) -> list[Transfer]:
@@ -237,13 +240,16 @@ def transfer_tables(groups: Iterable[Group]) -> list[Transfer]:
             recipes = len({run["recipe"] for run in wide}) > 1
             metrics = list(group.metrics[:2])
             cells: dict[tuple[str, str], Mapping[str, Value]] = {}
+            once = set()
             for (encoder, recipe, corpus), cell in gather(wide, "encoder", "recipe", "corpus").items():
                 column = f"{encoder} · {recipe}" if recipes else encoder
                 cells[corpus, column] = {
                     metric: value for metric in metrics if (value := over_seeds(cell, metric)) is not None
                 }
+                if trained_once(cell):
+                    once.add((corpus, column))
             encoders = list(dict.fromkeys(column for _, column in cells))
-            found.append(Transfer(group, protocol, metrics, corpora, encoders, cells))
+            found.append(Transfer(group, protocol, metrics, corpora, encoders, cells, frozenset(once)))
     return found
 
 

@@ -38,6 +38,8 @@ class MetricRow(TypedDict):
         Mean over the metric's parts.
     lower, upper, level
         Interval over test clips, and the probability that it is made for.
+    rough
+        Why the interval may hold the truth less often than that; empty if nothing speaks for it.
     floor
         What the constant prediction that is best on the training labels reaches.
     n_labels, n_clips
@@ -52,6 +54,7 @@ class MetricRow(TypedDict):
     lower: float
     upper: float
     level: float
+    rough: str
     floor: float
     n_labels: int
     n_clips: int

@@ -123,6 +123,8 @@ class Value:
         Between seeds, ddof 1; ``None`` with one seed.
     n
         Number of seeds.
+    rough
+        Why the interval is rough; empty if it is not.
     """
 
     mean: float
@@ -130,6 +132,7 @@ class Value:
     upper: float
     sd: float | None
     n: int
+    rough: str = ""
 
     @property
     def clips_se(self) -> float:
@@ -154,7 +157,13 @@ def over_seeds(runs: Sequence[RunRow], metric: str) -> Value | None:
         upper=float(np.mean([entry["upper"] for entry in entries])),
         sd=float(values.std(ddof=1)) if len(values) > 1 else None,
         n=len(values),
+        rough=next((entry["rough"] for entry in entries if entry["rough"]), ""),
     )
+
+
+def trained_once(runs: Iterable[RunRow]) -> bool:
+    """Whether one trained network is behind some runs; false also of what no seed of ours trained."""
+    return len({run["network"] for run in runs if run["network"]}) == 1
 
 
 def gather(runs: Iterable[Run], *keys: str) -> dict[tuple[Any, ...], list[Run]]:

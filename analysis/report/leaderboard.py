@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from analysis.report.groups import Group, Run, Value, gather, over_seeds, pretraining
+from analysis.report.groups import Group, Run, Value, gather, over_seeds, pretraining, trained_once
 from analysis.statistics.contrasts import ALPHA
 from analysis.tables.direction import better
 
@@ -21,6 +21,12 @@ TIED = (
     " it calls too many tied rather than too few, but of the luck of a row that has a single seed it knows nothing. The"
     " paired test of two encoders is bench compare."
 )
+TRAINED_ONCE = (
+    "Trained once, or untrained weights drawn once: a single network stands for its recipe. Intervals and ties are of"
+    " that network; how far from it another would come out, with another seed, is in none of them."
+)
+ONCE = "§"
+"""Mark of what was trained once."""
 _SURELY_NORMAL = 1e5
 """Degrees of freedom above which the studentised range has its limiting distribution."""
 
@@ -43,6 +49,8 @@ class Row:
         Test clips that the encoder was pretrained on, at most over runs.
     labelled
         Of these, the clips whose labels it was trained on.
+    trained_once
+        Whether a single trained network is behind all scores.
     """
 
     representation: str
@@ -57,6 +65,7 @@ class Row:
     dim: int
     overlap: int
     labelled: int
+    trained_once: bool
 
     @property
     def mark(self) -> str:
@@ -77,6 +86,12 @@ class Leaderboard:
     rows: list[Row]
     floors: Mapping[str, float]
     level: float
+
+    @property
+    def rough(self) -> dict[str, str]:
+        """Why intervals are rough, by metric; without metrics whose intervals are not."""
+        found = [(metric, value.rough) for row in self.rows for metric, value in row.values.items() if value.rough]
+        return dict(reversed(found))
 
 
 def leaderboard(group: Group) -> Leaderboard | None:
@@ -102,6 +117,7 @@ def leaderboard(group: Group) -> Leaderboard | None:
             dim=cell[0]["dim"],
             overlap=max(overlapping(run) for run in cell),
             labelled=max(run["overlap"]["labelled"] for run in cell),
+            trained_once=trained_once(cell),
         )
         for i, cell in enumerate(cells)
     ]
@@ -178,8 +194,10 @@ def as_records(boards: list[Leaderboard]) -> list[dict[str, Any]]:
             "score": value.mean,
             "lower": value.lower,
             "upper": value.upper,
+            "rough": value.rough,
             "sd_seeds": value.sd,
             "seeds": value.n,
+            "trained_once": row.trained_once,
             "floor": board.floors[metric],
             "best": metric in row.best,
             "tied": metric in row.tied,

@@ -36,12 +36,15 @@ class HeatMap:
         task below the others: a mean over easy tasks alone is no better mean.
     means : ndarray, shape [representations]
         Over the tasks that the representation has.
+    once
+        Representations of which a single trained network was scored.
     """
 
     representations: list[str]
     tasks: list[str]
     values: np.ndarray[Any, np.dtype[np.float64]]
     means: np.ndarray[Any, np.dtype[np.float64]]
+    once: frozenset[str]
 
     @property
     def counts(self) -> list[int]:
@@ -163,11 +166,13 @@ def _heat_map(scores: Scores) -> HeatMap:
     grid = grid[list(scores.scales)]
     order = pd.DataFrame({"lacking": grid.isna().any(axis=1), "mean": grid.mean(axis=1)})
     grid = grid.loc[order.sort_values(["lacking", "mean"], ascending=[True, False], kind="stable").index]
+    trained = scores.table[scores.table["run"] != ""].groupby("encoder")["run"].nunique()
     return HeatMap(
         [str(name) for name in grid.index],
         [str(name) for name in grid.columns],
         grid.to_numpy(dtype=np.float64),
         grid.mean(axis=1).to_numpy(dtype=np.float64),
+        frozenset(str(name) for name in trained.index[trained == 1]),
     )
 
 

@@ -26,7 +26,16 @@ from analysis.report.curves import (
 from analysis.report.document import Document
 from analysis.report.findings import findings, matrix
 from analysis.report.groups import Group, Value, form_groups, gather
-from analysis.report.leaderboard import TIED, Leaderboard, as_records, leaderboard, overlap_words, overlapping
+from analysis.report.leaderboard import (
+    ONCE,
+    TIED,
+    TRAINED_ONCE,
+    Leaderboard,
+    as_records,
+    leaderboard,
+    overlap_words,
+    overlapping,
+)
 from analysis.report.over_tasks import OverTasks, over_tasks
 from analysis.report.published import compare, published_numbers
 
@@ -81,6 +90,8 @@ def context(document: Document) -> dict[str, Any]:
         "overview": [_overview(group, document) for group in groups],
         "boards": boards,
         "tied_note": TIED,
+        "once_mark": ONCE,
+        "once_note": TRAINED_ONCE,
         "across": across,
         "findings": [findings(found) for found in across],
         "several_protocols": any(found.shares or found.agreement or found.protocol_reason for found in across),

@@ -9,7 +9,17 @@ from collections.abc import Mapping, Sequence
 from analysis.report.curves import Transfer, transfer_tables
 from analysis.report.document import Document
 from analysis.report.groups import Group, form_groups
-from analysis.report.leaderboard import LABELLED_MARK, OVERLAP_MARK, TIED, Leaderboard, Row, as_records, leaderboard
+from analysis.report.leaderboard import (
+    LABELLED_MARK,
+    ONCE,
+    OVERLAP_MARK,
+    TIED,
+    TRAINED_ONCE,
+    Leaderboard,
+    Row,
+    as_records,
+    leaderboard,
+)
 from analysis.report.over_tasks import over_tasks
 from analysis.tables.writing import csv_text as table_text
 
@@ -21,8 +31,9 @@ _LATEX = {
 }  # fmt: skip
 #: What marks say, and how LaTeX has them.
 _MARKED = {OVERLAP_MARK: "pretrained on test clips", LABELLED_MARK: "trained on labels of test clips"}
-_LATEX_MARKS = {"": "", OVERLAP_MARK: r"$^\dagger$", LABELLED_MARK: r"$^\ddagger$"}
+_RAISED = {OVERLAP_MARK: r"\dagger", LABELLED_MARK: r"\ddagger", ONCE: r"\S"}
 _STANDIN = "stand-in: synthetic audio, not comparable with published scores"
+_ONCE_IN_LATEX = "$^\\S$ trained once, so the luck of training is in no interval or test"
 
 
 def _boards(groups: Sequence[Group]) -> list[Leaderboard]:
@@ -68,7 +79,7 @@ def markdown(document: Document) -> str:
         head = ["encoder", "pretraining", "protocol", *(titles[m] for m in board.group.metrics), "seeds"]
         rows = [
             [
-                " ".join(filter(None, [row.encoder, row.mark])),
+                " ".join(filter(None, [row.encoder, row.mark, ONCE if row.trained_once else ""])),
                 row.pretraining,
                 row.protocol,
                 *(_marked(row, metric, "**{}**", "{} ≈") for metric in board.group.metrics),
@@ -78,6 +89,7 @@ def markdown(document: Document) -> str:
         ]
         floors = ["constant", "", "", *(_number(board.floors[metric]) for metric in board.group.metrics), ""]
         parts += [*_markdown_table(head, [*rows, floors]), ""]
+        parts += [f"{line}\n" for line in _rough(board, titles)]
     for transfer in transfer_tables(groups):
         data = _data(transfer.group)
         parts += [f"## Transfer to {_plain(transfer.group.label)} ({data}), protocol {_plain(transfer.protocol)}", ""]
@@ -86,7 +98,7 @@ def markdown(document: Document) -> str:
     legend = f"Bold: the best. ≈: {TIED} {OVERLAP_MARK}: {_MARKED[OVERLAP_MARK]}."
     if any(_any_marked(board, LABELLED_MARK) for board in _boards(groups)):
         legend += f" {LABELLED_MARK}: {_MARKED[LABELLED_MARK]}."
-    parts += [legend]
+    parts += [f"{legend} {ONCE}: {TRAINED_ONCE}"]
     return "\n".join(parts) + "\n"
 
 
@@ -94,13 +106,13 @@ def latex(document: Document) -> str:
     """Leaderboards and transfer tables for the packages booktabs and inputenc; bold: the best, star: tied with it."""
     groups = form_groups(document["runs"])
     titles = document["metrics"]
-    parts = ["% \\usepackage{booktabs}", f"% $^*$ {_one_line(TIED)}", ""]
+    parts = ["% \\usepackage{booktabs}", f"% $^*$ {_one_line(TIED)}", f"% $^\\S$ {TRAINED_ONCE}", ""]
     for board in _boards(groups):
         data = _data(board.group)
         head = ["Encoder", "Pretraining", "Protocol", *(titles[m] for m in board.group.metrics)]
         rows = [
             [
-                _escape(row.encoder) + _LATEX_MARKS[row.mark],
+                _escape(row.encoder) + _raised(row),
                 _escape(row.pretraining),
                 _escape(row.protocol),
                 *(_marked(row, metric, r"\textbf{{{}}}", "{}$^*$", interval=False) for metric in board.group.metrics),
@@ -111,19 +123,23 @@ def latex(document: Document) -> str:
         caption = (
             f"{_escape(board.group.label)} ({_escape(data)}), means over seeds. Best in bold; $^*$ tied with the best"
             f" at 5\\,\\%, corrected for all pairs of rows"
-            + "".join(f"; {_LATEX_MARKS[mark]} {words}" for mark, words in _MARKED.items() if _any_marked(board, mark))
-            + "."
+            + "".join(f"; $^{_RAISED[mark]}$ {words}" for mark, words in _MARKED.items() if _any_marked(board, mark))
+            + (f"; {_ONCE_IN_LATEX}." if any(row.trained_once for row in board.rows) else ".")
         )
         parts += _latex_table(head, rows, caption, floors)
     for transfer in transfer_tables(groups):
         head, rows = _transfer(transfer, titles)
         caption = (
             f"Transfer to {_escape(transfer.group.label)} ({_data(transfer.group)}), protocol"
-            f" {_escape(transfer.protocol)}, means over seeds."
+            f" {_escape(transfer.protocol)}, means over seeds" + (f"; {_ONCE_IN_LATEX}." if transfer.once else ".")
         )
-        cells = [[_escape(row[0]), *(_minus(cell) for cell in row[1:])] for row in rows]
+        cells = [[_escape(row[0]), *(_minus(cell).replace(f" {ONCE}", r"$^\S$") for cell in row[1:])] for row in rows]
         parts += _latex_table(head, cells, caption)
     return "\n".join(parts)
+
+
+def _rough(board: Leaderboard, titles: Mapping[str, str]) -> list[str]:
+    return [f"Intervals of {titles[metric]} are rough: {why}." for metric, why in board.rough.items()]
 
 
 def _data(group: Group) -> str:
@@ -144,6 +160,12 @@ def _any_marked(board: Leaderboard, mark: str) -> bool:
     return any(row.mark == mark for row in board.rows)
 
 
+def _raised(row: Row) -> str:
+    """Marks of a row, for LaTeX."""
+    marks = "".join(_RAISED[mark] for mark in (row.mark, ONCE if row.trained_once else "") if mark)
+    return f"$^{{{marks}}}$" if marks else ""
+
+
 def _marked(row: Row, metric: str, best: str, tied: str, interval: bool = True) -> str:
     value = row.values.get(metric)
     if value is None:
@@ -158,7 +180,9 @@ def _transfer(transfer: Transfer, titles: Mapping[str, str]) -> tuple[list[str],
     rows = []
     for corpus in transfer.corpora:
         values = [transfer.cells.get((corpus, encoder), {}).get(metric) for encoder, metric in columns]
-        rows.append([corpus, *("" if value is None else _number(value.mean) for value in values)])
+        marks = [f" {ONCE}" if (corpus, encoder) in transfer.once else "" for encoder, _ in columns]
+        numbers = ["" if value is None else _number(value.mean) for value in values]
+        rows.append([corpus, *(f"{text}{mark}" if text else "" for text, mark in zip(numbers, marks, strict=True))])
     return ["Pretrained on", *(f"{encoder}, {titles[metric]}" for encoder, metric in columns)], rows
 
 

@@ -51,7 +51,7 @@ def covariate_value(model: FittedModel, at: float | None = None) -> float:
     Raises
     ------
     AnalysisError
-        If a value is asked for that is no finite number, or of a model without a covariate.
+        If a value is asked for that no score has, or of a model without a covariate.
     """
     values = model.layout.covariate
     if at is None:
@@ -60,7 +60,13 @@ def covariate_value(model: FittedModel, at: float | None = None) -> float:
         raise AnalysisError(f"--at {at:g} is a value of the covariate, and there is none: name it with --covariate")
     if not np.isfinite(at):
         raise AnalysisError(f"--at {at} is no value of {model.columns['covariate']}: give a finite number")
-    return float(at)
+    near = float(values[np.argmin(np.abs(values - at))])
+    if not np.isclose(at, near, rtol=1e-9, atol=1e-9 * float(np.ptp(values))):
+        raise AnalysisError(
+            f"--at {at:g}: no score has that {model.columns['covariate']}, so nothing is said of it: they have"
+            f" {values.min():g} to {values.max():g}, the nearest {near:g}"
+        )
+    return near
 
 
 def level_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
@@ -120,15 +126,24 @@ def pairwise_contrasts(
         ``equivalence`` (see `analysis.statistics.equivalence.add_equivalence`). For ``ordinal`` one contrast: the
         largest size against the smallest, over the tasks that have more than one size.
     """
-    value = covariate_value(model, at)
     within = standard_margin(model) if margin is None else margin
-    if not model.layout.intercepts:
-        names, rows = _size_rows(model, value)
-        return _compare(model, "level", names, rows, draws, within)
-    names, rows = level_rows(model, value)
+    names, rows = compared_rows(model, covariate_value(model, at))
     levels = _compare(model, "level", names, rows, draws, within)
+    if not model.layout.intercepts:
+        return levels
     names, rows = _slope_rows(model)
     return levels + _compare(model, "slope", names, rows, draws)
+
+
+def compared_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:
+    """Combinations of fixed effects that are compared in pairs: of all levels, or of the least and the largest size.
+
+    Returns
+    -------
+    names : list of str
+    rows : ndarray, shape [names, fixed]
+    """
+    return level_rows(model, at) if model.layout.intercepts else _size_rows(model, at)
 
 
 def _size_rows(model: FittedModel, at: float) -> tuple[list[str], Floats]:

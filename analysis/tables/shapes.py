@@ -1,4 +1,4 @@
-"""Why a table is no long table: one column a task or an encoder, no names of columns, or one column for all."""
+"""Tables of other shapes than long ones: read where only one thing can be meant, else refused with what they are."""
 
 from __future__ import annotations
 
@@ -15,6 +15,49 @@ _SHOWN = 4
 """Columns that a sentence lists at most."""
 _MISSPELT = 0.75
 """From so alike on, as `difflib` measures it, a column's name is another one misspelt."""
+
+
+def as_long(
+    table: pd.DataFrame, score: str, group: str, factor: str | None, source: str | Path | pd.DataFrame
+) -> tuple[pd.DataFrame, str | None, list[str]]:
+    """Make a long table of a wide one: names in the first column, and nothing but numbers in all others.
+
+    Parameters
+    ----------
+    table : DataFrame
+    score, group : str
+        Columns of scores and of tasks that the long table has, or gets.
+    factor : str, optional
+        Column that is to be compared; by default what the first column is, where the others are tasks.
+    source : path or DataFrame
+        Where the table comes from, for the remark.
+
+    Returns
+    -------
+    table : DataFrame
+        The same table unless it is a wide one.
+    factor : str or None
+        Column to compare, if that is known.
+    notes : list of str
+        One remark if the table was wide.
+    """
+    first, *others = table.columns
+    if not all(isinstance(column, str) and column.strip() for column in table.columns):
+        return table, factor, []
+    values = _columns_of_scores(table, group)
+    wide = len(values) > 1 and values == others and first not in values and score not in (first, *others)
+    if not wide or table[first].dtype.kind in "biuf" or _misspelt(table, score, group, exempt=first):
+        return table, factor, []
+    rows, columns = (group, factor or "encoder") if first == group else (first, group)
+    if columns in (first, *others) or (factor is not None and factor not in (rows, columns)):
+        return table, factor, []
+    name = "The table" if isinstance(source, pd.DataFrame) else Path(source).name
+    note = (
+        f"{name} is a wide table: each row was read as one {rows}, and each of the columns {_shown(values)} as the"
+        f" scores of one {columns}."
+    )
+    long = table.melt([first], values, columns, score)
+    return long, factor or (columns if first == group else rows), [note]
 
 
 def need_long(table: pd.DataFrame, score: str, group: str, source: str | Path | pd.DataFrame) -> None:
@@ -40,19 +83,27 @@ def need_long(table: pd.DataFrame, score: str, group: str, source: str | Path | 
             f" encoder,{group},seed,{score} above it"
         )
     values = _columns_of_scores(table, group)
-    others = [column for column in columns if column not in GRID_COLUMNS]
-    misspelt = any(get_close_matches(name, others, cutoff=_MISSPELT) for name in (score, group) if name not in columns)
-    if score in columns or misspelt or len(values) < 2 or len(values) == len(columns):
+    if score in columns or _misspelt(table, score, group) or len(values) < 2 or len(values) == len(columns):
         need(table, [score, group])
     kept = [column for column in columns if column not in values]
     variable = group if group not in columns else "encoder" if "encoder" not in columns else "level"
-    shown = ", ".join(values[:_SHOWN]) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
     made = f"melt({kept!r}, var_name={variable!r}, value_name={score!r}).to_csv('long.csv', index=False)"
     before = "table" if isinstance(source, pd.DataFrame) else f"import analysis; analysis.read_table({name!r})"
     raise AnalysisError(
-        f"{name}: has no column {score!r} but a column of scores for each {variable} ({shown}), and one row a score is"
-        f" wanted; Python makes it: {before}.{made}"
+        f"{name}: has no column {score!r} but a column of scores for each {variable} ({_shown(values)}), and one row a"
+        f" score is wanted; Python makes it: {before}.{made}"
     )
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _misspelt(table: pd.DataFrame, score: str, group: str, exempt: str = "") -> bool:
+    """Whether a column is called nearly as one that is wanted and is not there."""
+    columns = [str(column) for column in table.columns]
+    others = [column for column in columns if column not in (*GRID_COLUMNS, exempt)]
+    return any(get_close_matches(name, others, cutoff=_MISSPELT) for name in (score, group) if name not in columns)
 
 
 def _columns_of_scores(table: pd.DataFrame, group: str) -> list[str]:

@@ -48,7 +48,8 @@ class ModelOptions:
     at: Annotated[
         float | None,
         typer.Option(
-            help="Value of the covariate at which levels are compared.", show_default="0, or its mean if 0 is outside"
+            help="Value of the covariate at which levels are compared; some score must have it.",
+            show_default="0, or the value nearest to the mean",
         ),
     ] = None
     lower_is_better: Annotated[
@@ -74,6 +75,12 @@ class ModelOptions:
         float | None,
         typer.Option(help="Difference too small to matter, in the scores' unit.", show_default="0.2 SD of a task"),
     ] = None
+    bayes: Annotated[
+        bool,
+        typer.Option(
+            "--bayes", help="Beside REML, sample the model with weak priors: P(better), P(within the margin)."
+        ),
+    ] = False
     tasks: Annotated[
         str, typer.Option(help="effects: tasks' effects are estimated; centred: the treatment of Kim et al. 2020.")
     ] = "effects"

@@ -17,7 +17,16 @@ from benchmark.comparison.mcnemar import Discordance, exact_mcnemar
 from benchmark.errors import UserError, unknown_name
 from benchmark.factors import UNTRAINED
 from benchmark.plain_files import check_artifact
-from benchmark.scores.records import PREDICTIONS, RECORD, SCORE, ScoreRecord, newest, read_record, run_name
+from benchmark.scores.records import (
+    PREDICTIONS,
+    RECORD,
+    SCORE,
+    ScoreRecord,
+    newest,
+    read_record,
+    run_name,
+    trained_network,
+)
 from benchmark.scores.scoring import in_folds, left_out, mean_of_folds
 from benchmark.store.store import check_store
 from probes.delong import AreaTest, compare_areas
@@ -45,6 +54,8 @@ class Comparison:
         What is compared: encoder and recipe.
     seeds
         Trainings averaged on each side: seeds, times the protocol's repeats.
+    trained_once
+        Sides whose scores are those of one trained network, by name: what another training would give is in no figure.
     scores, difference
         Means over those, and first minus second.
     standard_error, lower, upper, p
@@ -79,6 +90,7 @@ class Comparison:
     first: str
     second: str
     seeds: tuple[int, int]
+    trained_once: list[str]
     scores: tuple[float, float]
     difference: float
     standard_error: float | None
@@ -144,9 +156,12 @@ class Comparison:
             parts.append("DeLong's test needs two positive and two negative clips of every label, and some have fewer.")
         if self.mcnemar is not None:
             parts.append(self.mcnemar.text)
-        if self.seed_deviation is None:
+        if self.trained_once:
+            who = " and ".join(self.trained_once)
+            parts.append(f"Nothing is said of another training of {who}, trained once.")
+        elif self.seed_deviation is None:
             parts.append("Nothing is said of other seeds: one side has a single training.")
-        else:
+        if self.seed_deviation is not None:
             parts.append(f"Between seeds the difference varies with standard deviation {self.seed_deviation:.4f}.")
         if self.standin:
             parts.append("This is the STAND-IN; it says nothing of real music.")
@@ -302,6 +317,7 @@ def _compare_cell(
             first=sides[0].name,
             second=sides[1].name,
             seeds=(len(sides[0].predictions), len(sides[1].predictions)),
+            trained_once=[side.name for side, cell in zip(sides, (first, second), strict=True) if _trained_once(cell)],
             **own,
             p_holm=own["p"],
             p_equivalence_holm=own["p_equivalence"],
@@ -312,6 +328,10 @@ def _compare_cell(
         )
         for metric, own in numbers.items()
     ]
+
+
+def _trained_once(cell: Sequence[tuple[Path, ScoreRecord]]) -> bool:
+    return len({trained_network(record.recipe_name, record.weights_sha256) for _, record in cell} - {""}) == 1
 
 
 def _paired(name: str, sides: tuple[_Side, _Side], margin: float | None = None) -> dict[str, Any]:

@@ -206,6 +206,7 @@ def _metric(score: Score, by_label: bool) -> MetricRow:
         "lower": score.lower,
         "upper": score.upper,
         "level": score.level,
+        "rough": score.rough,
         "floor": score.floor,
         "n_labels": score.n_labels,
         "n_clips": score.n_clips,
