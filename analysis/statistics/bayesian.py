@@ -36,8 +36,8 @@ CHAINS, WARMUP, DRAWS = 4, 500, 1000
 """Chains, and steps of each that adapt the sampler and that count."""
 HIGHEST_R_HAT, FEWEST_EFFECTIVE, MOST_DIVERGENT = 1.01, 400.0, 0.01
 """What chains that agree have at most, at least, and as a share of their draws at most."""
-LARGEST = 1_000_000
-"""Most multiplications of one evaluation, roughly: sum over blocks of the cube of their columns."""
+LARGEST = 50_000
+"""Most of the sum over blocks of the cube of their columns, which the time grows with: minutes on one core."""
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,8 @@ def _sample(problem: Problem, y: Floats, seed: int, warmup: int, draws: int) -> 
         sd = np.asarray(scale * np.asarray(found["sd"]), dtype=np.float64)
     noise = np.random.default_rng(seed).standard_normal((CHAINS * draws, problem.fixed))
     flat = (sd.reshape(CHAINS * draws, -1), residual_sd.reshape(-1), noise)
-    beta = np.asarray(jax.jit(lambda drawn: jax.lax.map(effects, drawn))(flat)) + responses.ols
-    beta = np.asarray(np.linalg.solve(problem.r, beta.T).T, dtype=np.float64).reshape(CHAINS, draws, problem.fixed)
+    rotated = np.asarray(jax.jit(lambda drawn: jax.lax.map(effects, drawn))(flat)) + responses.ols
+    beta = np.asarray(np.linalg.solve(problem.r, rotated.T).T, dtype=np.float64).reshape(CHAINS, draws, problem.fixed)
     diverging = chains.get_extra_fields(group_by_chain=True)["diverging"]
     return Posterior(beta, sd, residual_sd, int(np.asarray(diverging).sum()))
 
