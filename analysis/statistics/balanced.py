@@ -181,7 +181,15 @@ class _Likelihood:
             curvature = curvature + second[:, None, None] * np.outer(weights, weights)
         return value, gradient, curvature
 
+    def join(self, variances: Variances) -> Floats:
+        """Variances as one array, without those that the model has not."""
+        parts = [variances.between]
+        parts += [variances.run[:, None]] if self.run >= 0 else []
+        parts += [variances.rest[:, None]] if self.rest >= 0 else []
+        return np.concatenate(parts, axis=1)
+
     def split(self, x: Floats) -> Variances:
+        """The reverse of `join`."""
         none = np.zeros(len(x))
         return Variances(
             x[:, : self.own.shape[1]],
@@ -208,9 +216,7 @@ def fit_complete(table: CompleteTable, sums: Sums, start: Variances) -> tuple[Va
     """
     with one_thread():
         likelihood = _Likelihood(table, sums)
-        first = [start.between, *([start.run[:, None]] if likelihood.run >= 0 else [])]
-        first += [start.rest[:, None]] if likelihood.rest >= 0 else []
-        x = np.array(np.broadcast_to(np.concatenate(first, axis=1), (len(sums.run), likelihood.size)))
+        x = np.array(np.broadcast_to(likelihood.join(start), (len(sums.run), likelihood.size)))
         floor = np.zeros_like(x)
         if likelihood.rest >= 0:
             floor[:, likelihood.rest] = 1e-12 * x[:, likelihood.rest]
@@ -219,6 +225,22 @@ def fit_complete(table: CompleteTable, sums: Sums, start: Variances) -> tuple[Va
             floor[:] = (_LOWEST * spread)[:, None]
         x = _solve(likelihood, np.maximum(x, floor), floor)
         return likelihood.split(x), *_differences(likelihood, x, x > floor)
+
+
+def expected_complete(table: CompleteTable, variances: Variances) -> tuple[Floats, Floats]:
+    """Standard errors and degrees of freedom that tables give on average if their variances are these.
+
+    Returns
+    -------
+    se, df : ndarray, shape [tables, pairs]
+        With the expected curvature, as `analysis.statistics.degrees.expected_degrees`.
+    """
+    count, levels = len(variances.rest), table.levels
+    with one_thread():
+        nothing = np.zeros(count)
+        likelihood = _Likelihood(table, Sums(np.zeros((count, levels, levels)), nothing, nothing))
+        x = likelihood.join(variances)
+        return _differences(likelihood, x, x > 0.0, observed=False)
 
 
 def _solve(likelihood: _Likelihood, x: Floats, floor: Floats) -> Floats:
@@ -253,7 +275,9 @@ def _direction(x: Floats, gradient: Floats, curvature: Floats, floor: Floats) ->
     return np.linalg.solve(matrix, right[..., None])[..., 0] * scale, left
 
 
-def _differences(likelihood: _Likelihood, x: Floats, free: Bools) -> tuple[Floats, Floats]:
+def _differences(
+    likelihood: _Likelihood, x: Floats, free: Bools, *, observed: bool = True
+) -> tuple[Floats, Floats]:
     """Standard errors and degrees of freedom of all differences, shape [tables, pairs]."""
     table = likelihood.table
     a, b = table.pairs.T
@@ -261,7 +285,7 @@ def _differences(likelihood: _Likelihood, x: Floats, free: Bools) -> tuple[Float
     if likelihood.run >= 0:
         slope[:, likelihood.run] = (table.trained[a].astype(float) + table.trained[b]) / table.seeds
     variance = x @ slope.T
-    _, _, curvature = likelihood.evaluate(x, observed=True)
+    _, _, curvature = likelihood.evaluate(x, observed=observed)
     scale = 1.0 / np.sqrt(np.abs(np.einsum("rkk->rk", curvature)).clip(1e-300))
     matrix = curvature * scale[:, :, None] * scale[:, None, :] * (free[:, :, None] & free[:, None, :])
     index = np.arange(x.shape[1])
