@@ -47,16 +47,12 @@ def holm(p: Sequence[float]) -> list[float]:
     -----
     Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6(2).
     """
-    return [float(value) for value in holm_adjusted(np.asarray(p, dtype=np.float64))]
-
-
-def holm_adjusted(p: Floats) -> Floats:
-    """`holm` along the last axis of an array."""
-    order = np.argsort(p, axis=-1, kind="stable")
-    stepped = np.take_along_axis(p, order, axis=-1) * np.arange(p.shape[-1], 0, -1)
-    adjusted = np.empty_like(p)
-    np.put_along_axis(adjusted, order, np.minimum(1.0, np.maximum.accumulate(stepped, axis=-1)), axis=-1)
-    return adjusted
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    stepped = np.minimum(1.0, np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1)))
+    adjusted = np.empty_like(values)
+    adjusted[order] = stepped
+    return [float(value) for value in adjusted]
 
 
 def combinations(model: FittedModel, contrasts: Floats, draws: Bootstrap | None) -> list[Combination]:

@@ -8,7 +8,8 @@ as they will be (`simulated_differences`), if the variances are as assumed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from analysis.statistics.models import lay_out
 from analysis.statistics.runs import Runs
 
 _TELLING = 8
-"""Tasks beyond which the model that a complete study is given does not change any more."""
+"""Tasks beyond which the model that a complete table is given does not change any more."""
 
 
 @dataclass(frozen=True)
@@ -79,26 +80,31 @@ def planned_table(study: PlannedStudy) -> CompleteTable:
     levels = len(study.between)
     if levels < 2 or study.tasks < 2 or study.seeds < 1 or not (study.cells > 0.0).all():
         raise AnalysisError("a plan needs at least 2 levels, 2 tasks, 1 score a cell and a spread of scores above 0")
-    few = replace(study, tasks=min(study.tasks, _TELLING), seeds=min(study.seeds, 2))
-    level, task, seed = (each.reshape(-1) for each in np.indices((levels, few.tasks, few.seeds), dtype=np.int64))
-    zeros = np.zeros(level.size)
     networks = study.networks
+    own, run = _model(levels, min(study.tasks, _TELLING), min(study.seeds, 2), tuple(networks.tolist()))
+    return CompleteTable(levels, study.tasks, study.seeds, own, networks & run)
+
+
+@lru_cache(maxsize=64)
+def _model(levels: int, tasks: int, seeds: int, networks: tuple[bool, ...]) -> tuple[bool, bool]:
+    """Whether a complete table's levels are given variances of their own, and its networks an effect."""
+    level, task, seed = (each.reshape(-1) for each in np.indices((levels, tasks, seeds), dtype=np.int64))
+    zeros = np.zeros(level.size)
     roles = Roles(
         key="level",
         covariate_name=None,
         group_name="task",
         group_code=task,
-        group=[str(d) for d in range(few.tasks)],
+        group=[str(d) for d in range(tasks)],
         level_code=level,
         levels=[str(i) for i in range(levels)],
         covariate=zeros,
         size=zeros,
-        runs=Runs("run", np.where(networks[level], level * few.seeds + seed, -1)),
+        runs=Runs("run", np.where(np.array(networks)[level], level * seeds + seed, -1)),
         task_effects=True,
     )
     layout, _ = lay_out(zeros, roles, "factor")
-    own = layout.model in ("factor", "factor-single") and levels > 2
-    return CompleteTable(levels, study.tasks, study.seeds, own, networks & bool(layout.run))
+    return layout.model in ("factor", "factor-single") and levels > 2, bool(layout.run)
 
 
 def _assumed(study: PlannedStudy, table: CompleteTable) -> Variances:
