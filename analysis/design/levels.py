@@ -95,10 +95,13 @@ class PlannedLevels:
     levels : dict of str to LevelPlanning
     natural : bool
         Whether scores kept their metric's unit.
+    tasks : int
+        Of the analysis; at least 2.
     """
 
     levels: Mapping[str, LevelPlanning]
     natural: bool
+    tasks: int
 
     @classmethod
     def from_json(cls, fitted: Mapping[str, Any]) -> PlannedLevels:
@@ -118,7 +121,7 @@ class PlannedLevels:
                 f"was made by an older bench analyze and says nothing of {', '.join(lacking)} of its levels: make it"
                 " again from its table"
             )
-        return cls(planning, bool(fitted["model"]["natural"]))
+        return cls(planning, bool(fitted["model"]["natural"]), max(2, int(fitted["table"]["tasks"])))
 
     @property
     def names(self) -> list[str]:

@@ -140,7 +140,7 @@ def power_result(options: DesignOptions) -> StudySize:
     source, difference, chosen = options.analysis, options.difference, names(options.levels)
     if source is None or difference is None:
         raise AnalysisError("planning needs both --analysis FILE (an analysis.json) and --difference D, say 0.2")
-    levels, present, unit = _analysed(source)
+    levels, unit = _analysed(source)
     if not levels.levels:
         raise AnalysisError(
             f"--analysis {source}: model ordinal has no levels to plan for; analyse with --model factor"
@@ -151,7 +151,7 @@ def power_result(options: DesignOptions) -> StudySize:
         raise AnalysisError(f"--levels {','.join(chosen)!r}: name two of the analysis's levels ({known}), or none")
     pairs = [(chosen[0], chosen[1])] if chosen else list(combinations(levels.names, 2))
     tests = PlannedTests(levels, difference, options.alpha, pairs)
-    tasks, repeats = options.tasks or max(2, present), options.repeats or levels.seeds
+    tasks, repeats = options.tasks or levels.tasks, options.repeats or levels.seeds
     every: list[PlannedPair] = [
         {
             "a": a,
@@ -179,13 +179,13 @@ def power_result(options: DesignOptions) -> StudySize:
     return result
 
 
-def _analysed(source: str | Path) -> tuple[PlannedLevels, int, str]:
-    """Levels of an analysis that was written, its number of tasks, and its unit."""
+def _analysed(source: str | Path) -> tuple[PlannedLevels, str]:
+    """Levels of an analysis that was written, and its unit."""
     try:
         fitted = json.loads(Path(source).read_text(encoding="utf-8"))
         levels = PlannedLevels.from_json(fitted)
         metrics = [str(scale["metric"]) for scale in fitted["standardisation"].values()]
-        return levels, int(fitted["table"]["tasks"]), metrics[0] if levels.natural else "SD"
+        return levels, metrics[0] if levels.natural else "SD"
     except AnalysisError as error:
         raise AnalysisError(f"--analysis {source}: {error}") from error
     except OSError as error:

@@ -27,8 +27,10 @@ MAX_TASKS = 10_000
 """Where the search for a number of tasks gives up."""
 MAX_SEEDS = 1_000
 """Where the search for a number of seeds gives up."""
-_STUDIES = 400
-"""Drawn studies of scores that are not divided: what they tell of a mean is known exactly, given its standard error."""
+_STUDIES = {4: 3000, 10: 1000, 20: 500}
+"""Drawn studies, by the most levels that they have; of more levels 300."""
+_MOST_SCORES = 3_000_000
+"""Scores that are drawn at once."""
 _EACH = 6
 """Pairs of which each has drawn studies of divided scores of its own; of more, the middle one stands for all."""
 _DIVIDED_TASKS, _DIVIDED_SEEDS = 64, 10
@@ -75,6 +77,7 @@ class PlannedTests:
         spread = [sum(levels.levels[names[i]]["between"] for i in self.pairs[pair]) for pair in asked]
         middle = asked[int(np.argsort(spread, kind="stable")[len(asked) // 2])]
         self._stands_for = {pair: pair if len(asked) <= _EACH else middle for pair in asked}
+        self._studies = next((studies for most, studies in _STUDIES.items() if len(names) <= most), 300)
         self._drawn = cache(self._draw)
         self._plain = cache(self._plain_power)
         self._divided = cache(self._divided_power)
@@ -191,7 +194,7 @@ class PlannedTests:
     def _draw(self, tasks: int, seeds: int) -> tuple[PlannedStudy, Differences, Floats]:
         """Studies of equal levels, and p of all pairs with the means that the analysis found."""
         study = self.levels.study(tasks, seeds)
-        drawn = simulated_differences(study, _STUDIES)
+        drawn = simulated_differences(study, self._studies)
         return study, drawn, _p_values(drawn, self._apart(self.levels.means), np.arange(len(self.pairs)))
 
     def _apart(self, means: Floats) -> Floats:
@@ -223,13 +226,12 @@ class PlannedTests:
 
     def _found(self) -> Undivided:
         levels = self.levels
-        return undivided(levels.means, levels.study(2, levels.seeds), levels.unit)
+        return undivided(levels.means, levels.study(levels.tasks, levels.seeds), levels.unit)
 
     def _divided_power(self, pair: int, tasks: int, seeds: int) -> float:
         """Power of scores that are divided by their tasks' standard deviations."""
-        levels = len(self.levels.names)
-        most = 2000 if levels < 5 else 1000 if levels < 11 else 600
-        studies = int(np.clip(3_000_000 // (levels * tasks * seeds), 300, most))
+        scores = len(self.levels.names) * tasks * seeds
+        studies = min(self._studies, max(300, _MOST_SCORES // scores))
         drawn = divided_differences(self._moved(pair, seeds), self.levels.study(tasks, seeds), studies)
         p = _p_values(drawn, np.zeros(len(self.pairs)), np.arange(len(self.pairs)))
         return float(_rejected(p, self.alpha)[:, pair].mean())

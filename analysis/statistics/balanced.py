@@ -275,9 +275,7 @@ def _direction(x: Floats, gradient: Floats, curvature: Floats, floor: Floats) ->
     return np.linalg.solve(matrix, right[..., None])[..., 0] * scale, left
 
 
-def _differences(
-    likelihood: _Likelihood, x: Floats, free: Bools, *, observed: bool = True
-) -> tuple[Floats, Floats]:
+def _differences(likelihood: _Likelihood, x: Floats, free: Bools, *, observed: bool = True) -> tuple[Floats, Floats]:
     """Standard errors and degrees of freedom of all differences, shape [tables, pairs]."""
     table = likelihood.table
     a, b = table.pairs.T

@@ -12,14 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import least_squares
 
 from analysis.statistics.balanced import CompleteTable, Variances, fit_complete, sums_of
 from analysis.statistics.crossproducts import Bools, Floats
 from analysis.statistics.planned import Differences, PlannedStudy, planned_table
 
-_SCORES = 200_000
+_SCORES = 120_000
 """Scores in the tables that averages are taken over."""
-_ROUNDS = 8
+_ROUNDS = 2
+"""How often levels' own shares are drawn nearer."""
+_SEEN = 0.3
+"""Share of the mean of levels' variances over tasks below which one is taken to be hidden."""
 _WIDEST = 25.0
 """Most that a level's variance over tasks is taken to differ from the others' by, as a factor."""
 _FARTHEST = 60.0
@@ -44,11 +48,6 @@ class Undivided:
     run: float
     unit: Bools
 
-    @property
-    def variance(self) -> float:
-        """Of a task's scores, over the levels that make its unit."""
-        return float(self.means[self.unit].var() + self.between[self.unit].mean() + self.single + self.run)
-
     def apart(self, moved: int, other: int, by: float) -> Undivided:
         """The same with one level moved to a distance from another."""
         means = self.means.copy()
@@ -66,12 +65,13 @@ class _Tasks:
         self.luck = _mirrored(generator.standard_normal((levels, half, seeds)))
         self.rest = _mirrored(generator.standard_normal((levels, half, seeds)))
 
-    def scores(self, of: Undivided) -> Floats:
-        """Divided scores less what networks' luck has in them, shape [levels, tasks, seeds]."""
+    def divided(self, of: Undivided) -> tuple[Floats, float]:
+        """Divided scores less what networks' luck has in them [levels, tasks, seeds], and the mean of 1 / sd."""
         scores = of.means[:, None, None] + np.sqrt(of.between)[:, None, None] * self.effect
         scores = scores + np.sqrt(of.single) * self.rest
-        sd = _spread((scores + np.sqrt(of.run) * self.luck)[of.unit])
-        return scores / sd[None, :, None]
+        whole = scores + np.sqrt(of.run) * self.luck if of.run else scores
+        unit = 1.0 / _spread(whole[of.unit])
+        return scores * unit[None, :, None], float(unit.mean())
 
 
 def _mirrored(draws: Floats) -> Floats:
@@ -93,7 +93,7 @@ def undivided(means: Floats, study: PlannedStudy, unit: Bools) -> Undivided:
     means : ndarray, shape [levels]
         What an analysis of divided scores finds.
     study : PlannedStudy
-        With the variances that it finds, and its seeds; tasks play no part.
+        The study that was analysed, with the variances that it found.
     unit : ndarray of bool, shape [levels]
 
     Returns
@@ -103,51 +103,69 @@ def undivided(means: Floats, study: PlannedStudy, unit: Bools) -> Undivided:
         over tasks. What levels have of it themselves is in proportion to what levels that vary alike would be found to
         have: a leader, which is near the top of every task's scale, seems to vary less than it does.
     """
-    between, run = np.asarray(study.between, dtype=np.float64), study.run or 0.0
-    tasks = _Tasks(len(between), study.seeds)
+    between = np.asarray(study.between, dtype=np.float64)
     own = len(between) > 2 and float(np.ptp(between)) > 1e-9 * float(between.max())
-    pooled = np.full_like(between, max(float(between.mean()), 1e-6))
-    found = Undivided(means, pooled, study.single, run, unit)
+    wanted = _Found(means - means.mean(), between, study.single, study.run or 0.0)
+    tasks = _Tasks(len(between), study.seeds)
     shares = np.ones_like(between)
-    for round_ in range(2 * _ROUNDS if own else _ROUNDS):
-        mean, level, single, scale = _averages(tasks, found, own)
-        if round_ == _ROUNDS:
-            ratios = np.where(level > 0.02 * level.mean(), between / np.maximum(level, 1e-300), 1.0)
-            shares = np.minimum(ratios / max(float(ratios.mean()), 1e-300), _WIDEST)
-            shares /= max(float(shares.mean()), 1e-300)
-        grown = float(found.between.mean()) * float(pooled.mean()) / max(float(level.mean()), 1e-300)
-        found = replace(
-            found,
-            means=found.means + (means - means.mean() - mean + mean.mean()) / scale,
-            between=grown * shares,
-            single=found.single * study.single / single if study.single > 0.0 else 0.0,
-            run=run / scale**2,
-        )
-        size = found.variance
-        found = replace(
-            found,
-            means=found.means / np.sqrt(size),
-            between=found.between / size,
-            single=found.single / size,
-            run=found.run / size,
-        )
-    return found
+    before, found = _closest(tasks, wanted, shares, unit, own)
+    for _ in range(_ROUNDS if own else 0):
+        seen = found.between > _SEEN * found.between.mean()
+        shares = shares * np.clip(np.where(seen, between / np.maximum(found.between, 1e-300), 1.0), 1e-6, _WIDEST)
+        shares /= shares.mean()
+        before, found = _closest(tasks, wanted, shares, unit, own)
+    return before
 
 
-def _averages(tasks: _Tasks, of: Undivided, own: bool) -> tuple[Floats, Floats, float, float]:
-    """Levels' means and variances over tasks, variance of a single score, and the mean of 1 / sd."""
-    scores = tasks.scores(of)[None]
-    _, levels, count, seeds = scores.shape
+@dataclass(frozen=True)
+class _Found:
+    """What an analysis of divided scores finds: as `Undivided`, in standard deviations of a task."""
+
+    means: Floats
+    between: Floats
+    single: float
+    run: float
+
+    def numbers(self) -> Floats:
+        """Spread of the means, and variances over tasks (on average), of a score and of luck."""
+        return np.array([self.means.std(), self.between.mean(), self.single, self.run])
+
+
+def _closest(tasks: _Tasks, wanted: _Found, shares: Floats, unit: Bools, own: bool) -> tuple[Undivided, _Found]:
+    """Scores whose divided ones come closest, by least squares, and what is found of these.
+
+    The unit is free, so levels' mean variance over tasks is 1 and the other three are sought by their logarithms; as
+    their sum is 1 once divided, they are told even where a leader hides what levels vary by.
+    """
+    target = wanted.numbers()
+    base = max(float(target[1]), 0.05)
+    sought = [i for i in (0, 2, 3) if target[i] > 1e-9]
+
+    def scores(x: Floats) -> Undivided:
+        whole = np.zeros(4)
+        whole[sought] = np.exp(x)
+        spread = max(float(wanted.means.std()), 1e-300)
+        return Undivided(wanted.means * (whole[0] / spread), shares, float(whole[2]), float(whole[3]), unit)
+
+    def off(x: Floats) -> Floats:
+        return _averages(tasks, scores(x), own).numbers() - target
+
+    start = np.log([target[i] / (np.sqrt(base) if i == 0 else base) for i in sought])
+    best = least_squares(off, start, diff_step=0.02, xtol=1e-3, ftol=1e-4, max_nfev=10).x if sought else start
+    return scores(best), _averages(tasks, scores(best), own)
+
+
+def _averages(tasks: _Tasks, of: Undivided, own: bool) -> _Found:
+    """What an analysis of very many tasks finds."""
+    scores, scale = tasks.divided(of)
+    levels, count, seeds = scores.shape
     table = CompleteTable(levels, count, seeds, own, np.zeros(levels, dtype=np.bool_))
-    means, sums = sums_of(table, scores)
-    start = Variances(of.between[None] if own else of.between.mean(keepdims=True)[None], np.zeros(1), np.ones(1) * 0.5)
-    if seeds == 1:
-        start = replace(start, between=start.between + 1e-3)
-    found, _, _ = fit_complete(table, sums, start)
-    whole = of.means[:, None, None] + np.sqrt(of.between)[:, None, None] * tasks.effect
-    whole = whole + np.sqrt(of.single) * tasks.rest + np.sqrt(of.run) * tasks.luck
-    scale = float((1.0 / _spread(whole[of.unit])).mean())
-    return means[0], np.broadcast_to(found.between[0], (levels,)), float(found.rest[0]), scale
+    means, sums = sums_of(table, scores[None])
+    cells = np.einsum("ree->re", sums.cross) / (count - 1)
+    between = cells if own else cells.mean(axis=1, keepdims=True)
+    found, _, _ = fit_complete(table, sums, Variances(between, np.zeros(1), between.mean(axis=1)))
+    whole = np.broadcast_to(found.between[0], (levels,))
+    return _Found(means[0] - means[0].mean(), whole, float(found.rest[0]), of.run * scale**2)
 
 
 def moved_apart(of: Undivided, seeds: int, moved: int, other: int, difference: float) -> Undivided:
@@ -164,13 +182,14 @@ def moved_apart(of: Undivided, seeds: int, moved: int, other: int, difference: f
     """
     tasks = _Tasks(len(of.means), seeds)
     sign = np.sign(difference)
+    farthest = _FARTHEST * float(np.sqrt(of.between.max() + of.single))
 
     def gained(by: float) -> float:
-        scores = tasks.scores(of.apart(moved, other, sign * by))
+        scores, _ = tasks.divided(of.apart(moved, other, sign * by))
         return float(sign * (scores[moved].mean() - scores[other].mean()))
 
-    low, high = 0.0, abs(difference)
-    while gained(high) < abs(difference) and high < _FARTHEST:
+    low, high = 0.0, abs(difference) * float(np.sqrt(of.between.mean() + of.single))
+    while gained(high) < abs(difference) and high < farthest:
         low, high = high, 2.0 * high
     for _ in range(10):
         middle = 0.5 * (low + high)
