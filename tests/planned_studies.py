@@ -104,7 +104,7 @@ def _divided_levels(encoders, seeds, lead, luck, erratic, tasks):
 
 
 def lead_for(encoders, tasks, seeds, power=0.7, luck=LUCK):
-    """Lead that gives natural scores about this power: the limit of the first step, and as much as normal scores need."""
+    """Lead that gives natural scores about this power."""
     run = luck**2 if luck and seeds > 1 else None
     _, se, df = planned_differences(PlannedStudy(tasks, seeds, [SPREAD**2] * encoders, REST**2, run))
     pairs = encoders * (encoders - 1) // 2
@@ -113,7 +113,7 @@ def lead_for(encoders, tasks, seeds, power=0.7, luck=LUCK):
 
 
 def planned_and_found(encoders, tasks, seeds, studies=500, *, natural=False, luck=LUCK, erratic=1.0, power=0.65):
-    """Planned power of telling the leader from encoder 0, and the share of studies in which they are called different."""
+    """Planned power of telling the leader from encoder 0, and the share of studies that call them different."""
     lead = lead_for(encoders, tasks, seeds, power, luck)
     levels, difference = known_levels(encoders, seeds, lead, natural=natural, luck=luck, erratic=erratic)
     planned = PlannedTests(levels, difference, pairs=[("e0", "e1")]).power("e0", "e1", tasks, seeds)
@@ -121,7 +121,8 @@ def planned_and_found(encoders, tasks, seeds, studies=500, *, natural=False, luc
     table = planned_table(PlannedStudy(tasks, seeds, [1.0] * encoders, 1.0, run))
     found = 0
     for block in range(0, studies, 100):
-        scores = led(100, encoders, tasks, seeds, lead, luck=luck, erratic=erratic, rng=1000 + block)
+        rng = [block, encoders, tasks, seeds, int(natural)]
+        scores = led(100, encoders, tasks, seeds, lead, luck=luck, erratic=erratic, rng=rng)
         means, _, se, df = complete_fit(scores if natural else divided(scores), table.own, bool(table.trained.any()))
         a, b = table.pairs.T
         for t, freedom in zip(np.abs(means[:, b] - means[:, a]) / se, df, strict=True):
@@ -130,7 +131,7 @@ def planned_and_found(encoders, tasks, seeds, studies=500, *, natural=False, luc
 
 
 if __name__ == "__main__":
-    for encoders, seeds, tasks in product((2, 3, 5, 10, 20), (1, 3, 5), (3, 7, 20)):
+    for encoders, seeds, tasks in product(map(int, sys.argv[2:]), (1, 3, 5), (3, 7, 20)):
         row = []
         for natural in (True, False):
             if encoders == 2 and seeds == 1 and not natural:

@@ -1,7 +1,7 @@
-"""How many tasks, or seeds, it takes until `bench analyze` calls two levels different: power of the very test it makes.
+"""How many tasks, or seeds, it takes until `bench analyze` calls two levels different: the power of the test it makes.
 
-A study of all levels of an analysis is drawn many times, complete, with the variances that the analysis found, given the
-model that its table would be given, and fitted (`analysis.statistics.planned`); standardised scores are divided by
+A study of all levels of an analysis is drawn many times, complete, with the variances that the analysis found, is given
+the model that its table would be given, and fitted (`analysis.statistics.planned`); standardised scores are divided by
 their tasks' standard deviations first (`analysis.statistics.divided`). Two levels count as told apart if their p,
 adjusted by Holm's method over all pairs of the study, is below the test's level. One of the two, the one that is
 farther from the rest, is moved until their difference is the one that is planned for; all others stay where the
@@ -27,8 +27,11 @@ MAX_TASKS = 10_000
 """Where the search for a number of tasks gives up."""
 MAX_SEEDS = 1_000
 """Where the search for a number of seeds gives up."""
-_STUDIES = {4: 3000, 10: 1000, 20: 500}
-"""Drawn studies, by the most levels that they have; of more levels 300."""
+_STUDIES = ((4, 3000, 3000), (10, 1000, 1500), (np.inf, 300, 1000))
+"""Most levels, and how many studies of these are drawn: as they are, where a given standard error leaves nothing to
+chance but later steps, and of divided scores."""
+_COARSE = tuple(sorted({round(2 * 1.2**step) for step in range(20)}))
+"""Numbers of tasks at which it is drawn what dividing scores does to pairs that another stands for."""
 _MOST_SCORES = 3_000_000
 """Scores that are drawn at once."""
 _EACH = 6
@@ -77,7 +80,8 @@ class PlannedTests:
         spread = [sum(levels.levels[names[i]]["between"] for i in self.pairs[pair]) for pair in asked]
         middle = asked[int(np.argsort(spread, kind="stable")[len(asked) // 2])]
         self._stands_for = {pair: pair if len(asked) <= _EACH else middle for pair in asked}
-        self._studies = next((studies for most, studies in _STUDIES.items() if len(names) <= most), 300)
+        self._studies, self._divided_studies = next(few for most, *few in _STUDIES if len(names) <= most)
+        self._expected = cache(self._differences)
         self._drawn = cache(self._draw)
         self._plain = cache(self._plain_power)
         self._divided = cache(self._divided_power)
@@ -122,10 +126,10 @@ class PlannedTests:
                 " more scores per cell"
             )
         like, few = self._stands_for[pair], min(seeds, _DIVIDED_SEEDS)
-        divided = self._divided(like, tasks, few)
         if like == pair and few == seeds:
-            return divided
-        change = _probit(divided) - _probit(self._plain(like, tasks, few))
+            return self._divided(pair, tasks, seeds)
+        near = tasks if like == pair else min(_COARSE, key=lambda some: abs(some - tasks))
+        change = _probit(self._divided(like, near, few)) - _probit(self._plain(like, near, few))
         return float(stats.norm.cdf(_probit(plain) + change))
 
     def tasks_needed(self, a: str, b: str, seeds: int, power: float = 0.8) -> int | None:
@@ -178,10 +182,13 @@ class PlannedTests:
 
     def _guess(self, a: str, b: str, tasks: int, seeds: int) -> float:
         """Power at Holm's first step if standard errors were what they are on average: about where to search."""
-        _, se, df = planned_differences(self.levels.study(tasks, seeds))
+        se, df = self._expected(tasks, seeds)
         pair = self._index(a, b)
         limit = stats.t.isf(0.5 * self.alpha / len(self.pairs), df[pair])
         return float(stats.norm.sf(limit - self.difference / se[pair]))
+
+    def _differences(self, tasks: int, seeds: int) -> tuple[Floats, Floats]:
+        return planned_differences(self.levels.study(tasks, seeds))[1:]
 
     def _move(self, pair: int) -> tuple[int, int, float]:
         """Level that is moved, the one that it is moved from, and by how much it comes to lie above that."""
@@ -231,7 +238,7 @@ class PlannedTests:
     def _divided_power(self, pair: int, tasks: int, seeds: int) -> float:
         """Power of scores that are divided by their tasks' standard deviations."""
         scores = len(self.levels.names) * tasks * seeds
-        studies = min(self._studies, max(300, _MOST_SCORES // scores))
+        studies = min(self._divided_studies, max(300, _MOST_SCORES // scores))
         drawn = divided_differences(self._moved(pair, seeds), self.levels.study(tasks, seeds), studies)
         p = _p_values(drawn, np.zeros(len(self.pairs)), np.arange(len(self.pairs)))
         return float(_rejected(p, self.alpha)[:, pair].mean())

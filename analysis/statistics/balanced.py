@@ -1,7 +1,7 @@
 """The models of a complete table without covariate, from its sums of squares: thousands of studies fitted at once.
 
-Where every cell of level x task has the same number n of scores, and a score of a cell is another network's, the sums of
-squares of `Sums` hold all that the table tells of its variances, and the restricted likelihood of the general model
+Where every cell of level x task has the same number n of scores, each of another network, the sums of squares of `Sums`
+hold all that the table tells of its variances, and the restricted likelihood of the general model
 (`analysis.statistics.reml`) falls apart into theirs. With v the variances of cells' means, V their diagonal matrix,
 ``Q = V^-1 - V^-1 1 1' V^-1 / 1'V^-1 1`` (tasks have effects of their own) and C the cross-products of D - 1 contrasts
 between tasks, minus twice its logarithm is
