@@ -30,12 +30,13 @@ MAX_SEEDS = 1_000
 _STUDIES = ((4, 3000, 3000), (10, 1000, 1500), (np.inf, 300, 1000))
 """Most levels, and how many studies of these are drawn: as they are, where a given standard error leaves nothing to
 chance but later steps, and of divided scores."""
-_COARSE = tuple(sorted({round(2 * 1.2**step) for step in range(20)}))
-"""Numbers of tasks at which it is drawn what dividing scores does to pairs that another stands for."""
+_COARSE = sorted({min(MAX_TASKS, round(2 * 1.2**step)) for step in range(48)})
+"""Numbers of tasks for which studies are drawn where many pairs are asked for; between them power is interpolated."""
 _MOST_SCORES = 3_000_000
 """Scores that are drawn at once."""
 _EACH = 6
-"""Pairs of which each has drawn studies of divided scores of its own; of more, the middle one stands for all."""
+"""Pairs of which each has drawn studies of divided scores of its own; of more, the middle one stands for all, and power
+is drawn for some numbers of tasks only."""
 _DIVIDED_TASKS, _DIVIDED_SEEDS = 64, 10
 """Tasks beyond which divided scores are as good as normal, and seeds beyond which what dividing does stays as it is."""
 
@@ -79,7 +80,7 @@ class PlannedTests:
         asked = [self._index(*pair) for pair in pairs or combinations(names, 2)]
         spread = [sum(levels.levels[names[i]]["between"] for i in self.pairs[pair]) for pair in asked]
         middle = asked[int(np.argsort(spread, kind="stable")[len(asked) // 2])]
-        self._stands_for = {pair: pair if len(asked) <= _EACH else middle for pair in asked}
+        self._like = middle if len(asked) > _EACH else None
         self._studies, self._divided_studies = next(few for most, *few in _STUDIES if len(names) <= most)
         self._expected = cache(self._differences)
         self._drawn = cache(self._draw)
@@ -116,21 +117,28 @@ class PlannedTests:
             raise AnalysisError(
                 "the analysis has one score per cell, which says nothing of several: plan for 1, or analyse more seeds"
             )
-        pair = self._index(a, b)
-        plain = self._plain(pair, tasks, seeds)
-        if self.levels.natural or tasks > _DIVIDED_TASKS:
-            return plain
-        if len(self.levels.names) == 2 and seeds == 1:
+        if len(self.levels.names) == 2 and seeds == 1 and not self.levels.natural:
             raise AnalysisError(
                 "two levels with one score a cell are only signs once standardised, and are not analysed: plan for"
                 " more scores per cell"
             )
-        like, few = self._stands_for[pair], min(seeds, _DIVIDED_SEEDS)
-        if like == pair and few == seeds:
+        pair = self._index(a, b)
+        if self._like is None:
+            return self._drawn_power(pair, pair, tasks, seeds)
+        place = int(np.searchsorted(_COARSE, tasks))
+        around = sorted({_COARSE[max(0, place - 1)] if _COARSE[place] != tasks else tasks, _COARSE[place]})
+        known = [_probit(self._drawn_power(pair, self._like, some, seeds)) for some in around]
+        return float(stats.norm.cdf(np.interp(np.log(tasks), np.log(around), known)))
+
+    def _drawn_power(self, pair: int, like: int, tasks: int, seeds: int) -> float:
+        """Power of a pair, where what dividing scores changes is drawn for the one that it is like."""
+        few = min(seeds, _DIVIDED_SEEDS)
+        if self.levels.natural or tasks > _DIVIDED_TASKS:
+            return self._plain(pair, tasks, seeds)
+        if (like, few) == (pair, seeds):
             return self._divided(pair, tasks, seeds)
-        near = tasks if like == pair else min(_COARSE, key=lambda some: abs(some - tasks))
-        change = _probit(self._divided(like, near, few)) - _probit(self._plain(like, near, few))
-        return float(stats.norm.cdf(_probit(plain) + change))
+        change = _probit(self._divided(like, tasks, few)) - _probit(self._plain(like, tasks, few))
+        return float(stats.norm.cdf(_probit(self._plain(pair, tasks, seeds)) + change))
 
     def tasks_needed(self, a: str, b: str, seeds: int, power: float = 0.8) -> int | None:
         """Find the smallest number of tasks with which two levels are called different.

@@ -151,7 +151,11 @@ def _closest(tasks: _Tasks, wanted: _Found, shares: Floats, unit: Bools, own: bo
         return _averages(tasks, scores(x), own).numbers() - target
 
     start = np.log([target[i] / (np.sqrt(base) if i == 0 else base) for i in sought])
-    best = least_squares(off, start, diff_step=0.02, xtol=1e-3, ftol=1e-4, max_nfev=10).x if sought else start
+    best = (
+        least_squares(off, start, diff_step=np.full(len(sought), 0.02), xtol=1e-3, ftol=1e-4, max_nfev=10).x
+        if sought
+        else start
+    )
     return scores(best), _averages(tasks, scores(best), own)
 
 
