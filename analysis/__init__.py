@@ -30,9 +30,8 @@ from analysis.errors import AnalysisError as AnalysisError
 if TYPE_CHECKING:
     from analysis.design.fractional import Candidates as Candidates
     from analysis.design.fractional import replay as replay
-    from analysis.design.power import contrast_power as contrast_power
-    from analysis.design.power import repeats_needed as repeats_needed
-    from analysis.design.power import tasks_needed as tasks_needed
+    from analysis.design.levels import PlannedLevels as PlannedLevels
+    from analysis.design.power import PlannedTests as PlannedTests
     from analysis.statistics.agreement import protocol_agreement as protocol_agreement
     from analysis.statistics.agreement import task_agreement as task_agreement
     from analysis.statistics.aliasing import alias_matrix as alias_matrix
@@ -57,11 +56,12 @@ _HOME = {
     "Bootstrap": "statistics.bootstrap",
     "Candidates": "design.fractional",
     "FittedModel": "statistics.models",
+    "PlannedLevels": "design.levels",
+    "PlannedTests": "design.power",
     "Scores": "statistics.scores",
     "alias_matrix": "statistics.aliasing",
     "bayesian_check": "statistics.bayesian",
     "best_probability": "statistics.contrasts",
-    "contrast_power": "design.power",
     "derive": "tables.expressions",
     "fit_model": "statistics.models",
     "fixed_effects": "statistics.inference",
@@ -71,12 +71,10 @@ _HOME = {
     "protocol_agreement": "statistics.agreement",
     "random_effects": "statistics.inference",
     "read_table": "tables.long_tables",
-    "repeats_needed": "design.power",
     "replay": "design.fractional",
     "standardise": "statistics.scores",
     "task_agreement": "statistics.agreement",
     "task_components": "statistics.components",
-    "tasks_needed": "design.power",
     "where": "tables.expressions",
 }
 

@@ -116,10 +116,10 @@ class DesignOptions:
     difference : float, optional
         Difference to detect [standard deviations of a task's scores; of a natural analysis the metric's unit].
     levels : str or sequence of str
-        Two levels to plan for; by default every pair.
+        Two levels to plan for; by default every pair. The study is one of all levels of the analysis either way.
     power, alpha : float
-        Wanted probability of detection, and level of the test.
-    tasks, repeats : optional
+        Wanted probability of detection, and what p must be below, adjusted over all pairs of the analysis.
+    tasks, repeats : int, optional
         Number of tasks, and scores per cell, to hold fixed while the other is varied; by default those of the analysis.
     seed : int
         Of the random choice among equally good runs.
@@ -139,7 +139,7 @@ class DesignOptions:
     power: float = 0.8
     alpha: float = 0.05
     tasks: int | None = None
-    repeats: float | None = None
+    repeats: int | None = None
     seed: int = 0
 
 

@@ -10,7 +10,7 @@ from shlex import quote
 import numpy as np
 import pandas as pd
 
-from analysis.design.power import level_spreads
+from analysis.design.levels import level_planning
 from analysis.documents.agreement import Agreement
 from analysis.documents.analysis import AnalysedTable, AnalysisDocument, ModelFacts
 from analysis.documents.shares import TaskShare
@@ -138,7 +138,7 @@ def analysis_result(table: str | Path | pd.DataFrame, options: AnalysisOptions) 
         "components": {"within_task": within, "grid": grid},
         "ranks": mean_ranks(scores, factor) if factor and not options.covariate else None,
         "agreement": _agreement(scores, options.rank or compared, options.protocol, bootstrap, seed),
-        "planning": {level: spread.as_document() for level, spread in level_spreads(fitted, at).items()},
+        "planning": level_planning(fitted, at),
         "bootstrap": None
         if draws is None
         else {

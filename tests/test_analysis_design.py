@@ -1,4 +1,4 @@
-"""Algorithm 2 made precise, alias matrices, and the size of a study."""
+"""Algorithm 2 made precise, and alias matrices."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_tables import GOLDEN, MULTI, SOURCES, grid, study_model
+from analysis_tables import GOLDEN, MULTI, SOURCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analysis
 from analysis.commands import design
 from analysis.design.fractional import Candidates, next_runs, replay
-from analysis.design.power import LevelSpread, contrast_power, level_spreads, repeats_needed, tasks_needed
 from analysis.options import DesignOptions
 from analysis.statistics.aliasing import worst_alias
-from analysis.statistics.models import fit_model
-from analysis.statistics.scores import Scores, standardise
 
 FACTORS = ["strategy=" + ",".join(MULTI), *(f"{source}=0,1" for source in SOURCES)]
 DERIVED = ["n_sources=" + "+".join(SOURCES)]
@@ -186,115 +183,3 @@ def test_sequence_with_a_foreign_run_is_refused():
         replay(possible, pd.DataFrame({"a": [1, 1], "b": [1, 1]}))
     with pytest.raises(analysis.AnalysisError, match="run 1 of the sequence is not a candidate"):
         replay(possible, pd.DataFrame({"a": [3], "b": [1]}))
-
-
-def test_power_is_what_simulation_finds():
-    a, b = LevelSpread(0.16, 0.25, 3), LevelSpread(0.04, 0.25, 3)
-    tasks, repeats, difference, studies = 8, 3, 0.5, 400
-    predicted = contrast_power(a, b, difference, tasks, repeats)
-    table = grid(2, tasks, repeats)
-    level, task = table.encoder.str[1:].astype(int).to_numpy(), table.task.str[1:].astype(int).to_numpy()
-    generator = np.random.default_rng(0)
-    found = 0
-    for _ in range(studies):
-        u = generator.standard_normal((2, tasks)) * np.sqrt([[0.16], [0.04]])
-        y = difference * level + u[level, task] + 0.5 * generator.standard_normal(len(table))
-        model = fit_model(Scores(table, y, "task", "score", {}, natural=True), "factor", factor="encoder", run="none")
-        found += analysis.pairwise_contrasts(model, margin=1.0)[0]["p"] < 0.05
-    assert found / studies == pytest.approx(predicted, abs=0.07)  # 2.8 Monte-Carlo standard errors
-    assert 0.3 < predicted < 0.9
-
-
-def test_power_of_a_two_sample_t_test():
-    from statsmodels.stats.power import TTestIndPower
-
-    level = LevelSpread(0.0, 1.0, 1)
-    want = TTestIndPower().power(0.8, nobs1=20, alpha=0.05)
-    assert contrast_power(level, level, 0.8, 20, 1) == pytest.approx(want, abs=1e-8)
-    needed = int(np.ceil(TTestIndPower().solve_power(0.8, power=0.8, alpha=0.05)))
-    assert tasks_needed(level, level, 0.8, 1) == needed == 26
-
-
-@settings(max_examples=30)
-@given(
-    between=st.floats(0.001, 0.5), single=st.floats(0.01, 1), difference=st.floats(0.1, 1.5), repeats=st.integers(1, 9)
-)
-def test_needed_tasks_are_the_fewest(between, single, difference, repeats):
-    level = LevelSpread(between, single, repeats)
-    tasks = tasks_needed(level, level, difference, repeats)
-    assert tasks is not None
-    assert contrast_power(level, level, difference, tasks, repeats) >= 0.8
-    assert tasks == 2 or contrast_power(level, level, difference, tasks - 1, repeats) < 0.8
-
-
-def test_more_seeds_cannot_replace_tasks():
-    level = LevelSpread(0.2, 0.25, 3)
-    assert repeats_needed(level, level, 0.3, tasks=7) is None
-    assert repeats_needed(LevelSpread(0.0, 0.25, 3), level, 2.0, tasks=7) == 1
-    few = repeats_needed(LevelSpread(0.0, 1.0, 1), LevelSpread(0.0, 1.0, 1), 0.5, tasks=7)
-    assert contrast_power(LevelSpread(0, 1, 1), LevelSpread(0, 1, 1), 0.5, 7, few) >= 0.8
-    assert contrast_power(LevelSpread(0, 1, 1), LevelSpread(0, 1, 1), 0.5, 7, few - 1) < 0.8
-
-
-def test_spreads_reproduce_the_standard_errors_they_come_from():
-    model = study_model()
-    spreads = level_spreads(model)
-    for level, spread in spreads.items():
-        place = model.layout.intercepts[level]
-        within = spread.single / spread.repeats
-        assert np.sqrt((spread.between + within) / 7) == pytest.approx(
-            np.sqrt(model.covariance[place, place]), rel=1e-9
-        )
-
-
-@pytest.mark.parametrize("wrong", [{"tasks": 1}, {"repeats": 0.5}, {"alpha": 0.0}])
-def test_power_errors(wrong):
-    level = LevelSpread(0.1, 0.1, 1)
-    options = {"tasks": 7, "repeats": 1, "alpha": 0.05} | wrong
-    with pytest.raises(analysis.AnalysisError, match="power needs"):
-        contrast_power(level, level, 0.2, **options)
-    with pytest.raises(analysis.AnalysisError, match="cannot be planned for"):
-        tasks_needed(level, level, 0.0, 1)
-
-
-@pytest.mark.parametrize("at", [0.0, 3.0])
-def test_planning_counts_what_makes_a_difference_uncertain_where_it_is_taken(at):
-    """On a complete table the planned variance is that of the contrast."""
-    model = study_model()
-    spreads = level_spreads(model, at)
-    for entry in analysis.pairwise_contrasts(model, at=at):
-        if entry["kind"] == "level":
-            low, high = spreads[entry["b"]], spreads[entry["a"]]
-            variance = sum((level.between + level.single / level.repeats) / 7 for level in (low, high))
-            assert entry["se"] ** 2 == pytest.approx(variance, rel=1e-4)
-
-
-@pytest.mark.parametrize(("levels", "tasks", "difference"), [(2, 8, 0.7), (2, 5, 0.9), (5, 6, 0.8)])
-def test_the_power_that_is_planned_is_that_of_the_test(levels, tasks, difference):
-    generator = np.random.default_rng(1)
-
-    def studied(tasks):
-        table = grid(levels, tasks, 3)
-        level, task = table.encoder.str[1:].astype(int).to_numpy(), table.task.str[1:].astype(int).to_numpy()
-        departures = 0.3 * generator.standard_normal((levels, tasks))
-        noise = 0.5 * generator.standard_normal(len(table))
-        table["score"] = difference * (level == 1) + departures[level, task] + noise
-        return fit_model(standardise(table, natural=True), "factor", factor="encoder", run="none")
-
-    known = level_spreads(studied(150))
-    planned = contrast_power(known["e0"], known["e1"], difference, tasks, 3)
-    found = 0
-    for _ in range(200):
-        entry = next(one for one in analysis.pairwise_contrasts(studied(tasks)) if {one["a"], one["b"]} == {"e0", "e1"})
-        found += entry["p"] < 0.05
-    assert found / 200 == pytest.approx(planned, abs=0.1)
-    assert 0.3 < planned < 0.95
-
-
-def test_one_score_a_cell_says_nothing_of_seeds():
-    model = fit_model(standardise(grid(4, 6, 1, rng=2, step=0.5), natural=True), "factor", factor="encoder")
-    spreads = level_spreads(model)
-    assert {spread.single for spread in spreads.values()} == {0.0}
-    entry = analysis.pairwise_contrasts(model)[0]
-    assert (spreads["e0"].between + spreads["e1"].between) / 6 == pytest.approx(entry["se"] ** 2, rel=1e-6)
-    assert repeats_needed(spreads["e0"], spreads["e1"], 0.1, tasks=6) is None

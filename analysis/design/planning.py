@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.design.fractional import Candidates, level_text, next_runs, replay
-from analysis.design.power import contrast_power, repeats_needed, spreads_from_json, tasks_needed
+from analysis.design.levels import PlannedLevels
+from analysis.design.power import MAX_TASKS, PlannedTests
 from analysis.documents.design import DesignDocument, PlannedPair, ProposedRuns, StudySize
 from analysis.errors import AnalysisError
 from analysis.options import DesignOptions, listed, names
@@ -129,78 +130,111 @@ def _plain(value: Any) -> Any:
 
 
 def power_result(options: DesignOptions) -> StudySize:
-    """Say how many tasks, or scores per cell, detect a difference between levels of an analysis.
+    """Say how many tasks, or scores per cell, it takes until levels of an analysis are called different.
 
     Raises
     ------
     AnalysisError
         If there is no analysis or no difference, or the analysis has no such levels.
     """
-    source, difference, levels = options.analysis, options.difference, names(options.levels)
-    power, alpha = options.power, options.alpha
+    source, difference, chosen = options.analysis, options.difference, names(options.levels)
     if source is None or difference is None:
         raise AnalysisError("planning needs both --analysis FILE (an analysis.json) and --difference D, say 0.2")
+    levels, unit = _analysed(source)
+    if not levels.levels:
+        raise AnalysisError(
+            f"--analysis {source}: model ordinal has no levels to plan for; analyse with --model factor"
+        )
+    unknown = [level for level in chosen if level not in levels.levels]
+    if unknown or len(set(chosen)) not in (0, 2):
+        known = ", ".join(levels.levels)
+        raise AnalysisError(f"--levels {','.join(chosen)!r}: name two of the analysis's levels ({known}), or none")
+    pairs = [(chosen[0], chosen[1])] if chosen else list(combinations(levels.names, 2))
+    tests = PlannedTests(levels, difference, options.alpha, pairs)
+    tasks, repeats = options.tasks or levels.tasks, options.repeats or levels.seeds
+    every: list[PlannedPair] = [
+        {
+            "a": a,
+            "b": b,
+            "tasks": tasks,
+            "repeats": repeats,
+            "power_now": tests.power(a, b, tasks, repeats),
+            "tasks_needed": tests.tasks_needed(a, b, repeats, options.power),
+            "repeats_needed": tests.seeds_needed(a, b, tasks, options.power),
+            "seeds_known": levels.seeds_known,
+            "covers_training": levels.covers_training(a, b, repeats),
+        }
+        for a, b in pairs
+    ]
+    result: StudySize = {
+        "difference": difference,
+        "power": options.power,
+        "alpha": options.alpha,
+        "levels": len(levels.levels),
+        "comparisons": len(tests.pairs),
+        "pairs": every,
+        "summary": [],
+    }
+    result["summary"] = [_heading(result, levels, unit), *(_say(pair, levels) for pair in every)]
+    return result
+
+
+def _analysed(source: str | Path) -> tuple[PlannedLevels, str]:
+    """Levels of an analysis that was written, and its unit."""
     try:
         fitted = json.loads(Path(source).read_text(encoding="utf-8"))
-        planning = spreads_from_json(fitted["planning"])
-        present = int(fitted["table"]["tasks"])
+        levels = PlannedLevels.from_json(fitted)
         metrics = [str(scale["metric"]) for scale in fitted["standardisation"].values()]
-        unit = metrics[0] if fitted["model"]["natural"] else "SD"
+        return levels, metrics[0] if levels.natural else "SD"
+    except AnalysisError as error:
+        raise AnalysisError(f"--analysis {source}: {error}") from error
     except OSError as error:
         raise AnalysisError(f"--analysis {source}: cannot be read ({error.strerror}); name an analysis.json") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise AnalysisError(f"--analysis {source}: is no analysis.json of bench analyze; make one first") from error
-    if not planning:
-        raise AnalysisError(
-            f"--analysis {source}: model ordinal has no levels to plan for; analyse with --model factor"
-        )
-    unknown = [level for level in levels if level not in planning]
-    if unknown or len(levels) not in (0, 2):
-        known = ", ".join(planning)
-        raise AnalysisError(f"--levels {','.join(levels)!r}: name two of the analysis's levels ({known}), or none")
-    pairs = [(levels[0], levels[1])] if levels else list(combinations(planning, 2))
-    every: list[PlannedPair] = []
-    for a, b in pairs:
-        low, high = planning[a], planning[b]
-        fixed_tasks = options.tasks or max(2, present)
-        fixed_repeats = options.repeats or max(1.0, 0.5 * (low.repeats + high.repeats))
-        every.append(
-            {
-                "a": a,
-                "b": b,
-                "tasks": fixed_tasks,
-                "repeats": fixed_repeats,
-                "power_now": contrast_power(low, high, difference, fixed_tasks, fixed_repeats, alpha),
-                "tasks_needed": tasks_needed(low, high, difference, fixed_repeats, power, alpha),
-                "tasks_needed_holm": tasks_needed(low, high, difference, fixed_repeats, power, alpha / len(pairs)),
-                "repeats_needed": repeats_needed(low, high, difference, fixed_tasks, power, alpha),
-                "seeds_known": low.single > 0.0 or high.single > 0.0,
-            }
-        )
-    return {
-        "difference": difference,
-        "power": power,
-        "alpha": alpha,
-        "pairs": every,
-        "summary": _say(every, difference, unit),
-    }
 
 
-def _say(pairs: list[PlannedPair], difference: float, unit: str) -> list[str]:
-    lines = []
-    for pair in pairs:
-        need_tasks = pair["tasks_needed"]
-        more = f"needs {need_tasks} tasks" if need_tasks else "cannot be had with any number of tasks tried"
-        seeds = pair["repeats_needed"]
-        same = f"{seeds} scores per cell would do" if seeds else "no number of scores per cell is enough"
-        if not pair["seeds_known"]:
-            same = "what more seeds would bring is not known from one score per cell"
-        lines.append(
-            f"To tell {pair['a']} from {pair['b']} at a true difference of {difference:g} {unit} {more} at"
-            f" {pair['repeats']:.3g} scores per cell; on {pair['tasks']} tasks the power is {pair['power_now']:.0%} and"
-            f" {same}."
+def _heading(result: StudySize, levels: PlannedLevels, unit: str) -> str:
+    """Say what is planned for: the test, and what it covers."""
+    count = result["comparisons"]
+    holm = f", adjusted for all {count} pairs (Holm)," if count > 1 else ""
+    pairs = result["pairs"]
+    covered = [pair["covers_training"] for pair in pairs if levels.trained(pair["a"], pair["b"])]
+    if not covered:
+        luck = ""
+    elif all(covered):
+        luck = "; the luck of training is counted"
+    else:
+        luck = (
+            "; one network a level does not show the luck of training: only that these networks differ is planned for,"
+            " and bench analyze calls nothing that was trained different"
         )
-    return lines
+    return (
+        f"Planned for a probability of {result['power']:.0%} that p{holm} is below {result['alpha']:g} where two of"
+        f" {result['levels']} levels truly differ by {result['difference']:g} {unit}{luck}."
+    )
+
+
+def _say(pair: PlannedPair, levels: PlannedLevels) -> str:
+    tasks, repeats, seeds = pair["tasks_needed"], pair["repeats"], pair["repeats_needed"]
+    more = f"needs {tasks} tasks" if tasks else f"cannot be had with {MAX_TASKS} tasks or fewer"
+    if not pair["seeds_known"]:
+        same = "what more seeds would bring is not known from one score per cell"
+    elif not seeds:
+        same = "no number of scores per cell is enough"
+    else:
+        same = f"{_scores(seeds)} per cell would do"
+    if levels.trained(pair["a"], pair["b"]) and not pair["covers_training"]:
+        what = f"To tell the networks of {pair['a']} and {pair['b']} apart"
+    else:
+        what = f"To tell {pair['a']} from {pair['b']}"
+    return f"{what} {more} at {_scores(repeats)} per cell; on {pair['tasks']} tasks the power is" + (
+        f" {pair['power_now']:.0%} and {same}."
+    )
+
+
+def _scores(count: int) -> str:
+    return "1 score" if count == 1 else f"{count} scores"
 
 
 def sentences(result: DesignDocument) -> list[str]:

@@ -114,24 +114,34 @@ class TaskScale(TypedDict):
 
 
 class LevelPlanning(TypedDict):
-    """What `bench design` needs to know of a level.
+    """What `bench design` needs to know of a level, where levels are compared.
 
     Attributes
     ----------
+    mean
+        Its expected score.
     between
-        Variance of its effect over tasks, where levels are compared.
+        Variance of its effect over tasks.
     single
         Variance that one score per cell adds; 0 where every cell has one score, which does not tell seeds from tasks.
+    run
+        Variance of a network's luck, which goes with it through all tasks; null where the model has no such effect of
+        this level's networks.
+    networks
+        Trained networks behind it; 0 where training plays no part in its differences from the others.
     repeats
-        Scores per cell in this table.
-    centring
-        What degrees of freedom are divided by.
+        Scores per cell in this table; networks, where each has several.
+    unit
+        Whether its scores have a part in tasks' standard deviations.
     """
 
+    mean: float
     between: float
     single: float
+    run: float | None
+    networks: int
     repeats: float
-    centring: float
+    unit: bool
 
 
 class BootstrapFacts(TypedDict):

@@ -111,44 +111,50 @@ class ProposedRuns(TypedDict):
 
 
 class PlannedPair(TypedDict):
-    """What it takes to tell two levels apart; null where no number is enough.
+    """What it takes until two levels are called different; null where no number is enough.
 
     Attributes
     ----------
     a, b
         The levels.
     tasks, repeats
-        Tasks, and scores per cell, each held fixed while the other is sought.
+        Tasks, and scores per cell (seeds), each held fixed while the other is sought.
     power_now
-        Probability of detection with both.
-    tasks_needed, tasks_needed_holm
-        Tasks for the wanted power, at `alpha` and at `alpha` over the number of pairs.
+        Probability that they are called different with both.
+    tasks_needed
+        Tasks for the wanted power.
     repeats_needed
-        Scores per cell for the wanted power.
+        Scores per cell for the wanted power; at least 2 where these are needed to cover the luck of training.
     seeds_known
-        False where every cell has one score, which says nothing of more.
+        False where every cell of the analysis has one score, which says nothing of more.
+    covers_training
+        Whether a study with so many scores per cell says something of what the levels' recipes give; if not, that their
+        networks are told apart is all that is planned for.
     """
 
     a: str
     b: str
     tasks: int
-    repeats: float
+    repeats: int
     power_now: float
     tasks_needed: int | None
-    tasks_needed_holm: int | None
     repeats_needed: int | None
     seeds_known: bool
+    covers_training: bool
 
 
 class StudySize(TypedDict):
-    """How large a study must be.
+    """How large a study of all levels of an analysis must be, complete, until two of them are called different.
 
     Attributes
     ----------
     difference
         To detect, in the unit of the analysis.
     power, alpha
-        Wanted probability of detection, and level of the test.
+        Wanted probability of detection, and what the adjusted p must be below.
+    levels, comparisons
+        Levels of the study, and pairs of them, over all of which p is adjusted by Holm's method, whichever are asked
+        for.
     pairs
         Of levels.
     summary
@@ -158,6 +164,8 @@ class StudySize(TypedDict):
     difference: float
     power: float
     alpha: float
+    levels: int
+    comparisons: int
     pairs: list[PlannedPair]
     summary: list[str]
 

@@ -233,7 +233,7 @@ def fit_model(
     roles = _roles(scores, kind, key, group, covariate, NONE if tasks == "centred" and run == AUTO else run, tasks)
     if not scores.natural:
         _refuse_signs(scores.y, roles)
-    layout, problem = _lay_out(scores, roles, model, simplify=simplify)
+    layout, problem = lay_out(scores.y, roles, model, simplify=simplify)
     solution = fit_reml(problem, scores.y)
     if unbounded(problem, solution.ratios)[0]:
         but = " but for what a network has on all tasks" if layout.run else ""
@@ -270,12 +270,23 @@ def _roles(scores: Scores, kind: str, key: str, group: str, covariate: str | Non
     )
 
 
-def _lay_out(scores: Scores, roles: Roles, model: str, *, simplify: bool) -> tuple[Layout, Problem]:
-    """The richest layout that the table can carry, with an effect of trained networks where it shows one."""
+def lay_out(y: Floats, roles: Roles, model: str, *, simplify: bool = True) -> tuple[Layout, Problem]:
+    """The richest layout that the table can carry, with an effect of trained networks where it shows one.
+
+    Parameters
+    ----------
+    y : ndarray, shape [rows]
+        Scores; of ``factor-single`` they choose the level whose variance is the residual's, and nothing else.
+    roles : Roles
+    model : str
+        The one that is asked for.
+    simplify : bool
+        As in `fit_model`.
+    """
     kind = model.split("-")[0]
     fitted, reason = _choose(roles, model) if simplify else (model, "")
     while True:
-        reference = _most_spread(scores.y, roles) if fitted == "factor-single" else -1
+        reference = _most_spread(y, roles) if fitted == "factor-single" else -1
         layout = make_layout(roles, fitted, reason, reference)
         problem = layout.problem()
         why = _too_rich(roles, layout, problem) if simplify else ""

@@ -12,7 +12,7 @@ task's own effect is removed, which would else swamp every difference between le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,8 @@ class Scores:
         Whether scores kept their own unit.
     notes : list of str
         What a reader must know: rows left out, incomplete tables, stand-in data.
+    apart : list of str
+        Levels that have no part in tasks' units.
     """
 
     table: pd.DataFrame
@@ -67,11 +69,12 @@ class Scores:
     scales: dict[str, Scale]
     natural: bool = False
     notes: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
 
     def keep(self, mask: NDArray[np.bool_]) -> Scores:
         """Keep some rows, standardised as they were among all."""
         table = self.table.loc[mask].reset_index(drop=True)
-        return Scores(table, self.y[mask], self.group, self.score, self.scales, self.natural, self.notes)
+        return replace(self, table=table, y=self.y[mask])
 
 
 def standardise(
@@ -118,11 +121,13 @@ def standardise(
     scales: dict[str, Scale] = {}
     constant = []
     makes_unit = np.ones(len(raw), dtype=np.bool_)
+    apart: list[str] = []
     if levels and not natural:
         level_code, names = labels(kept, levels)
         part = unit_levels(raw, codes, level_code)
         makes_unit = part[level_code]
-        notes += _apart_note([name for name, flag in zip(names, part, strict=True) if not flag], levels, group)
+        apart = [name for name, flag in zip(names, part, strict=True) if not flag]
+        notes += _apart_note(apart, levels, group)
     for d, task in enumerate(tasks):
         rows = codes == d
         values = raw[rows]
@@ -148,7 +153,7 @@ def standardise(
         y += np.mean([-scale.mean if scale.lower_is_better else scale.mean for scale in scales.values()])
     if complete_over:
         notes += _incomplete_note(kept, group, complete_over, "centred" if natural else "standardised")
-    return Scores(kept, y, group, score, scales, natural, notes)
+    return Scores(kept, y, group, score, scales, natural, notes, apart)
 
 
 def _apart_note(apart: list[str], levels: str, group: str) -> list[str]:

@@ -130,9 +130,9 @@ class RunsOptions:
     difference: Annotated[float | None, typer.Option(help="Difference to detect [standard deviations].")] = None
     levels: Annotated[str, typer.Option(help="Two levels to plan for, A,B.", show_default="every pair")] = ""
     power: Annotated[float, typer.Option(help="Wanted probability of detection.")] = 0.8
-    alpha: Annotated[float, typer.Option(help="Level of the test.")] = 0.05
-    tasks: Annotated[int | None, typer.Option(help="Hold the number of tasks at this.")] = None
-    repeats: Annotated[float | None, typer.Option(help="Hold the scores per cell at this.")] = None
+    alpha: Annotated[float, typer.Option(help="What the adjusted p must be below.")] = 0.05
+    tasks: Annotated[int | None, typer.Option(help="Hold the number of tasks at this.", min=2)] = None
+    repeats: Annotated[int | None, typer.Option(help="Hold the scores per cell (seeds) at this.", min=1)] = None
     seed: Annotated[int, typer.Option(help="Of the choice among equally good runs.", min=0)] = 0
 
 
