@@ -103,6 +103,7 @@ def speed_pretrain(
         list[str] | None,
         typer.Option(help="Encoder to train; may be repeated.", show_default="tune_plus, sample_cnn", metavar="NAME"),
     ] = None,
+    recipe: Annotated[str, typer.Option(help="Contrastive recipe to train by.", metavar="NAME")] = "tune",
     batch: Annotated[
         int | None, typer.Option(help="Pairs a step.", show_default="96 on a GPU, 8 on a CPU", min=2)
     ] = None,
@@ -123,12 +124,14 @@ def speed_pretrain(
 
     registry = open_registry(registry_files)
     names = [registry.encoder(name) for name in encoder or ("tune_plus", "sample_cnn")]
-    announce(registry, [*names, registry.recipe("tune")], Reporter())
-    recipe = registry.recipe("tune").entry
-    if not isinstance(recipe, ContrastiveRecipe):
-        raise UserError("recipe tune was replaced by one that is not contrastive; leave out that registry")
-    load_augmentations(registry.recipe("tune"))
-    result = measure(Reporter(), names, recipe, batch, rounds)
+    named = registry.recipe(recipe)
+    announce(registry, [*names, named], Reporter())
+    if not isinstance(named.entry, ContrastiveRecipe):
+        raise UserError(
+            f"{named.file}:{named.line}: recipes.{recipe} is not contrastive, which this measures; name another"
+        )
+    load_augmentations(named)
+    result = measure(Reporter(), names, named.entry, batch, rounds)
     print_document(result if as_json else table(result))
 
 
