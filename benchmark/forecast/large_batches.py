@@ -37,7 +37,8 @@ def say_memory(runs: Sequence[Run], engine: Engine, reporter: Reporter) -> None:
         if identity not in told:
             told.add(identity)
             with suppress(Exception):
-                reporter.say(_memory(step))
+                for line in _memory(step).splitlines():
+                    reporter.say(line)
 
 
 def _memory(step: Step) -> str:
