@@ -29,6 +29,24 @@ def test_rates_and_shares_belong_together(monkeypatch):
     assert any(line.startswith("plain ") and f"{row['ratio']:.0%}" in line for line in lines)
 
 
+def test_a_front_end_and_what_changes_features_have_shares(monkeypatch):
+    monkeypatch.setattr(pretrain_speed, "ROUND", 0.05)
+    monkeypatch.setattr(pretrain_speed, "CLIP_SECONDS", 1.0)
+    recipe = load_registry().recipe("mule-demo").entry
+    result = pretrain_speed.measure(Silent(), [plain("Parted", window=2187)], recipe, 4, 2)
+    (row,) = result["encoders"]
+    assert list(row["augmentation_share"]) == ["front end", "mixup"]
+    assert min(row["augmentation_share"].values()) > 0
+    assert row["steps_a_round"] >= pretrain_speed.ROUND_STEPS
+    assert result["target"] in (pretrain_speed.CPU_FEATURES_TARGET, pretrain_speed.GPU_TARGET)
+    lines = pretrain_speed.table(result).splitlines()
+    share = sum(row["augmentation_share"].values())
+    assert f"front end and changes of features {share:.1%} of a step, limit 10%" in lines
+    if row["ratio_processor"] is not None:
+        assert row["ratio_processor"] > 0
+        assert any(line.startswith("plain ") and f"{row['ratio_processor']:.0%}" in line for line in lines)
+
+
 def test_the_bare_model_is_brought_back_to_the_device(monkeypatch):
     """Lightning leaves the encoder, which both kinds of turn share, on the CPU: played by a change of precision."""
     monkeypatch.setattr(TrainedModule, "cpu", lambda self: self.double())

@@ -55,7 +55,7 @@ def test_every_name_is_one_of_the_registry():
             ("protocols", None if number.protocol == "end-to-end" else number.protocol),
         ):  # fmt: skip
             assert name is None or name in registry.sections[section], number
-        assert number.corpus is None or number.corpus in {*registry.sections["corpora"], "msd"}
+        assert number.corpus is None or number.corpus in {*registry.sections["corpora"], "msd", "musicset"}
         assert split_name(number.metric)[0] in METRICS
         if number.task:
             entry = registry.task(number.task).entry
@@ -198,6 +198,37 @@ def test_ours_is_the_nearest_run_of_the_same_task_encoder_and_corpus(tmp_path):
     assert mid.differs in (["1,000 epochs instead of 3,000 epochs"], ["10,000 epochs instead of 3,000 epochs"])
     assert found["2", "gtzan", None, "tune-linear"].difference[0] == pytest.approx(0.86 - 0.872)
     assert found["2", "billboard", None, "tune-linear"].ours is None
+
+
+def test_mules_six_models_stand_beside_trainings_by_their_recipes(tmp_path):
+    """Musicset is private: MagnaTagATune stands in its place, and the last column says so."""
+    within = "pair_within_seconds=null"
+    ways = [
+        ("magnatagatune", "mule-sup", 0.80), ("magnatagatune", "mule-ularge(chunk=60)", 0.81),
+        ("audioset", "mule-sup", 0.70), ("audioset", f"mule-ularge({within})", 0.71),
+        ("audioset", f"mule-usmall({within})", 0.72), ("audioset", "mule-usmall", 0.5),
+    ]  # fmt: skip
+    records = []
+    for corpus, recipe, score in ways:
+        record = make_record(
+            "mule", "gtzan", 0, corpus=corpus, recipe=recipe, protocol="mule-gtzan", score=score, epochs=None
+        )
+        for entry in record.spec["lineage"].values():
+            entry["spec"]["recipe"]["pairs"] = {"mule-ularge": 384_000_000, "mule-usmall": 51_200_000}.get(
+                record.recipe_name
+            )
+        records.append(record)
+    (group,) = groups_of(tmp_path, records)
+    found = {c.published.model: c for c in compare(group, NUMBERS) if c.published.encoder == "mule"}
+    private = "corpus magnatagatune in place of musicset, which is private"
+    assert {model: (c.ours.mean, list(c.differs)) for model, c in found.items()} == {
+        "Musicset-Sup": (0.8, [private]),
+        "Musicset-ULarge": (0.81, [private, "chunk 60"]),
+        "Musicset-USmall": (0.8, [private, "recipe mule-sup instead of mule-usmall"]),
+        "Audioset-Sup": (0.7, []),
+        "Audioset-ULarge": (0.71, []),
+        "Audioset-USmall": (0.72, []),
+    }
 
 
 def test_a_part_of_the_clips_and_a_length_that_is_not_told_are_differences(tmp_path):

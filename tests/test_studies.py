@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import product
+
 import pytest
 from conftest import bench, bench_json
 
@@ -75,6 +78,22 @@ def test_table_1_has_its_rows(tmp_path):
     runs = planned("tune-table-1", tmp_path)
     assert len(runs) == 3 * (17 + 3 * 2)
     assert {run.cell.recipe for run in runs} == {"tune", "tune(epochs=10000)"}
+
+
+def test_mules_table_has_its_six_trainings(tmp_path):
+    runs = planned("mule-table-3", tmp_path)
+    assert {run.cell.encoder for run in runs} == {"mule"}
+    trained = {}
+    for run in runs:
+        weights = run.score.needs["weights"]
+        trained.setdefault((run.cell.corpus, run.cell.recipe_name), set()).add(weights.key)
+        if run.cell.recipe_name != "mule-sup":  # anywhere in a segment of AudioSet, near one another in a track
+            within = {"magnatagatune": 5, "audioset": None}[run.cell.corpus]
+            assert weights.spec["recipe"].get("pair_within_seconds") == within
+    corpora, recipes = ("magnatagatune", "audioset"), ("mule-sup", "mule-ularge", "mule-usmall")
+    assert {model: len(keys) for model, keys in trained.items()} == dict.fromkeys(product(corpora, recipes), 3)
+    probes = {"mtt": "mule", "gtzan": "mule-gtzan", "emotion": "mule-emomusic", "key": "mule-key"}
+    assert Counter((run.cell.task, run.cell.protocol) for run in runs) == dict.fromkeys(probes.items(), 6 * 3)
 
 
 def test_unequal_budgets_are_refused(tmp_path):

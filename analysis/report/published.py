@@ -10,7 +10,11 @@ from typing import Any
 
 from analysis.report.groups import Group, Run, Value, gather, over_seeds
 
+#: Numbers of a recipe that say how long is trained, and those that change no more than the memory that it takes.
 _LENGTHS = ("epochs", "pairs")
+_MEMORY = ("chunk",)
+#: A private corpus -> the one that studies which ship with bench train on in its place.
+IN_PLACE_OF = {"musicset": "magnatagatune"}
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,11 @@ class Published:
     Attributes
     ----------
     encoder, corpus, recipe, protocol, task
-        Our names for what the paper describes, where there are any.
+        Our names for what the paper describes, where there are any; of a private corpus the paper's.
     settings
         Numbers of the recipe that the paper changed, ``;`` between them; ``name=?`` for one that it does not tell.
+    epochs, pairs
+        Length of the training, where it is told so.
     split
         Clips for training, validation and testing, or the name of a dataset that has no task here.
     value
@@ -37,6 +43,7 @@ class Published:
     recipe: str | None
     settings: str | None
     epochs: int | None
+    pairs: int | None
     protocol: str | None
     task: str | None
     split: str
@@ -88,6 +95,7 @@ def _published(row: Mapping[str, str]) -> Published:
         table=row["table"],
         model=row["model"],
         epochs=int(row["epochs"]) if row["epochs"] else None,
+        pairs=int(row["pairs"]) if row["pairs"] else None,
         task=row["task"] or None,
         split=row["split"],
         metric=row["metric"],
@@ -116,15 +124,20 @@ def compare(group: Group, numbers: Sequence[Published]) -> list[Comparison]:
                 for cell in cells
                 if (value := over_seeds(cell, number.metric)) is not None
             ]
-            found.append(min(options, key=lambda option: len(option.differs)) if options else Comparison(number))
+            found.append(min(options, key=_distance) if options else Comparison(number))
     return sorted(found, key=lambda comparison: comparison.ours is None)
 
 
+def _distance(option: Comparison) -> tuple[bool, int]:
+    """How far a run is from a published number: another recipe is further than anything else."""
+    return any(words.startswith("recipe ") for words in option.differs), len(option.differs)
+
+
 def _same(run: Run, number: Published) -> bool:
-    """Whether a run is of the encoder and corpus that a number is of, with the same settings."""
+    """Whether a run is of the encoder and corpus that a number is of, or what stands for it, with the same settings."""
     if number.encoder is None or run["encoder"] != number.encoder:
         return False
-    if number.corpus != run["corpus"]:
+    if run["corpus"] not in (number.corpus, IN_PLACE_OF.get(number.corpus or "", number.corpus)):
         return False
     open_ = _not_told(number)
     told = {key: value for key, value in run["overrides"].items() if key not in open_}
@@ -139,7 +152,7 @@ def _not_told(number: Published) -> list[str]:
 
 def _settings(overrides: Mapping[str, str]) -> set[str]:
     """Changed numbers of a recipe but for its length, all augmentation switched off told as the papers do."""
-    changed = {key: value for key, value in overrides.items() if key not in _LENGTHS}
+    changed = {key: value for key, value in overrides.items() if key not in (*_LENGTHS, *_MEMORY)}
     chances = {key for key in changed if key.startswith("augmentation.") and key.endswith(".probability")}
     found = {f"{key}={value}" for key, value in changed.items() if key not in chances}
     if len(chances) == 7 and all(float(changed[key]) == 0 for key in chances):  # all that there are
@@ -147,16 +160,22 @@ def _settings(overrides: Mapping[str, str]) -> set[str]:
     return found | {f"{key}={changed[key]}" for key in chances}
 
 
+def _length(epochs: int | None, pairs: int | None) -> str:
+    if epochs:
+        return f"{epochs:,} epochs"
+    return f"{pairs:,} pairs" if pairs else ""
+
+
 def _differences(run: Run, number: Published) -> list[str]:
     found = []
+    if number.corpus != run["corpus"]:
+        found.append(f"corpus {run['corpus']} in place of {number.corpus}, which is private")
     if number.recipe and run["recipe_name"] != number.recipe:
         found.append(f"recipe {run['recipe_name']} instead of {number.recipe}")
-    if number.epochs and run["epochs"] != number.epochs:
-        ours = f"{run['epochs']:,} epochs" if run["epochs"] else f"{run['pairs'] or 0:,} pairs"
-        found.append(f"{ours} instead of {number.epochs:,} epochs")
-    if number.epochs is None and (run["epochs"] or run["pairs"]):
-        ours = f"{run['epochs']:,} epochs" if run["epochs"] else f"{run['pairs']:,} pairs"
-        found.append(f"{ours}, theirs not told")
+    theirs, ours = _length(number.epochs, number.pairs), _length(run["epochs"], run["pairs"])
+    if theirs != ours and ours:
+        found.append(f"{ours} instead of {theirs}" if theirs else f"{ours}, theirs not told")
+    found += [f"{name} {run['overrides'][name]}" for name in _MEMORY if name in run["overrides"]]
     for name in _not_told(number):
         ours = f"{name} {run['overrides'][name]}" if name in run["overrides"] else f"the recipe's {name}"
         found.append(f"{ours}, theirs not told")

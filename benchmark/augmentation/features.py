@@ -61,11 +61,17 @@ class FeatureChain:
         With the names and streams that a recipe gives them.
     streams
         Where the steps draw from.
+
+    Attributes
+    ----------
+    names
+        Of the steps; a second one of a name has its number behind it.
     """
 
     def __init__(self, steps: Sequence[FeatureAugmentation], streams: Streams) -> None:
         self._steps = steps
         self._streams = streams
+        self.names = streams.names
 
     def __bool__(self) -> bool:
         """Whether there is any step."""

@@ -52,6 +52,10 @@ def run(options: RunOptions) -> None:
         raise typer.Exit(2)
     say_broken(registry)
     engine = Engine(store, reporter)
+    if options.cluster is None:
+        from benchmark.forecast.large_batches import say_memory
+
+        say_memory(plan.runs, engine, reporter)
     if options.dry_run:
         _show_plan(options, plan, engine, store, reporter)
         return

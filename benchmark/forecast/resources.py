@@ -288,10 +288,13 @@ def _largest_batch(where: torch.device, view_bytes: int) -> int:
     """On a CPU, where too large a batch ends the process instead of raising: what fits in half the free memory."""
     if where.type == "cuda" or not view_bytes:
         return LARGEST
-    return min(LARGEST, _free_memory() // (2 * view_bytes))
+    return min(LARGEST, free_memory(where) // (2 * view_bytes))
 
 
-def _free_memory() -> int:
+def free_memory(where: torch.device) -> int:
+    """Memory of the device, or of the machine where it has none of its own, that nothing has taken [bytes]."""
+    if where.type == "cuda":
+        return int(torch.cuda.mem_get_info(where)[0])
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         for line in meminfo.read_text().splitlines():

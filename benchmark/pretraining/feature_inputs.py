@@ -13,6 +13,9 @@ from benchmark.pretraining.gathering import gather
 from encoders.base import Encoder
 from encoders.capabilities import FrontEndAndTrunk
 
+#: Waveforms whose features are computed at a time: spectra take some 5 MB each, and a large batch may hold thousands.
+AT_A_TIME = 32
+
 
 class FeatureInputs:
     """Changes an encoder's features between its front end and its trunk, where a recipe says so.
@@ -61,7 +64,7 @@ class FeatureInputs:
         """Features [n, bands, t] of waveforms [n, 1, T], as the front end gives them."""
         assert isinstance(self._encoder, FrontEndAndTrunk)
         with torch.autocast(waveforms.device.type, enabled=False):
-            return self._encoder.features(waveforms)
+            return torch.cat([self._encoder.features(part) for part in waveforms.split(AT_A_TIME)])
 
     def targets(self, targets: Tensor, draws: Draws) -> Tensor:
         """Labels [n, L] of the examples of this process, changed as their features were."""

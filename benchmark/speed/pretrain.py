@@ -1,12 +1,14 @@
 """How much of the bare model's speed a pretraining keeps, with crops, augmentation and the loop around it.
 
-The bare step is forward, loss, backward and optimiser on one batch of views that is ready on the device; the full
-training is `fit`, as `bench run` calls it, on audio in a file as the store holds it. Both have the same precision and
-take turns, so that what else the machine does falls on both.
+The bare step is forward, loss, backward and optimiser on one batch of views that is ready on the device: of features
+where the recipe changes those, so that the front end is no part of it. The full training is `fit`, as `bench run` calls
+it, on audio in a file as the store holds it. Both have the same precision and take turns, so that what else the machine
+does falls on both.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,16 +21,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmark.augmentation.chain import AugmentationChain
 from benchmark.augmentation.draws import Draws
+from benchmark.augmentation.features import FeatureAugmentation
+from benchmark.augmentation.steps import build
 from benchmark.console import Advance, Reporter, Silent
 from benchmark.encoding.windows import bfloat16_pays, build_encoder, device, to_waveform
 from benchmark.environment import measured
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
 from benchmark.pretraining.items import items_of
-from benchmark.pretraining.methods.contrastive import ContrastiveModule
+from benchmark.pretraining.methods.contrastive import Contrastive, ContrastiveModule
 from benchmark.pretraining.methods.multi_source import MultiSourceModule
 from benchmark.pretraining.ntxent import ntxent
 from benchmark.pretraining.optimisation import build_optimiser
@@ -38,9 +43,11 @@ from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.methods import ContrastiveRecipe, MultiSourceRecipe
 from benchmark.registry.registry import Named
 from benchmark.speed import sources
+from benchmark.speed.processor_time import ProcessorTime
 from benchmark.speed.results import PretrainRow, PretrainSpeed
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
+from encoders.capabilities import FrontEndAndTrunk
 
 #: Pairs a step, by default: that of the TUNe paper on a GPU, fewer where such a step takes most of a minute.
 GPU_BATCH = 96
@@ -48,8 +55,14 @@ CPU_BATCH = 8
 #: Share of the bare step's rate that a training is to keep.
 GPU_TARGET = 0.9
 CPU_TARGET = 0.7
-#: A round lasts at least this long [s].
+#: The same on a CPU of a recipe that changes features alone: it spares the waveforms' augmentation.
+CPU_FEATURES_TARGET = 0.85
+#: What a front end is called among the augmentations, and the most of a step that it may take with those of features.
+FRONT_END = "front end"
+FRONT_END_LIMIT = 0.1
+#: A round lasts at least this long [s], and so many steps: the first one has its memory to fetch.
 ROUND = 1.5
+ROUND_STEPS = 4
 #: Rates of one kind that differ by more than this share of their median are too unsteady to found a claim on.
 STEADY = 0.2
 #: Length of the clips [s]: that of MagnaTagATune's.
@@ -112,7 +125,7 @@ def measure(
         rows = [_measure_one(named, recipe, rounds, where, advance) for named in encoders]
     return {
         "ratio": min(row["ratio"] for row in rows),
-        "target": GPU_TARGET if gpu else CPU_TARGET,
+        "target": GPU_TARGET if gpu else CPU_FEATURES_TARGET if _changes_features_alone(recipe) else CPU_TARGET,
         "device": torch.cuda.get_device_name() if gpu else "CPU",
         "threads": torch.get_num_threads(),
         "batch": recipe.batch,
@@ -120,6 +133,13 @@ def measure(
         "precision": _precision(where),
         "encoders": rows,
     }
+
+
+def _changes_features_alone(recipe: ContrastiveRecipe | MultiSourceRecipe) -> bool:
+    if not isinstance(recipe, ContrastiveRecipe):
+        return False
+    steps = [build(entry) for entry in recipe.augmentation]
+    return bool(steps) and all(isinstance(step, FeatureAugmentation) for step in steps)
 
 
 def _measure_one(
@@ -136,27 +156,34 @@ def _measure_one(
         module, bare_step = _bare(encoder, recipe, pcm, window, where)
         _seconds(bare_step, 1, where)  # starts the device's libraries, which takes longer than a round
         cycle = len(module.sources) if isinstance(module, MultiSourceModule) else 1
-        steps = cycle * max(1, round(ROUND / _seconds(bare_step, cycle, where)))
+        turns_of_all = round(ROUND / _seconds(bare_step, cycle, where))
+        steps = cycle * max(math.ceil(ROUND_STEPS / cycle), turns_of_all)
         augmentation = recipe.augmentation if isinstance(recipe, ContrastiveRecipe) else ()
         chain = AugmentationChain(augmentation, encoder.sample_rate)
-        bare, full, waits = [], [], []
-        shares: dict[str, list[float]] = {name: [] for name in chain.names}
+        bare, full, waits, by_processor = [], [], [], []
+        shares: dict[str, list[float]] = {name: [] for name in _parts(chain)}
         for number in range(rounds + 1):
             turns: dict[str, Any] = {}
+            worked: dict[str, float] = {}
             # Who goes first changes from round to round: a drift of the machine then favours neither.
             for kind in ("bare", "full") if number % 2 else ("full", "bare"):
                 if kind == "bare":
                     module.to(where)  # the full training has left the encoder, which both share, on the CPU
+                    began = time.process_time()
                     with freed_memory_kept():  # as in the full training
                         turns[kind] = recipe.batch * steps / _seconds(bare_step, steps, where)
+                    worked[kind] = time.process_time() - began
                 else:
-                    turns[kind] = _full(encoder, recipe, pcm, window, where, number, steps, Path(folder))
-            parts = _augmentations(chain, pcm, recipe, window, where, number)
+                    trained = _module(encoder, recipe, pcm, window, where, number, steps)
+                    turns[kind] = _full(trained, recipe, where, number, steps, Path(folder))
+                    worked[kind] = trained.worked
+            parts = _augmentations(chain, encoder.to(where), pcm, recipe, window, number)
             advance(1)
             if number:
                 bare.append(turns["bare"])
                 full.append(turns["full"]["clips_per_second"])
                 waits.append(turns["full"]["input_wait"])
+                by_processor.append(worked["bare"] / worked["full"])
                 for name, part in parts.items():
                     shares[name].append(part * full[-1] / recipe.batch)
     rate = median(full)
@@ -165,6 +192,7 @@ def _measure_one(
     return {
         "encoder": named.name,
         "ratio": rate / median(bare),
+        "ratio_processor": None if where.type == "cuda" else median(by_processor),
         "bare_clips_per_second": median(bare),
         "clips_per_second": rate,
         "bare_range": [min(bare), max(bare)],
@@ -203,6 +231,10 @@ def _corpus(folder: Path, sample_rate: int, count: int) -> Pcm:
     return Pcm(mapped, tuple(clips), (), sample_rate)
 
 
+class _Timed(ProcessorTime, ContrastiveModule):
+    pass
+
+
 def _module(
     encoder: Encoder,
     recipe: ContrastiveRecipe | MultiSourceRecipe,
@@ -211,12 +243,19 @@ def _module(
     where: torch.device,
     seed: int,
     steps: int,
-) -> ContrastiveModule | MultiSourceModule:
+) -> _Timed | sources.Timed:
     if isinstance(recipe, MultiSourceRecipe):
         return sources.module(encoder, recipe, pcm, window, where, seed, steps)
     items = items_of(pcm.clips, "clip", window)
-    sampler = CropSampler([item.samples for item in items], window, recipe.batch, seed)
-    return ContrastiveModule(encoder, recipe, Crops(pcm, items, window, where), sampler, seed, steps).to(where)
+    sampler = CropSampler(
+        [item.samples for item in items],
+        window,
+        recipe.batch,
+        seed,
+        replacement=recipe.replacement,
+        within=Contrastive(recipe).pair_within(encoder.sample_rate),
+    )
+    return _Timed(encoder, recipe, Crops(pcm, items, window, where), sampler, seed, steps).to(where)
 
 
 def _bare(
@@ -245,32 +284,36 @@ def _bare(
 
 
 def _full(
-    encoder: Encoder,
+    module: _Timed | sources.Timed,
     recipe: ContrastiveRecipe | MultiSourceRecipe,
-    pcm: Pcm,
-    window: int,
     where: torch.device,
     number: int,
     steps: int,
     folder: Path,
 ) -> dict[str, float]:
-    module = _module(encoder, recipe, pcm, window, where, number, steps)
     work = folder / f"round-{number}"
     work.mkdir()
     return fit(module, Training("speed", steps, recipe.batch, work, Rank(), _precision(where)), Silent())
 
 
+def _parts(chain: AugmentationChain) -> list[str]:
+    """What of a step is timed on its own: augmentations of waveforms, and the front end before those of features."""
+    features = [FRONT_END, " + ".join(chain.features.names)] if chain.features else []
+    return [*chain.names, *features]
+
+
 def _augmentations(
     chain: AugmentationChain,
+    encoder: Encoder,
     pcm: Pcm,
     recipe: ContrastiveRecipe | MultiSourceRecipe,
     window: int,
-    where: torch.device,
     number: int,
 ) -> dict[str, float]:
-    """Seconds that each augmentation takes in a step, on the views that it is drawn for."""
-    if not chain.names:
+    """Seconds that each of `_parts` takes in a step, on the views that it is drawn for."""
+    if not _parts(chain):
         return {}
+    where = next(encoder.parameters()).device
     rng = np.random.default_rng(number)
     starts = rng.integers(0, len(pcm.samples) - window, VIEWS * recipe.batch)
     crops = torch.from_numpy(np.stack([pcm.samples[at : at + window] for at in starts.tolist()]))
@@ -278,13 +321,32 @@ def _augmentations(
     draws = chain.draw(len(waveform), number)
     none = [replace(step, selected=torch.zeros_like(step.selected)) for step in draws.steps]
     unchanged = Draws(tuple(none))
-    chain.apply(waveform, draws)
-    idle = _seconds(lambda: chain.apply(waveform, unchanged), 1, where)
-    found = {}
-    for place, (name, step) in enumerate(zip(chain.names, draws.steps, strict=True)):
-        alone = Draws((*none[:place], step, *none[place + 1 :]))
-        found[name] = max(0.0, _seconds(lambda: chain.apply(waveform, alone), 1, where) - idle)  # noqa: B023
-    return found
+    with freed_memory_kept():  # as in the full training
+        chain.apply(waveform, draws)
+        idle = _seconds(lambda: chain.apply(waveform, unchanged), 1, where)
+        found = []
+        for place, step in enumerate(draws.steps):
+            alone = Draws((*none[:place], step, *none[place + 1 :]))
+            found.append(max(0.0, _seconds(lambda: chain.apply(waveform, alone), 1, where) - idle))  # noqa: B023
+        if chain.features:
+            found += _of_features(chain, encoder, waveform, number)
+    return dict(zip(_parts(chain), found, strict=True))
+
+
+def _of_features(chain: AugmentationChain, encoder: Encoder, waveform: Tensor, number: int) -> list[float]:
+    """Seconds of an encoder's front end on both views [2N, T] of a batch, and of changing what it gives."""
+    assert isinstance(encoder, FrontEndAndTrunk)
+    views = waveform.unsqueeze(1).chunk(VIEWS)
+    features = [encoder.features(view) for view in views]  # what is computed once is kept
+
+    def changed() -> None:
+        for view in features:
+            chain.features.apply(view, chain.features.draw(len(view), number))
+
+    with torch.no_grad():
+        changed()
+        front_end = _seconds(lambda: [encoder.features(view) for view in views], 1, waveform.device)
+        return [front_end, _seconds(changed, 1, waveform.device)]
 
 
 def _seconds(function: Any, times: int, where: torch.device) -> float:
@@ -304,16 +366,18 @@ def table(result: PretrainSpeed) -> str:
         f"Pretraining on {result['device']}, {result['threads']} threads, {result['batch']} {result['batch_of']} a "
         f"step, {result['precision']}",
         "",
-        f"{'encoder':<22} {'bare':>9} {'training':>9} {'ratio':>6} {'epochs/h':>9} {'Table S3':>9} {'waiting':>8} "
-        f"{'memory':>9}",
-        f"{'':<22} {'clips/s':>9} {'clips/s':>9} {'':>6} {'of MTT':>9} {'epochs/h':>9} {'for input':>8} {'peak':>9}",
+        f"{'encoder':<22} {'bare':>9} {'training':>9} {'ratio':>6} {'by CPU':>6} {'epochs/h':>9} "
+        f"{'Table S3':>9} {'waiting':>8} {'memory':>9}",
+        f"{'':<22} {'clips/s':>9} {'clips/s':>9} {'':>6} {'time':>6} {'of MTT':>9} "
+        f"{'epochs/h':>9} {'for input':>8} {'peak':>9}",
     ]
     for row in result["encoders"]:
+        processor = "-" if row["ratio_processor"] is None else f"{row['ratio_processor']:.0%}"
         published = f"{row['published_epochs_per_hour']:.2f}" if row["published_epochs_per_hour"] else "-"
         lines.append(
             f"{row['encoder']:<22} {row['bare_clips_per_second']:>9.3g} {row['clips_per_second']:>9.3g} "
-            f"{row['ratio']:>6.0%} {row['epochs_per_hour']:>9.3g} {published:>9} {row['input_wait']:>8.1%} "
-            f"{row['peak_memory_bytes'] / 2**30:>5.1f} GiB"
+            f"{row['ratio']:>6.0%} {processor:>6} {row['epochs_per_hour']:>9.3g} "
+            f"{published:>9} {row['input_wait']:>8.1%} {row['peak_memory_bytes'] / 2**30:>5.1f} GiB"
         )
     unsteady = [row["encoder"] for row in result["encoders"] if row["unsteady"]]
     if unsteady:
@@ -327,6 +391,11 @@ def table(result: PretrainSpeed) -> str:
     for row in result["encoders"] if names else ():
         shares = (f"{row['augmentation_share'][name]:>{max(9, len(name))}.2%}" for name in names)
         lines.append(f"{row['encoder']:<26} " + " ".join(shares))
+    if FRONT_END in names:
+        most = max(
+            sum(list(row["augmentation_share"].values())[names.index(FRONT_END) :]) for row in result["encoders"]
+        )
+        lines += ["", f"front end and changes of features {most:.1%} of a step, limit {FRONT_END_LIMIT:.0%}"]
     lines += [
         "",
         f"ratio {result['ratio']:.0%}, target {result['target']:.0%} on such a device. Table S3 of the TUNe paper was "

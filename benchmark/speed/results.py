@@ -142,6 +142,9 @@ class PretrainRow(TypedDict):
         Its name.
     ratio
         Rate of the full training over the bare model's step.
+    ratio_processor
+        The same by the time that the processor has worked, which other work on the machine changes little; null on a
+        GPU.
     bare_clips_per_second, clips_per_second
         Medians over rounds of the bare step, and of the full training.
     bare_range, range
@@ -153,7 +156,8 @@ class PretrainRow(TypedDict):
     input_wait
         Share of the time that the model waits for its input.
     augmentation_share
-        By step of the augmentation, its share of the time.
+        By step of the augmentation, its share of the time; where features are changed, also the share of the front
+        end that computes them.
     epochs_per_hour
         Over the clips of MagnaTagATune.
     peak_memory_bytes
@@ -164,6 +168,7 @@ class PretrainRow(TypedDict):
 
     encoder: str
     ratio: float
+    ratio_processor: float | None
     bare_clips_per_second: float
     clips_per_second: float
     bare_range: Sequence[float]

@@ -17,8 +17,13 @@ from benchmark.pretraining.optimisation import build_optimiser
 from benchmark.pretraining.source_labels import SELF, SourceLabels
 from benchmark.pretraining.source_sampler import SourceSampler
 from benchmark.registry.methods import MultiSourceRecipe
+from benchmark.speed.processor_time import ProcessorTime
 from benchmark.store.pcm import Pcm
 from encoders.base import Encoder
+
+
+class Timed(ProcessorTime, MultiSourceModule):
+    """A training whose processor's time is known."""
 
 
 class InTurn(SourceSampler):
@@ -31,7 +36,7 @@ class InTurn(SourceSampler):
 
 def module(
     encoder: Encoder, recipe: MultiSourceRecipe, pcm: Pcm, window: int, where: torch.device, seed: int, steps: int
-) -> MultiSourceModule:
+) -> Timed:
     """What is trained, on labels that mean nothing."""
     rng = np.random.default_rng(seed)
     everything = np.ones(len(pcm.clips), dtype=np.bool_)
@@ -46,7 +51,7 @@ def module(
     sampler = method.sampler(given, material, (0, 1))
     sampler.__class__ = InTurn
     crops = Crops(pcm, material.items, window, where)
-    return MultiSourceModule(Setting(encoder, given, crops, sampler, steps, where), recipe, material).to(where)
+    return Timed(Setting(encoder, given, crops, sampler, steps, where), recipe, material).to(where)
 
 
 def bare(trained: MultiSourceModule, recipe: MultiSourceRecipe, where: torch.device) -> Callable[[], None]:
