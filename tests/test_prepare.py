@@ -311,9 +311,8 @@ def test_a_file_that_kills_the_decoder_is_told_from_its_neighbours(tmp_path):
     root = tmp_path / "magnatagatune"
     make_mtt(root, {"0": 6})
     dataset_clips = MagnaTagATune(root).clips()
-    outcomes = list(
-        prepare.decode_all(root, [*dataset_clips[:2], _Deadly(dataset_clips[2]), *dataset_clips[3:]], 22_050)
-    )
+    clips = [*dataset_clips[:2], _Deadly(dataset_clips[2]), *dataset_clips[3:]]
+    outcomes = list(prepare.decode_all(root, list(map(prepare.PlannedClip, clips)), 22_050))
     assert [outcome.failure for outcome in outcomes] == ["", "", "crashes the decoder", "", "", ""]
 
 

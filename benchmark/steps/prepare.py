@@ -1,7 +1,9 @@
 """Decode a dataset once: int16 mono at one sample rate, one file, one line a clip, and a list of what is wrong.
 
 Worker processes decode; this process writes, in dataset order, and keeps a journal, so that an interrupted
-preparation goes on where it stopped and memory stays flat.
+preparation goes on where it stopped and memory stays flat. Each file is decoded from the bytes that were hashed when
+the step was planned: one that has changed or vanished since fails the step, for its samples would be kept under the
+key of others.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,9 +20,13 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from benchmark.audio.decoding import Undecodable, decode, silence_decoders
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.audio.checked_file import ChangedError
+from benchmark.audio.decoding import Undecodable, decode_into, silence_decoders
 from benchmark.audio.unused_files import NAMED, by_kind
 from benchmark.console import Reporter
 from benchmark.encoding.planned import INT16, planned_audio
@@ -26,6 +34,7 @@ from benchmark.environment import workers
 from benchmark.errors import UserError
 from benchmark.libraries import library_errors
 from benchmark.registry.datasets import contents, dataset_at
+from benchmark.store.digests import DigestCache
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, read_lines, write_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact, Store, digest_of
@@ -34,14 +43,65 @@ from tasks.base import Clip
 JOURNAL = "journal.jsonl"
 #: Decoded clips that wait for their turn to be written, per worker.
 AHEAD = 4
+#: Samples of a clip that a worker hands over in memory; more go through a file [bytes].
+HELD_BYTES = 2**24
+SPILT = "spilt-"
+#: So many samples are written before what is written is synced.
+SYNC_SAMPLES = 2**27
+#: Kind of the problem of a file that is there and cannot be read.
+UNREADABLE = "cannot be read"
 
 
 @dataclass(frozen=True)
 class _Outcome:
+    """What became of a clip.
+
+    Attributes
+    ----------
+    pcm
+        Its samples, if they are few.
+    spilt
+        The file that holds them if they are many; whoever has read it removes it.
+    samples, digest
+        How many there are, and their hash.
+    remark, failure
+        What is odd about it, and why there is nothing of it.
+    """
+
     pcm: bytes = b""
+    spilt: Path | None = None
+    samples: int = 0
     digest: str = ""
     remark: str = ""
     failure: str = ""
+
+    def write_to(self, sound: IO[bytes]) -> None:
+        """Append the samples to a file."""
+        if self.spilt is None:
+            sound.write(self.pcm)
+            return
+        with self.spilt.open("rb") as file:
+            shutil.copyfileobj(file, sound, 2**20)
+        self.spilt.unlink()
+
+
+@dataclass(frozen=True)
+class PlannedClip:
+    """A clip, and what its file must hold.
+
+    Attributes
+    ----------
+    clip
+        Which one.
+    sha256
+        Of its file; ``None`` where nothing was hashed.
+    lost
+        Why there is nothing to decode, as it was seen when the step was planned.
+    """
+
+    clip: Clip
+    sha256: str | None = None
+    lost: str = ""
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
@@ -52,47 +112,64 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     Raises
     ------
     UserError
-        If the dataset's tables or files are no longer those that the step was planned for.
+        If the dataset's tables or files are no longer those that the step was planned for; see `ChangedError`.
     """
     root = inputs["standin"].path if "standin" in inputs else step.context["root"]
     dataset = dataset_at(step.context["dataset"], root)
-    clips = list(dataset.clips())
     audio: Mapping[str, str] = {}
     known: dict[str, _Decoded] = {}
-    if "clips" in step.spec:  # of the user's own files; a stand-in is what its step has left
+    store = None
+    if "clips" in step.spec:  # of the user's own files
         store = Store(step.context["store"])
         found = contents(dataset, store, reporter)
         if found.clips != step.spec["clips"]:
             raise UserError(f"{root}: its tables or files were changed while this command ran; run it again")
-        audio, known = found.audio, _decoded_before(step, store)
+        audio, known, clips = found.audio, _decoded_before(step, store), list(found.rows)
+        planned = [_planned(clip, found.audio, found.unread) for clip in clips]
+    else:  # a stand-in is what its step has left
+        clips = list(dataset.clips())
+        made = inputs["standin"].manifest["files"] if "standin" in inputs else {}
+        planned = [PlannedClip(clip, made.get(clip.path, {}).get("sha256")) for clip in clips]
     contained = [_content(clip, audio) for clip in clips]
     journal, samples = work / JOURNAL, work / SAMPLES
-    done = _resume(journal, samples)
+    _clear_spilt(work)
+    done = resume(journal, samples, [clip.id for clip in clips])
     copied = 0
-    with (
-        samples.open("ab") as sound,
-        journal.open("a", encoding="utf-8") as notes,
-        reporter.progress(step.title, len(clips), "clips", done) as advance,
-    ):
-        start = samples.stat().st_size // 2
-        new = [clip for clip, content in zip(clips[done:], contained[done:], strict=True) if content not in known]
-        decoded = decode_all(dataset.root, new, step.spec["sample_rate"])
-        for clip, content in zip(clips[done:], contained[done:], strict=True):
-            if content in known:
-                outcome = known[content].outcome()
-                if outcome is None:  # it was deleted, or is damaged
-                    outcome = _decode_one(dataset.root, clip, step.spec["sample_rate"])
+    try:
+        with (
+            samples.open("ab") as sound,
+            journal.open("a", encoding="utf-8") as notes,
+            reporter.progress(step.title, len(clips), "clips", done) as advance,
+        ):
+            start = synced = samples.stat().st_size // 2
+            rest = list(zip(planned[done:], contained[done:], strict=True))
+            rate = step.spec["sample_rate"]
+            decoded = decode_all(dataset.root, [plan for plan, content in rest if content not in known], rate, work)
+            for plan, content in rest:
+                if content in known:
+                    outcome = known[content].outcome()
+                    if outcome is None:  # it was deleted, or is damaged
+                        outcome = _decode_one(dataset.root, plan, rate, work)
+                    else:
+                        copied += 1
                 else:
-                    copied += 1
-            else:
-                outcome = next(decoded)
-            sound.write(outcome.pcm)
-            sound.flush()
-            entry = _entry(clip, outcome, start, content, known=clip.path in dataset.KNOWN_BAD)
-            notes.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            notes.flush()
-            start += len(outcome.pcm) // 2
-            advance(1)
+                    outcome = next(decoded)
+                outcome.write_to(sound)
+                sound.flush()
+                entry = _entry(plan.clip, outcome, start, content, known=plan.clip.path in dataset.KNOWN_BAD)
+                notes.write(journal_line(entry))
+                notes.flush()
+                start += outcome.samples
+                if start - synced > SYNC_SAMPLES:  # the samples before the lines that speak of them
+                    os.fdatasync(sound.fileno())
+                    os.fdatasync(notes.fileno())
+                    synced = start
+                advance(1)
+    except ChangedError:
+        if store is not None:
+            _forget(store, dataset.root, planned)
+        raise
+    _clear_spilt(work)
     count, problems = _settle(journal, work)
     _report(problems, reporter)
     if copied:
@@ -122,7 +199,24 @@ class _Decoded:
         except OSError:
             return None
         whole = hashlib.blake2b(pcm, digest_size=16).hexdigest() == self.clip.digest
-        return _Outcome(pcm, self.clip.digest) if whole else None
+        return _Outcome(pcm, None, self.clip.samples, self.clip.digest) if whole else None
+
+
+def _planned(clip: Clip, audio: Mapping[str, str], unread: Mapping[str, str]) -> PlannedClip:
+    if clip.path in unread:
+        return PlannedClip(clip, lost=f"{UNREADABLE}: {unread[clip.path]}")
+    return PlannedClip(clip, audio.get(clip.path), "" if clip.path in audio else "missing")
+
+
+def _forget(store: Store, root: Path, planned: Sequence[PlannedClip]) -> None:
+    """Have the files hashed anew by the next command, whatever their times say."""
+    cache = DigestCache(store)
+    cache.forget({root / plan.clip.path for plan in planned})
+
+
+def _clear_spilt(work: Path) -> None:
+    for left in work.glob(f"{SPILT}*"):
+        left.unlink()
 
 
 def _content(clip: Clip, audio: Mapping[str, str]) -> str:
@@ -158,7 +252,7 @@ def _entry(clip: Clip, outcome: _Outcome, start: int, content: str, known: bool)
                 album=clip.album,
                 recording=clip.recording,
                 start=start,
-                samples=len(outcome.pcm) // 2,
+                samples=outcome.samples,
                 digest=outcome.digest,
                 content=content,
             )
@@ -169,27 +263,58 @@ def _entry(clip: Clip, outcome: _Outcome, start: int, content: str, known: bool)
     }
 
 
-def _resume(journal: Path, samples: Path) -> int:
-    """Number of clips that an interrupted attempt finished; cuts off what it had only half written."""
+def journal_line(entry: Mapping[str, Any]) -> str:
+    """An entry of the journal with a hash of itself, for a power cut may leave any of its bytes unwritten."""
+    text = json.dumps(entry, ensure_ascii=False)
+    return f"{_line_hash(text)} {text}\n"
+
+
+def _line_hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _entry_of(line: bytes) -> dict[str, Any] | None:
+    """The entry of a line of the journal, if it is what was written."""
+    try:
+        found, _, text = line.decode().rstrip("\n").partition(" ")
+        entry = json.loads(text) if line.endswith(b"\n") and found == _line_hash(text) else None
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def resume(journal: Path, samples: Path, ids: Sequence[str]) -> int:
+    """Number of clips that an interrupted attempt finished; cuts off the rest.
+
+    Each line of the journal must be whole and of the clip whose turn it is, and the samples that it speaks of must have
+    the digest that it names; at the first that is not so, journal and samples end.
+    """
     samples.touch()
     journal.touch()
-    size = samples.stat().st_size
     done = whole = end = 0
-    with journal.open("rb") as lines:
-        for line in lines:
-            try:
-                entry = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
+    with journal.open("rb") as lines, samples.open("rb") as sound:
+        for line, clip_id in zip(lines, ids, strict=False):
+            entry = _entry_of(line)
+            if entry is None or (entry["clip"] or entry["problem"])["id"] != clip_id:
                 break
-            if entry is None:
-                break
-            after = 2 * (entry["clip"]["start"] + entry["clip"]["samples"]) if entry["clip"] else end
-            if after > size:
-                break
-            done, whole, end = done + 1, whole + len(line), after
+            if entry["clip"]:
+                count = 2 * entry["clip"]["samples"]
+                if 2 * entry["clip"]["start"] != end or _hash_of_next(sound, count) != entry["clip"]["digest"]:
+                    break
+                end += count
+            done, whole = done + 1, whole + len(line)
     os.truncate(journal, whole)
     os.truncate(samples, end)
     return done
+
+
+def _hash_of_next(file: IO[bytes], count: int) -> str:
+    """Hash of the next bytes of a file, of which there may be fewer; a clip of many hours is not held at once."""
+    found = hashlib.blake2b(digest_size=16)
+    while count and (part := file.read(min(count, 2**20))):
+        found.update(part)
+        count -= len(part)
+    return found.hexdigest()
 
 
 def _settle(journal: Path, work: Path) -> tuple[int, list[Problem]]:
@@ -198,7 +323,7 @@ def _settle(journal: Path, work: Path) -> tuple[int, list[Problem]]:
     problems = []
     with journal.open(encoding="utf-8") as lines, (work / CLIPS).open("w", encoding="utf-8") as clips:
         for line in lines:
-            entry = json.loads(line)
+            entry = json.loads(line.partition(" ")[2])
             if entry["clip"]:
                 clips.write(json.dumps(entry["clip"], ensure_ascii=False) + "\n")
                 found += 1
@@ -209,36 +334,46 @@ def _settle(journal: Path, work: Path) -> tuple[int, list[Problem]]:
     return found, problems
 
 
-def decode_all(root: Path, clips: Sequence[Clip], sample_rate: int, size: int | None = None) -> Iterator[_Outcome]:
-    """Outcome of every clip, in order, with a bounded number decoded ahead, by `size` processes or one a core."""
+def decode_all(
+    root: Path, clips: Sequence[PlannedClip], sample_rate: int, spill: Path | None = None, size: int | None = None
+) -> Iterator[_Outcome]:
+    """Outcome of every clip, in order, with a bounded number decoded ahead, by `size` processes or one a core.
+
+    Samples of long clips are left in files in the folder `spill`; without one, they are held in memory.
+
+    Raises
+    ------
+    ChangedError
+        If a file is not what it must be.
+    """
     jobs = iter(clips)
     size = size or workers()
     pool = _pool(size)
-    pending: deque[tuple[Clip, Future[_Outcome]]] = deque()
+    pending: deque[tuple[PlannedClip, Future[_Outcome]]] = deque()
     try:
         while True:
-            while len(pending) < AHEAD * size and (clip := next(jobs, None)) is not None:
+            while len(pending) < AHEAD * size and (plan := next(jobs, None)) is not None:
                 try:
-                    pending.append((clip, pool.submit(_decode_one, root, clip, sample_rate)))
+                    pending.append((plan, pool.submit(_decode_one, root, plan, sample_rate, spill)))
                 except BrokenProcessPool:
                     pool = _pool(size)
-                    pending.append((clip, pool.submit(_decode_one, root, clip, sample_rate)))
+                    pending.append((plan, pool.submit(_decode_one, root, plan, sample_rate, spill)))
             if not pending:
                 return
-            clip, future = pending.popleft()
+            plan, future = pending.popleft()
             try:
                 yield future.result()
             except BrokenProcessPool:
-                yield _decode_alone(root, clip, sample_rate)
+                yield _decode_alone(root, plan, sample_rate, spill)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode_alone(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
+def _decode_alone(root: Path, plan: PlannedClip, sample_rate: int, spill: Path | None) -> _Outcome:
     """Decode in a process of its own, to tell the file that crashes a decoder from those decoded beside it."""
     with _pool(1) as pool:
         try:
-            return pool.submit(_decode_one, root, clip, sample_rate).result()
+            return pool.submit(_decode_one, root, plan, sample_rate, spill).result()
         except BrokenProcessPool:
             return _Outcome(failure="crashes the decoder")
 
@@ -247,15 +382,59 @@ def _pool(size: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(size, mp_context=get_context("spawn"), initializer=silence_decoders)
 
 
-def _decode_one(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
-    try:
-        # Here, for what an exception knows of its origin does not leave a process.
-        with library_errors():
-            decoded = decode(root / clip.path, sample_rate, clip.promised, clip.excerpt)
-    except Undecodable as error:
-        return _Outcome(failure=str(error))
-    pcm = decoded.pcm.tobytes()
-    return _Outcome(pcm, hashlib.blake2b(pcm, digest_size=16).hexdigest(), decoded.remark)
+def _decode_one(root: Path, plan: PlannedClip, sample_rate: int, spill: Path | None) -> _Outcome:
+    if plan.lost:
+        return _Outcome(failure=plan.lost)
+    clip = plan.clip
+    with _Samples(spill) as samples:
+        try:
+            # Here, for what an exception knows of its origin does not leave a process.
+            with library_errors():
+                remark = decode_into(
+                    samples.add, root / clip.path, sample_rate, clip.promised, clip.excerpt, plan.sha256
+                )
+        except Undecodable as error:
+            return _Outcome(failure=str(error))
+        return samples.outcome(remark)
+
+
+class _Samples:
+    """Takes the samples of a clip: into memory, or into a file in a folder once there are many."""
+
+    def __init__(self, spill: Path | None) -> None:
+        self._spill = spill
+        self._held = bytearray()
+        self._file: IO[bytes] | None = None
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._count = 0
+
+    def __enter__(self) -> _Samples:
+        return self
+
+    def add(self, block: NDArray[np.int16]) -> None:
+        pcm = block.tobytes()
+        self._hash.update(pcm)
+        self._count += len(block)
+        if self._file is None and self._spill is not None and len(self._held) + len(pcm) > HELD_BYTES:
+            self._file = tempfile.NamedTemporaryFile(prefix=SPILT, dir=self._spill, delete=False)
+            self._file.write(self._held)
+            self._held.clear()
+        if self._file is None:
+            self._held += pcm
+        else:
+            self._file.write(pcm)
+
+    def outcome(self, remark: str) -> _Outcome:
+        spilt = None
+        if self._file is not None:
+            self._file.close()
+            spilt, self._file = Path(self._file.name), None
+        return _Outcome(bytes(self._held), spilt, self._count, self._hash.hexdigest(), remark)
+
+    def __exit__(self, *raised: object) -> None:
+        if self._file is not None:  # in vain
+            self._file.close()
+            Path(self._file.name).unlink(missing_ok=True)
 
 
 def _report(problems: Sequence[Problem], reporter: Reporter) -> None:

@@ -40,6 +40,7 @@ from benchmark.plain_files import (
     check_work,
     make_folder,
     odd_ones,
+    open_regular,
     read_plain,
     read_within,
 )
@@ -65,8 +66,8 @@ def digest_of(value: Any) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    """SHA-256 of a regular file's content; `OSError` if it cannot be read, or is a pipe or a device."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
