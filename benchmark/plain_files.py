@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock
-
 from benchmark.errors import UserError
 
 #: Largest document that is read whole, a manifest or a cache of hashes [bytes].
@@ -189,12 +187,6 @@ def check_file(path: Path) -> None:
         raise planted(path, f"is {_kind(found.st_mode)}")
     if found.st_nlink > 1:
         raise planted(path, "has another name elsewhere")
-
-
-def lock(file: Path) -> FileLock:
-    """A lock, not held yet; `PlantedError` if what lies there is no regular file, for it is written to when taken."""
-    check_file(file)
-    return FileLock(file, mode=0o666)
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, os.DirEntry[str]]]:

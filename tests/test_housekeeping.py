@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from conftest import bench, bench_json
-from filelock import FileLock
 from test_faults import BENCH
 from test_faults import _obey_permissions as obey_permissions
 
 from benchmark.engine import housekeeping
 from benchmark.engine.housekeeping import abandoned, copy_missing, holdings, problems, remove, show, unwanted
 from benchmark.errors import UserError
+from benchmark.file_lock import FileLock
 from benchmark.scores.score_index import INDEX, score_rows
 from benchmark.store.store import Store
 

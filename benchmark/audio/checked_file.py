@@ -72,7 +72,7 @@ class CheckedFile(io.RawIOBase):
         if _last is not None and _last[0] == name and len(_last[1]) == -(-self.size // BLOCK_BYTES):
             return _last[1]
         whole = hashlib.sha256()
-        digests = []
+        digests: list[bytes] = []
         try:
             while block := self._read(len(digests)):
                 whole.update(block)

@@ -45,8 +45,8 @@ PADDING_BYTES = 1441 * PADDING_FRAMES
 #: Rates that headers may claim [Hz]; a resampler from or to others takes memory without bound.
 RATES = (1_000, 1_000_000)
 MOST_CHANNELS = 64
-#: Longest file [s]. A few bytes of some formats stand for hours of silence, and of frames at more than `HIGHEST_COUNTED`
-#: a second no more are read than at that rate.
+#: Longest file [s]: a few bytes of some formats stand for hours of silence. Of frames at more than `HIGHEST_COUNTED` a
+#: second no more are read than at that rate.
 LONGEST_SECONDS = 24 * 3600
 HIGHEST_COUNTED = 192_000
 #: Room that is made at once at most for what a table promises [s].

@@ -12,19 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from benchmark.console import printable
 from benchmark.errors import UserError
-from benchmark.plain_files import check_artifact, check_folder, lock, make_folder, odd_ones, read_within
+from benchmark.file_lock import Busy, FileLock
+from benchmark.plain_files import check_artifact, make_folder, odd_ones, read_within
 from benchmark.plan.runs import Run
 from benchmark.steps import KINDS
+from benchmark.store.claims import NOTE, OWNED, is_abandoned, time_there
+from benchmark.store.modes import share
 from benchmark.store.store import UNREADABLE, Store, digest_file, digest_of, stays_inside
 
 #: Shortest beginning of a key that is taken for it.
 SHORTEST_KEY = 6
 #: Manifests that a thread reads at a time.
 _SHARE = 64
+#: What a lock's name ends in.
+LOCK = ".lock"
+#: Notes of commands, which these renew every few seconds, and halves of files are nobody's after so long [s].
+FORGOTTEN = 3600.0
 
 
 @dataclass(frozen=True)
@@ -168,20 +173,43 @@ def unwanted(store: Store, runs: Sequence[Run]) -> list[Path]:
 
 
 def abandoned(store: Store) -> list[Path]:
-    """What unfinished steps have left that no process is at now; raises as `unwanted` does."""
+    """What processes have left that died or were interrupted; raises as `unwanted` does.
+
+    Work folders that no process is at now, and the locks and notes of the dead.
+    """
     _refuse_links(store)
     found = []
     for path in sorted((store.root / "unfinished").glob("*")):
-        if path.suffix == ".lock":
-            continue
-        with suppress(Timeout), _lock_of(path).acquire(timeout=0):
+        if path.suffix == LOCK:
+            with suppress(Busy), FileLock(path).acquire(timeout=0):
+                pass  # it goes when it is released
+        elif not _is_at_work(path):
             found.append(path)
-    return found
+    return [*found, *_notes_of_the_dead(store)]
+
+
+def _is_at_work(path: Path) -> bool:
+    """Whether a process is at something in `unfinished`."""
+    if OWNED in path.name:
+        return not is_abandoned(path.with_name(path.name.removesuffix(NOTE)))
+    try:
+        with _lock_of(path).acquire(timeout=0):
+            return False
+    except Busy:
+        return True
+
+
+def _notes_of_the_dead(store: Store) -> list[Path]:
+    """What commands said of themselves that ended without taking it back, and files that were never renamed."""
+    now = time_there(store.root)
+    running = [path for path in (store.root / "running").glob("*.json") if now - path.lstat().st_mtime > FORGOTTEN]
+    parts = [path for path in store.root.glob(".*-*") if path.is_file() and now - path.lstat().st_mtime > FORGOTTEN]
+    return sorted([*running, *parts])
 
 
 def _lock_of(work: Path) -> FileLock:
     """What a process holds while it fills a folder of `unfinished`."""
-    return lock(work.with_name(f"{work.name}.lock"))
+    return FileLock(work.with_name(f"{work.name.partition(OWNED)[0]}{LOCK}"))
 
 
 def stood_in_for(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
@@ -226,7 +254,10 @@ def remove(store: Store, paths: Sequence[Path]) -> list[Path]:
             store.delete(path.parent.name, path.name)
             gone.append(path)
             continue
-        with suppress(Timeout), _lock_of(path).acquire(timeout=0):
+        if path.parent.name != "unfinished":
+            path.unlink(missing_ok=True)
+            gone.append(path)
+        elif not _is_at_work(path):
             if path.is_dir() and not path.is_symlink():
                 with suppress(FileNotFoundError):  # what another process is deleting, too
                     shutil.rmtree(path)
@@ -263,15 +294,11 @@ def copy_missing(source: Store, target: Store, advance: Callable[[int], None]) -
         if wrong:
             refused.append(f"{kind}/{key}: {wrong[0]}")
             continue
-        work = target.work_folder("copy", f"{kind}-{key}-{os.getpid()}")
-        make_folder(work.parent)
-        held = _lock_of(work)
-        with held:
-            check_folder(work)
-            shutil.rmtree(work, ignore_errors=True)
-            shutil.copytree(folder, work, symlinks=True)
-            check_artifact(work)  # a link that came in since is no more followed than one that was there
-            target.adopt(kind, key, work)
-        Path(held.lock_file).unlink(missing_ok=True)  # of this process alone, as its folder is
+        with target.claim("copy", f"{kind}-{key}", lambda _: None, locked=False) as claim:
+            shutil.rmtree(claim.work)  # what an earlier attempt has left
+            shutil.copytree(folder, claim.work, symlinks=True)
+            check_artifact(claim.work)  # a link that came in since is no more followed than one that was there
+            share(target.root, [claim.work, *claim.work.rglob("*")])
+            target.adopt(kind, key, claim.work)
         copied += 1
     return copied, refused

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 from benchmark.console import LINE_EVERY, Reporter, clock, printable
 from benchmark.errors import USER_ERRORS
 from benchmark.plain_files import make_folder, read_plain
+from benchmark.store.claims import time_there
 from benchmark.store.store import Store, write_atomically
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def notes(store: Store) -> list[Note]:
         If something in its folder is a link or no file.
     """
     files = sorted((store.root / "running").glob("*.json"))
-    now = _now_there(store) if files else 0.0
+    now = time_there(store.root / "running") if files else 0.0
     found = []
     for file in files:
         try:
@@ -245,12 +245,3 @@ def notes(store: Store) -> list[Note]:
         # A note from the future was written before somebody turned the clock back, and not since.
         found.append(cast("Note", {**document, "age": age, "alive": abs(age) < STALE}))
     return found
-
-
-def _now_there(store: Store) -> float:
-    """The time by the clock of the store's file system, for machines disagree; by this machine's if it is read-only."""
-    try:
-        with tempfile.TemporaryFile(dir=store.root / "running") as probe:
-            return os.fstat(probe.fileno()).st_mtime
-    except OSError:
-        return time.time()

@@ -416,7 +416,7 @@ class _Samples:
         self._hash.update(pcm)
         self._count += len(block)
         if self._file is None and self._spill is not None and len(self._held) + len(pcm) > HELD_BYTES:
-            self._file = tempfile.NamedTemporaryFile(prefix=SPILT, dir=self._spill, delete=False)
+            self._file = tempfile.NamedTemporaryFile(prefix=SPILT, dir=self._spill, delete=False)  # noqa: SIM115 (closed below)
             self._file.write(self._held)
             self._held.clear()
         if self._file is None:

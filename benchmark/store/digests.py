@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import tempfile
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.plain_files import read_plain
+from benchmark.store.claims import time_there
 from benchmark.store.store import Store, digest_file, write_atomically
 
 #: A file that was changed less than this before it was hashed [ns] can be changed again without its times showing it:
@@ -64,7 +63,7 @@ class DigestCache:
         found = {path: self._remembered(path, state) for path, state in states.items()}
         stale = [path for path, digest in found.items() if digest is None]
         if stale:
-            now = _now_there(self._file.parent)
+            now = int(1e9 * time_there(self._file.parent))
             with progress(len(stale)) as advance, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
                 for path, digest in zip(stale, pool.map(_digest, stale), strict=True):
                     found[path] = digest
@@ -115,12 +114,3 @@ def _digest(path: str) -> str | Unread:
 
 def _unread(error: OSError) -> Unread:
     return Unread("" if error.errno in (errno.ENOENT, errno.ENOTDIR) else error.strerror or type(error).__name__)
-
-
-def _now_there(folder: Path) -> int:
-    """The time by the clock of a folder's file system [ns], for machines disagree; by this one's if it is read-only."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            return os.fstat(probe.fileno()).st_mtime_ns
-    except OSError:
-        return time.time_ns()

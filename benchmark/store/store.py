@@ -5,6 +5,7 @@ Layout::
     STORE/format                  the store's format version
     STORE/artifacts/KIND/KEY/     manifest.json and the files of one artifact
     STORE/unfinished/KIND-KEY/    what an unfinished step has so far; safe to delete, and to go on from
+    STORE/unfinished/KIND-KEY@.../ of the process that computes the step, see `claims`
     STORE/unfinished/KIND-KEY.lock held by the process that computes the step
     STORE/logs/KIND-KEY.log       what a step said, and why it failed if it did
     STORE/running/HOST-PID.json   what a `bench run` is at
@@ -26,13 +27,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.file_lock import no_locks
 from benchmark.plain_files import (
     PlantedError,
     check_artifact,
@@ -44,6 +47,8 @@ from benchmark.plain_files import (
     read_plain,
     read_within,
 )
+from benchmark.store.claims import Claim, claimed
+from benchmark.store.modes import new_file_mode, share
 
 FORMAT = 2
 #: Files up to this size whose time of change is not that of the manifest (copied, or tampered with) are hashed when
@@ -51,8 +56,6 @@ FORMAT = 2
 HASHED_ON_USE = 64 * 2**20
 #: What a store's folder may hold beside its format marker.
 CONTENT = frozenset({"artifacts", "unfinished", "logs", "running", "digests.json", "scores.jsonl", "rates.json"})
-_UMASK = os.umask(0o022)
-os.umask(_UMASK)
 #: With less than this left [bytes], a failure to write is put down to a full disk.
 NEARLY_FULL = 2**20
 #: What reading a manifest that is damaged, or made to do damage, can raise.
@@ -173,6 +176,22 @@ class Store:
         """Where a step keeps what it has so far."""
         return self.root / "unfinished" / f"{kind}-{key}"
 
+    @contextmanager
+    def claim(self, kind: str, key: str, say: Callable[[str], None], locked: bool) -> Iterator[Claim]:
+        """A work folder of a step that this process alone writes in; see `benchmark.store.claims.claimed`."""
+        parked = self.work_folder(kind, key)
+        share(self.root, [make_folder(parked.parent)])
+        with claimed(parked, self.root, say, locked) as claim:
+            try:
+                yield claim
+            finally:
+                share(self.root, [claim.work, *claim.work.rglob("*")])
+
+    @cached_property
+    def no_locks(self) -> str:
+        """Why two processes cannot be told to wait for one another on this file system; empty if they can."""
+        return no_locks(make_folder(self.root / "unfinished"))
+
     def open_work_folder(self, kind: str, key: str) -> Path:
         """Folder of a step, made if it is not there.
 
@@ -238,8 +257,11 @@ class Store:
         unchanged = found.st_mtime_ns == facts["modified"] or facts["bytes"] > HASHED_ON_USE
         return bool(unchanged or digest_file(path) == facts["sha256"])
 
-    def finish(self, kind: str, key: str, manifest: Mapping[str, Any]) -> Artifact:
+    def finish(self, kind: str, key: str, manifest: Mapping[str, Any], claim: Claim | None = None) -> Artifact:
         """Turn a step's work folder into its artifact, in one rename.
+
+        Where another process has computed the same of the same inputs meanwhile, its artifact stays: others may have
+        begun to use it.
 
         Parameters
         ----------
@@ -247,9 +269,17 @@ class Store:
             The step.
         manifest
             What to record beside the files' sizes and hashes.
+        claim
+            The work folder; by default the one that nobody claims.
+
+        Raises
+        ------
+        UserError
+            If the work folder is no longer this process's.
         """
-        work, folder = self.work_folder(kind, key), self.folder(kind, key)
+        work = self.work_folder(kind, key) if claim is None else claim.work
         check_artifact(work)
+        share(self.root, [work, *work.rglob("*")])
         files = {
             path.relative_to(work).as_posix(): {
                 "bytes": path.stat().st_size,
@@ -264,17 +294,42 @@ class Store:
         for path in work.rglob("*"):
             _sync(path)
         write_atomically(work / "manifest.json", json.dumps(whole, indent=1).encode())
-        self.adopt(kind, key, work)
-        return Artifact(folder, whole)
+        _sync(work)
+        if claim is not None:
+            claim.check()
+        mine = Artifact(self.folder(kind, key), whole)
+        first = self.adopt(kind, key, work, whole["inputs"] if claim is not None else None)
+        return first or mine
 
-    def adopt(self, kind: str, key: str, work: Path) -> None:
-        """Turn a folder of this store that holds a whole artifact, manifest and all, into that artifact."""
+    def adopt(self, kind: str, key: str, work: Path, inputs: Mapping[str, str] | None = None) -> Artifact | None:
+        """Turn a folder of this store that holds a whole artifact, manifest and all, into that artifact.
+
+        Parameters
+        ----------
+        kind, key
+            The step.
+        work
+            The folder; it is gone afterwards.
+        inputs
+            Digests of what it was computed from. A whole artifact of the same that is there already, or that another
+            process puts there meanwhile, stays and is returned. By default what is there is replaced.
+        """
         folder = self.folder(kind, key)
-        make_folder(folder.parent.parent)
-        make_folder(folder.parent)
-        self.delete(kind, key)
-        work.rename(folder)
-        _sync(folder.parent)
+        share(self.root, [make_folder(folder.parent.parent), make_folder(folder.parent)])
+        while True:
+            first = self.find(kind, key) if inputs is not None else None
+            if first is not None and first.manifest["inputs"] == inputs:
+                shutil.rmtree(work)
+                return first
+            self.delete(kind, key)
+            try:
+                work.rename(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                continue
+            _sync(folder.parent)
+            return None
 
     def delete(self, kind: str, key: str) -> None:
         """Remove an artifact, or a link in its place. It vanishes in one rename, so a reader never sees half of it."""
@@ -282,7 +337,8 @@ class Store:
         if os.path.lexists(folder):
             make_folder(self.root / "unfinished")
             grave = Path(tempfile.mkdtemp(prefix="deleted-", dir=self.root / "unfinished"))
-            folder.rename(grave / key)
+            with suppress(FileNotFoundError):  # which another process deletes, too
+                folder.rename(grave / key)
             shutil.rmtree(grave, ignore_errors=True)
 
 
@@ -331,7 +387,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             # Temporary files are private; a store is for all whom the user's umask admits.
-            os.fchmod(handle, 0o666 & ~_UMASK)
+            os.fchmod(handle, new_file_mode(path.parent))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
