@@ -270,7 +270,7 @@ def test_an_interrupted_preparation_goes_on(tmp_path):
     assert [c.digest for c in resumed.clips] == [c.digest for c in whole.clips]
     assert np.array_equal(resumed.samples, whole.samples)
     assert resumed.problems == whole.problems
-    assert sorted(os.listdir(work)) == ["clips.jsonl", "pcm.int16", "problems.jsonl"]
+    assert sorted(os.listdir(work)) == ["clips.jsonl", "journal.jsonl", "pcm.int16", "problems.jsonl"]
 
 
 def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):

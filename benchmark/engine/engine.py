@@ -232,8 +232,8 @@ class Engine:
     def _warn_of_locks(self) -> None:
         if not self._warned:
             self._reporter.warn(
-                f"{self._store.root}: this file system has no locks, {self._store.no_locks}; two commands at once may do "
-                "the same work, and the scores are right"
+                f"{self._store.root}: locks do not work here, {self._store.no_locks}; two commands at once may do the "
+                "same work, and the scores are right"
             )
         self._warned = True
 

@@ -15,7 +15,7 @@ from typing import Any
 from benchmark.console import printable
 from benchmark.errors import UserError
 from benchmark.file_lock import Busy, FileLock
-from benchmark.plain_files import check_artifact, make_folder, odd_ones, read_within
+from benchmark.plain_files import check_artifact, odd_ones, read_within
 from benchmark.plan.runs import Run
 from benchmark.steps import KINDS
 from benchmark.store.claims import NOTE, OWNED, is_abandoned, time_there

@@ -37,10 +37,9 @@ from benchmark.registry.datasets import contents, dataset_at
 from benchmark.store.digests import DigestCache
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, read_lines, write_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind
-from benchmark.store.store import Artifact, Store, digest_of
+from benchmark.store.store import JOURNAL, Artifact, Store, digest_of
 from tasks.base import Clip
 
-JOURNAL = "journal.jsonl"
 #: Decoded clips that wait for their turn to be written, per worker.
 AHEAD = 4
 #: Samples of a clip that a worker hands over in memory; more go through a file [bytes].
@@ -330,7 +329,6 @@ def _settle(journal: Path, work: Path) -> tuple[int, list[Problem]]:
             if entry["problem"]:
                 problems.append(Problem(**entry["problem"]))
     write_lines(work / PROBLEMS, problems)
-    journal.unlink()
     return found, problems
 
 

@@ -236,7 +236,8 @@ def _is_stale(work: Path, say: Callable[[str], None] | None) -> bool:
         if say is None:
             return False
         say(
-            f"{work.name.partition(OWNED)[2]} was at this step {max(age, 0):.0f} s ago; waiting to see whether it is still"
+            f"{work.name.partition(OWNED)[2]} was at this step {max(age, 0):.0f} s ago; waiting to see "
+            "whether it is still"
         )
         deadline = time.monotonic() + STALE
         while time.monotonic() < deadline:

@@ -1,8 +1,7 @@
 """Who may read and write what lies in a store: whoever may use the store's folder.
 
-A store whose folder its group may write to belongs to the group, as a repository of git's with ``core.sharedRepository``
-does: all that is made in it is for the group, whatever the umask of the one who makes it. In any other store the umask
-decides alone.
+A store whose folder its group may write to belongs to the group, as with git's ``core.sharedRepository``: all that is
+made in it is for the group, whatever the umask of the one who makes it. In any other store the umask decides alone.
 """
 
 from __future__ import annotations

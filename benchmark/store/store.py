@@ -56,6 +56,8 @@ FORMAT = 2
 HASHED_ON_USE = 64 * 2**20
 #: What a store's folder may hold beside its format marker.
 CONTENT = frozenset({"artifacts", "unfinished", "logs", "running", "digests.json", "scores.jsonl", "rates.json"})
+#: What a step may keep of its progress in its work folder; it is no part of the artifact.
+JOURNAL = "journal.jsonl"
 #: With less than this left [bytes], a failure to write is put down to a full disk.
 NEARLY_FULL = 2**20
 #: What reading a manifest that is damaged, or made to do damage, can raise.
@@ -287,14 +289,16 @@ class Store:
                 "modified": path.stat().st_mtime_ns,
             }
             for path in sorted(work.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path != work / JOURNAL
         }
         digest = digest_of({name: facts["sha256"] for name, facts in files.items()})
         whole = {**manifest, "kind": kind, "key": key, "files": files, "digest": digest}
         for path in work.rglob("*"):
-            _sync(path)
+            sync(path)
         write_atomically(work / "manifest.json", json.dumps(whole, indent=1).encode())
-        _sync(work)
+        # The last thing to go: killed while all is hashed, the step has not to begin anew.
+        (work / JOURNAL).unlink(missing_ok=True)
+        sync(work)
         if claim is not None:
             claim.check()
         mine = Artifact(self.folder(kind, key), whole)
@@ -328,7 +332,7 @@ class Store:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
                 continue
-            _sync(folder.parent)
+            sync(folder.parent)
             return None
 
     def delete(self, kind: str, key: str) -> None:
@@ -397,7 +401,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the disk hold what was written to a file, or which names a folder has."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
