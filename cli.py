@@ -30,7 +30,7 @@ from benchmark.commands import (
 )
 from benchmark.commands.app import App, UsageError, in_one_line
 from benchmark.commands.common import print_document
-from benchmark.console import Level, choose_level, chosen_level, complain, writing_to
+from benchmark.console import Level, choose_level, chosen_level, complain, something_lost, writing_to
 from benchmark.registry import modules_beside as beside
 
 # Processes that `bench` starts import this file first, and may be sent objects of what it has imported.
@@ -104,6 +104,7 @@ def _exit_code(words: list[str]) -> int:
     from benchmark.libraries import library_errors
 
     choose_level(Level.NORMAL)
+    something_lost(forget=True)
     try:
         with library_errors(), get_command(app).make_context("bench", words) as context:
             context.command.invoke(context)
@@ -121,7 +122,7 @@ def _exit_code(words: list[str]) -> int:
         # A traceback quotes whatever a module from elsewhere raised.
         complain(traceback.format_exc().rstrip("\n"))
         return 1
-    return 0
+    return int(something_lost())
 
 
 def _complain(what: str, code: int = 2) -> int:

@@ -37,6 +37,8 @@ class Row:
         Metrics in which the row has the best mean, or cannot be told from the row that has by the corrected p.
     overlap
         Test clips that the encoder was pretrained on, at most over runs.
+    lacking
+        Clips that were used and those that the task has, where runs lack some; else empty.
     """
 
     representation: str
@@ -50,6 +52,12 @@ class Row:
     parameters: int
     dim: int
     overlap: int
+    lacking: str
+
+    @property
+    def named(self) -> str:
+        """The encoder, and what its scores lack."""
+        return f"{self.encoder} ({self.lacking})" if self.lacking else self.encoder
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ def leaderboard(group: Group) -> Leaderboard | None:
             parameters=cell[0]["parameters"],
             dim=cell[0]["dim"],
             overlap=max(run["overlap"]["clips"] for run in cell),
+            lacking="; ".join(sorted({run["lacking"] for run in cell} - {""})),
         )
         for i, cell in enumerate(cells)
     ]
@@ -157,6 +166,7 @@ def as_records(boards: list[Leaderboard]) -> list[dict[str, Any]]:
             "parameters": row.parameters,
             "dim": row.dim,
             "overlap": row.overlap,
+            "lacking": row.lacking,
         }
         for board in boards
         for row in board.rows

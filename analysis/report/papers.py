@@ -65,7 +65,7 @@ def markdown(document: Document) -> str:
         head = ["encoder", "pretraining", "protocol", *(titles[m] for m in board.group.metrics), "seeds"]
         rows = [
             [
-                row.encoder + (" †" if row.overlap else ""),
+                row.named + (" †" if row.overlap else ""),
                 row.pretraining,
                 row.protocol,
                 *(_marked(row, metric, "**{}**", "{} ≈") for metric in board.group.metrics),
@@ -94,7 +94,7 @@ def latex(document: Document) -> str:
         head = ["Encoder", "Pretraining", "Protocol", *(titles[m] for m in board.group.metrics)]
         rows = [
             [
-                _escape(row.encoder) + (r"$^\dagger$" if row.overlap else ""),
+                _escape(row.named) + (r"$^\dagger$" if row.overlap else ""),
                 _escape(row.pretraining),
                 _escape(row.protocol),
                 *(_marked(row, metric, r"\textbf{{{}}}", "{}$^*$", interval=False) for metric in board.group.metrics),

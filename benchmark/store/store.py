@@ -61,7 +61,9 @@ JOURNAL = "journal.jsonl"
 #: With less than this left [bytes], a failure to write is put down to a full disk.
 NEARLY_FULL = 2**20
 #: What reading a manifest that is damaged, or made to do damage, can raise.
-UNREADABLE = (PlantedError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+UNREADABLE = (
+    PlantedError, OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
 
 
 def digest_of(value: Any) -> str:
