@@ -93,6 +93,10 @@ def main() -> NoReturn:
     # Where the shell has closed one of them, Python has none, and nothing is to be read there.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    try:
+        Path.cwd()
+    except OSError:  # which libraries of numbers take for a reason to end the process
+        sys.exit(_complain("the working directory is not there any more; change to one that is"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if "_BENCH_COMPLETE" in os.environ:  # a shell asks what could come next
         app(prog_name="bench")

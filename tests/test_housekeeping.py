@@ -213,6 +213,8 @@ def test_a_run_store_through_the_commands(mtt, tmp_path):
     study = tmp_path / "study.yaml"
     study.write_text("name: kept\ngrid: {encoder: mfcc, task: mtt}\n")
     options = ["store", "gc", "--keep", study, "--data", data, "--store", store]
+    assert "would delete 0 folders" in bench(*options, "--dry-run").stdout  # all of it is recent
+    options += ["--recent", "0"]
     assert "would delete 3 folders" in bench(*options, "--dry-run").stdout
     assert "deleted 3 folders" in bench(*options).stdout
     assert sorted(each["kind"] for each in bench_json("store", "ls", "--store", store)) == [

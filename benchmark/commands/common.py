@@ -86,9 +86,14 @@ def say_lost(plan: Plan) -> bool:
 
 def store_folder(given: Path | None) -> Path:
     """The store that the user named, or the one in their home."""
-    if given is not None:
-        return given.expanduser()
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "bench"
+    try:
+        if given is not None:
+            return given.expanduser()
+        return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "bench"
+    except RuntimeError:  # a user whom the system does not know, as in a container
+        from benchmark.errors import UserError
+
+        raise UserError("there is no home folder for results; name a folder with --store, or set HOME") from None
 
 
 def print_document(document: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.console import printable
+from benchmark.engine.progress import keys_in_use
 from benchmark.errors import UserError
 from benchmark.file_lock import Busy, FileLock
 from benchmark.plain_files import check_artifact, odd_ones, read_within
@@ -117,6 +118,10 @@ def show(store: Store, key: str) -> dict[str, Any]:
         raise UserError(f"{found[0]}: its manifest cannot be read: {error}") from None
 
 
+class UnreadableError(UserError):
+    """An artifact of which nothing can be told, for this user may not read it, or the disk does not let anybody."""
+
+
 def problems(folder: Path) -> list[str]:
     """What is wrong with an artifact, every byte of it read; empty if nothing is.
 
@@ -124,6 +129,11 @@ def problems(folder: Path) -> list[str]:
     ----------
     folder
         The artifact's.
+
+    Raises
+    ------
+    UnreadableError
+        If that cannot be told.
     """
     try:
         odd = sorted((path.relative_to(folder.parent).as_posix(), what) for path, what in odd_ones(folder))
@@ -133,6 +143,11 @@ def problems(folder: Path) -> list[str]:
         if manifest["key"] != folder.name or manifest["kind"] != folder.parent.name:
             return [f"is the artifact {manifest['kind']}/{manifest['key']}, moved"]
         return _wrong_files(folder, manifest)
+    except FileNotFoundError as error:
+        return [f"its manifest cannot be read: {type(error).__name__}: {error}"]
+    except OSError as error:
+        name = Path(error.filename or folder).name
+        raise UnreadableError(f"{folder}: {name} cannot be read: {error.strerror}") from None
     except UNREADABLE as error:
         return [f"its manifest cannot be read: {type(error).__name__}: {error}"]
 
@@ -159,8 +174,17 @@ def _wrong_files(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def unwanted(store: Store, runs: Sequence[Run]) -> list[Path]:
-    """Artifacts that no run of `runs` rests on.
+def unwanted(store: Store, runs: Sequence[Run], recent: float = 0.0) -> list[Path]:
+    """Artifacts that neither a run of `runs` rests on nor a command under way, and that are not recent.
+
+    Parameters
+    ----------
+    store
+        Which one.
+    runs
+        What is kept.
+    recent
+        Artifacts that are no older than this are kept [s], by the clock of the store's file system.
 
     Raises
     ------
@@ -168,8 +192,13 @@ def unwanted(store: Store, runs: Sequence[Run]) -> list[Path]:
         If the store holds links to folders, which may be anybody's.
     """
     _refuse_links(store)
-    kept = {(step.kind, step.key) for run in runs for step in run.score.lineage()}
-    return [folder for folder in folders(store) if (folder.parent.name, folder.name) not in kept]
+    kept = {step.key for run in runs for step in run.score.lineage()} | keys_in_use(store)
+    now = time_there(store.root)
+    return [
+        folder
+        for folder in folders(store)
+        if folder.name not in kept and (folder.is_symlink() or now - folder.lstat().st_mtime >= recent)
+    ]
 
 
 def abandoned(store: Store) -> list[Path]:
@@ -290,7 +319,10 @@ def copy_missing(source: Store, target: Store, advance: Callable[[int], None]) -
         advance(1)
         if target.find(kind, key) is not None:
             continue
-        wrong = problems(folder)
+        try:
+            wrong = problems(folder)
+        except UnreadableError as error:
+            wrong = [str(error)]
         if wrong:
             refused.append(f"{kind}/{key}: {wrong[0]}")
             continue

@@ -8,15 +8,18 @@ key of others.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,6 +45,7 @@ from tasks.base import Clip
 
 #: Decoded clips that wait for their turn to be written, per worker.
 AHEAD = 4
+_PR_SET_PDEATHSIG = 1
 #: Samples of a clip that a worker hands over in memory; more go through a file [bytes].
 HELD_BYTES = 2**24
 SPILT = "spilt-"
@@ -377,7 +381,14 @@ def _decode_alone(root: Path, plan: PlannedClip, sample_rate: int, spill: Path |
 
 
 def _pool(size: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(size, mp_context=get_context("spawn"), initializer=silence_decoders)
+    return ProcessPoolExecutor(size, mp_context=get_context("spawn"), initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    """Say nothing, and end with the process that started this one, however that ends."""
+    silence_decoders()
+    with suppress(OSError, AttributeError):  # where the system is not Linux
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _decode_one(root: Path, plan: PlannedClip, sample_rate: int, spill: Path | None) -> _Outcome:
