@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.plain_files import check_work, make_folder, read_plain, write_anew
+from benchmark.plain_files import check_folder, check_work, make_folder, read_plain, write_anew
 
 #: Seconds between two touches of a note, and after how many an owner that has not touched it counts as dead.
 TOUCHED_EVERY = 5.0
@@ -175,7 +175,7 @@ def _keep_touching(note: Path, stop: threading.Event) -> None:
 def _take(parked: Path, work: Path, root: Path, say: Callable[[str], None], locked: bool) -> None:
     """Make `work` of what is there to go on from, or of nothing."""
     if os.path.lexists(parked):
-        check_work(parked, root)
+        _check(parked, root)
         with suppress(FileNotFoundError):  # another process was faster
             parked.rename(work)
             return
@@ -184,16 +184,22 @@ def _take(parked: Path, work: Path, root: Path, say: Callable[[str], None], lock
             continue
         dead = is_dead(other)
         if dead is None and _is_stale(other, say if locked else None):
-            check_work(other, root)
+            _check(other, root)
             shutil.copytree(other, work, symlinks=True)
             return
         if dead:
-            check_work(other, root)
+            _check(other, root)
             with suppress(FileNotFoundError):
                 other.rename(work)
                 note_of(other).unlink(missing_ok=True)
                 return
     work.mkdir()
+
+
+def _check(folder: Path, root: Path) -> None:
+    """Raise `PlantedError` if what lies there cannot be gone on from."""
+    check_folder(folder)
+    check_work(folder, root)
 
 
 def _owned(parked: Path) -> list[Path]:
