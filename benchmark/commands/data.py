@@ -104,7 +104,9 @@ def prepare(
     registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decode a dataset into the store, as `bench run` would; interrupted, it goes on.
+    """Decode a dataset into the store, as `bench run` would; exit code 1 if a file cannot be read.
+
+    Interrupted, it goes on.
 
     Example: bench data prepare magnatagatune --data DIR
     """
@@ -113,6 +115,7 @@ def prepare(
     from benchmark.engine.engine import Engine
     from benchmark.plan.origins import announce
     from benchmark.plan.planner import Planner
+    from benchmark.steps.prepare import UNREADABLE
     from benchmark.store.pcm import PROBLEMS, read_lines
     from benchmark.store.store import Store, storage_errors
 
@@ -153,6 +156,8 @@ def prepare(
             if problems:
                 lines.append(f"  all are listed in {row['problems']}")
     print_document(rows if as_json else "\n".join(lines))
+    if any(kind == UNREADABLE for row in rows for kind in row["reasons"]):
+        raise typer.Exit(1)
 
 
 @app.command()
