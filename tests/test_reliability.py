@@ -548,6 +548,28 @@ def test_ten_hours_take_the_memory_of_a_block(tmp_path):
     assert peak < 2**26
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path, monkeypatch, kind):
+    import tarfile
+    import zipfile
+
+    from benchmark.data import unpack
+
+    monkeypatch.setattr(unpack, "ANY_SIZE", 2**20)
+    (tmp_path / "zeros").write_bytes(bytes(2**24))
+    archive, into = tmp_path / f"a.{kind}", tmp_path / "into"
+    into.mkdir()
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            file.write(tmp_path / "zeros", "zeros")
+    else:
+        with tarfile.open(archive, "w:gz") as file:
+            file.add(tmp_path / "zeros", "zeros")
+    with pytest.raises(UserError, match="unpacks to over 200 times its size"):
+        unpack.unpack([archive], "a", into, lambda n: None)
+    assert sum(path.stat().st_size for path in into.rglob("*")) < 2**23
+
+
 # One bad thing costs itself
 
 STRANGE = {

@@ -212,15 +212,17 @@ def abandoned(store: Store) -> list[Path]:
         if path.suffix == LOCK:
             with suppress(Busy), FileLock(path).acquire(timeout=0):
                 pass  # it goes when it is released
-        elif not _is_at_work(path):
+        elif not _is_at_work(store, path):
             found.append(path)
     return [*found, *_notes_of_the_dead(store)]
 
 
-def _is_at_work(path: Path) -> bool:
-    """Whether a process is at something in `unfinished`."""
+def _is_at_work(store: Store, path: Path) -> bool:
+    """Whether a process is at something in `unfinished`, as far as can be told."""
     if OWNED in path.name:
         return not is_abandoned(path.with_name(path.name.removesuffix(NOTE)))
+    if store.no_locks:
+        return True
     try:
         with _lock_of(path).acquire(timeout=0):
             return False
@@ -286,7 +288,7 @@ def remove(store: Store, paths: Sequence[Path]) -> list[Path]:
         if path.parent.name != "unfinished":
             path.unlink(missing_ok=True)
             gone.append(path)
-        elif not _is_at_work(path):
+        elif not _is_at_work(store, path):
             if path.is_dir() and not path.is_symlink():
                 with suppress(FileNotFoundError):  # what another process is deleting, too
                     shutil.rmtree(path)
