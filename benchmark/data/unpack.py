@@ -113,7 +113,8 @@ def unpack(parts: Sequence[Path], name: str, into: Path, advance: Callable[[int]
     ------
     UserError
         If the archive is damaged, is neither zip nor tar, does not fit on the disk, unpacks to more than
-        `MOST_EXPANDED` times its size, or holds anything but plain files that belong below `into`: absolute paths, ``..``, links that lead elsewhere, devices. `into` may then hold
+        `MOST_EXPANDED` times its size, or holds anything but plain files that belong below `into`: absolute paths,
+        ``..``, links that lead elsewhere, devices. `into` may then hold
         some of its files.
     """
     with io.BufferedReader(JoinedFile(parts), CHUNK) as file:
