@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from benchmark.cell import Cell
 from benchmark.errors import UserError
 from benchmark.factors import AS_GIVEN, COLUMNS
-from benchmark.plain_files import read_within
+from benchmark.plain_files import PlantedError, read_within
 
 SCHEMA_VERSION = 2
 #: Kind of the steps whose artifacts hold records.
@@ -133,7 +133,7 @@ NO_RECORD = (UserError, OSError, ValueError, KeyError, TypeError, AttributeError
 
 def no_record(folder: Path, error: Exception) -> str:
     """What is said of a folder whose record cannot be used."""
-    if isinstance(error, UserError):
+    if isinstance(error, PlantedError):
         return str(error)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
