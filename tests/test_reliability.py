@@ -370,6 +370,21 @@ def test_of_two_that_finish_the_first_stays(tmp_path):
 # Resuming checks what it resumes
 
 
+def test_an_attempt_that_was_killed_as_it_finished_leaves_nothing_in_the_artifact(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "adopt", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with store.claim("embed", "k", print, True) as claim:
+            (claim.work / "a").write_text("x")
+            store.finish("embed", "k", {"inputs": {}}, claim)
+    with store.claim("embed", "k", print, True) as claim:
+        assert {path.name for path in claim.work.iterdir()} == {"a", "manifest.json"}
+        (claim.work / ".manifest.json-half").write_text("{")
+        folder = store.finish("embed", "k", {"inputs": {}}, claim).path
+    assert store.find("embed", "k") is not None
+    assert {path.name for path in folder.iterdir()} == {"a", "manifest.json"}
+
+
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory):
     """A corpus, its step, the files of a work folder after eight of ten clips, and the samples of all."""

@@ -59,6 +59,7 @@ HASHED_ON_USE = 64 * 2**20
 CONTENT = frozenset({"artifacts", "unfinished", "logs", "running", "digests.json", "scores.jsonl", "rates.json"})
 #: What a step may keep of its progress in its work folder; it is no part of the artifact.
 JOURNAL = "journal.jsonl"
+MANIFEST = "manifest.json"
 #: With less than this left [bytes], a failure to write is put down to a full disk.
 NEARLY_FULL = 2**20
 _AGAIN = "the same command goes on from here once the file system answers"
@@ -297,6 +298,8 @@ class Store:
         """
         work = self.work_folder(kind, key) if claim is None else claim.work
         check_artifact(work)
+        for left in (work / MANIFEST, *work.glob(f".{MANIFEST}-*")):  # by an attempt that was killed right here
+            left.unlink(missing_ok=True)
         share(self.root, [work, *work.rglob("*")])
         files = {
             path.relative_to(work).as_posix(): {
@@ -311,7 +314,7 @@ class Store:
         whole = {**manifest, "kind": kind, "key": key, "files": files, "digest": digest}
         for path in work.rglob("*"):
             sync(path)
-        write_atomically(work / "manifest.json", json.dumps(whole, indent=1).encode())
+        write_atomically(work / MANIFEST, json.dumps(whole, indent=1).encode())
         # The last thing to go: killed while all is hashed, the step has not to begin anew.
         (work / JOURNAL).unlink(missing_ok=True)
         sync(work)
