@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import tempfile
 import time
 from contextlib import suppress
@@ -68,7 +69,7 @@ class FileLock:
         return self
 
     def _taken(self) -> bool:
-        handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        handle = self._opened()
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -82,6 +83,19 @@ class FileLock:
                 return True
         os.close(handle)
         return False
+
+    def _opened(self) -> int:
+        flags = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            handle = os.open(self.file, os.O_RDWR | flags, 0o666)
+        except PermissionError:
+            return os.open(
+                self.file, os.O_RDONLY | flags, 0o666
+            )  # another user's, which can be waited for all the same
+        if self.file.parent.stat().st_mode & stat.S_IWGRP:
+            with suppress(PermissionError):
+                os.fchmod(handle, stat.S_IMODE(os.fstat(handle).st_mode) | 0o060)
+        return handle
 
     def release(self) -> None:
         """Let go of the lock, and of its file."""

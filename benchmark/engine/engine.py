@@ -16,7 +16,6 @@ from benchmark.environment import measured, node_count, node_rank, versions
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.file_lock import Busy, FileLock
 from benchmark.libraries import library_errors
-from benchmark.plain_files import make_folder
 from benchmark.plan.runs import Run, staged
 from benchmark.store.claims import Claim
 from benchmark.store.step import Step
@@ -218,9 +217,8 @@ class Engine:
             self._warn_of_locks()
             yield
             return
-        file = self._store.lock_file(step.kind, step.key)
-        make_folder(file.parent)
-        held = FileLock(file)
+        self._store.make("unfinished")
+        held = FileLock(self._store.lock_file(step.kind, step.key))
         try:
             held.acquire(timeout=0)
         except Busy:
@@ -246,19 +244,23 @@ class Engine:
         expected = isinstance(error, USER_ERRORS)
         cause = " ".join(str(error).split()) if expected else f"{type(error).__name__}: {' '.join(str(error).split())}"
         try:
+            self._store.make("logs")
             reporter = LogReporter(log)
             reporter.say(f"failed: {cause}")
             if not expected:
                 reporter.say("".join(traceback.format_exception(error)))
+            self._store.share_log(step.kind, step.key)
         except (OSError, UserError):  # a full disk or a log that is none, perhaps the very cause
             pass
         return Failure(step, cause, error, log)
 
     def _compute(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         with self._work_folder(step) as (work, claim):
+            self._store.make("logs")
             reporter = self._reporter.logged(self._store.log_file(step.kind, step.key))
             with measured() as resources:
                 facts = self.run_step(step, inputs, work, reporter)
+            self._store.share_log(step.kind, step.key)
             behind = lineage(inputs)
             behind[step.key] = {"kind": step.kind, "spec": step.spec, "resources": resources}
             manifest = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from benchmark.console import LINE_EVERY, Reporter, Silent, clock, printable
 from benchmark.errors import USER_ERRORS, UserError
-from benchmark.plain_files import make_folder, read_plain
+from benchmark.plain_files import read_plain
 from benchmark.store.claims import time_there
 from benchmark.store.store import Store, write_atomically
 
@@ -114,6 +114,7 @@ class Watcher:
     """
 
     def __init__(self, store: Store, command: str, reporter: Reporter, keys: Iterable[str] = ()) -> None:
+        self._store = store
         self._keys = sorted(keys)
         self.progress = Progress(0, 0)
         self._reporter = reporter
@@ -137,7 +138,7 @@ class Watcher:
         """Until the block ends, keep the note fresh and show a live `table` on a terminal, or `lines` now and then."""
         table = table and self._reporter.live
         self._lines = lines and not table
-        make_folder(self._file.parent)
+        self._store.make("running")
         thread = threading.Thread(target=self._keep_noting, daemon=True)
         thread.start()
         try:

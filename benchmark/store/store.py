@@ -187,6 +187,12 @@ class Store:
             return
         refuse_other_format(self.root, found)
 
+    def make(self, name: str) -> Path:
+        """A folder of the store, made if it is not there, for all who may use the store."""
+        folder = make_folder(self.root / name)
+        share(self.root, [folder])
+        return folder
+
     def folder(self, kind: str, key: str) -> Path:
         """Where the artifact of a step lies once it is finished."""
         return self.root / "artifacts" / kind / key
@@ -198,9 +204,8 @@ class Store:
     @contextmanager
     def claim(self, kind: str, key: str, say: Callable[[str], None], locked: bool) -> Iterator[Claim]:
         """A work folder of a step that this process alone writes in; see `benchmark.store.claims.claimed`."""
-        parked = self.work_folder(kind, key)
-        share(self.root, [make_folder(parked.parent)])
-        with claimed(parked, self.root, say, locked) as claim:
+        self.make("unfinished")
+        with claimed(self.work_folder(kind, key), self.root, say, locked) as claim:
             try:
                 yield claim
             finally:
@@ -209,7 +214,7 @@ class Store:
     @cached_property
     def no_locks(self) -> str:
         """Why two processes cannot be told to wait for one another on this file system; empty if they can."""
-        return no_locks(make_folder(self.root / "unfinished"))
+        return no_locks(self.make("unfinished"))
 
     def open_work_folder(self, kind: str, key: str) -> Path:
         """Folder of a step, made if it is not there.
@@ -219,7 +224,7 @@ class Store:
         PlantedError
             If what lies there cannot be gone on from: links, devices, or the files of another user.
         """
-        make_folder(self.root / "unfinished")
+        self.make("unfinished")
         work = make_folder(self.work_folder(kind, key))
         check_work(work, self.root)
         return work
@@ -227,6 +232,10 @@ class Store:
     def lock_file(self, kind: str, key: str) -> Path:
         """File that a process locks while it computes a step."""
         return self.root / "unfinished" / f"{kind}-{key}.lock"
+
+    def share_log(self, kind: str, key: str) -> None:
+        """Let all who may use the store add to what a step has said, if it has said anything."""
+        share(self.root, [self.log_file(kind, key)])
 
     def log_file(self, kind: str, key: str) -> Path:
         """Where a step's remarks, and the cause of its failure, are written."""
@@ -358,7 +367,7 @@ class Store:
         """Remove an artifact, or a link in its place. It vanishes in one rename, so a reader never sees half of it."""
         folder = self.folder(kind, key)
         if os.path.lexists(folder):
-            make_folder(self.root / "unfinished")
+            self.make("unfinished")
             grave = Path(tempfile.mkdtemp(prefix="deleted-", dir=self.root / "unfinished"))
             with suppress(FileNotFoundError):  # which another process deletes, too
                 folder.rename(grave / key)
