@@ -694,6 +694,72 @@ def test_what_is_made_in_a_groups_store_is_the_groups_whatever_the_umask(tmp_pat
             assert path.stat().st_mode & 0o7777 == expected, (oct(path.stat().st_mode), path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_two_members_of_a_group_share_a_store(tmp_path_factory):
+    """One begins a step, fails and dies, the other goes on from it; both with a umask that keeps others out."""
+    import shutil
+    import tempfile
+    import traceback
+
+    place = Path(tempfile.mkdtemp(prefix="bench-shared-"))  # where pytest's own folders are is for root alone
+    root = place / "store"
+    root.mkdir()
+    os.chown(root, 54_001, 54_000)
+    root.chmod(0o2775)
+    place.chmod(0o755)
+
+    def by(user, what):
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setgroups([54_000])
+                os.setgid(user)
+                os.setuid(user)
+                os.umask(0o077)
+                modes.UMASK = 0o077
+                what()
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    class Failing(Engine):
+        def run_step(self, step, inputs, work, reporter):
+            reporter.say("begins")
+            if not (work / "half").exists():
+                (work / "half").touch(0o600)
+                raise UserError("no luck")
+            (work / "whole").write_text("more")
+            return {}
+
+    step = KINDS["embed"].step({}, {}, "a step")
+
+    def fail():
+        (failure,) = Failing(Store(root), Told()).compute([step])
+        assert failure.cause == "no luck"
+
+    def go_on():
+        assert (Failing(Store(root), Told()).ensure(step) / "whole").read_text() == "more"
+        assert problems(Store(root).folder("embed", step.key)) == []
+
+    def see():
+        store = Store(root)
+        assert (store.find("embed", step.key) / "half").read_text() == ""
+        with store.claim("copy", "x", print, True):
+            pass
+        store.delete("embed", step.key)
+
+    try:
+        by(54_001, fail)
+        by(54_002, go_on)
+        by(54_001, see)
+        log = Store(root).log_file("embed", step.key).read_text()
+        assert (log.count("begins"), log.count("no luck")) == (2, 1)
+    finally:
+        shutil.rmtree(place)
+
+
 def test_what_this_user_may_not_read_is_not_called_damaged(tmp_path, monkeypatch):
     store = Store(tmp_path)
     with store.claim("embed", "k", print, True) as claim:
