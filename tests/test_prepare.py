@@ -13,7 +13,9 @@ import soundfile
 import soxr
 from conftest import make_mtt, tone, write_mp3
 
-from benchmark.audio.decoding import Undecodable, add_channels, decode, decode_blocks, decoded_length, to_int16
+from benchmark.audio.audio_source import Undecodable
+from benchmark.audio.decoding import add_channels, decode, decode_blocks, decoded_length, to_int16
+from benchmark.audio.worker_decoding import PlannedClip, decode_all
 from benchmark.console import Reporter
 from benchmark.registry.entries import DatasetEntry
 from benchmark.registry.registry import Named
@@ -210,7 +212,8 @@ def test_decoders_are_silent_in_worker_processes_and_where_the_user_reads(tmp_pa
     content = path.read_bytes()
     path.write_bytes(content[:3_000] + os.urandom(2_000) + content[5_000:8_000])
     script = (
-        "import sys; from pathlib import Path; from benchmark.audio.decoding import decode_blocks, Undecodable\n"
+        "import sys; from pathlib import Path; from benchmark.audio.audio_source import Undecodable\n"
+        "from benchmark.audio.decoding import decode_blocks\n"
         "try: print(sum(map(len, decode_blocks(Path(sys.argv[1]), 22_050))))\n"
         "except Undecodable as error: print(error)\n"
         "print('heard', file=sys.stderr)"
@@ -312,7 +315,7 @@ def test_a_file_that_kills_the_decoder_is_told_from_its_neighbours(tmp_path):
     make_mtt(root, {"0": 6})
     dataset_clips = MagnaTagATune(root).clips()
     clips = [*dataset_clips[:2], _Deadly(dataset_clips[2]), *dataset_clips[3:]]
-    outcomes = list(prepare.decode_all(root, list(map(prepare.PlannedClip, clips)), 22_050))
+    outcomes = list(decode_all(root, list(map(PlannedClip, clips)), 22_050))
     assert [outcome.failure for outcome in outcomes] == ["", "", "crashes the decoder", "", "", ""]
 
 

@@ -20,9 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_store import fill, make_record
 
-from benchmark.audio import checked_file, decoding
+from benchmark.audio import checked_file, decoding, worker_decoding
+from benchmark.audio.audio_source import Undecodable
 from benchmark.audio.checked_file import ChangedError, CheckedFile
-from benchmark.audio.decoding import Undecodable, decode, decode_into
+from benchmark.audio.decoding import decode, decode_into
 from benchmark.comparison.score_tables import score_tables
 from benchmark.console import LogReporter, Reporter, something_lost
 from benchmark.engine.engine import Engine
@@ -37,7 +38,9 @@ from benchmark.scores.long_table import long_table
 from benchmark.steps import KINDS, prepare
 from benchmark.store import claims, digests, modes
 from benchmark.store.digests import DigestCache, Unread
-from benchmark.store.store import JOURNAL, Store, digest_file, storage_errors
+from benchmark.store.sample_journal import resume
+from benchmark.store.storage_errors import storage_errors
+from benchmark.store.store import JOURNAL, Store, digest_file
 
 RATE = 16_000
 
@@ -425,7 +428,7 @@ def test_a_power_cut_while_decoding_costs_what_the_journal_cannot_prove(interrup
                 page = len(changed[at : at + size])
                 changed[at : at + size] = bytes(page) if how == "zero" else os.urandom(page)
         (work / name).write_bytes(changed)
-    done = prepare.resume(work / JOURNAL, work / "pcm.int16", ids)
+    done = resume(work / JOURNAL, work / "pcm.int16", ids)
     kept = samples_of(work)
     assert kept == whole[: len(kept)]
     lines = (work / JOURNAL).read_bytes()
@@ -523,8 +526,8 @@ def test_long_clips_go_through_files_and_leave_none(tmp_path, folder, monkeypatc
     """Where a worker may hold nothing, the artifact is the same."""
     whole = []
     for name, held in (("a", 2**24), ("b", 0)):
-        monkeypatch.setattr(prepare, "HELD_BYTES", held)
-        monkeypatch.setattr(prepare, "_pool", lambda size: _InThisProcess())
+        monkeypatch.setattr(worker_decoding, "HELD_BYTES", held)
+        monkeypatch.setattr(worker_decoding, "_pool", lambda size: _InThisProcess())
         work = tmp_path / name
         work.mkdir()
         prepare.compute(planned(folder, Store(tmp_path / f"s{name}")), {}, work, Told())

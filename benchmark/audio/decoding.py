@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.audio.checked_file import CheckedFile
+from benchmark.audio.audio_source import SEARCHED, AudioSource, Undecodable, audio_source, reason_of, stream
 from benchmark.audio.mpeg import DECODER_DELAY, find_frames
+from benchmark.audio.silenced import decoders_silenced
 from benchmark.libraries import load
-from benchmark.plain_files import open_regular
 
 #: Shorter than this [s], a decoded file of unknown length is taken for a stub: broken files decode to a few frames
 #: without an error.
@@ -51,13 +47,6 @@ LONGEST_SECONDS = 24 * 3600
 HIGHEST_COUNTED = 192_000
 #: Room that is made at once at most for what a table promises [s].
 MOST_AT_FIRST = 3600.0
-#: An MP3 file in which a decoder gets lost is searched for frames as far as this [bytes].
-SEARCHED = 2**27
-EMPTY = "empty file (0 bytes)"
-
-
-class Undecodable(Exception):  # noqa: N818 (it is no programming error)
-    """A file that yields no usable audio; the message says why, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +136,7 @@ def decode_into(
     ChangedError
         If it does not hold what it must.
     """
-    with _source(path, sha256) as source:
+    with audio_source(path, sha256) as source:
         if excerpt is not None:
             return _excerpt_into(sink, source, sample_rate, excerpt)
         level = _Level()
@@ -162,7 +151,7 @@ def decode_into(
         return "; ".join(remarks) or level.remark()
 
 
-def _excerpt_into(sink: Sink, source: _Source, sample_rate: int, excerpt: tuple[float, float]) -> str:
+def _excerpt_into(sink: Sink, source: AudioSource, sample_rate: int, excerpt: tuple[float, float]) -> str:
     begin, end = (round(bound * sample_rate) for bound in excerpt)
     level = _Level()
     remarks: list[str] = []
@@ -203,81 +192,7 @@ class _Level:
         return _level_remark(self.peak, self.clipped / self.samples)
 
 
-@dataclass
-class _Source:
-    """A file that is being decoded.
-
-    Attributes
-    ----------
-    path, raw, size
-        Where it lies, its content, and how much that is [bytes].
-    """
-
-    path: Path
-    raw: io.FileIO | CheckedFile
-    size: int
-
-    def check(self) -> None:
-        """Raise `ChangedError` if the end that a decoder has met was none."""
-        if isinstance(self.raw, CheckedFile):
-            self.raw.check()
-
-    def content(self, most: int = SEARCHED) -> bytes:
-        """All of it, or what it begins with if that is more than `most` bytes."""
-        self.raw.seek(0)
-        found = bytearray()
-        while len(found) < most and (part := self.raw.read(min(most - len(found), 2**20))):
-            found += part
-        self.check()
-        return bytes(found)
-
-    def opened(self) -> Any:
-        """Its decoder."""
-        self.raw.seek(0)
-        handle = self.raw if isinstance(self.raw, CheckedFile) else self.raw.fileno()
-        try:
-            return _stream(handle, closefd=False)
-        except RuntimeError:  # libsndfile's
-            self.check()
-            # An MP3 file that starts with something else is known by its name alone, and so is much that is none.
-            if not find_frames(self.content()).frames:
-                raise
-            return self._opened_by_name()
-
-    def _opened_by_name(self) -> Any:
-        if not isinstance(self.raw, CheckedFile):
-            return _stream(self.path)
-        # What has the name may be another file by now.
-        with tempfile.NamedTemporaryFile(prefix="bench-", suffix=self.path.suffix) as copy:
-            self.raw.seek(0)
-            shutil.copyfileobj(self.raw, copy)
-            copy.flush()
-            self.check()
-            return _stream(copy.name)
-
-
-@contextmanager
-def _source(path: Path, sha256: str | None = None) -> Iterator[_Source]:
-    if sha256 is not None:
-        with CheckedFile(path, sha256) as checked:
-            if checked.size == 0:
-                raise Undecodable(EMPTY)
-            yield _Source(path, checked, checked.size)
-        return
-    try:
-        raw = open_regular(path)
-    except FileNotFoundError:
-        raise Undecodable("missing") from None
-    except OSError as error:
-        raise Undecodable(f"not readable as audio ({error.strerror})") from None
-    with raw:
-        size = os.fstat(raw.fileno()).st_size
-        if size == 0:
-            raise Undecodable(EMPTY)
-        yield _Source(path, raw, size)
-
-
-def _seekable(source: _Source, sample_rate: int, sample: int) -> int:
+def _seekable(source: AudioSource, sample_rate: int, sample: int) -> int:
     """`sample`, if a file of that rate can be read from there on; 0 if it must be read from its beginning."""
     try:
         with source.opened() as file:
@@ -291,7 +206,7 @@ def header_seconds(path: Path) -> float | None:
     """Duration of a file whose format tells it truly [s]; ``None`` of any other, and of what cannot be read."""
     load("soundfile")
     try:
-        with _source(path) as source, _decoders_silenced(), source.opened() as file:
+        with audio_source(path) as source, decoders_silenced(), source.opened() as file:
             return float(file.frames / file.samplerate) if file.format in _EXACT else None
     except (OSError, RuntimeError, Undecodable):
         return None
@@ -309,10 +224,10 @@ def decode_blocks(path: Path, sample_rate: int) -> Iterator[NDArray[np.int16]]:
     Undecodable
         As `decode` does, but for short files.
     """
-    with _source(path) as source:
+    with audio_source(path) as source:
         blocks = _blocks(source, sample_rate, [])
         while True:
-            with _decoders_silenced():
+            with decoders_silenced():
                 block = next(blocks, None)
             if block is None:
                 return
@@ -334,15 +249,8 @@ def decoded_length(path: Path, sample_rate: int) -> int:
     return length
 
 
-def _stream(source: Any, **options: bool) -> Any:
-    """A `soundfile.SoundFile` that is read from start to end; by default every read is followed by a costly seek."""
-    file = load("soundfile").SoundFile(source, **options)
-    file.seekable = lambda: False
-    return file
-
-
 def _blocks(
-    source: _Source, sample_rate: int, remarks: list[str], begin: int = 0
+    source: AudioSource, sample_rate: int, remarks: list[str], begin: int = 0
 ) -> Generator[NDArray[np.float32], None, None]:
     """Mono at the rate asked for, in whole steps of 16 bits, which loud samples exceed; the blocks may be changed.
 
@@ -353,11 +261,11 @@ def _blocks(
         yield from _convert(source, sample_rate, remarks, begin)
     except (OSError, RuntimeError) as error:
         source.check()
-        raise Undecodable(_reason(source, error)) from None
+        raise Undecodable(reason_of(source, error)) from None
     source.check()
 
 
-def _convert(source: _Source, sample_rate: int, remarks: list[str], begin: int) -> Iterator[NDArray[np.float32]]:
+def _convert(source: AudioSource, sample_rate: int, remarks: list[str], begin: int) -> Iterator[NDArray[np.float32]]:
     with source.opened() as file:
         _check_bounds(file)
         if begin:
@@ -417,7 +325,7 @@ def _clip(steps: NDArray[np.float32]) -> float:
     return min(peak, FULL_SCALE)
 
 
-def _frames(source: _Source, file: Any, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
+def _frames(source: AudioSource, file: Any, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
     """All samples of `file`, which reads `source`, in blocks [samples, channels] that are overwritten."""
     block = np.empty((BLOCK, file.channels), np.float32)
     done = 0
@@ -435,7 +343,9 @@ def _frames(source: _Source, file: Any, remarks: list[str]) -> Iterator[NDArray[
         yield from _rest(source, done, block, remarks)
 
 
-def _rest(source: _Source, done: int, block: NDArray[np.float32], remarks: list[str]) -> Iterator[NDArray[np.float32]]:
+def _rest(
+    source: AudioSource, done: int, block: NDArray[np.float32], remarks: list[str]
+) -> Iterator[NDArray[np.float32]]:
     """What an MP3 file holds behind the `done` samples after which libsndfile stopped."""
     if source.size > SEARCHED:
         remarks.append(f"cut short: not all of its {source.size:,} bytes decode, too many to look for what is amiss")
@@ -447,7 +357,7 @@ def _rest(source: _Source, done: int, block: NDArray[np.float32], remarks: list[
         return
     if mp3.junk:
         remarks.append(f"damaged: {mp3.junk:,} bytes amid its frames are no audio")
-    with _stream(io.BytesIO(mp3.mended(data))) as file:
+    with stream(io.BytesIO(mp3.mended(data))) as file:
         skip = max(0, done + mp3.skipped - DECODER_DELAY)
         while skip and (count := file.buffer_read_into(block[: min(skip, BLOCK)], "float32")):
             skip -= count
@@ -492,58 +402,12 @@ def header_problem(path: Path) -> str:
     """
     load("soundfile")
     try:
-        with _source(path) as source:
+        with audio_source(path) as source:
             try:
-                with _decoders_silenced(), source.opened() as file:
+                with decoders_silenced(), source.opened() as file:
                     _check_bounds(file)
             except (OSError, RuntimeError) as error:
-                return _reason(source, error)
+                return reason_of(source, error)
     except Undecodable as error:
         return str(error)
     return ""
-
-
-def silence_decoders() -> None:
-    """Send this process's standard error to nowhere: libmpg123 fills it with remarks on healthy files.
-
-    For good only in worker processes, which report through their results.
-    """
-    sys.stderr.flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-
-
-@contextmanager
-def _decoders_silenced() -> Iterator[None]:
-    """As `silence_decoders`, for the length of the block."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    silence_decoders()
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-#: What files that are not audio begin with, at which byte.
-_STRANGERS = (
-    (4, b"ftyp", "an MP4 file"),
-    (0, b"<", "a web page or other markup"),
-    (0, b"PK\3\4", "a zip archive"),
-    (0, bytes(16), "its header is all zeros"),
-)
-
-
-def _reason(source: _Source, error: Exception) -> str:
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    reason = text.strip().rstrip(".").split("\n")[0]
-    try:
-        start = source.content(16)
-    except OSError:
-        start = b""
-    for at, mark, name in _STRANGERS:
-        if start[at:].startswith(mark):
-            reason = name
-    return f"not readable as audio ({reason})"

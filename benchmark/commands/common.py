@@ -120,7 +120,8 @@ def check_output(file: Path) -> None:
 
 def write_output(file: Path, text: str) -> None:
     """Write a text to `file` at once, or to standard output if that is `-`."""
-    from benchmark.store.store import storage_errors, write_atomically
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import write_atomically
 
     if str(file) == "-":
         print_document(text.rstrip("\n"))

@@ -117,7 +117,8 @@ def prepare(
     from benchmark.plan.planner import Planner
     from benchmark.steps.prepare import UNREADABLE
     from benchmark.store.pcm import PROBLEMS, read_lines
-    from benchmark.store.store import Store, storage_errors
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import Store
 
     reporter = Reporter()
     store = Store(store_folder(store_path))

@@ -159,7 +159,8 @@ def gc(
     from benchmark.plan.origins import announce, in_use
     from benchmark.plan.planner import Planner
     from benchmark.plan.studies import load_study
-    from benchmark.store.store import Store, storage_errors
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import Store
     from benchmark.text import readable_bytes
 
     store = Store(store_folder(store_path))
@@ -237,7 +238,7 @@ def migrate(store: StoreOption = None) -> None:
     from benchmark.console import Reporter
     from benchmark.engine.migration import migrate as bring_along
     from benchmark.engine.migration import old_records
-    from benchmark.store.store import storage_errors
+    from benchmark.store.storage_errors import storage_errors
 
     folder = store_folder(store)
     reporter = Reporter()
@@ -262,7 +263,8 @@ def migrate(store: StoreOption = None) -> None:
 def _copy(source: Path, target: Path) -> None:
     from benchmark.console import Reporter
     from benchmark.engine.housekeeping import copy_missing, folders
-    from benchmark.store.store import Store, storage_errors
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import Store
 
     reporter = Reporter()
     origin, goal = Store(source), Store(target)

@@ -21,7 +21,8 @@ from benchmark.data.verify import checksum
 from benchmark.errors import UserError
 from benchmark.file_lock import Busy, FileLock
 from benchmark.plain_files import check_folder, make_folder, read_plain, write_anew
-from benchmark.store.store import storage_errors, write_atomically
+from benchmark.store.storage_errors import storage_errors
+from benchmark.store.store import write_atomically
 from tasks import DatasetError
 from tasks.base import Dataset, Remote
 

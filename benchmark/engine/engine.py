@@ -19,7 +19,8 @@ from benchmark.libraries import library_errors
 from benchmark.plan.runs import Run, staged
 from benchmark.store.claims import Claim
 from benchmark.store.step import Step
-from benchmark.store.store import Artifact, Store, lineage, storage_errors
+from benchmark.store.storage_errors import storage_errors
+from benchmark.store.store import Artifact, Store, lineage
 
 #: Told a step before it is computed.
 Watch = Callable[[Step], None]

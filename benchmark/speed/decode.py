@@ -14,11 +14,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from benchmark.audio.decoding import decode, to_int16
+from benchmark.audio.worker_decoding import PlannedClip, decode_all
 from benchmark.console import Advance, Reporter
 from benchmark.environment import workers
 from benchmark.libraries import load as library
 from benchmark.speed.results import DecoderRates, DecodeSpeed, FormatSpeed
-from benchmark.steps.prepare import PlannedClip, decode_all
 from tasks.base import Clip
 
 #: What files are made in: duration [s] and rate [Hz], as FMA distributes them, and the rate decoded to [Hz].
