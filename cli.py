@@ -30,7 +30,7 @@ from benchmark.commands import (
 )
 from benchmark.commands.app import App, UsageError, in_one_line
 from benchmark.commands.common import print_document
-from benchmark.console import Level, choose_level, chosen_level, complain, writing_to
+from benchmark.console import Level, choose_level, chosen_level, complain, something_lost, writing_to
 from benchmark.registry import modules_beside as beside
 
 # Processes that `bench` starts import this file first, and may be sent objects of what it has imported.
@@ -93,6 +93,10 @@ def main() -> NoReturn:
     # Where the shell has closed one of them, Python has none, and nothing is to be read there.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    try:
+        Path.cwd()
+    except OSError:  # which libraries of numbers take for a reason to end the process
+        sys.exit(_complain("the working directory is not there any more; change to one that is"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if "_BENCH_COMPLETE" in os.environ:  # a shell asks what could come next
         app(prog_name="bench")
@@ -104,6 +108,7 @@ def _exit_code(words: list[str]) -> int:
     from benchmark.libraries import library_errors
 
     choose_level(Level.NORMAL)
+    something_lost(forget=True)
     try:
         with library_errors(), get_command(app).make_context("bench", words) as context:
             context.command.invoke(context)
@@ -121,7 +126,7 @@ def _exit_code(words: list[str]) -> int:
         # A traceback quotes whatever a module from elsewhere raised.
         complain(traceback.format_exc().rstrip("\n"))
         return 1
-    return 0
+    return int(something_lost())
 
 
 def _complain(what: str, code: int = 2) -> int:

@@ -37,6 +37,8 @@ class Level(IntEnum):
 
 #: What the user chose for this process.
 _chosen = Level.NORMAL
+#: Whether this process had to leave something out.
+_lost = False
 
 
 def choose_level(level: Level) -> None:
@@ -48,6 +50,14 @@ def choose_level(level: Level) -> None:
 def chosen_level() -> Level:
     """How much the user wants to be told."""
     return _chosen
+
+
+def something_lost(forget: bool = False) -> bool:
+    """Whether anything was left out since it was last asked to forget; the command then ends with exit code 1."""
+    global _lost
+    found = _lost
+    _lost = _lost and not forget
+    return found
 
 
 class Reporter:
@@ -68,6 +78,12 @@ class Reporter:
             self.say(text)
         else:
             self._write(text)
+
+    def leave_out(self, text: str) -> None:
+        """Name what could not be read and is left out of the result: the command goes on, and ends with exit code 1."""
+        global _lost
+        _lost = True
+        self.warn(f"left out: {text}")
 
     def detail(self, text: str) -> None:
         """One line for those who want to know how it was done."""
@@ -142,7 +158,7 @@ class Reporter:
 
 
 class Silent(Reporter):
-    """Shows nothing, for calls from other code."""
+    """Shows nothing, for calls from other code; what would be left out is an error there."""
 
     def __init__(self) -> None:
         self.level = Level.NORMAL
@@ -150,6 +166,12 @@ class Silent(Reporter):
 
     def say(self, text: str) -> None:
         """Nothing."""
+
+    def leave_out(self, text: str) -> None:
+        """Raise `UserError`, for nobody would know."""
+        from benchmark.errors import UserError
+
+        raise UserError(text)
 
 
 class LogReporter(Reporter):

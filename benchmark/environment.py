@@ -37,6 +37,11 @@ def node_rank() -> int:
     return int(os.environ.get("NODE_RANK", "0"))
 
 
+def node_count() -> int:
+    """Number of nodes that train one encoder together."""
+    return int(os.environ.get("NNODES", "1"))
+
+
 @contextmanager
 def measured() -> Iterator[dict[str, Any]]:
     """Measure the time and memory of a block; the yielded dict is filled when it has ended.

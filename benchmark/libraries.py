@@ -67,7 +67,6 @@ LIBRARIES = {
         _library("pydantic", "registries and score records"),
         _library("typer", "all commands"),
         _library("rich", "displays of progress", "rich.live", "rich.progress", "rich.table"),
-        _library("filelock", "stores"),
         _library("jinja2", "pages"),
         _library("requests", "downloads"),
         _library("pooch", "downloads"),

@@ -8,14 +8,13 @@ not followed if it is a link, and nothing but a regular file is read from or wri
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
-
-from filelock import FileLock
 
 from benchmark.errors import UserError
 
@@ -58,6 +57,23 @@ def read_plain(path: Path, most: int = LARGEST) -> bytes:
     if len(content) > most:
         raise planted(path, f"is larger than the {most:,} bytes that are read")
     return content
+
+
+def open_regular(path: Path) -> io.FileIO:
+    """A regular file of the user's own, wherever links lead, opened for reading and without a buffer.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is a pipe, a device or a folder: these are not waited for.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        what = os.strerror(errno.EISDIR) if stat.S_ISDIR(mode) else f"is {_kind(mode)}, not a file"
+        raise OSError(errno.EINVAL, what, str(path))
+    return io.FileIO(handle, "rb")
 
 
 def read_within(folder: Path, name: str) -> bytes:
@@ -171,12 +187,6 @@ def check_file(path: Path) -> None:
         raise planted(path, f"is {_kind(found.st_mode)}")
     if found.st_nlink > 1:
         raise planted(path, "has another name elsewhere")
-
-
-def lock(file: Path) -> FileLock:
-    """A lock, not held yet; `PlantedError` if what lies there is no regular file, for it is written to when taken."""
-    check_file(file)
-    return FileLock(file, mode=0o666)
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, os.DirEntry[str]]]:

@@ -28,7 +28,15 @@ def save_weights(encoder: Encoder, path: Path, about: Mapping[str, str] | None =
         storages.add(tensor.untyped_storage().data_ptr())
     # One key, for the library writes several in random order; and never none, for a file without tensors and
     # metadata cannot be read again.
-    safetensors.torch.save_file(state, path, {"about": json.dumps(dict(about or {}), sort_keys=True)})
+    save_tensors(state, path, {"about": json.dumps(dict(about or {}), sort_keys=True)})
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file that whoever may read a new file here may read; the library makes it private."""
+    path.touch()
+    mode = path.stat().st_mode
+    safetensors.torch.save_file(tensors, path, metadata)
+    path.chmod(mode)
 
 
 def load_weights(encoder: Encoder, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Encoding that was killed goes on where it was, wherever that happened."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from benchmark.encoding.windows import Cutting, window_spans
 from benchmark.steps import KINDS, embed
 from benchmark.store.embeddings import open_embeddings
 from benchmark.store.file_names import WEIGHTS
+from benchmark.store.store import JOURNAL
 
 
 def encode(folder, name):
@@ -35,32 +37,40 @@ def whole(tmp_path, monkeypatch):
     return open_embeddings(work).rows
 
 
-def test_an_empty_note_of_progress_is_survived(tmp_path, whole):
+def test_half_a_line_of_the_journal_is_survived(tmp_path, whole):
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / dataset_pass.PROGRESS).write_text("")  # what a kill could leave
+    (tmp_path / "work" / JOURNAL).write_text('{"of": "", "do')  # what a kill could leave
     said, _, work = encode(tmp_path, "work")
     assert said == "encode: from 0"
     np.testing.assert_array_equal(open_embeddings(work).rows, whole)
 
 
-def test_a_kill_while_progress_is_noted_loses_one_batch(tmp_path, whole, monkeypatch):
-    written, written_whole = [], Path.write_text
+@pytest.fixture
+def journal(tmp_path, whole):
+    """Lines of the journal of a work folder in which all is done."""
+    _, _, work = encode(tmp_path, "work")
+    return (work / JOURNAL).read_text().splitlines(keepends=True)
 
-    def cut_short(path, text):
-        written.append(text)
-        written_whole(path, text if len(written) < 3 else "")
-        if len(written) == 3:
-            raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_text", cut_short)
-    with pytest.raises(KeyboardInterrupt):
-        encode(tmp_path, "work")
-    monkeypatch.setattr(Path, "write_text", written_whole)
+@pytest.mark.parametrize("trial", range(12))
+def test_a_power_cut_costs_what_the_journal_cannot_prove_and_no_more(tmp_path, whole, journal, trial):
+    """Pages of rows and of the journal are zeroed or torn; what is gone on from is what was written."""
+    rng, work = np.random.default_rng(trial), tmp_path / "work"
+    ends = [json.loads(line)["done"] for line in journal]
+    rows, notes = work / "embeddings.0.float32", work / JOURNAL
+    for file in (rows, notes) if trial % 3 else (rows,):
+        content = bytearray(file.read_bytes())
+        at = int(rng.integers(len(content)))
+        size = int(rng.integers(1, 4096))
+        if trial % 2:
+            content[at : at + size] = bytes(len(content[at : at + size]))
+        else:
+            content[at : at + size] = rng.bytes(len(content[at : at + size]))
+        file.write_bytes(content)
     said, _, work = encode(tmp_path, "work")
-    assert said == f"encode: from {written[1]}"
-    assert int(written[1]) > 0
+    assert int(said.removeprefix("encode: from ")) in (0, *ends[:-1])
     np.testing.assert_array_equal(open_embeddings(work).rows, whole)
-    assert sorted(path.name for path in work.iterdir()) == ["embeddings.0.float32", "index.npz"]
+    assert (work / JOURNAL).read_text().splitlines(keepends=True) == journal
 
 
 @pytest.mark.parametrize("at", ["index", "end"])
@@ -78,7 +88,6 @@ def test_a_kill_after_the_last_batch_loses_nothing(tmp_path, whole, monkeypatch,
     said, windows, work = encode(tmp_path, "work")
     assert said == f"encode: from {windows}"
     np.testing.assert_array_equal(open_embeddings(work).rows, whole)
-    assert not (work / dataset_pass.PROGRESS).exists()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 import soundfile
 from conftest import tone, write_mp3
 
-from benchmark.audio.decoding import Undecodable, decode
+from benchmark.audio.audio_source import Undecodable
+from benchmark.audio.decoding import decode
 from tasks import DatasetError
 from tasks.fma import TRACKS, WRONG_DURATIONS, FmaMedium, FmaSmall, track_path
 

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from conftest import bench, tone
 
-from benchmark.audio.decoding import Undecodable, decode
+from benchmark.audio.audio_source import Undecodable
+from benchmark.audio.decoding import decode
 from tasks import DatasetError
 from tasks.gtzan import EXCERPTS, GENRES, SPLIT_LIST, Gtzan
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from conftest import bench, bench_json
-from filelock import FileLock
 from test_faults import BENCH
 from test_faults import _obey_permissions as obey_permissions
 
 from benchmark.engine import housekeeping
 from benchmark.engine.housekeeping import abandoned, copy_missing, holdings, problems, remove, show, unwanted
 from benchmark.errors import UserError
+from benchmark.file_lock import FileLock
 from benchmark.scores.score_index import INDEX, score_rows
 from benchmark.store.store import Store
 
@@ -213,6 +213,8 @@ def test_a_run_store_through_the_commands(mtt, tmp_path):
     study = tmp_path / "study.yaml"
     study.write_text("name: kept\ngrid: {encoder: mfcc, task: mtt}\n")
     options = ["store", "gc", "--keep", study, "--data", data, "--store", store]
+    assert "would delete 0 folders" in bench(*options, "--dry-run").stdout  # all of it is recent
+    options += ["--recent", "0"]
     assert "would delete 3 folders" in bench(*options, "--dry-run").stdout
     assert "deleted 3 folders" in bench(*options).stdout
     assert sorted(each["kind"] for each in bench_json("store", "ls", "--store", store)) == [

@@ -13,7 +13,9 @@ import soundfile
 import soxr
 from conftest import make_mtt, tone, write_mp3
 
-from benchmark.audio.decoding import Undecodable, add_channels, decode, decode_blocks, decoded_length, to_int16
+from benchmark.audio.audio_source import Undecodable
+from benchmark.audio.decoding import add_channels, decode, decode_blocks, decoded_length, to_int16
+from benchmark.audio.worker_decoding import PlannedClip, decode_all
 from benchmark.console import Reporter
 from benchmark.registry.entries import DatasetEntry
 from benchmark.registry.registry import Named
@@ -210,7 +212,8 @@ def test_decoders_are_silent_in_worker_processes_and_where_the_user_reads(tmp_pa
     content = path.read_bytes()
     path.write_bytes(content[:3_000] + os.urandom(2_000) + content[5_000:8_000])
     script = (
-        "import sys; from pathlib import Path; from benchmark.audio.decoding import decode_blocks, Undecodable\n"
+        "import sys; from pathlib import Path; from benchmark.audio.audio_source import Undecodable\n"
+        "from benchmark.audio.decoding import decode_blocks\n"
         "try: print(sum(map(len, decode_blocks(Path(sys.argv[1]), 22_050))))\n"
         "except Undecodable as error: print(error)\n"
         "print('heard', file=sys.stderr)"
@@ -270,7 +273,7 @@ def test_an_interrupted_preparation_goes_on(tmp_path):
     assert [c.digest for c in resumed.clips] == [c.digest for c in whole.clips]
     assert np.array_equal(resumed.samples, whole.samples)
     assert resumed.problems == whole.problems
-    assert sorted(os.listdir(work)) == ["clips.jsonl", "pcm.int16", "problems.jsonl"]
+    assert sorted(os.listdir(work)) == ["clips.jsonl", "journal.jsonl", "pcm.int16", "problems.jsonl"]
 
 
 def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
@@ -311,9 +314,8 @@ def test_a_file_that_kills_the_decoder_is_told_from_its_neighbours(tmp_path):
     root = tmp_path / "magnatagatune"
     make_mtt(root, {"0": 6})
     dataset_clips = MagnaTagATune(root).clips()
-    outcomes = list(
-        prepare.decode_all(root, [*dataset_clips[:2], _Deadly(dataset_clips[2]), *dataset_clips[3:]], 22_050)
-    )
+    clips = [*dataset_clips[:2], _Deadly(dataset_clips[2]), *dataset_clips[3:]]
+    outcomes = list(decode_all(root, list(map(PlannedClip, clips)), 22_050))
     assert [outcome.failure for outcome in outcomes] == ["", "", "crashes the decoder", "", "", ""]
 
 

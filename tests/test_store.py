@@ -6,7 +6,8 @@ import os
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.store.store import Store, digest_of, reserve, storage_errors, write_atomically
+from benchmark.store.storage_errors import storage_errors
+from benchmark.store.store import Store, digest_of, reserve, write_atomically
 
 
 def fill(store, key="k1", content=b"hello", **manifest):

@@ -88,6 +88,8 @@ class RunRow(TypedDict):
         Hash of the scored clips and their labels.
     n_test, n_expected
         Test clips that were scored, and those of the task's definition.
+    lacking
+        Of each split that lacks some, how many clips were used and how many the task has, in words; else empty.
     overlap
         With what the encoder was pretrained on.
     unscored
@@ -127,6 +129,7 @@ class RunRow(TypedDict):
     fingerprint: str
     n_test: int
     n_expected: int
+    lacking: str
     overlap: OverlapRow
     unscored: Sequence[str]
     parameters: int

@@ -51,6 +51,8 @@ class Row:
         Of these, the clips whose labels it was trained on.
     trained_once
         Whether a single trained network is behind all scores.
+    lacking
+        Clips that were used and those that the task has, where runs lack some; else empty.
     """
 
     representation: str
@@ -66,6 +68,12 @@ class Row:
     overlap: int
     labelled: int
     trained_once: bool
+    lacking: str
+
+    @property
+    def named(self) -> str:
+        """The encoder, and what its scores lack."""
+        return f"{self.encoder} ({self.lacking})" if self.lacking else self.encoder
 
     @property
     def mark(self) -> str:
@@ -118,6 +126,7 @@ def leaderboard(group: Group) -> Leaderboard | None:
             overlap=max(overlapping(run) for run in cell),
             labelled=max(run["overlap"]["labelled"] for run in cell),
             trained_once=trained_once(cell),
+            lacking="; ".join(sorted({run["lacking"] for run in cell} - {""})),
         )
         for i, cell in enumerate(cells)
     ]
@@ -206,6 +215,7 @@ def as_records(boards: list[Leaderboard]) -> list[dict[str, Any]]:
             "dim": row.dim,
             "overlap": row.overlap,
             "overlap_labelled": row.labelled,
+            "lacking": row.lacking,
         }
         for board in boards
         for row in board.rows

@@ -79,7 +79,7 @@ def markdown(document: Document) -> str:
         head = ["encoder", "pretraining", "protocol", *(titles[m] for m in board.group.metrics), "seeds"]
         rows = [
             [
-                " ".join(filter(None, [row.encoder, row.mark, ONCE if row.trained_once else ""])),
+                " ".join(filter(None, [row.named, row.mark, ONCE if row.trained_once else ""])),
                 row.pretraining,
                 row.protocol,
                 *(_marked(row, metric, "**{}**", "{} ≈") for metric in board.group.metrics),
@@ -112,7 +112,7 @@ def latex(document: Document) -> str:
         head = ["Encoder", "Pretraining", "Protocol", *(titles[m] for m in board.group.metrics)]
         rows = [
             [
-                _escape(row.encoder) + _raised(row),
+                _escape(row.named) + _raised(row),
                 _escape(row.pretraining),
                 _escape(row.protocol),
                 *(_marked(row, metric, r"\textbf{{{}}}", "{}$^*$", interval=False) for metric in board.group.metrics),

@@ -109,6 +109,7 @@ def _misspelt(table: pd.DataFrame, score: str, group: str, exempt: str = "") -> 
 def _columns_of_scores(table: pd.DataFrame, group: str) -> list[str]:
     """Columns of numbers that nothing else is known to be in."""
     known = {*GRID_COLUMNS, group, "representation", "metric", "fingerprint", "n", "fold", "run", "standin"}
+    known |= {"lacking_train", "lacking_valid", "lacking_test"}
     found = []
     for column in map(str, table.columns):
         values = table[column]

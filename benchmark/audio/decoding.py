@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-import os
-import sys
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.audio.audio_source import SEARCHED, AudioSource, Undecodable, audio_source, reason_of, stream
 from benchmark.audio.mpeg import DECODER_DELAY, find_frames
+from benchmark.audio.silenced import decoders_silenced
 from benchmark.libraries import load
 
 #: Shorter than this [s], a decoded file of unknown length is taken for a stub: broken files decode to a few frames
@@ -38,10 +38,15 @@ BLOCK = 32_768
 PADDING_FRAMES = 4
 #: As many bytes, at the highest bit rate.
 PADDING_BYTES = 1441 * PADDING_FRAMES
-
-
-class Undecodable(Exception):  # noqa: N818 (it is no programming error)
-    """A file that yields no usable audio; the message says why, in a few words."""
+#: Rates that headers may claim [Hz]; a resampler from or to others takes memory without bound.
+RATES = (1_000, 1_000_000)
+MOST_CHANNELS = 64
+#: Longest file [s]: a few bytes of some formats stand for hours of silence. Of frames at more than `HIGHEST_COUNTED` a
+#: second no more are read than at that rate.
+LONGEST_SECONDS = 24 * 3600
+HIGHEST_COUNTED = 192_000
+#: Room that is made at once at most for what a table promises [s].
+MOST_AT_FIRST = 3600.0
 
 
 @dataclass(frozen=True)
@@ -60,19 +65,50 @@ class Decoded:
     remark: str
 
 
+#: Takes the samples of a file, block by block; what it is given may be overwritten afterwards.
+Sink = Callable[[NDArray[np.int16]], None]
+
+
 def decode(
     path: Path,
     sample_rate: int,
     expected_seconds: float | None = None,
     excerpt: tuple[float, float] | None = None,
 ) -> Decoded:
-    """Read an audio file, or an excerpt of it, mix it to mono and resample it.
+    """Read an audio file, or an excerpt of it, mix it to mono and resample it; see `decode_into`."""
+    # Filled while it is decoded: joining the blocks at the end would take a twentieth of the time.
+    seconds = min(expected_seconds or TYPICAL_SECONDS, MOST_AT_FIRST)
+    room = np.empty(int(seconds * sample_rate) + BLOCK, np.int16)
+    length = 0
+
+    def add(block: NDArray[np.int16]) -> None:
+        nonlocal room, length
+        while length + len(block) > len(room):
+            room = np.concatenate([room, np.empty_like(room)])
+        room[length : length + len(block)] = block
+        length += len(block)
+
+    remark = decode_into(add, path, sample_rate, expected_seconds, excerpt)
+    return Decoded(room[:length], remark)
+
+
+def decode_into(
+    sink: Sink,
+    path: Path,
+    sample_rate: int,
+    expected_seconds: float | None = None,
+    excerpt: tuple[float, float] | None = None,
+    sha256: str | None = None,
+) -> str:
+    """Read an audio file, or an excerpt of it, mix it to mono and resample it, in the memory of a block.
 
     The format is recognised from the content, never from the name, and the length is what was decoded, never
     what the header says: headers of cut-off files lie, and seeking in MP3 is not exact.
 
     Parameters
     ----------
+    sink
+        Given the samples in order. What it was given counts for nothing if `Undecodable` is raised in the end.
     path
         Any file that libsndfile reads (WAV, FLAC, OGG, MP3, AU, AIFF ...).
     sample_rate
@@ -80,86 +116,100 @@ def decode(
     expected_seconds
         Duration that the dataset promises [s], of the excerpt if there is one.
     excerpt
-        Beginning and end [s] of what is wanted; to the sample what the whole file holds there. Memory is that of the
-        excerpt. A file of the rate asked for is read from there on where its format is known to seek exactly; any
-        other is read from its beginning, for only so its samples are those of the whole file.
+        Beginning and end [s] of what is wanted; to the sample what the whole file holds there. A file of the rate
+        asked for is read from there on where its format is known to seek exactly; any other is read from its
+        beginning, for only so its samples are those of the whole file.
+    sha256
+        What the file must hold; ``None`` for whatever it does.
+
+    Returns
+    -------
+    str
+        What is odd about the file though it can be used; empty if nothing is.
 
     Raises
     ------
     Undecodable
-        If the file is missing, empty, no audio, broken, holds samples that are not finite numbers, or is shorter
-        than `STUB` of the promised duration or, where none is promised, than `MIN_SECONDS`; or if the file ends before
-        the excerpt begins.
+        If the file is missing, empty, no audio, broken, holds samples that are not finite numbers, is out of the
+        bounds of rates, channels and length, or is shorter than `STUB` of the promised duration or, where none is
+        promised, than `MIN_SECONDS`; or if the file ends before the excerpt begins.
+    ChangedError
+        If it does not hold what it must.
     """
-    if excerpt is not None:
-        return _decode_excerpt(path, sample_rate, excerpt)
-    # Filled while it is decoded: joining the blocks at the end would take a twentieth of the time.
-    room = np.empty(int((expected_seconds or TYPICAL_SECONDS) * sample_rate) + BLOCK, np.int16)
-    length = clipped = 0
-    peak = 0.0
-    remarks: list[str] = []
-    for block in _blocks(path, sample_rate, remarks):
-        loudest = _clip(block)
-        if loudest == FULL_SCALE:
-            clipped += int(np.count_nonzero(np.abs(block) == FULL_SCALE))
-        peak = max(peak, loudest)
-        while length + len(block) > len(room):
-            room = np.concatenate([room, np.empty_like(room)])
-        room[length : length + len(block)] = block
-        length += len(block)
-    pcm = room[:length]
-    seconds = len(pcm) / sample_rate
-    if seconds < (STUB * expected_seconds if expected_seconds else MIN_SECONDS):
-        raise Undecodable(f"stub: only {seconds:.3f} s decode from {path.stat().st_size} bytes")
-    if expected_seconds and seconds < COMPLETE * expected_seconds:
-        return Decoded(pcm, f"cut short: {seconds:.1f} s of {expected_seconds:.1f} s")
-    return Decoded(pcm, "; ".join(remarks) or _level_remark(peak, clipped / len(pcm)))
+    with audio_source(path, sha256) as source:
+        if excerpt is not None:
+            return _excerpt_into(sink, source, sample_rate, excerpt)
+        level = _Level()
+        remarks: list[str] = []
+        for block in _blocks(source, sample_rate, remarks):
+            sink(level.clipped_to_int16(block))
+        seconds = level.samples / sample_rate
+        if seconds < (STUB * expected_seconds if expected_seconds else MIN_SECONDS):
+            raise Undecodable(f"stub: only {seconds:.3f} s decode from {source.size} bytes")
+        if expected_seconds and seconds < COMPLETE * expected_seconds:
+            return f"cut short: {seconds:.1f} s of {expected_seconds:.1f} s"
+        return "; ".join(remarks) or level.remark()
 
 
-def _decode_excerpt(path: Path, sample_rate: int, excerpt: tuple[float, float]) -> Decoded:
+def _excerpt_into(sink: Sink, source: AudioSource, sample_rate: int, excerpt: tuple[float, float]) -> str:
     begin, end = (round(bound * sample_rate) for bound in excerpt)
-    found: list[NDArray[np.int16]] = []
+    level = _Level()
     remarks: list[str] = []
-    clipped = 0
-    peak = 0.0
-    position = _seekable(path, sample_rate, begin)
-    with closing(_blocks(path, sample_rate, remarks, position)) as blocks:
+    position = _seekable(source, sample_rate, begin)
+    with closing(_blocks(source, sample_rate, remarks, position)) as blocks:
         for block in blocks:
             own = block[max(0, begin - position) : max(0, end - position)]
             position += len(block)
             if len(own):
-                peak = max(peak, _clip(own))
-                clipped += int(np.count_nonzero(np.abs(own) == FULL_SCALE))
-                found.append(own.astype(np.int16))
+                sink(level.clipped_to_int16(own))
             if position >= end:
                 break
-    if not found:
+    if not level.samples:
         raise Undecodable(f"excerpt: begins at {excerpt[0]:g} s, and the file ends at {position / sample_rate:.1f} s")
-    pcm = np.concatenate(found)
     if position < end:
         lack = (end - position) / sample_rate
-        return Decoded(pcm, f"cut short: the file ends {lack:.1f} s before the excerpt does, at {excerpt[1]:g} s")
-    return Decoded(pcm, "; ".join(remarks) or _level_remark(peak, clipped / len(pcm)))
+        return f"cut short: the file ends {lack:.1f} s before the excerpt does, at {excerpt[1]:g} s"
+    return "; ".join(remarks) or level.remark()
 
 
-def _seekable(path: Path, sample_rate: int, sample: int) -> int:
+@dataclass
+class _Level:
+    """How loud the samples so far are."""
+
+    samples: int = 0
+    clipped: int = 0
+    peak: float = 0.0
+
+    def clipped_to_int16(self, block: NDArray[np.float32]) -> NDArray[np.int16]:
+        loudest = _clip(block)
+        if loudest == FULL_SCALE:
+            self.clipped += int(np.count_nonzero(np.abs(block) == FULL_SCALE))
+        self.peak = max(self.peak, loudest)
+        self.samples += len(block)
+        return block.astype(np.int16)
+
+    def remark(self) -> str:
+        return _level_remark(self.peak, self.clipped / self.samples)
+
+
+def _seekable(source: AudioSource, sample_rate: int, sample: int) -> int:
     """`sample`, if a file of that rate can be read from there on; 0 if it must be read from its beginning."""
     try:
-        info = load("soundfile").info(path)
+        with source.opened() as file:
+            exact = file.samplerate == sample_rate and file.format in _EXACT and file.frames > sample
     except (OSError, RuntimeError):
         return 0  # reading it says why
-    exact = info.samplerate == sample_rate and info.format in _EXACT and info.frames > sample
     return sample if exact else 0
 
 
 def header_seconds(path: Path) -> float | None:
     """Duration of a file whose format tells it truly [s]; ``None`` of any other, and of what cannot be read."""
+    load("soundfile")
     try:
-        with _decoders_silenced():
-            info = load("soundfile").info(path)
-    except (OSError, RuntimeError):
+        with audio_source(path) as source, decoders_silenced(), source.opened() as file:
+            return float(file.frames / file.samplerate) if file.format in _EXACT else None
+    except (OSError, RuntimeError, Undecodable):
         return None
-    return float(info.frames / info.samplerate) if info.format in _EXACT else None
 
 
 #: Formats in which libsndfile finds a sample without decoding what lies before.
@@ -174,14 +224,15 @@ def decode_blocks(path: Path, sample_rate: int) -> Iterator[NDArray[np.int16]]:
     Undecodable
         As `decode` does, but for short files.
     """
-    blocks = _blocks(path, sample_rate, [])
-    while True:
-        with _decoders_silenced():
-            block = next(blocks, None)
-        if block is None:
-            return
-        _clip(block)
-        yield block.astype(np.int16)
+    with audio_source(path) as source:
+        blocks = _blocks(source, sample_rate, [])
+        while True:
+            with decoders_silenced():
+                block = next(blocks, None)
+            if block is None:
+                return
+            _clip(block)
+            yield block.astype(np.int16)
 
 
 def decoded_length(path: Path, sample_rate: int) -> int:
@@ -198,60 +249,57 @@ def decoded_length(path: Path, sample_rate: int) -> int:
     return length
 
 
-def _stream(source: Any, **options: bool) -> Any:
-    """A `soundfile.SoundFile` that is read from start to end; by default every read is followed by a costly seek."""
-    file = load("soundfile").SoundFile(source, **options)
-    file.seekable = lambda: False
-    return file
-
-
 def _blocks(
-    path: Path, sample_rate: int, remarks: list[str], begin: int = 0
+    source: AudioSource, sample_rate: int, remarks: list[str], begin: int = 0
 ) -> Generator[NDArray[np.float32], None, None]:
     """Mono at the rate asked for, in whole steps of 16 bits, which loud samples exceed; the blocks may be changed.
 
     `begin` is the first frame to read, where `_seekable` says that it can be found.
     """
-    try:
-        if path.stat().st_size == 0:
-            raise Undecodable("empty file (0 bytes)")
-    except OSError:
-        raise Undecodable("missing") from None
     load("soundfile")
     try:
-        yield from _convert(path, sample_rate, remarks, begin)
+        yield from _convert(source, sample_rate, remarks, begin)
     except (OSError, RuntimeError) as error:
-        raise Undecodable(_reason(path, error)) from None
+        source.check()
+        raise Undecodable(reason_of(source, error)) from None
+    source.check()
 
 
-def _convert(path: Path, sample_rate: int, remarks: list[str], begin: int) -> Iterator[NDArray[np.float32]]:
-    mono = np.empty(BLOCK, np.float32)
-    with path.open("rb", buffering=0) as raw, _opened(path, raw) as file:
+def _convert(source: AudioSource, sample_rate: int, remarks: list[str], begin: int) -> Iterator[NDArray[np.float32]]:
+    with source.opened() as file:
+        _check_bounds(file)
         if begin:
             del file.seekable  # what `_stream` hides
             file.seek(begin)
             file.seekable = lambda: False
+        mono = np.empty(BLOCK, np.float32)
         resampler = None if file.samplerate == sample_rate else _resampler(file.samplerate, sample_rate)
         scale = np.float32(FULL_SCALE / file.channels)
-        for frames in _frames(path, raw, file, remarks):
+        frame = begin
+        for frames in _frames(source, file, remarks):
+            frame += len(frames)
+            if frame > LONGEST_SECONDS * min(file.samplerate, HIGHEST_COUNTED):
+                raise Undecodable(f"out of bounds: is longer than the {LONGEST_SECONDS // 3600} h that are read")
             mixed = add_channels(frames, mono[: len(frames)])
             yield _steps(resampler.resample_chunk(mixed) if resampler else mixed, scale)
         if resampler:
             yield _steps(resampler.resample_chunk(mono[:0], last=True), scale)
 
 
+def _check_bounds(file: Any) -> None:
+    """Raise `Undecodable` if a header claims what would take memory or time without end."""
+    low, high = RATES
+    if not low <= file.samplerate <= high:
+        claim = f"claims a rate of {file.samplerate:,} Hz; from {low:,} to {high:,} are read"
+    elif not 1 <= file.channels <= MOST_CHANNELS:
+        claim = f"claims {file.channels:,} channels; up to {MOST_CHANNELS} are read"
+    else:
+        return
+    raise Undecodable(f"out of bounds: its header {claim}")
+
+
 def _resampler(source_rate: int, sample_rate: int) -> Any:
     return load("soxr").ResampleStream(source_rate, sample_rate, 1, dtype="float32")
-
-
-def _opened(path: Path, raw: io.FileIO) -> Any:
-    try:
-        return _stream(raw.fileno(), closefd=False)
-    except RuntimeError:  # libsndfile's
-        # An MP3 file that starts with something else is known by its name alone, and so is much that is none.
-        if not find_frames(path.read_bytes()).frames:
-            raise
-        return _stream(path)
 
 
 def _steps(waveform: NDArray[np.float32], scale: np.float32) -> NDArray[np.float32]:
@@ -277,8 +325,8 @@ def _clip(steps: NDArray[np.float32]) -> float:
     return min(peak, FULL_SCALE)
 
 
-def _frames(path: Path, raw: io.FileIO, file: Any, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
-    """All samples of `file`, which reads `path` through `raw`, in blocks [samples, channels] that are overwritten."""
+def _frames(source: AudioSource, file: Any, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
+    """All samples of `file`, which reads `source`, in blocks [samples, channels] that are overwritten."""
     block = np.empty((BLOCK, file.channels), np.float32)
     done = 0
     try:
@@ -290,20 +338,26 @@ def _frames(path: Path, raw: io.FileIO, file: Any, remarks: list[str]) -> Iterat
         if not done or file.format != "MP3":
             raise
     # libsndfile reads frame by frame, so the position tells what it left.
-    if file.format == "MP3" and path.stat().st_size - raw.tell() > PADDING_BYTES:
-        yield from _rest(path, done, block, remarks)
+    source.check()
+    if file.format == "MP3" and source.size - source.raw.tell() > PADDING_BYTES:
+        yield from _rest(source, done, block, remarks)
 
 
-def _rest(path: Path, done: int, block: NDArray[np.float32], remarks: list[str]) -> Iterator[NDArray[np.float32]]:
+def _rest(
+    source: AudioSource, done: int, block: NDArray[np.float32], remarks: list[str]
+) -> Iterator[NDArray[np.float32]]:
     """What an MP3 file holds behind the `done` samples after which libsndfile stopped."""
-    data = path.read_bytes()
+    if source.size > SEARCHED:
+        remarks.append(f"cut short: not all of its {source.size:,} bytes decode, too many to look for what is amiss")
+        return
+    data = source.content()
     mp3 = find_frames(data)
     padding = PADDING_FRAMES * mp3.frame_samples
     if mp3.samples - done <= padding:
         return
     if mp3.junk:
         remarks.append(f"damaged: {mp3.junk:,} bytes amid its frames are no audio")
-    with _stream(io.BytesIO(mp3.mended(data))) as file:
+    with stream(io.BytesIO(mp3.mended(data))) as file:
         skip = max(0, done + mp3.skipped - DECODER_DELAY)
         while skip and (count := file.buffer_read_into(block[: min(skip, BLOCK)], "float32")):
             skip -= count
@@ -346,59 +400,14 @@ def header_problem(path: Path) -> str:
 
     Hundreds of times cheaper than decoding, and blind to all that is wrong further on.
     """
-    if path.stat().st_size == 0:
-        return "empty file (0 bytes)"
     load("soundfile")
     try:
-        with _decoders_silenced(), path.open("rb", buffering=0) as raw, _opened(path, raw):
-            pass
-    except (OSError, RuntimeError) as error:
-        return _reason(path, error)
+        with audio_source(path) as source:
+            try:
+                with decoders_silenced(), source.opened() as file:
+                    _check_bounds(file)
+            except (OSError, RuntimeError) as error:
+                return reason_of(source, error)
+    except Undecodable as error:
+        return str(error)
     return ""
-
-
-def silence_decoders() -> None:
-    """Send this process's standard error to nowhere: libmpg123 fills it with remarks on healthy files.
-
-    For good only in worker processes, which report through their results.
-    """
-    sys.stderr.flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-
-
-@contextmanager
-def _decoders_silenced() -> Iterator[None]:
-    """As `silence_decoders`, for the length of the block."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    silence_decoders()
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-#: What files that are not audio begin with, at which byte.
-_STRANGERS = (
-    (4, b"ftyp", "an MP4 file"),
-    (0, b"<", "a web page or other markup"),
-    (0, b"PK\3\4", "a zip archive"),
-    (0, bytes(16), "its header is all zeros"),
-)
-
-
-def _reason(path: Path, error: Exception) -> str:
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    reason = text.strip().rstrip(".").split("\n")[0]
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-    except OSError:
-        start = b""
-    for at, mark, name in _STRANGERS:
-        if start[at:].startswith(mark):
-            reason = name
-    return f"not readable as audio ({reason})"

@@ -11,6 +11,7 @@ practice.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 #: Bits of a header that name the version: MPEG 1, 2 and 2.5.
@@ -28,6 +29,8 @@ _MONO = 3
 DECODER_DELAY = 529
 #: Frames in a row that are taken for audio: two bytes that look like a header occur in any data.
 _IN_A_ROW = 4
+#: How headers of Layer III frames begin.
+_BEGINNING = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
 
 
 def frame_size(header: bytes) -> int:
@@ -90,7 +93,7 @@ def find_frames(data: bytes) -> Mp3:
     found: list[tuple[int, int]] = []
     kind: tuple[int, int] | None = None
     at, in_step = 0, False
-    while (at := at if in_step else data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
+    while (at := at if in_step else _next(data, at)) >= 0 and at + 4 <= len(data):
         size = frame_size(data[at : at + 4])
         in_step = bool(size) and kind in (None, _kind(data, at)) and (in_step or _goes_on(data, at))
         if in_step:
@@ -102,6 +105,12 @@ def find_frames(data: bytes) -> Mp3:
     frame_samples = 1152 if _is_mpeg1(data[found[0][0] :]) else 576
     stated = _stated(data, *found[0])
     return Mp3(found[1:], DECODER_DELAY + _delay(stated), frame_samples) if stated else Mp3(found, 0, frame_samples)
+
+
+def _next(data: bytes, at: int) -> int:
+    """Where from `at` on a frame may begin; -1 if nowhere."""
+    found = _BEGINNING.search(data, at)
+    return found.start() if found else -1
 
 
 def _goes_on(data: bytes, at: int) -> bool:

@@ -94,9 +94,14 @@ def say_lost(plan: Plan) -> bool:
 
 def store_folder(given: Path | None) -> Path:
     """The store that the user named, or the one in their home."""
-    if given is not None:
-        return given.expanduser()
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "bench"
+    try:
+        if given is not None:
+            return given.expanduser()
+        return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "bench"
+    except RuntimeError:  # a user whom the system does not know, as in a container
+        from benchmark.errors import UserError
+
+        raise UserError("there is no home folder for results; name a folder with --store, or set HOME") from None
 
 
 def print_document(document: Any) -> None:
@@ -123,7 +128,8 @@ def check_output(file: Path) -> None:
 
 def write_output(file: Path, text: str) -> None:
     """Write a text to `file` at once, or to standard output if that is `-`."""
-    from benchmark.store.store import storage_errors, write_atomically
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import write_atomically
 
     if str(file) == "-":
         print_document(text.rstrip("\n"))

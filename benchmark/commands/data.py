@@ -105,7 +105,9 @@ def prepare(
     registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decode a dataset into the store, as `bench run` would; interrupted, it goes on.
+    """Decode a dataset into the store, as `bench run` would; exit code 1 if a file cannot be read.
+
+    Interrupted, it goes on.
 
     Example: bench data prepare magnatagatune --data DIR
     """
@@ -114,8 +116,10 @@ def prepare(
     from benchmark.engine.engine import Engine
     from benchmark.plan.origins import announce
     from benchmark.plan.planner import Planner
+    from benchmark.steps.prepare import UNREADABLE
     from benchmark.store.pcm import PROBLEMS, read_lines
-    from benchmark.store.store import Store, storage_errors
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import Store
 
     reporter = Reporter()
     store = Store(store_folder(store_path))
@@ -154,6 +158,8 @@ def prepare(
             if problems:
                 lines.append(f"  all are listed in {row['problems']}")
     print_document(rows if as_json else "\n".join(lines))
+    if any(kind == UNREADABLE for row in rows for kind in row["reasons"]):
+        raise typer.Exit(1)
 
 
 app.command()(label_sources.sources)

@@ -74,7 +74,8 @@ def sources(
     from benchmark.errors import USER_ERRORS, unknown_name
     from benchmark.plan.origins import announce
     from benchmark.plan.planner import Planner
-    from benchmark.store.store import Store, storage_errors
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import Store
 
     reporter = Reporter()
     store = Store(store_folder(store_path))

@@ -123,7 +123,8 @@ def look(options: LookOptions) -> None:
     from benchmark.console import Reporter
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce, in_use
-    from benchmark.store.store import storage_errors, write_atomically
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import write_atomically
 
     folder, output = store_folder(options.store_path), options.output
     registry = open_registry(options.registry_files)
@@ -146,7 +147,8 @@ def _page(options: LookOptions, request: Request, registry: Registry, folder: Pa
     from benchmark.engine.engine import Engine
     from benchmark.errors import UserError
     from benchmark.plan.planner import Planner
-    from benchmark.store.store import Store, storage_errors
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import Store
     from benchmark.visualisation.stored_embeddings import find_embeddings
 
     store = Store(folder)

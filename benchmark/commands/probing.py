@@ -46,5 +46,5 @@ def compare(
     spoken_of = [encoders.get(name) or encoders.get(name.partition(SEPARATOR)[0]) for name in (first, second)]
     spoken_of += [tasks.get(name) for name in task or []]
     announce_unimported(registry, [each for each in spoken_of if each is not None], Reporter())
-    found = call(store_folder(store_path), first, second, task or [], recipe, corpus, margin)
+    found = call(store_folder(store_path), first, second, task or [], recipe, corpus, margin, Reporter())
     print_document(documents(found) if as_json else "\n".join(printable(one.text) for one in found))

@@ -59,7 +59,7 @@ def report(
     from benchmark.errors import UserError
     from benchmark.plan.origins import announce, announce_unimported, in_use
     from benchmark.report.contents import collect
-    from benchmark.store.store import storage_errors
+    from benchmark.store.storage_errors import storage_errors
 
     reporter = Reporter()
     folder = store_folder(store_path)

@@ -77,7 +77,7 @@ def _planned(
     from benchmark.plan.planner import Planner
     from benchmark.plan.studies import check_matched
     from benchmark.plan.trainings import trained_then
-    from benchmark.store.store import storage_errors
+    from benchmark.store.storage_errors import storage_errors
 
     then = options.then
     used = [*in_use(registry, requests), *([registry.recipe(then)] if then is not None else [])]
@@ -110,7 +110,7 @@ def _computed(
 ) -> Sequence[Loss]:
     """Compute what is missing of runs; returns what was lost."""
     from benchmark.engine.execution import ComputeTarget, carry_out, sensible_jobs
-    from benchmark.store.store import storage_errors
+    from benchmark.store.storage_errors import storage_errors
 
     jobs = options.jobs
     with interruptible(reporter), storage_errors(store.root):

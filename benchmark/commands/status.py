@@ -10,11 +10,11 @@ def status(store_path: StoreOption = None, as_json: JsonOption = False) -> None:
 
     Example: bench status
     """
-    from benchmark.console import printable
+    from benchmark.console import Reporter, printable
     from benchmark.engine.progress import notes
     from benchmark.store.store import Store
 
-    found = notes(Store(store_folder(store_path)))
+    found = notes(Store(store_folder(store_path)), Reporter())
     if as_json:
         print_document(found)
         return

@@ -41,10 +41,13 @@ class VerifiedStore(TypedDict):
         How many there are.
     problems
         By folder of an artifact, what is wrong with it.
+    unreadable
+        By folder of an artifact, why this user cannot tell whether anything is.
     """
 
     artifacts: int
     problems: dict[str, list[str]]
+    unreadable: dict[str, str]
 
 
 @app.callback(invoke_without_command=True)
@@ -105,26 +108,35 @@ def verify(store_path: StoreOption = None, as_json: JsonOption = False) -> None:
     Example: bench store verify
     """
     from benchmark.console import Reporter, printable
-    from benchmark.engine.housekeeping import folders, problems
+    from benchmark.engine.housekeeping import UnreadableError, folders, problems
     from benchmark.store.store import Store
 
     reporter = Reporter()
     every = list(folders(Store(store_folder(store_path))))
     wrong: dict[str, list[str]] = {}
+    unreadable: dict[str, str] = {}
     with interruptible(reporter), reporter.progress("verify", len(every), "artifacts") as advance:
         for folder in every:
-            if found := problems(folder):
-                wrong[str(folder)] = found
+            try:
+                if found := problems(folder):
+                    wrong[str(folder)] = found
+            except UnreadableError as error:
+                unreadable[str(folder)] = str(error)
             advance(1)
     if as_json:
-        document: VerifiedStore = {"artifacts": len(every), "problems": wrong}
+        document: VerifiedStore = {"artifacts": len(every), "problems": wrong, "unreadable": unreadable}
         print_document(document)
     else:
         for damaged, complaints in wrong.items():
             print_document(printable(f"{damaged}: {'; '.join(complaints)}"))
+        for why in unreadable.values():
+            print_document(printable(f"{why}; whether it is whole cannot be told, ask whom it belongs to"))
         advice = "; delete these folders, and what is needed of them is computed again" if wrong else ""
-        print_document(f"{len(every) - len(wrong):,} of {len(every):,} artifacts are whole{advice}")
-    if wrong:
+        advice = advice.replace("these folders", "the damaged ones") if unreadable else advice
+        whole = len(every) - len(wrong) - len(unreadable)
+        unknown = f", {len(unreadable):,} cannot be read" if unreadable else ""
+        print_document(f"{whole:,} of {len(every):,} artifacts are whole{unknown}{advice}")
+    if wrong or unreadable:
         raise typer.Exit(1)
 
 
@@ -134,9 +146,12 @@ def gc(
     data: DataOption = None,
     store_path: StoreOption = None,
     registry_files: RegistryOption = None,
+    recent: Annotated[
+        float, typer.Option(help="Artifacts stay that were made in the last so many hours.", min=0.0)
+    ] = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
 ) -> None:
-    """Delete what no study named rests on, and what interrupted steps have left.
+    """Delete what no study named rests on, no command under way needs, and interrupted steps have left.
 
     Example: bench store gc --keep study.yaml --dry-run
     """
@@ -146,7 +161,8 @@ def gc(
     from benchmark.plan.origins import announce, in_use
     from benchmark.plan.planner import Planner
     from benchmark.plan.studies import load_study
-    from benchmark.store.store import Store, storage_errors
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import Store
     from benchmark.text import readable_bytes
 
     store = Store(store_folder(store_path))
@@ -163,7 +179,7 @@ def gc(
                 raise UserError(f"{cause}; what rests on it cannot be told from what may go")
             runs += planned.runs
     with storage_errors(store.root):
-        paths = [*unwanted(store, runs), *abandoned(store)]
+        paths = [*unwanted(store, runs, 3600 * recent), *abandoned(store)]
         if lost := stood_in_for(paths, runs):
             raise UserError(
                 f"{store.root}: holds results of the genuine {', '.join(lost)}, and without --data a study rests on "
@@ -225,7 +241,7 @@ def migrate(store: StoreOption = None) -> None:
     from benchmark.console import Reporter
     from benchmark.engine.migration import migrate as bring_along
     from benchmark.engine.migration import old_records
-    from benchmark.store.store import storage_errors
+    from benchmark.store.storage_errors import storage_errors
 
     folder = store_folder(store)
     reporter = Reporter()
@@ -250,7 +266,8 @@ def migrate(store: StoreOption = None) -> None:
 def _copy(source: Path, target: Path) -> None:
     from benchmark.console import Reporter
     from benchmark.engine.housekeeping import copy_missing, folders
-    from benchmark.store.store import Store, storage_errors
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import Store
 
     reporter = Reporter()
     origin, goal = Store(source), Store(target)

@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from analysis.statistics.equivalence import Answer, answer, equivalence, equivalence_of_alike
 from analysis.statistics.inference import holm
 from benchmark.comparison.mcnemar import Discordance, exact_mcnemar
+from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError, unknown_name
 from benchmark.factors import UNTRAINED
 from benchmark.plain_files import check_artifact
 from benchmark.scores.records import (
+    NO_RECORD,
     PREDICTIONS,
-    RECORD,
     SCORE,
     ScoreRecord,
     newest,
+    no_record,
     read_record,
     run_name,
     trained_network,
@@ -176,6 +177,7 @@ def compare(
     recipe: str | None = None,
     corpus: str | None = None,
     margin: float | None = None,
+    reporter: Reporter | None = None,
 ) -> list[Comparison]:
     """Test two encoders on every task, protocol and setting for which the store has scores of both.
 
@@ -191,6 +193,8 @@ def compare(
         Restrict trained encoders to these.
     margin
         Difference that is too small to matter, in the unit of every metric; each metric's own if none is given.
+    reporter
+        Told which records cannot be read and are left out; without one, such a record is an error.
 
     Raises
     ------
@@ -200,7 +204,7 @@ def compare(
     """
     if margin is not None and not (np.isfinite(margin) and margin > 0):
         raise UserError(f"--margin {margin:g}: give a difference above 0, in the unit of the metric")
-    records = _records(store)
+    records = _records(store, reporter or Silent())
     cells = [_cells(records, name, tasks, recipe, corpus) for name in (first, second)]
     shared = [cell for cell in cells[0] if cell in cells[1]]
     if not shared:
@@ -209,15 +213,16 @@ def compare(
     return _adjusted(found)
 
 
-def _records(store: Path) -> list[tuple[Path, ScoreRecord]]:
+def _records(store: Path, reporter: Reporter) -> list[tuple[Path, ScoreRecord]]:
     records = []
     check_store(store)
-    for file in sorted(store.glob(f"artifacts/{SCORE}/*/{RECORD}")):
-        check_artifact(file.parent)
+    folder = store / "artifacts" / SCORE
+    for one in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
-            records.append((file.parent, read_record(file.parent)))
-        except (OSError, ValidationError) as error:
-            raise UserError(f"{file}: not a score record of this version: {str(error).splitlines()[0]}") from None
+            check_artifact(one)
+            records.append((one, read_record(one)))
+        except NO_RECORD as error:
+            reporter.leave_out(no_record(one, error))
     if not records:
         raise UserError(f"{store}: holds no scores yet; bench run makes them")
     return newest(records, lambda found: run_name(found[1]), lambda found: found[0])

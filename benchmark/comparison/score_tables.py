@@ -30,7 +30,8 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         + f"{lead.level:.0%} intervals over {'users' if users else 'test clips'}"
     )
     extras = [name for name in PLAIN if any(_extra(record, name) for record in records)]  # shown where a run departs
-    rows = [["encoder", "pretraining", "protocol", "seed", *extras, *map(_title, metrics)]]
+    lacking = ["clips used"] if any(record.lacking_in_words() for record in records) else []
+    rows = [["encoder", "pretraining", "protocol", "seed", *extras, *map(_title, metrics), *lacking]]
     for record in records:
         pretraining = f"{record.recipe} on {record.corpus}" if record.corpus else record.recipe
         rows.append(
@@ -41,10 +42,16 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
                 str(record.seed),
                 *(_extra(record, name) for name in extras),
                 *(_with_interval(record.metrics[metric]) for metric in metrics),
+                *(record.lacking_in_words() or "all" for _ in lacking),
             ]
         )
     rows.append(
-        ["constant", "", "", "", *("" for _ in extras), *(f"{first.metrics[metric].floor:.3f}" for metric in metrics)]
+        [
+            *("constant", "", "", ""),
+            *("" for _ in extras),
+            *(f"{first.metrics[metric].floor:.3f}" for metric in metrics),
+            *("" for _ in lacking),
+        ]
     )
     rough = {metric: first.metrics[metric].rough for metric in metrics if first.metrics[metric].rough}
     notes = [f"intervals of {_title(metric)} are rough: {why}" for metric, why in rough.items()]

@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import Timeout
-
 from benchmark.console import Reporter
 from benchmark.data.fetch import Fetcher, Unavailable, counted_in_megabytes
 from benchmark.data.unpack import safe_path, unpack
 from benchmark.data.verify import checksum
 from benchmark.errors import UserError
-from benchmark.plain_files import check_folder, lock, make_folder, read_plain, write_anew
-from benchmark.store.store import storage_errors, write_atomically
+from benchmark.file_lock import Busy, FileLock
+from benchmark.plain_files import check_folder, make_folder, read_plain, write_anew
+from benchmark.store.storage_errors import storage_errors
+from benchmark.store.store import write_atomically
 from tasks import DatasetError
 from tasks.base import Dataset, Remote
 
@@ -62,8 +62,8 @@ def download(dataset: Dataset, reporter: Reporter) -> None:
         make_folder(staging)
         dataset.root.mkdir(parents=True, exist_ok=True)
         try:
-            held = lock(staging / "lock").acquire(timeout=0)
-        except Timeout:
+            held = FileLock(staging / "lock").acquire(timeout=0)
+        except Busy:
             raise UserError(f"{dataset.root}: another process is downloading into it") from None
         with held:
             for left in staging.glob(f"{UNPACKING}*"):  # by an attempt that was killed

@@ -10,7 +10,7 @@ from benchmark.errors import UserError
 from benchmark.registry.entries import DatasetEntry
 from benchmark.registry.plugins import load_class, load_standin
 from benchmark.registry.registry import Named
-from benchmark.store.store import storage_errors
+from benchmark.store.storage_errors import storage_errors
 
 #: Says of the folder what its layout hides.
 NOTICE = "STAND-IN.txt"

@@ -20,6 +20,10 @@ from benchmark.errors import UserError
 
 #: Bytes copied at a time.
 CHUNK = 2**20
+#: An archive may unpack to so many times its size, and to `ANY_SIZE` [bytes] whatever its size: audio hardly shrinks in
+#: archives, and tables to a tenth.
+MOST_EXPANDED = 200
+ANY_SIZE = 2**30
 
 #: What a damaged archive makes the readers raise.
 _BROKEN = (
@@ -108,20 +112,25 @@ def unpack(parts: Sequence[Path], name: str, into: Path, advance: Callable[[int]
     Raises
     ------
     UserError
-        If the archive is damaged, is neither zip nor tar, does not fit on the disk, or holds anything but plain files
-        that belong below `into`: absolute paths, ``..``, links that lead elsewhere, devices. `into` may then hold
+        If the archive is damaged, is neither zip nor tar, does not fit on the disk, unpacks to more than
+        `MOST_EXPANDED` times its size, or holds anything but plain files that belong below `into`: absolute paths,
+        ``..``, links that lead elsewhere, devices. `into` may then hold
         some of its files.
     """
     with io.BufferedReader(JoinedFile(parts), CHUNK) as file:
         try:
             members = _members(file, name, into, advance)
-            count = 0
+            count = unpacked = 0
+            most = max(ANY_SIZE, MOST_EXPANDED * sum(part.stat().st_size for part in parts))
             for path, content in members:
                 target = into / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with content, target.open("wb") as out:
                     while chunk := content.read(CHUNK):
                         out.write(chunk)
+                        unpacked += len(chunk)
+                        if unpacked > most:
+                            raise UserError(f"{name}: refused, for it unpacks to over {MOST_EXPANDED} times its size")
                 count += 1
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             place = Path(error.filename).relative_to(into)

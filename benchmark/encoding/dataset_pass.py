@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,9 @@ from benchmark.store.embeddings import INDEX, REPRESENTATION, open_embeddings, r
 from benchmark.store.file_names import WEIGHTS
 from benchmark.store.pcm import Pcm, PcmClip, open_pcm
 from benchmark.store.step import Step
-from benchmark.store.store import Artifact, digest_of, reserve
+from benchmark.store.store import JOURNAL, Artifact, digest_of, reserve
 from encoders.base import Encoder
 
-PROGRESS = "rows-done"
 #: Windows handed to the encoder at once, which batches them as the device likes.
 CHUNK = 1024
 
@@ -48,16 +50,18 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
     todo = np.concatenate([np.arange(first[n], first[n + 1]) for n in new]) if len(new) else new
     first_new = np.concatenate([[0], np.cumsum(counts[new])]).astype(np.int64)
 
-    marker, part = work / PROGRESS, work / f"{PROGRESS}.part"
     # What is done counts only if the same rows are still to do.
-    which = f" {digest_of(new.tolist())[:16]}" if known else ""
-    # The index is written last: where there is one, all rows are there.
-    done = len(todo) if (work / INDEX).exists() else _rows_done(marker, which)
+    which = digest_of(new.tolist())[:16] if known else ""
     rows = {name: _open_rows(work / rows_file(n), windows, dims[name]) for n, name in enumerate(layers)}
+    done = _rows_done(work / JOURNAL, which, rows, todo)
     for number in np.setdiff1d(np.arange(len(pcm.clips)), new):
         for name in layers:
             rows[name][first[number] : first[number + 1]] = known[pcm.clips[number].digest][name]
-    with freed_memory_kept(), reporter.progress(step.title, len(todo), "windows", done) as advance:
+    with (
+        freed_memory_kept(),
+        (work / JOURNAL).open("a", encoding="utf-8") as journal,
+        reporter.progress(step.title, len(todo), "windows", done) as advance,
+    ):
         size = CHUNK if encode.device.type == "cuda" else encode.batch
         for chunk in _chunks(pcm, clips, encoder, cutting, first_new, done, size):
             for name, found in encode.layers(chunk, layers).items():
@@ -65,10 +69,10 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
                     clip = clips[int(np.searchsorted(first_new, done, side="right")) - 1]
                     raise UserError(f"{step.title}: values that are not finite, at or after clip {clip.path}")
                 rows[name][todo[done : done + len(chunk)]] = found
-                rows[name].flush()
+            digest = _digest(rows, todo[done : done + len(chunk)])
             done += len(chunk)
-            part.write_text(f"{done}{which}")
-            part.replace(marker)  # so that a kill never leaves half a number
+            journal.write(json.dumps({"of": which, "done": done, "digest": digest}) + "\n")
+            journal.flush()
             advance(len(chunk))
     np.savez_compressed(
         work / INDEX,
@@ -80,7 +84,6 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
         seconds=np.array([at / encoder.sample_rate for clip in starts for at in clip], dtype=np.float32),
         durations=np.array([clip.samples / encoder.sample_rate for clip in pcm.clips], dtype=np.float32),
     )
-    marker.unlink(missing_ok=True)
     return {"windows": windows, "dims": dims, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
 
 
@@ -102,11 +105,32 @@ def _embedded_before(
     return known
 
 
-def _rows_done(marker: Path, which: str) -> int:
-    """Rows that an interrupted attempt has left; none if its note is empty, as a kill could leave it formerly."""
-    text = marker.read_text() if marker.exists() else ""
-    count = text.removesuffix(which)
-    return int(count) if text.endswith(which) and count.isdecimal() else 0
+def _rows_done(journal: Path, which: str, rows: Mapping[str, NDArray[np.float32]], todo: NDArray[np.int64]) -> int:
+    """Rows that an interrupted attempt has left and that are what it wrote; the journal is cut behind them."""
+    done = whole = 0
+    journal.touch()
+    with journal.open("rb") as lines:
+        for line in lines:
+            try:
+                entry = json.loads(line) if line.endswith(b"\n") else {}
+                after = int(entry["done"])
+                if entry["of"] != which or not done < after <= len(todo):
+                    break
+                if entry["digest"] != _digest(rows, todo[done:after]):
+                    break
+            except (ValueError, KeyError, TypeError):
+                break
+            done, whole = after, whole + len(line)
+    os.truncate(journal, whole)
+    return done
+
+
+def _digest(rows: Mapping[str, NDArray[np.float32]], numbers: NDArray[np.int64]) -> str:
+    """Hash of these rows of every layer."""
+    found = hashlib.blake2b(digest_size=16)
+    for own in rows.values():
+        found.update(own[numbers].tobytes())
+    return found.hexdigest()
 
 
 def _dims(encode: BatchEncoder, encoder: Encoder, layers: Sequence[str]) -> dict[str, int]:

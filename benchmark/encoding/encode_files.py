@@ -16,13 +16,14 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from benchmark.audio.decoding import MIN_SECONDS, Undecodable, decode_blocks, decoded_length
+from benchmark.audio.audio_source import Undecodable
+from benchmark.audio.decoding import MIN_SECONDS, decode_blocks, decoded_length
 from benchmark.console import Reporter
 from benchmark.encoding.windows import PLAIN_CUTTING, BatchEncoder, Cutting, window_spans
 from benchmark.errors import UserError, unknown_name
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.store.embeddings import REPRESENTATION
-from benchmark.store.store import storage_errors
+from benchmark.store.storage_errors import storage_errors
 from encoders.base import Encoder
 
 

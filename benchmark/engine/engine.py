@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
-
 from benchmark.console import LogReporter, Reporter
-from benchmark.environment import measured, node_rank, versions
+from benchmark.environment import measured, node_count, node_rank, versions
 from benchmark.errors import USER_ERRORS, UserError
+from benchmark.file_lock import Busy, FileLock
 from benchmark.libraries import library_errors
-from benchmark.plain_files import lock, make_folder
 from benchmark.plan.runs import Run, staged
+from benchmark.store.claims import Claim
 from benchmark.store.step import Step
-from benchmark.store.store import Artifact, Store, lineage, storage_errors
+from benchmark.store.storage_errors import storage_errors
+from benchmark.store.store import Artifact, Store, lineage
 
 #: Told a step before it is computed.
 Watch = Callable[[Step], None]
@@ -77,6 +77,7 @@ class Engine:
         self._reporter = reporter
         self._current: dict[str, Artifact | None] = {}
         self._failed: dict[str, Failure] = {}
+        self._warned = False
 
     def current(self, step: Step) -> Artifact | None:
         """The artifact of `step`, if the store holds it whole and it was computed from the inputs that are there now.
@@ -212,18 +213,28 @@ class Engine:
 
     @contextmanager
     def _locked(self, step: Step) -> Iterator[None]:
-        file = self._store.lock_file(step.kind, step.key)
-        make_folder(file.parent)
-        held = lock(file)
+        """Let other processes wait that want the same step, where the file system has locks."""
+        if self._store.no_locks:
+            self._warn_of_locks()
+            yield
+            return
+        self._store.make("unfinished")
+        held = FileLock(self._store.lock_file(step.kind, step.key))
         try:
             held.acquire(timeout=0)
-        except Timeout:
+        except Busy:
             self._reporter.say(f"{step.title}: another process is at it; waiting")
             held.acquire()
-        try:
+        with held:
             yield
-        finally:
-            held.release()
+
+    def _warn_of_locks(self) -> None:
+        if not self._warned:
+            self._reporter.warn(
+                f"{self._store.root}: locks do not work here, {self._store.no_locks}; two commands at once may do the "
+                "same work, and the scores are right"
+            )
+        self._warned = True
 
     def failure(self, step: Step) -> Failure | None:
         """Why `step`, or a step that it rests on, could not be computed; ``None`` if it was not tried."""
@@ -234,34 +245,51 @@ class Engine:
         expected = isinstance(error, USER_ERRORS)
         cause = " ".join(str(error).split()) if expected else f"{type(error).__name__}: {' '.join(str(error).split())}"
         try:
+            self._store.make("logs")
             reporter = LogReporter(log)
             reporter.say(f"failed: {cause}")
             if not expected:
                 reporter.say("".join(traceback.format_exception(error)))
+            self._store.share_log(step.kind, step.key)
         except (OSError, UserError):  # a full disk or a log that is none, perhaps the very cause
             pass
         return Failure(step, cause, error, log)
 
     def _compute(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
-        work = self._store.open_work_folder(step.kind, step.key)
-        reporter = self._reporter.logged(self._store.log_file(step.kind, step.key))
-        with measured() as resources:
-            facts = self.run_step(step, inputs, work, reporter)
-        behind = lineage(inputs)
-        behind[step.key] = {"kind": step.kind, "spec": step.spec, "resources": resources}
-        manifest = {
-            "lineage": behind,
-            "title": step.title,
-            "spec": step.spec,
-            "needs": {name: {"kind": need.kind, "key": need.key} for name, need in step.needs.items()},
-            "inputs": {name: artifact.digest for name, artifact in inputs.items()},
-            "facts": facts,
-            "versions": versions(),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        artifact = self._store.finish(step.kind, step.key, manifest)
+        with self._work_folder(step) as (work, claim):
+            self._store.make("logs")
+            reporter = self._reporter.logged(self._store.log_file(step.kind, step.key))
+            with measured() as resources:
+                facts = self.run_step(step, inputs, work, reporter)
+            self._store.share_log(step.kind, step.key)
+            behind = lineage(inputs)
+            behind[step.key] = {"kind": step.kind, "spec": step.spec, "resources": resources}
+            manifest = {
+                "lineage": behind,
+                "title": step.title,
+                "spec": step.spec,
+                "needs": {name: {"kind": need.kind, "key": need.key} for name, need in step.needs.items()},
+                "inputs": {name: artifact.digest for name, artifact in inputs.items()},
+                "facts": facts,
+                "versions": versions(),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            artifact = self._store.finish(step.kind, step.key, manifest, claim)
         self._reporter.detail(computed_in_words(step, resources["seconds"]))
         return artifact
+
+    @contextmanager
+    def _work_folder(self, step: Step) -> Iterator[tuple[Path, Claim | None]]:
+        """Where a step works, and this process's claim to it.
+
+        Nodes that train together work in one folder, which they find by its name; so theirs is claimed by nobody, and
+        what keeps others out is the lock.
+        """
+        if step.of.trains and node_count() > 1:
+            yield self._store.open_work_folder(step.kind, step.key), None
+            return
+        with self._store.claim(step.kind, step.key, self._reporter.say, not self._store.no_locks) as claim:
+            yield claim.work, claim
 
     def run_step(self, step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> Mapping[str, Any]:
         """Do a step's own work; see `benchmark.store.step.Compute`."""

@@ -75,7 +75,7 @@ def carry_out(
         return []
     for step, error in foreseen(runs, engine, target.jobs if target.cluster is None else None):
         engine.refuse(step, error)
-    watcher = Watcher(store, command, reporter)
+    watcher = Watcher(store, command, reporter, [step.key for step in unique_steps(runs)])
     said = _Said(reporter)
     alone = target.jobs == 1 and target.cluster is None
     if alone or all(engine.failure(run.score) is not None for run in runs):

@@ -12,19 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from benchmark.console import printable
+from benchmark.engine.progress import keys_in_use
 from benchmark.errors import UserError
-from benchmark.plain_files import check_artifact, check_folder, lock, make_folder, odd_ones, read_within
+from benchmark.file_lock import Busy, FileLock
+from benchmark.plain_files import check_artifact, odd_ones, read_within
 from benchmark.plan.runs import Run
 from benchmark.steps import KINDS
+from benchmark.store.claims import NOTE, OWNED, is_abandoned, time_there
+from benchmark.store.modes import share
 from benchmark.store.store import UNREADABLE, Store, digest_file, digest_of, stays_inside
 
 #: Shortest beginning of a key that is taken for it.
 SHORTEST_KEY = 6
 #: Manifests that a thread reads at a time.
 _SHARE = 64
+#: What a lock's name ends in.
+LOCK = ".lock"
+#: Notes of commands, which these renew every few seconds, and halves of files are nobody's after so long [s].
+FORGOTTEN = 3600.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,10 @@ def show(store: Store, key: str) -> dict[str, Any]:
         raise UserError(f"{found[0]}: its manifest cannot be read: {error}") from None
 
 
+class UnreadableError(UserError):
+    """An artifact of which nothing can be told, for this user may not read it, or the disk does not let anybody."""
+
+
 def problems(folder: Path) -> list[str]:
     """What is wrong with an artifact, every byte of it read; empty if nothing is.
 
@@ -119,6 +129,11 @@ def problems(folder: Path) -> list[str]:
     ----------
     folder
         The artifact's.
+
+    Raises
+    ------
+    UnreadableError
+        If that cannot be told.
     """
     try:
         odd = sorted((path.relative_to(folder.parent).as_posix(), what) for path, what in odd_ones(folder))
@@ -128,6 +143,11 @@ def problems(folder: Path) -> list[str]:
         if manifest["key"] != folder.name or manifest["kind"] != folder.parent.name:
             return [f"is the artifact {manifest['kind']}/{manifest['key']}, moved"]
         return _wrong_files(folder, manifest)
+    except FileNotFoundError as error:
+        return [f"its manifest cannot be read: {type(error).__name__}: {error}"]
+    except OSError as error:
+        name = Path(error.filename or folder).name
+        raise UnreadableError(f"{folder}: {name} cannot be read: {error.strerror}") from None
     except UNREADABLE as error:
         return [f"its manifest cannot be read: {type(error).__name__}: {error}"]
 
@@ -154,8 +174,17 @@ def _wrong_files(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def unwanted(store: Store, runs: Sequence[Run]) -> list[Path]:
-    """Artifacts that no run of `runs` rests on.
+def unwanted(store: Store, runs: Sequence[Run], recent: float = 0.0) -> list[Path]:
+    """Artifacts that neither a run of `runs` rests on nor a command under way, and that are not recent.
+
+    Parameters
+    ----------
+    store
+        Which one.
+    runs
+        What is kept.
+    recent
+        Artifacts that are no older than this are kept [s], by the clock of the store's file system.
 
     Raises
     ------
@@ -163,25 +192,55 @@ def unwanted(store: Store, runs: Sequence[Run]) -> list[Path]:
         If the store holds links to folders, which may be anybody's.
     """
     _refuse_links(store)
-    kept = {(step.kind, step.key) for run in runs for step in run.score.lineage()}
-    return [folder for folder in folders(store) if (folder.parent.name, folder.name) not in kept]
+    kept = {step.key for run in runs for step in run.score.lineage()} | keys_in_use(store)
+    now = time_there(store.root)
+    return [
+        folder
+        for folder in folders(store)
+        if folder.name not in kept and (folder.is_symlink() or now - folder.lstat().st_mtime >= recent)
+    ]
 
 
 def abandoned(store: Store) -> list[Path]:
-    """What unfinished steps have left that no process is at now; raises as `unwanted` does."""
+    """What processes have left that died or were interrupted; raises as `unwanted` does.
+
+    Work folders that no process is at now, and the locks and notes of the dead.
+    """
     _refuse_links(store)
     found = []
     for path in sorted((store.root / "unfinished").glob("*")):
-        if path.suffix == ".lock":
-            continue
-        with suppress(Timeout), _lock_of(path).acquire(timeout=0):
+        if path.suffix == LOCK:
+            with suppress(Busy), FileLock(path).acquire(timeout=0):
+                pass  # it goes when it is released
+        elif not _is_at_work(store, path):
             found.append(path)
-    return found
+    return [*found, *_notes_of_the_dead(store)]
+
+
+def _is_at_work(store: Store, path: Path) -> bool:
+    """Whether a process is at something in `unfinished`, as far as can be told."""
+    if OWNED in path.name:
+        return not is_abandoned(path.with_name(path.name.removesuffix(NOTE)))
+    if store.no_locks:
+        return True
+    try:
+        with _lock_of(path).acquire(timeout=0):
+            return False
+    except Busy:
+        return True
+
+
+def _notes_of_the_dead(store: Store) -> list[Path]:
+    """What commands said of themselves that ended without taking it back, and files that were never renamed."""
+    now = time_there(store.root)
+    running = [path for path in (store.root / "running").glob("*.json") if now - path.lstat().st_mtime > FORGOTTEN]
+    parts = [path for path in store.root.glob(".*-*") if path.is_file() and now - path.lstat().st_mtime > FORGOTTEN]
+    return sorted([*running, *parts])
 
 
 def _lock_of(work: Path) -> FileLock:
     """What a process holds while it fills a folder of `unfinished`."""
-    return lock(work.with_name(f"{work.name}.lock"))
+    return FileLock(work.with_name(f"{work.name.partition(OWNED)[0]}{LOCK}"))
 
 
 def stood_in_for(paths: Sequence[Path], runs: Sequence[Run]) -> list[str]:
@@ -226,7 +285,10 @@ def remove(store: Store, paths: Sequence[Path]) -> list[Path]:
             store.delete(path.parent.name, path.name)
             gone.append(path)
             continue
-        with suppress(Timeout), _lock_of(path).acquire(timeout=0):
+        if path.parent.name != "unfinished":
+            path.unlink(missing_ok=True)
+            gone.append(path)
+        elif not _is_at_work(store, path):
             if path.is_dir() and not path.is_symlink():
                 with suppress(FileNotFoundError):  # what another process is deleting, too
                     shutil.rmtree(path)
@@ -259,19 +321,18 @@ def copy_missing(source: Store, target: Store, advance: Callable[[int], None]) -
         advance(1)
         if target.find(kind, key) is not None:
             continue
-        wrong = problems(folder)
+        try:
+            wrong = problems(folder)
+        except UnreadableError as error:
+            wrong = [str(error)]
         if wrong:
             refused.append(f"{kind}/{key}: {wrong[0]}")
             continue
-        work = target.work_folder("copy", f"{kind}-{key}-{os.getpid()}")
-        make_folder(work.parent)
-        held = _lock_of(work)
-        with held:
-            check_folder(work)
-            shutil.rmtree(work, ignore_errors=True)
-            shutil.copytree(folder, work, symlinks=True)
-            check_artifact(work)  # a link that came in since is no more followed than one that was there
-            target.adopt(kind, key, work)
-        Path(held.lock_file).unlink(missing_ok=True)  # of this process alone, as its folder is
+        with target.claim("copy", f"{kind}-{key}", lambda _: None, locked=False) as claim:
+            shutil.rmtree(claim.work)  # what an earlier attempt has left
+            shutil.copytree(folder, claim.work, symlinks=True)
+            check_artifact(claim.work)  # a link that came in since is no more followed than one that was there
+            share(target.root, [claim.work, *claim.work.rglob("*")])
+            target.adopt(kind, key, claim.work)
         copied += 1
     return copied, refused

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from benchmark.console import LINE_EVERY, Reporter, clock, printable
-from benchmark.errors import USER_ERRORS
-from benchmark.plain_files import make_folder, read_plain
+from benchmark.console import LINE_EVERY, Reporter, Silent, clock, printable
+from benchmark.errors import USER_ERRORS, UserError
+from benchmark.plain_files import read_plain
+from benchmark.store.claims import time_there
 from benchmark.store.store import Store, write_atomically
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ NOTE_EVERY = 2.0
 #: A note that is older than this is of a process that has died [s].
 STALE = 60.0
 #: What a note says at least.
-_FIELDS = {"command", "host", "pid", "words", "running"}
+_FIELDS = {"command": str, "host": str, "pid": int, "words": str, "running": dict}
 
 
 @dataclass
@@ -103,9 +103,19 @@ def in_words(losses: Iterable[Loss]) -> list[str]:
 
 
 class Watcher:
-    """Shows a `Progress` as a live table on a terminal, as plain lines elsewhere, and notes it in the store."""
+    """Shows a `Progress` as a live table on a terminal, as plain lines elsewhere, and notes it in the store.
 
-    def __init__(self, store: Store, command: str, reporter: Reporter) -> None:
+    Parameters
+    ----------
+    store, command, reporter
+        Where notes lie, how the user called the command, and what is shown.
+    keys
+        Of the steps that the command needs, which nobody is to delete meanwhile.
+    """
+
+    def __init__(self, store: Store, command: str, reporter: Reporter, keys: Iterable[str] = ()) -> None:
+        self._store = store
+        self._keys = sorted(keys)
         self.progress = Progress(0, 0)
         self._reporter = reporter
         self._file = store.root / "running" / f"{socket.gethostname()}-{os.getpid()}.json"
@@ -128,7 +138,7 @@ class Watcher:
         """Until the block ends, keep the note fresh and show a live `table` on a terminal, or `lines` now and then."""
         table = table and self._reporter.live
         self._lines = lines and not table
-        make_folder(self._file.parent)
+        self._store.make("running")
         thread = threading.Thread(target=self._keep_noting, daemon=True)
         thread.start()
         try:
@@ -154,6 +164,7 @@ class Watcher:
                 "pid": os.getpid(),
                 "started": self._started,
                 "noted": time.time(),
+                "keys": self._keys,
             }
             # A note that cannot be written, on a full disk say, must not end the work.
             with suppress(OSError):
@@ -223,34 +234,51 @@ class Note(TypedDict):
     alive: bool
 
 
-def notes(store: Store) -> list[Note]:
+def notes(store: Store, reporter: Reporter | None = None) -> list[Note]:
     """What every `bench run` on a store is at.
 
-    Raises
-    ------
-    UserError
-        If something in its folder is a link or no file.
+    Parameters
+    ----------
+    store
+        Which one.
+    reporter
+        Told what in the folder of notes is none, and is left out; without one, it is an error.
     """
+    return [note for note, _ in _notes(store, reporter or Silent())]
+
+
+def _notes(store: Store, reporter: Reporter) -> list[tuple[Note, Any]]:
+    """Every note, and the keys that it names."""
     files = sorted((store.root / "running").glob("*.json"))
-    now = _now_there(store) if files else 0.0
-    found = []
+    now = time_there(store.root / "running") if files else 0.0
+    found: list[tuple[Note, Any]] = []
     for file in files:
         try:
             document = {**json.loads(read_plain(file))}
             age = now - file.stat().st_mtime
-        except (OSError, ValueError, TypeError, RecursionError):
+        except FileNotFoundError:
+            continue  # the command has ended
+        except (UserError, OSError) as error:
+            reporter.leave_out(str(error))
             continue
-        if not document.keys() >= _FIELDS:
+        except (ValueError, TypeError, RecursionError):
+            continue
+        if not all(isinstance(document.get(name), kind) for name, kind in _FIELDS.items()):
+            continue
+        if not all(isinstance(title, str) for title in document["running"].values()):
             continue
         # A note from the future was written before somebody turned the clock back, and not since.
-        found.append(cast("Note", {**document, "age": age, "alive": abs(age) < STALE}))
+        keys = document.pop("keys", [])
+        found.append((cast("Note", {**document, "age": age, "alive": abs(age) < STALE}), keys))
     return found
 
 
-def _now_there(store: Store) -> float:
-    """The time by the clock of the store's file system, for machines disagree; by this machine's if it is read-only."""
-    try:
-        with tempfile.TemporaryFile(dir=store.root / "running") as probe:
-            return os.fstat(probe.fileno()).st_mtime
-    except OSError:
-        return time.time()
+def keys_in_use(store: Store) -> set[str]:
+    """Keys of the steps that commands which are alive have said they need."""
+    return {
+        key
+        for note, keys in _notes(store, Silent())
+        if note["alive"] and isinstance(keys, list)
+        for key in keys
+        if isinstance(key, str)
+    }

@@ -16,8 +16,8 @@ from typing import Any
 from benchmark.engine.dask_nodes import WORKER_OPTIONS, WORKER_SETTINGS, Scheduler
 from benchmark.engine.tls import keys_of_a_run
 from benchmark.errors import UserError
+from benchmark.file_lock import FileLock
 from benchmark.libraries import load
-from benchmark.plain_files import lock
 from benchmark.registry.yaml_dialect import read_document
 
 #: Lines of a job's script: Dask imports what lies in its folder, by itself one of a well-known name in `/tmp`.
@@ -137,7 +137,7 @@ def _private_folder(parent: Path) -> Iterator[Path]:
     folder = parent.absolute() / f"keys-{uuid.uuid4().hex[:12]}"
     lock_file = Path(f"{folder}.lock")
     try:
-        with lock(lock_file):
+        with FileLock(lock_file):
             folder.mkdir(mode=0o700)
             yield folder
     finally:

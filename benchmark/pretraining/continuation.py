@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.pretraining.methods.planned import planned_method
+from benchmark.pretraining.saved_state import keep, part_of
 from benchmark.pretraining.training import CHECKPOINT, kept_weights, steps_done
 from benchmark.registry.recipes import RecipeEntry
 from benchmark.store.step import Step
@@ -56,11 +57,14 @@ def adopt(step: Step, inputs: Mapping[str, Artifact], work: Path, finished: Iter
         return 0
     done, artifact = best
     for epoch in _passed(artifact, recipe):
-        shutil.copyfile(artifact / kept_weights(epoch), work / kept_weights(epoch))
-    part = (work / CHECKPOINT).with_suffix(".part")
-    shutil.copyfile(artifact / CHECKPOINT, part)
-    part.replace(work / CHECKPOINT)
+        _copy(artifact, kept_weights(epoch), work)
+    _copy(artifact, CHECKPOINT, work)
     return done
+
+
+def _copy(artifact: Artifact, name: str, work: Path) -> None:
+    shutil.copyfile(artifact / name, part_of(work / name))
+    keep(work / name)
 
 
 def _steps_of(artifact: Artifact) -> int:

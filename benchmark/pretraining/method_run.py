@@ -21,10 +21,11 @@ from benchmark.pretraining.methods.planned import planned_method
 from benchmark.pretraining.processes import Rank, devices_of, together
 from benchmark.pretraining.rendezvous import warn_of_network
 from benchmark.pretraining.ridge import validation_probe
+from benchmark.pretraining.saved_state import drop_damaged
 from benchmark.pretraining.source_labels import read_source_labels
 from benchmark.pretraining.statistics import standardise
 from benchmark.pretraining.trained import TrainedModule
-from benchmark.pretraining.training import Training, fit
+from benchmark.pretraining.training import CHECKPOINT, Training, fit, kept_weights
 from benchmark.registry.augmentation_plugins import load_augmentations
 from benchmark.store.file_names import CORPUS, LABELS, SOURCE, WEIGHTS
 from benchmark.store.labels import read_labels
@@ -52,6 +53,10 @@ def run_method(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter:
     says of the clips of `pcm`.
     """
     method = planned_method(step)
+    if node_rank() == 0:
+        kept = [work / kept_weights(epoch) for epoch in method.recipe.keep_epochs]
+        if damage := drop_damaged(work / CHECKPOINT, kept):
+            reporter.warn(f"{step.title}: {damage}; the training begins anew")
     if node_rank() == 0 and "finished" in step.context:
         encoder = build_encoder(step.context["encoder"], step.spec["seed"])
         steps = method.total_steps(len(method.material(_given(step, inputs, encoder)).items), encoder)

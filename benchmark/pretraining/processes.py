@@ -19,10 +19,10 @@ from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from benchmark.console import Reporter, Silent
-from benchmark.environment import measured, node_rank, report
+from benchmark.environment import measured, node_count, node_rank, report
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.libraries import library_errors
-from benchmark.pretraining.rendezvous import join, nodes, rendezvous
+from benchmark.pretraining.rendezvous import join, rendezvous
 from benchmark.store.step import Step
 
 
@@ -74,7 +74,7 @@ def devices_of(step: Step, visible: int | None = None, reporter: Reporter | None
     recipe = step.spec["recipe"]
     devices = devices_allowed(step.context.get("devices"), recipe["batch"], reporter or Silent(), visible)
     _check_divides(recipe["batch"], devices)
-    if recipe.get("negatives") == "replica" and recipe["batch"] == devices * nodes():
+    if recipe.get("negatives") == "replica" and recipe["batch"] == devices * node_count():
         raise UserError(
             f"{step.title}: with negatives=replica, a batch of {recipe['batch']} on as many devices leaves each pair "
             "nothing to be told from; choose a larger --batch or fewer --devices"
@@ -104,7 +104,7 @@ def devices_allowed(wanted: int | None, batch: int, reporter: Reporter, visible:
     """
     visible = torch.cuda.device_count() if visible is None else visible
     if wanted is None:
-        fitting = max((count for count in range(1, visible + 1) if batch % (count * nodes()) == 0), default=0)
+        fitting = max((count for count in range(1, visible + 1) if batch % (count * node_count()) == 0), default=0)
         if 0 < fitting < visible:
             reporter.say(f"  training on {fitting} of {visible} GPUs, the most that a batch of {batch} divides among")
         return max(fitting, 1)
@@ -114,7 +114,7 @@ def devices_allowed(wanted: int | None, batch: int, reporter: Reporter, visible:
 
 
 def _check_divides(batch: int, devices: int) -> None:
-    world = devices * nodes()
+    world = devices * node_count()
     if batch % world:
         raise UserError(
             f"a batch of {batch} cannot be divided among {world} devices; choose another --batch or --devices"
@@ -142,13 +142,15 @@ def together(function: Callable[..., dict[str, Any]], devices: int, batch: int, 
         If a process raised one, or the batch cannot be divided.
     """
     _check_divides(batch, devices)
-    world = devices * nodes()
+    world = devices * node_count()
     if world == 1:
         return function(Rank(), *arguments)
     context = get_context("spawn")
     results: Any = context.Queue()
     backend = "nccl" if torch.cuda.is_available() else "gloo"
-    ranks = [Rank(node_rank() * devices + local, world, local, devices, nodes(), backend) for local in range(devices)]
+    ranks = [
+        Rank(node_rank() * devices + local, world, local, devices, node_count(), backend) for local in range(devices)
+    ]
     with rendezvous() as (file, over):
         environment = {"WORLD_SIZE": str(world), "NODE_RANK": str(node_rank()), **over}
         started = start_processes(

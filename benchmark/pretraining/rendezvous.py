@@ -22,18 +22,13 @@ from typing import Any
 from torch import distributed
 
 from benchmark.console import Reporter
-from benchmark.environment import node_rank
+from benchmark.environment import node_count, node_rank
 from benchmark.errors import UserError
 
 #: The request for the first IPv4 address of a network interface.
 _SIOCGIFADDR = 0xC0206921 if sys.platform == "darwin" else 0x8915
 #: How long processes wait for one another before they begin.
 _PATIENCE = timedelta(minutes=30)
-
-
-def nodes() -> int:
-    """Number of nodes that the environment speaks of."""
-    return int(os.environ.get("NNODES", "1"))
 
 
 @contextmanager
@@ -48,10 +43,12 @@ def rendezvous() -> Iterator[tuple[Path | None, dict[str, str]]]:
     UserError
         If there are several nodes, and the environment does not say where they meet.
     """
-    if nodes() > 1:
+    if node_count() > 1:
         missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
         if missing:
-            raise UserError(f"NNODES={nodes()}: the nodes cannot find one another; set {' and '.join(missing)} too")
+            raise UserError(
+                f"NNODES={node_count()}: the nodes cannot find one another; set {' and '.join(missing)} too"
+            )
         yield None, _over_loopback() if _one_machine() else {}
         return
     with tempfile.TemporaryDirectory(prefix="bench-training-", ignore_cleanup_errors=True) as folder:
@@ -70,9 +67,9 @@ def join(backend: str, rank: int, world: int, file: Path | None) -> None:
 
 def warn_of_network(reporter: Reporter) -> None:
     """Say that the nodes of a training trust their network, if there are several."""
-    if nodes() > 1 and node_rank() == 0 and not _one_machine():
+    if node_count() > 1 and node_rank() == 0 and not _one_machine():
         reporter.say(
-            f"  training over {nodes()} nodes: what they send is neither encrypted nor authenticated; "
+            f"  training over {node_count()} nodes: what they send is neither encrypted nor authenticated; "
             "let no one else into their network"
         )
 

@@ -26,6 +26,7 @@ from benchmark.freed_memory import freed_memory_kept
 from benchmark.libraries import load
 from benchmark.pretraining.measures import collapse
 from benchmark.pretraining.processes import Rank
+from benchmark.pretraining.saved_state import keep, part_of
 from benchmark.pretraining.trained import TrainedModule
 from encoders.base import Encoder
 from encoders.weights import save_weights
@@ -155,10 +156,9 @@ def steps_done(checkpoint: Path) -> int:
 
 def save_state(trainer: pl.Trainer, path: Path) -> None:
     """Write the training state beside `path` first: a kill in the midst leaves the one before."""
-    part = path.with_suffix(".part")
-    trainer.save_checkpoint(part, weights_only=False)
+    trainer.save_checkpoint(part_of(path), weights_only=False)
     if trainer.is_global_zero:
-        part.replace(path)
+        keep(path)
 
 
 def _devices(process: Rank, leaves_out: bool) -> dict[str, Any]:
@@ -232,7 +232,9 @@ class _Watch(Callback):
     def _after_epoch(self, module: TrainedModule, epoch: int, done: int) -> None:
         training = self._training
         if epoch in training.keep_epochs and training.process.rank == 0:
-            save_weights(module.encoder, training.work / kept_weights(epoch))
+            kept = training.work / kept_weights(epoch)
+            save_weights(module.encoder, part_of(kept))
+            keep(kept)
         every = training.probe_every
         if training.probe is not None and every and epoch % every == 0 and training.process.rank == 0:
             score = training.probe(module.encoder)

@@ -13,8 +13,8 @@ from benchmark.errors import USER_ERRORS, UserError
 from benchmark.registry.entries import DatasetEntry
 from benchmark.registry.plugins import load_class, load_standin
 from benchmark.registry.registry import Named
-from benchmark.store.digests import DigestCache
-from benchmark.store.store import Store, digest_of
+from benchmark.store.digests import DigestCache, Unread
+from benchmark.store.store import Store, digest_file, digest_of
 from tasks import DatasetError
 from tasks.base import Clip, Dataset
 
@@ -88,13 +88,19 @@ class Contents:
         Hash over the content of the annotation files and their paths in the dataset.
     clips
         Hash over all that is known of the clips: their rows in the tables, and the content of their audio.
+    rows
+        The clips themselves.
     audio
         Hash of the content of each clip's file, by its path; those that are not there are missing.
+    unread
+        Why files that are there cannot be read, by path.
     """
 
     tables: str
     clips: str
+    rows: Sequence[Clip]
     audio: Mapping[str, str]
+    unread: Mapping[str, str]
 
 
 def contents(dataset: Dataset, store: Store, reporter: Reporter) -> Contents:
@@ -102,10 +108,15 @@ def contents(dataset: Dataset, store: Store, reporter: Reporter) -> Contents:
 
     Other files in its folders, such as those that a file manager leaves, determine nothing. Where a table cannot be
     parsed there are no clips; the step that reads it says so, and fails alone.
+
+    Raises
+    ------
+    UserError
+        If a table cannot be read.
     """
     tables = list(dataset.tables())
     try:
-        clips = dataset.clips()
+        clips = list(dataset.clips())
     except DatasetError:
         clips = []
     there = {os.path.normpath(file): file for file in dataset.audio_files()}
@@ -115,11 +126,15 @@ def contents(dataset: Dataset, store: Store, reporter: Reporter) -> Contents:
         [*tables, *files], lambda n: reporter.progress(f"hash {dataset.NAME}", n, "files")
     )
     of_file = dict(zip(files, hashed[len(tables) :], strict=True))
-    audio = {path: of_file[file] for path, file in named.items() if file is not None}
+    found = {path: of_file[file] for path, file in named.items() if file is not None}
+    audio = {path: digest for path, digest in found.items() if isinstance(digest, str)}
+    unread = {path: digest.reason for path, digest in found.items() if isinstance(digest, Unread) and digest.reason}
     return Contents(
-        tables=digest_of({relative(dataset, f): found for f, found in zip(tables, hashed, strict=False)}),
-        clips=_clips_digest(clips, audio, dataset.KNOWN_BAD),
+        tables=_tables_digest(dataset, dict(zip(tables, hashed, strict=False))),
+        clips=_clips_digest(clips, {**audio, **{path: f"unread: {why}" for path, why in unread.items()}}, dataset),
+        rows=clips,
         audio=audio,
+        unread=unread,
     )
 
 
@@ -129,10 +144,29 @@ def source_tables(dataset: Dataset, store: Store, reporter: Reporter) -> str:
     hashed = DigestCache(store).digests(
         tables, lambda n: reporter.progress(f"hash tables of {dataset.NAME}", n, "files")
     )
-    return digest_of({relative(dataset, table): found for table, found in zip(tables, hashed, strict=True)})
+    return _tables_digest(dataset, dict(zip(tables, hashed, strict=True)))
 
 
-def _clips_digest(clips: Sequence[Clip], audio: Mapping[str, str], known_bad: Mapping[str, str]) -> str:
+def check_tables(dataset: Dataset, digest: str) -> None:
+    """Raise `UserError` if a dataset's tables are not those with this hash, as `Contents` has it; reads them."""
+    found: dict[Path, str | Unread] = {}
+    for file in dataset.tables():
+        try:
+            found[file] = digest_file(file)
+        except OSError as error:
+            found[file] = Unread(error.strerror or "cannot be read")
+    if _tables_digest(dataset, found) != digest:
+        raise UserError(f"{dataset.root}: its tables were changed while this command ran; run it again")
+
+
+def _tables_digest(dataset: Dataset, found: Mapping[Path, str | Unread]) -> str:
+    for file, digest in found.items():
+        if isinstance(digest, Unread):
+            raise UserError(f"{file}: cannot be read: {digest.reason or 'there is no such file'}")
+    return digest_of({relative(dataset, file): digest for file, digest in found.items()})
+
+
+def _clips_digest(clips: Sequence[Clip], audio: Mapping[str, str], dataset: Dataset) -> str:
     """Hash over what tables say of clips, in their order, and the content of their files.
 
     Labels are no part of it, so that a corrected one costs nothing but what is trained on it. What a clip does not say
@@ -142,7 +176,7 @@ def _clips_digest(clips: Sequence[Clip], audio: Mapping[str, str], known_bad: Ma
     for clip in clips:
         said = {field.name: getattr(clip, field.name) for field in fields(clip)}
         row = {name: value for name, value in said.items() if value not in (None, "")}
-        rows.append([row, audio.get(clip.path), clip.path in known_bad])
+        rows.append([row, audio.get(clip.path), clip.path in dataset.KNOWN_BAD])
     return digest_of(rows)
 
 

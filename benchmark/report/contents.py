@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import ValidationError
-
 from analysis.report.document import (
     Document,
     FailureRow,
@@ -27,7 +25,7 @@ from analysis.report.document import (
     StudyRow,
     TaskRow,
 )
-from benchmark.audio.deformations import DEFORMATIONS
+from benchmark.audio.deformations import DEFORMATIONS, parse_deformation
 from benchmark.comparison.reproduce import commands
 from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError
@@ -39,12 +37,13 @@ from benchmark.registry.overrides import in_words
 from benchmark.registry.registry import Registry
 from benchmark.report.citations import citations
 from benchmark.scores.records import (
-    RECORD,
+    NO_RECORD,
     SCORE,
     Score,
     ScoreRecord,
     StepCost,
     newest,
+    no_record,
     read_record,
     run_name,
     trained_network,
@@ -81,7 +80,7 @@ def collect(
     look
         Add maps of test clips.
     reporter
-        Shows progress; ``None`` shows none.
+        Shows progress, and is told what cannot be read and is left out; ``None`` shows none, and that is an error.
 
     Returns
     -------
@@ -91,25 +90,30 @@ def collect(
     Raises
     ------
     UserError
-        If there is no score to report, a record cannot be read, or the store is of another format.
+        If there is no score to report, or the store is of another format.
     """
     check_store(store)
     planned = None if plan is None else plan.runs
     folder = store / "artifacts" / SCORE
-    there = {entry.name for entry in os.scandir(folder) if entry.is_dir()} if folder.is_dir() else set()
+    there = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
     wanted = sorted(there) if planned is None else [run.score.key for run in planned if run.score.key in there]
     if not wanted:
         which = f" of study {study.name}" if study else ""
         raise UserError(f"{store}: holds no score record{which}; `bench run` makes some")
     reporter = reporter or Silent()
-    records = []
+    read: list[tuple[str, ScoreRecord, RunRow]] = []
     with ThreadPoolExecutor(4) as pool, reporter.progress("read scores", len(wanted), "records") as advance:
-        for record in pool.map(_read, [folder / key for key in wanted]):
-            records.append(record)
+        for key, found in zip(wanted, pool.map(_read, [folder / key for key in wanted]), strict=True):
+            if isinstance(found, str):
+                reporter.leave_out(found)
+            else:
+                read.append((key, *found))
             advance(1)
-    last = newest(zip(wanted, records, strict=True), lambda found: run_name(found[1]), lambda found: folder / found[0])
-    records = [record for _, record in last]
-    runs = [_run(key, record) for key, record in last]
+    if not read:
+        raise UserError(f"{store}: not one of {len(wanted):,} score records can be read; `bench run` makes them anew")
+    last = newest(read, lambda found: run_name(found[1]), lambda found: folder / found[0])
+    records = [record for _, record, _ in last]
+    runs = [row for _, _, row in last]
     if planned is None:
         runs.sort(key=_place)
     # Keys become paths further on; a stranger's record may name anything.
@@ -124,7 +128,7 @@ def collect(
         "bench": importlib.metadata.version("bench-music"),
         "study": _study(study, plan, there),
         "runs": runs,
-        "older": len(wanted) - len(last),
+        "older": len(read) - len(last),
         "steps": steps,
         "layers": layers,
         "tasks": tasks,
@@ -134,7 +138,7 @@ def collect(
         "sources": _sources(store, steps),
         "deformations": _deformation_units(runs),
         "maps": _maps(store, runs, steps, reporter) if look else [],
-        "failures": [*(_unplanned(plan.lost) if plan else []), *_failures(store, planned)],
+        "failures": [*(_unplanned(plan.lost) if plan else []), *_failures(store, planned, reporter)],
         "commands": _study_commands(study_given, real) if study else _run_commands(records),
         "versions": _versions(records),
         "citations": citations(
@@ -151,14 +155,13 @@ def _place(run: RunRow) -> tuple[str, ...]:
     return run["task"], run["encoder"], run["recipe"], run["protocol"], str(run["corpus"])
 
 
-def _read(folder: Path) -> ScoreRecord:
+def _read(folder: Path) -> tuple[ScoreRecord, RunRow] | str:
+    """A record and its row, or why it has none."""
     try:
-        return read_record(folder)
-    except (OSError, ValidationError) as error:
-        raise UserError(
-            f"{folder / RECORD}: not a score record of this version: {str(error).splitlines()[0]}; "
-            "`bench store verify` finds damaged artifacts, and deleting one is safe"
-        ) from None
+        record = read_record(folder)
+        return record, _run(folder.name, record)
+    except NO_RECORD as error:
+        return no_record(folder, error)
 
 
 def _run(key: str, record: ScoreRecord) -> RunRow:
@@ -169,6 +172,8 @@ def _run(key: str, record: ScoreRecord) -> RunRow:
         for name, score in record.metrics.items()
     }
     epochs, pairs = _length(record)
+    if record.deform is not None:
+        parse_deformation(record.deform)
     row = {
         **record.columns(),  # those of a row, and a further factor's beside them
         "key": key,
@@ -182,6 +187,7 @@ def _run(key: str, record: ScoreRecord) -> RunRow:
         "fingerprint": record.fingerprint,
         "n_test": record.n_scored["test"],
         "n_expected": record.n_expected["test"],
+        "lacking": record.lacking_in_words(),
         "overlap": {
             "clips": record.overlap.clips,
             "recordings": record.overlap.recordings,
@@ -373,7 +379,7 @@ def _unplanned(lost: Sequence[Lost]) -> list[FailureRow]:
     return found[::-1]
 
 
-def _failures(store: Path, planned: Sequence[Run] | None) -> list[FailureRow]:
+def _failures(store: Path, planned: Sequence[Run] | None, reporter: Reporter) -> list[FailureRow]:
     """Steps whose log ends in a failure and that have not been computed since."""
     titles = {}
     if planned is not None:
@@ -385,7 +391,11 @@ def _failures(store: Path, planned: Sequence[Run] | None) -> list[FailureRow]:
             continue
         if planned is not None and (kind, key) not in titles:
             continue
-        causes = _FAILED.findall(read_plain(log).decode(errors="replace"))
+        try:
+            causes = _FAILED.findall(read_plain(log).decode(errors="replace"))
+        except (UserError, OSError) as error:
+            reporter.leave_out(str(error))
+            continue
         if causes:
             title = titles.get((kind, key), f"{kind} {key[:12]}")
             found.append({"title": title, "cause": causes[-1].replace(str(store), "STORE"), "log": f"logs/{log.name}"})

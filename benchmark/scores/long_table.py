@@ -27,7 +27,7 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     metric
         Which metric of each record; by default the one that leads its task.
     reporter
-        Told how many older scores are left out.
+        Told which records are left out, for they cannot be read, and how many older scores.
 
     Returns
     -------
@@ -38,9 +38,10 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     Raises
     ------
     UserError
-        If the folder holds no record with that metric, or one cannot be read.
+        If the folder holds no record with that metric, or one cannot be read and there is no reporter.
     """
-    every = score_rows(store)
+    reporter = reporter or Silent()
+    every = score_rows(store, reporter)
     if not every:
         raise UserError(f"{store}: holds no score record; `bench run` makes some")
     chosen = [row for row in every if (row["leading"] if metric is None else row["metric"] == metric)]
@@ -50,7 +51,7 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     last = newest(chosen, itemgetter(*COLUMNS, "standin"), lambda row: scores / row["key"])
     if len(last) < len(chosen):
         left = len(chosen) - len(last)
-        (reporter or Silent()).warn(f"{left:,} older scores of runs that were scored again since are left out")
+        reporter.warn(f"{left:,} older scores of runs that were scored again since are left out")
     ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in last]
     return [
         {column: value for column, value in row.items() if column != "leading"} | {"representation": name}

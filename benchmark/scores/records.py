@@ -7,13 +7,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from benchmark.cell import Cell
+from benchmark.errors import UserError
 from benchmark.factors import AS_GIVEN, COLUMNS
-from benchmark.plain_files import read_within
+from benchmark.plain_files import PlantedError, read_within
 
 SCHEMA_VERSION = 2
 #: Kind of the steps whose artifacts hold records.
@@ -25,7 +26,17 @@ Item = TypeVar("Item")
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _of_test(counts: dict[str, int]) -> dict[str, int]:
+    if "test" not in counts or min(counts.values()) < 0:
+        raise ValueError("must count the test clips")
+    return counts
+
+
+#: Clips of each split.
+Counts = Annotated[dict[str, int], AfterValidator(_of_test)]
 
 
 class Score(_Model):
@@ -86,12 +97,12 @@ class ScoreRecord(Cell):
 
     schema_version: int = SCHEMA_VERSION
     data: Literal["stand-in", "real"]
-    metrics: dict[str, Score]
+    metrics: dict[str, Score] = Field(min_length=1)
     unscored_labels: list[str] = Field(
         description="labels without a positive or without a negative test clip; users who play no test clip"
     )
-    n_expected: dict[str, int] = Field(description="clips of each split in the task's definition")
-    n_scored: dict[str, int] = Field(description="clips of each split that could be used")
+    n_expected: Counts = Field(description="clips of each split in the task's definition")
+    n_scored: Counts = Field(description="clips of each split that could be used")
     test_clips_lost: dict[str, str] = Field(description="test clips that could not be scored, and why")
     fingerprint: str = Field(description="hash of the scored clips, their labels and the label names")
     overlap: Overlap
@@ -110,10 +121,30 @@ class ScoreRecord(Cell):
     versions: dict[str, str]
     finished: str
 
+    def lacking_in_words(self) -> str:
+        """Clips that were used and those that the task has, of each split that lacks some; empty if none does."""
+        found = [(split, self.n_scored.get(split, 0), expected) for split, expected in self.n_expected.items()]
+        return ", ".join(f"{split} {used:,} of {expected:,}" for split, used, expected in found if used < expected)
+
 
 def read_record(folder: Path) -> ScoreRecord:
     """The record in the artifact folder of a score step."""
     return ScoreRecord.model_validate_json(read_within(folder, RECORD))
+
+
+#: What reading a record that is damaged, or made to do damage, can raise.
+NO_RECORD = (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def no_record(folder: Path, error: Exception) -> str:
+    """What is said of a folder whose record cannot be used."""
+    if isinstance(error, PlantedError):
+        return str(error)
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return (
+        f"{folder / RECORD}: not a score record of this version: {reason}; "
+        "`bench store verify` finds damaged artifacts, and deleting one is safe"
+    )
 
 
 def trained_network(recipe_name: str, weights_sha256: str) -> str:

@@ -10,29 +10,31 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.cell import Cell
-from benchmark.errors import UserError
+from benchmark.console import Reporter, Silent
 from benchmark.factors import COLUMNS as CELL_COLUMNS
 from benchmark.factors import in_cells
-from benchmark.plain_files import planted, read_plain
-from benchmark.scores.records import RECORD, SCORE, trained_network
+from benchmark.plain_files import read_plain, read_within
+from benchmark.scores.records import NO_RECORD, RECORD, SCORE, Counts, no_record, trained_network
 from benchmark.store.store import check_store, write_atomically
+from tasks.base import SPLITS
 
 INDEX = "scores.jsonl"
 LARGEST_INDEX = 2**30
 """More than rows of a million records take [bytes]."""
 #: Raised when a row gets another column.
-ROW_VERSION = 5
+ROW_VERSION = 6
 _AFTER_TASK = CELL_COLUMNS.index("task") + 1
 COLUMNS = (
     "key", *CELL_COLUMNS[:_AFTER_TASK], "metric", *CELL_COLUMNS[_AFTER_TASK:],
-    "score", "lower", "upper", "floor", "fingerprint", "standin", "n", "run", "leading",
+    "score", "lower", "upper", "floor", "fingerprint", "standin", "n",
+    *(f"lacking_{split}" for split in SPLITS), "run", "leading",
 )  # fmt: skip
 
 #: Time of change [ns], size and inode of a record's file. No single one will do: clocks jump, copies keep times.
@@ -42,6 +44,8 @@ _Known = tuple[_Identity, list[list[Any]]]
 
 
 class _Score(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
     value: float
     lower: float
     upper: float
@@ -54,14 +58,26 @@ class _Record(Cell):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     data: str
-    metrics: dict[str, _Score]
-    n_scored: dict[str, int]
+    metrics: dict[str, _Score] = Field(min_length=1)
+    n_expected: Counts
+    n_scored: Counts
     fingerprint: str
     weights_sha256: str
 
+    def lacking(self, split: str) -> int:
+        """Clips of a split that could not be used."""
+        return self.n_expected.get(split, 0) - self.n_scored.get(split, 0)
 
-def score_rows(store: Path) -> list[dict[str, Any]]:
+
+def score_rows(store: Path, reporter: Reporter | None = None) -> list[dict[str, Any]]:
     """One row a run and metric, of all records in a store, by key of the record.
+
+    Parameters
+    ----------
+    store
+        The store's folder.
+    reporter
+        Told which records cannot be read and are left out; without one, such a record is an error.
 
     Returns
     -------
@@ -71,28 +87,25 @@ def score_rows(store: Path) -> list[dict[str, Any]]:
     Raises
     ------
     UserError
-        If a record cannot be read.
+        If a record cannot be read and there is no reporter.
     """
+    reporter = reporter or Silent()
     folder = store / "artifacts" / SCORE
     check_store(store)
-    there = sorted(_names(folder)) if folder.is_dir() else []
+    there = sorted(entry.name for entry in os.scandir(folder)) if folder.is_dir() else []
     known = _read(store / INDEX)
     current: dict[str, _Known] = {}
     for key in there:
         file = f"{folder}/{key}/{RECORD}"
         identity = _identity(file)
         found = known.get(key)
-        current[key] = found if found and found[0] == identity else (identity, _rows(file))
+        try:
+            current[key] = found if found and found[0] == identity else (identity, _rows(folder / key))
+        except NO_RECORD as error:
+            reporter.leave_out(no_record(folder / key, error))
     if current != known:
         _write(store / INDEX, current)
     return [dict(zip(COLUMNS, (key, *row), strict=True)) for key, (_, rows) in current.items() for row in rows]
-
-
-def _names(folder: Path) -> Iterator[str]:
-    for entry in os.scandir(folder):
-        if entry.is_symlink():
-            raise planted(folder / entry.name, "is a link")
-        yield entry.name
 
 
 def _identity(file: str) -> _Identity:
@@ -103,14 +116,8 @@ def _identity(file: str) -> _Identity:
     return [found.st_mtime_ns, found.st_size, found.st_ino]
 
 
-def _rows(file: str) -> list[list[Any]]:
-    try:
-        record = _Record.model_validate_json(read_plain(Path(file)))
-    except (OSError, ValidationError) as error:
-        raise UserError(
-            f"{file}: not a score record of this version: {str(error).splitlines()[0]}; "
-            "`bench store verify` finds damaged artifacts, and deleting one is safe"
-        ) from None
+def _rows(folder: Path) -> list[list[Any]]:
+    record = _Record.model_validate_json(read_within(folder, RECORD))
     factors = [in_cells(value) for value in record.columns().values()]
     return [
         [
@@ -124,6 +131,7 @@ def _rows(file: str) -> list[list[Any]]:
             record.fingerprint,
             record.data == "stand-in",
             record.n_scored["test"],
+            *(record.lacking(split) for split in SPLITS),
             trained_network(record.recipe_name, record.weights_sha256),
             number == 0,
         ]

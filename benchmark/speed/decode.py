@@ -14,11 +14,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from benchmark.audio.decoding import decode, to_int16
+from benchmark.audio.worker_decoding import PlannedClip, decode_all
 from benchmark.console import Advance, Reporter
 from benchmark.environment import workers
 from benchmark.libraries import load as library
 from benchmark.speed.results import DecoderRates, DecodeSpeed, FormatSpeed
-from benchmark.steps.prepare import decode_all
 from tasks.base import Clip
 
 #: What files are made in: duration [s] and rate [Hz], as FMA distributes them, and the rate decoded to [Hz].
@@ -163,7 +163,10 @@ def _scaling(paths: Sequence[Path], count: int, advance: Advance) -> float:
     clips = [Clip(str(n), paths[n % len(paths)].name, None) for n in range(count)]
     rates: dict[int, list[float]] = {1: [], 2: []}
     for size in POOLS:
-        arrivals = [time.perf_counter() for _ in decode_all(paths[0].parent, clips, RATE, size)]
+        arrivals = [
+            time.perf_counter()
+            for _ in decode_all(paths[0].parent, [PlannedClip(clip) for clip in clips], RATE, size=size)
+        ]
         rates[size].append((count - count // 2 - 1) / (arrivals[-1] - arrivals[count // 2]))
         advance(1)
     return max(rates[2]) / max(rates[1])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
 from benchmark.errors import UserError
-from benchmark.registry.datasets import dataset_at
+from benchmark.registry.datasets import check_tables, dataset_at
 from benchmark.store.file_names import LABELS, TEST_CLIPS
 from benchmark.store.labels import write_labels
 from benchmark.store.pcm import open_pcm, write_lines
@@ -34,7 +34,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     ------
     UserError
         If test clips cannot be scored and the spec does not allow that, a split is empty, all training clips are
-        labelled alike, or a metric that the task is to be scored by does not fit it.
+        labelled alike, or a metric that the task is to be scored by does not fit it; or if the tables are no longer
+        those that the step was planned for.
     DatasetError
         If the tables cannot be parsed, or give neither a split nor enough to make folds of.
     """
@@ -43,7 +44,11 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     del reporter
     root = inputs["standin"].path if "standin" in inputs else step.context["root"]
     dataset = dataset_at(step.context["dataset"], root)
+    if "tables" in step.spec:  # of the user's own files: what is read between two looks is what was planned for
+        check_tables(dataset, step.spec["tables"])
     task = divide(dataset.task(**step.spec["options"]), dataset, step.spec.get("folds"))
+    if "tables" in step.spec:
+        check_tables(dataset, step.spec["tables"])
     check_metrics(task, step.context["metrics"])
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     present = {clip.id for clip in pcm.clips}

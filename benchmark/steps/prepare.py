@@ -1,7 +1,9 @@
 """Decode a dataset once: int16 mono at one sample rate, one file, one line a clip, and a list of what is wrong.
 
 Worker processes decode; this process writes, in dataset order, and keeps a journal, so that an interrupted
-preparation goes on where it stopped and memory stays flat.
+preparation goes on where it stopped and memory stays flat. Each file is decoded from the bytes that were hashed when
+the step was planned: one that has changed or vanished since fails the step, for its samples would be kept under the
+key of others.
 """
 
 from __future__ import annotations
@@ -9,39 +11,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmark.audio.decoding import Undecodable, decode, silence_decoders
+from benchmark.audio.checked_file import ChangedError
 from benchmark.audio.unused_files import NAMED, by_kind
+from benchmark.audio.worker_decoding import Outcome, PlannedClip, clear_spilt, decode_all, decode_one
 from benchmark.console import Reporter
 from benchmark.encoding.planned import INT16, planned_audio
-from benchmark.environment import workers
 from benchmark.errors import UserError
-from benchmark.libraries import library_errors
 from benchmark.registry.datasets import contents, dataset_at
+from benchmark.store.digests import DigestCache
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, PcmClip, Problem, read_lines, write_lines
+from benchmark.store.sample_journal import entries, journal_line, resume
 from benchmark.store.step import Extent, Stage, Step, StepKind
-from benchmark.store.store import Artifact, Store, digest_of
+from benchmark.store.store import JOURNAL, Artifact, Store, digest_of
 from tasks.base import Clip
 
-JOURNAL = "journal.jsonl"
-#: Decoded clips that wait for their turn to be written, per worker.
-AHEAD = 4
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    pcm: bytes = b""
-    digest: str = ""
-    remark: str = ""
-    failure: str = ""
+#: So many samples are written before what is written is synced.
+SYNC_SAMPLES = 2**27
+#: Kind of the problem of a file that is there and cannot be read.
+UNREADABLE = "cannot be read"
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
@@ -52,47 +45,64 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     Raises
     ------
     UserError
-        If the dataset's tables or files are no longer those that the step was planned for.
+        If the dataset's tables or files are no longer those that the step was planned for; see `ChangedError`.
     """
     root = inputs["standin"].path if "standin" in inputs else step.context["root"]
     dataset = dataset_at(step.context["dataset"], root)
-    clips = list(dataset.clips())
     audio: Mapping[str, str] = {}
     known: dict[str, _Decoded] = {}
-    if "clips" in step.spec:  # of the user's own files; a stand-in is what its step has left
+    store = None
+    if "clips" in step.spec:  # of the user's own files
         store = Store(step.context["store"])
         found = contents(dataset, store, reporter)
         if found.clips != step.spec["clips"]:
             raise UserError(f"{root}: its tables or files were changed while this command ran; run it again")
-        audio, known = found.audio, _decoded_before(step, store)
+        audio, known, clips = found.audio, _decoded_before(step, store), list(found.rows)
+        planned = [_planned(clip, found.audio, found.unread) for clip in clips]
+    else:  # a stand-in is what its step has left
+        clips = list(dataset.clips())
+        made = inputs["standin"].manifest["files"] if "standin" in inputs else {}
+        planned = [PlannedClip(clip, made.get(clip.path, {}).get("sha256")) for clip in clips]
     contained = [_content(clip, audio) for clip in clips]
     journal, samples = work / JOURNAL, work / SAMPLES
-    done = _resume(journal, samples)
+    clear_spilt(work)
+    done = resume(journal, samples, [clip.id for clip in clips])
     copied = 0
-    with (
-        samples.open("ab") as sound,
-        journal.open("a", encoding="utf-8") as notes,
-        reporter.progress(step.title, len(clips), "clips", done) as advance,
-    ):
-        start = samples.stat().st_size // 2
-        new = [clip for clip, content in zip(clips[done:], contained[done:], strict=True) if content not in known]
-        decoded = decode_all(dataset.root, new, step.spec["sample_rate"])
-        for clip, content in zip(clips[done:], contained[done:], strict=True):
-            if content in known:
-                outcome = known[content].outcome()
-                if outcome is None:  # it was deleted, or is damaged
-                    outcome = _decode_one(dataset.root, clip, step.spec["sample_rate"])
+    try:
+        with (
+            samples.open("ab") as sound,
+            journal.open("a", encoding="utf-8") as notes,
+            reporter.progress(step.title, len(clips), "clips", done) as advance,
+        ):
+            start = synced = samples.stat().st_size // 2
+            rest = list(zip(planned[done:], contained[done:], strict=True))
+            rate = step.spec["sample_rate"]
+            decoded = decode_all(dataset.root, [plan for plan, content in rest if content not in known], rate, work)
+            for plan, content in rest:
+                if content in known:
+                    outcome = known[content].outcome()
+                    if outcome is None:  # it was deleted, or is damaged
+                        outcome = decode_one(dataset.root, plan, rate, work)
+                    else:
+                        copied += 1
                 else:
-                    copied += 1
-            else:
-                outcome = next(decoded)
-            sound.write(outcome.pcm)
-            sound.flush()
-            entry = _entry(clip, outcome, start, content, known=clip.path in dataset.KNOWN_BAD)
-            notes.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            notes.flush()
-            start += len(outcome.pcm) // 2
-            advance(1)
+                    outcome = next(decoded)
+                outcome.write_to(sound)
+                sound.flush()
+                entry = _entry(plan.clip, outcome, start, content, known=plan.clip.path in dataset.KNOWN_BAD)
+                notes.write(journal_line(entry))
+                notes.flush()
+                start += outcome.samples
+                if start - synced > SYNC_SAMPLES:  # the samples before the lines that speak of them
+                    os.fdatasync(sound.fileno())
+                    os.fdatasync(notes.fileno())
+                    synced = start
+                advance(1)
+    except ChangedError:
+        if store is not None:
+            _forget(store, dataset.root, planned)
+        raise
+    clear_spilt(work)
     count, problems = _settle(journal, work)
     _report(problems, reporter)
     if copied:
@@ -113,7 +123,7 @@ class _Decoded:
     samples: Path
     clip: PcmClip
 
-    def outcome(self) -> _Outcome | None:
+    def outcome(self) -> Outcome | None:
         """As decoding the file would give it, if it is still what was decoded."""
         try:
             with self.samples.open("rb") as file:
@@ -122,7 +132,19 @@ class _Decoded:
         except OSError:
             return None
         whole = hashlib.blake2b(pcm, digest_size=16).hexdigest() == self.clip.digest
-        return _Outcome(pcm, self.clip.digest) if whole else None
+        return Outcome(pcm, None, self.clip.samples, self.clip.digest) if whole else None
+
+
+def _planned(clip: Clip, audio: Mapping[str, str], unread: Mapping[str, str]) -> PlannedClip:
+    if clip.path in unread:
+        return PlannedClip(clip, lost=f"{UNREADABLE}: {unread[clip.path]}")
+    return PlannedClip(clip, audio.get(clip.path), "" if clip.path in audio else "missing")
+
+
+def _forget(store: Store, root: Path, planned: Sequence[PlannedClip]) -> None:
+    """Have the files hashed anew by the next command, whatever their times say."""
+    cache = DigestCache(store)
+    cache.forget({root / plan.clip.path for plan in planned})
 
 
 def _content(clip: Clip, audio: Mapping[str, str]) -> str:
@@ -144,7 +166,7 @@ def _decoded_before(step: Step, store: Store) -> dict[str, _Decoded]:
     return known
 
 
-def _entry(clip: Clip, outcome: _Outcome, start: int, content: str, known: bool) -> dict[str, Any]:
+def _entry(clip: Clip, outcome: Outcome, start: int, content: str, known: bool) -> dict[str, Any]:
     problem = outcome.failure or outcome.remark
     return {
         "clip": None
@@ -158,7 +180,7 @@ def _entry(clip: Clip, outcome: _Outcome, start: int, content: str, known: bool)
                 album=clip.album,
                 recording=clip.recording,
                 start=start,
-                samples=len(outcome.pcm) // 2,
+                samples=outcome.samples,
                 digest=outcome.digest,
                 content=content,
             )
@@ -169,93 +191,19 @@ def _entry(clip: Clip, outcome: _Outcome, start: int, content: str, known: bool)
     }
 
 
-def _resume(journal: Path, samples: Path) -> int:
-    """Number of clips that an interrupted attempt finished; cuts off what it had only half written."""
-    samples.touch()
-    journal.touch()
-    size = samples.stat().st_size
-    done = whole = end = 0
-    with journal.open("rb") as lines:
-        for line in lines:
-            try:
-                entry = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                break
-            if entry is None:
-                break
-            after = 2 * (entry["clip"]["start"] + entry["clip"]["samples"]) if entry["clip"] else end
-            if after > size:
-                break
-            done, whole, end = done + 1, whole + len(line), after
-    os.truncate(journal, whole)
-    os.truncate(samples, end)
-    return done
-
-
 def _settle(journal: Path, work: Path) -> tuple[int, list[Problem]]:
     """Turn the journal into the artifact's two lists, line by line; the number of clips found, and the problems."""
     found = 0
     problems = []
-    with journal.open(encoding="utf-8") as lines, (work / CLIPS).open("w", encoding="utf-8") as clips:
-        for line in lines:
-            entry = json.loads(line)
+    with (work / CLIPS).open("w", encoding="utf-8") as clips:
+        for entry in entries(journal):
             if entry["clip"]:
                 clips.write(json.dumps(entry["clip"], ensure_ascii=False) + "\n")
                 found += 1
             if entry["problem"]:
                 problems.append(Problem(**entry["problem"]))
     write_lines(work / PROBLEMS, problems)
-    journal.unlink()
     return found, problems
-
-
-def decode_all(root: Path, clips: Sequence[Clip], sample_rate: int, size: int | None = None) -> Iterator[_Outcome]:
-    """Outcome of every clip, in order, with a bounded number decoded ahead, by `size` processes or one a core."""
-    jobs = iter(clips)
-    size = size or workers()
-    pool = _pool(size)
-    pending: deque[tuple[Clip, Future[_Outcome]]] = deque()
-    try:
-        while True:
-            while len(pending) < AHEAD * size and (clip := next(jobs, None)) is not None:
-                try:
-                    pending.append((clip, pool.submit(_decode_one, root, clip, sample_rate)))
-                except BrokenProcessPool:
-                    pool = _pool(size)
-                    pending.append((clip, pool.submit(_decode_one, root, clip, sample_rate)))
-            if not pending:
-                return
-            clip, future = pending.popleft()
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield _decode_alone(root, clip, sample_rate)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _decode_alone(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
-    """Decode in a process of its own, to tell the file that crashes a decoder from those decoded beside it."""
-    with _pool(1) as pool:
-        try:
-            return pool.submit(_decode_one, root, clip, sample_rate).result()
-        except BrokenProcessPool:
-            return _Outcome(failure="crashes the decoder")
-
-
-def _pool(size: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(size, mp_context=get_context("spawn"), initializer=silence_decoders)
-
-
-def _decode_one(root: Path, clip: Clip, sample_rate: int) -> _Outcome:
-    try:
-        # Here, for what an exception knows of its origin does not leave a process.
-        with library_errors():
-            decoded = decode(root / clip.path, sample_rate, clip.promised, clip.excerpt)
-    except Undecodable as error:
-        return _Outcome(failure=str(error))
-    pcm = decoded.pcm.tobytes()
-    return _Outcome(pcm, hashlib.blake2b(pcm, digest_size=16).hexdigest(), decoded.remark)
 
 
 def _report(problems: Sequence[Problem], reporter: Reporter) -> None:

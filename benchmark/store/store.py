@@ -5,6 +5,7 @@ Layout::
     STORE/format                  the store's format version
     STORE/artifacts/KIND/KEY/     manifest.json and the files of one artifact
     STORE/unfinished/KIND-KEY/    what an unfinished step has so far; safe to delete, and to go on from
+    STORE/unfinished/KIND-KEY@.../ of the process that computes the step, see `claims`
     STORE/unfinished/KIND-KEY.lock held by the process that computes the step
     STORE/logs/KIND-KEY.log       what a step said, and why it failed if it did
     STORE/running/HOST-PID.json   what a `bench run` is at
@@ -26,13 +27,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.file_lock import no_locks
 from benchmark.plain_files import (
     PlantedError,
     check_artifact,
@@ -40,9 +43,12 @@ from benchmark.plain_files import (
     check_work,
     make_folder,
     odd_ones,
+    open_regular,
     read_plain,
     read_within,
 )
+from benchmark.store.claims import Claim, claimed
+from benchmark.store.modes import new_file_mode, share
 
 FORMAT = 2
 #: Files up to this size whose time of change is not that of the manifest (copied, or tampered with) are hashed when
@@ -50,12 +56,13 @@ FORMAT = 2
 HASHED_ON_USE = 64 * 2**20
 #: What a store's folder may hold beside its format marker.
 CONTENT = frozenset({"artifacts", "unfinished", "logs", "running", "digests.json", "scores.jsonl", "rates.json"})
-_UMASK = os.umask(0o022)
-os.umask(_UMASK)
-#: With less than this left [bytes], a failure to write is put down to a full disk.
-NEARLY_FULL = 2**20
+#: What a step may keep of its progress in its work folder; it is no part of the artifact.
+JOURNAL = "journal.jsonl"
+MANIFEST = "manifest.json"
 #: What reading a manifest that is damaged, or made to do damage, can raise.
-UNREADABLE = (PlantedError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+UNREADABLE = (
+    PlantedError, OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
 
 
 def digest_of(value: Any) -> str:
@@ -65,8 +72,8 @@ def digest_of(value: Any) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    """SHA-256 of a regular file's content; `OSError` if it cannot be read, or is a pipe or a device."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -164,6 +171,12 @@ class Store:
             return
         refuse_other_format(self.root, found)
 
+    def make(self, name: str) -> Path:
+        """A folder of the store, made if it is not there, for all who may use the store."""
+        folder = make_folder(self.root / name)
+        share(self.root, [folder])
+        return folder
+
     def folder(self, kind: str, key: str) -> Path:
         """Where the artifact of a step lies once it is finished."""
         return self.root / "artifacts" / kind / key
@@ -171,6 +184,21 @@ class Store:
     def work_folder(self, kind: str, key: str) -> Path:
         """Where a step keeps what it has so far."""
         return self.root / "unfinished" / f"{kind}-{key}"
+
+    @contextmanager
+    def claim(self, kind: str, key: str, say: Callable[[str], None], locked: bool) -> Iterator[Claim]:
+        """A work folder of a step that this process alone writes in; see `benchmark.store.claims.claimed`."""
+        self.make("unfinished")
+        with claimed(self.work_folder(kind, key), self.root, say, locked) as claim:
+            try:
+                yield claim
+            finally:
+                share(self.root, [claim.work, *claim.work.rglob("*")])
+
+    @cached_property
+    def no_locks(self) -> str:
+        """Why two processes cannot be told to wait for one another on this file system; empty if they can."""
+        return no_locks(self.make("unfinished"))
 
     def open_work_folder(self, kind: str, key: str) -> Path:
         """Folder of a step, made if it is not there.
@@ -180,7 +208,7 @@ class Store:
         PlantedError
             If what lies there cannot be gone on from: links, devices, or the files of another user.
         """
-        make_folder(self.root / "unfinished")
+        self.make("unfinished")
         work = make_folder(self.work_folder(kind, key))
         check_work(work, self.root)
         return work
@@ -188,6 +216,10 @@ class Store:
     def lock_file(self, kind: str, key: str) -> Path:
         """File that a process locks while it computes a step."""
         return self.root / "unfinished" / f"{kind}-{key}.lock"
+
+    def share_log(self, kind: str, key: str) -> None:
+        """Let all who may use the store add to what a step has said, if it has said anything."""
+        share(self.root, [self.log_file(kind, key)])
 
     def log_file(self, kind: str, key: str) -> Path:
         """Where a step's remarks, and the cause of its failure, are written."""
@@ -237,8 +269,11 @@ class Store:
         unchanged = found.st_mtime_ns == facts["modified"] or facts["bytes"] > HASHED_ON_USE
         return bool(unchanged or digest_file(path) == facts["sha256"])
 
-    def finish(self, kind: str, key: str, manifest: Mapping[str, Any]) -> Artifact:
+    def finish(self, kind: str, key: str, manifest: Mapping[str, Any], claim: Claim | None = None) -> Artifact:
         """Turn a step's work folder into its artifact, in one rename.
+
+        Where another process has computed the same of the same inputs meanwhile, its artifact stays: others may have
+        begun to use it.
 
         Parameters
         ----------
@@ -246,9 +281,19 @@ class Store:
             The step.
         manifest
             What to record beside the files' sizes and hashes.
+        claim
+            The work folder; by default the one that nobody claims.
+
+        Raises
+        ------
+        UserError
+            If the work folder is no longer this process's.
         """
-        work, folder = self.work_folder(kind, key), self.folder(kind, key)
+        work = self.work_folder(kind, key) if claim is None else claim.work
         check_artifact(work)
+        for left in (work / MANIFEST, *work.glob(f".{MANIFEST}-*")):  # by an attempt that was killed right here
+            left.unlink(missing_ok=True)
+        share(self.root, [work, *work.rglob("*")])
         files = {
             path.relative_to(work).as_posix(): {
                 "bytes": path.stat().st_size,
@@ -256,53 +301,61 @@ class Store:
                 "modified": path.stat().st_mtime_ns,
             }
             for path in sorted(work.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path != work / JOURNAL
         }
         digest = digest_of({name: facts["sha256"] for name, facts in files.items()})
         whole = {**manifest, "kind": kind, "key": key, "files": files, "digest": digest}
         for path in work.rglob("*"):
-            _sync(path)
-        write_atomically(work / "manifest.json", json.dumps(whole, indent=1).encode())
-        self.adopt(kind, key, work)
-        return Artifact(folder, whole)
+            sync(path)
+        write_atomically(work / MANIFEST, json.dumps(whole, indent=1).encode())
+        # The last thing to go: killed while all is hashed, the step has not to begin anew.
+        (work / JOURNAL).unlink(missing_ok=True)
+        sync(work)
+        if claim is not None:
+            claim.check()
+        mine = Artifact(self.folder(kind, key), whole)
+        first = self.adopt(kind, key, work, whole["inputs"] if claim is not None else None)
+        return first or mine
 
-    def adopt(self, kind: str, key: str, work: Path) -> None:
-        """Turn a folder of this store that holds a whole artifact, manifest and all, into that artifact."""
+    def adopt(self, kind: str, key: str, work: Path, inputs: Mapping[str, str] | None = None) -> Artifact | None:
+        """Turn a folder of this store that holds a whole artifact, manifest and all, into that artifact.
+
+        Parameters
+        ----------
+        kind, key
+            The step.
+        work
+            The folder; it is gone afterwards.
+        inputs
+            Digests of what it was computed from. A whole artifact of the same that is there already, or that another
+            process puts there meanwhile, stays and is returned. By default what is there is replaced.
+        """
         folder = self.folder(kind, key)
-        make_folder(folder.parent.parent)
-        make_folder(folder.parent)
-        self.delete(kind, key)
-        work.rename(folder)
-        _sync(folder.parent)
+        share(self.root, [make_folder(folder.parent.parent), make_folder(folder.parent)])
+        while True:
+            first = self.find(kind, key) if inputs is not None else None
+            if first is not None and first.manifest["inputs"] == inputs:
+                shutil.rmtree(work)
+                return first
+            self.delete(kind, key)
+            try:
+                work.rename(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                continue
+            sync(folder.parent)
+            return None
 
     def delete(self, kind: str, key: str) -> None:
         """Remove an artifact, or a link in its place. It vanishes in one rename, so a reader never sees half of it."""
         folder = self.folder(kind, key)
         if os.path.lexists(folder):
-            make_folder(self.root / "unfinished")
+            self.make("unfinished")
             grave = Path(tempfile.mkdtemp(prefix="deleted-", dir=self.root / "unfinished"))
-            folder.rename(grave / key)
+            with suppress(FileNotFoundError):  # which another process deletes, too
+                folder.rename(grave / key)
             shutil.rmtree(grave, ignore_errors=True)
-
-
-@contextmanager
-def storage_errors(root: Path) -> Iterator[None]:
-    """Turn a full or unwritable disk under `root`, and what may not be touched elsewhere, into a `UserError`."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        number = error.errno if isinstance(error, OSError) else None
-        # Libraries that write weights and states report a full disk in words of their own.
-        full = number in (errno.ENOSPC, errno.EDQUOT) or (number is None and shutil.disk_usage(root).free < NEARLY_FULL)
-        if full:
-            raise UserError(f"{root}: no space left; free some and run the same command again") from error
-        if isinstance(error, OSError) and number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            where = Path(error.filename or root)
-            refused = "cannot write" if where.absolute().is_relative_to(root.absolute()) else "no access"
-            raise UserError(f"{where}: {refused}: {error.strerror}") from error
-        raise
 
 
 def reserve(path: Path, size: int) -> None:
@@ -330,7 +383,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             # Temporary files are private; a store is for all whom the user's umask admits.
-            os.fchmod(handle, 0o666 & ~_UMASK)
+            os.fchmod(handle, new_file_mode(path.parent))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -340,7 +393,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the disk hold what was written to a file, or which names a folder has."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

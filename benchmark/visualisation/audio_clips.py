@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.audio.decoding import FULL_SCALE, Undecodable, decode
+from benchmark.audio.audio_source import Undecodable
+from benchmark.audio.decoding import FULL_SCALE, decode
 from benchmark.errors import UserError
 from benchmark.store.pcm import Pcm
 from tasks.base import Dataset

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -33,6 +32,7 @@ from benchmark.seeds import mix
 from benchmark.store.file_names import HEAD
 from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
+from encoders.weights import save_tensors
 from probes.kinds import Kind
 from probes.objectives import Objective, objective_of
 
@@ -298,7 +298,7 @@ class SupervisedModule(TrainedModule):
             for name, layer in layers.items()
             for key, value in layer.named_parameters()
         }
-        safetensors.torch.save_file(head, folder / HEAD)
+        save_tensors(head, folder / HEAD)
         with (folder / VALIDATION).open("w", newline="") as file:
             csv.writer(file).writerows([("epoch", "loss"), *enumerate(self.valid_losses, 1)])
 
