@@ -98,7 +98,7 @@ def artifacts(folder, encoder, labels, window=WINDOW):
     return found
 
 
-def run(folder, name, encoder=None, labels=None, context=None, reporter=None, window=WINDOW, **changes):
+def run(folder, name, encoder=None, labels=None, context=None, window=WINDOW, **changes):
     encoder = encoder or plain("Forked")
     work = folder / name
     work.mkdir(parents=True, exist_ok=True)
@@ -113,9 +113,9 @@ def run(folder, name, encoder=None, labels=None, context=None, reporter=None, wi
             **(context or {}),
         },
     )
-    reporter = reporter or Quiet()
+    reporter = Quiet()
     facts = compute(step, artifacts(folder, encoder, sources() if labels is None else labels, window), work, reporter)
-    return work, facts, getattr(reporter, "lines", [])
+    return work, facts, reporter.lines
 
 
 def module(encoder, labels, window=WINDOW, steps=10, **changes):
@@ -352,10 +352,10 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypa
         assert (whole / name).read_bytes() == (parted / name).read_bytes()
 
 
-def test_two_processes_train_as_one(tmp_path):
+def test_two_processes_train_as_one(forked, tmp_path):
     weights = []
     for devices in (1, 2):
-        work, facts, _ = run(tmp_path, f"{devices}", context={"devices": devices}, reporter=Reporter(), dropout=0.0)
+        work, facts, _ = run(tmp_path, f"{devices}", context={"devices": devices}, dropout=0.0)
         assert facts["devices"] == devices
         weights.append(load_file(work / WEIGHTS))
     for name, value in weights[0].items():
