@@ -14,12 +14,14 @@ from multisource_golden import GOLDEN, network, read
 from safetensors.torch import load_file
 from training_steps import RATE, Quiet, plain
 
-from benchmark.console import Reporter
+from benchmark.console import LogReporter, Reporter
 from benchmark.encoding.windows import build_encoder, to_waveform
+from benchmark.engine.engine import Engine
+from benchmark.engine.foreseen import foreseen
 from benchmark.errors import UserError
 from benchmark.examination.abilities import examine_abilities
 from benchmark.plan.planner import Planner
-from benchmark.plan.requests import Grid, Request
+from benchmark.plan.requests import Request, grid
 from benchmark.plan.runs import unique_steps
 from benchmark.pretraining import training
 from benchmark.pretraining.crops import Crops
@@ -510,6 +512,18 @@ def test_networks_with_nothing_in_common_are_those_of_single_sources(tmp_path):
     """MSS-CR joins what SS-R has: no training of it is another one."""
     planner = Planner(load_registry(), Store(tmp_path / "store"), Reporter(), None)
     parts = ["kim_ss_self", "kim_ss_tag"]
-    grid = Grid(encoder=[*parts, "+".join(parts)], corpus="multisource", recipe="kim2020-demo", task="mtt")
-    steps = unique_steps(planner.plan([Request(grid)]).runs)
+    asked = grid(encoder=[*parts, "+".join(parts)], corpus="multisource", recipe="kim2020-demo", task="mtt")
+    steps = unique_steps(planner.plan([Request(asked)]).runs)
     assert Counter(step.kind for step in steps)["pretrain"] == 2
+
+
+def test_an_encoder_that_does_not_fit_is_told_before_anything_is_done(tmp_path):
+    store = Store(tmp_path / "store")
+    planner = Planner(load_registry(), store, Reporter(), None)
+    asked = grid(encoder="kim_ms_6", corpus="multisource", recipe="kim2020-demo", task="mtt")
+    asked = asked.model_copy(update={"settings": ({"sources": ("self", "tag")},)})
+    runs = planner.plan([Request(asked)]).runs
+    found = [(step.kind, str(error)) for step, error in foreseen(runs, Engine(store, LogReporter(tmp_path / "log")), 1)]
+    said = "the encoder has 8 branches, the recipe 2 sources (self, tag); name an encoder with as many, or say --set"
+    assert [kind for kind, _ in found] == ["pretrain"]
+    assert found[0][1].startswith(said)
