@@ -14,12 +14,14 @@ from multisource_golden import GOLDEN, network, read
 from safetensors.torch import load_file
 from training_steps import RATE, Quiet, plain
 
-from benchmark.console import Reporter
+from benchmark.console import LogReporter, Reporter
 from benchmark.encoding.windows import build_encoder, to_waveform
+from benchmark.engine.engine import Engine
+from benchmark.engine.foreseen import foreseen
 from benchmark.errors import UserError
 from benchmark.examination.abilities import examine_abilities
 from benchmark.plan.planner import Planner
-from benchmark.plan.requests import Grid, Request
+from benchmark.plan.requests import Request, grid
 from benchmark.plan.runs import unique_steps
 from benchmark.pretraining import training
 from benchmark.pretraining.crops import Crops
@@ -98,7 +100,7 @@ def artifacts(folder, encoder, labels, window=WINDOW):
     return found
 
 
-def run(folder, name, encoder=None, labels=None, context=None, reporter=None, window=WINDOW, **changes):
+def run(folder, name, encoder=None, labels=None, context=None, window=WINDOW, **changes):
     encoder = encoder or plain("Forked")
     work = folder / name
     work.mkdir(parents=True, exist_ok=True)
@@ -113,9 +115,9 @@ def run(folder, name, encoder=None, labels=None, context=None, reporter=None, wi
             **(context or {}),
         },
     )
-    reporter = reporter or Quiet()
+    reporter = Quiet()
     facts = compute(step, artifacts(folder, encoder, sources() if labels is None else labels, window), work, reporter)
-    return work, facts, getattr(reporter, "lines", [])
+    return work, facts, reporter.lines
 
 
 def module(encoder, labels, window=WINDOW, steps=10, **changes):
@@ -352,10 +354,10 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypa
         assert (whole / name).read_bytes() == (parted / name).read_bytes()
 
 
-def test_two_processes_train_as_one(tmp_path):
+def test_two_processes_train_as_one(forked, tmp_path):
     weights = []
     for devices in (1, 2):
-        work, facts, _ = run(tmp_path, f"{devices}", context={"devices": devices}, reporter=Reporter(), dropout=0.0)
+        work, facts, _ = run(tmp_path, f"{devices}", context={"devices": devices}, dropout=0.0)
         assert facts["devices"] == devices
         weights.append(load_file(work / WEIGHTS))
     for name, value in weights[0].items():
@@ -510,6 +512,18 @@ def test_networks_with_nothing_in_common_are_those_of_single_sources(tmp_path):
     """MSS-CR joins what SS-R has: no training of it is another one."""
     planner = Planner(load_registry(), Store(tmp_path / "store"), Reporter(), None)
     parts = ["kim_ss_self", "kim_ss_tag"]
-    grid = Grid(encoder=[*parts, "+".join(parts)], corpus="multisource", recipe="kim2020-demo", task="mtt")
-    steps = unique_steps(planner.plan([Request(grid)]).runs)
+    asked = grid(encoder=[*parts, "+".join(parts)], corpus="multisource", recipe="kim2020-demo", task="mtt")
+    steps = unique_steps(planner.plan([Request(asked)]).runs)
     assert Counter(step.kind for step in steps)["pretrain"] == 2
+
+
+def test_an_encoder_that_does_not_fit_is_told_before_anything_is_done(tmp_path):
+    store = Store(tmp_path / "store")
+    planner = Planner(load_registry(), store, Reporter(), None)
+    asked = grid(encoder="kim_ms_6", corpus="multisource", recipe="kim2020-demo", task="mtt")
+    asked = asked.model_copy(update={"settings": ({"sources": ("self", "tag")},)})
+    runs = planner.plan([Request(asked)]).runs
+    found = [(step.kind, str(error)) for step, error in foreseen(runs, Engine(store, LogReporter(tmp_path / "log")), 1)]
+    said = "the encoder has 8 branches, the recipe 2 sources (self, tag); name an encoder with as many, or say --set"
+    assert [kind for kind, _ in found] == ["pretrain"]
+    assert found[0][1].startswith(said)

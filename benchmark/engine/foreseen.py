@@ -1,4 +1,4 @@
-"""What is known to fail before anything is computed: libraries that do not load, devices that are not there."""
+"""What is known to fail before anything is computed: for want of libraries, of devices, or of an encoder that fits."""
 
 from __future__ import annotations
 
@@ -43,10 +43,13 @@ def _unmet(step: Step, jobs: int, tried: dict[str, UserError | None]) -> UserErr
         if (found := tried[module]) is not None:
             return found
     if step.of.trains:
+        from benchmark.encoding.planned import planned_encoder
+        from benchmark.pretraining.methods.planned import planned_method
         from benchmark.pretraining.processes import devices_of, visible_to_each
 
         try:
             devices_of(step, visible_to_each(jobs))
+            planned_method(step).check_encoder(lambda: planned_encoder(step))
         except UserError as error:
             return error
     return None

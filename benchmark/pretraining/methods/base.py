@@ -8,7 +8,7 @@ may lie beside the registry file.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -155,6 +155,10 @@ class Method(ABC, Generic[R]):
         """Optimiser steps of a training of an encoder on `items` items, at most."""
         del encoder
         return self.recipe.total_steps(items)
+
+    def check_encoder(self, build: Callable[[], Encoder]) -> None:
+        """Raise `UserError` if an encoder, which `build` gives, cannot be trained so; asked before anything is done."""
+        del build
 
     def pair_within(self, sample_rate: int) -> int | None:
         """How far crops of one item may start from the first of them [samples]; ``None`` for any distance."""

@@ -6,7 +6,7 @@ which a softmax is to predict, and `self`, for which two crops are told to be of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -132,6 +132,10 @@ class MultiSource(Method[MultiSourceRecipe]):
             steps_per_epoch=self.recipe.steps_per_epoch(len(material.items), len(sources)),
             part=part,
         )
+
+    def check_encoder(self, build: Callable[[], Encoder]) -> None:
+        """Whether its branches and the recipe's sources go together."""
+        sources_of(build(), self.recipe)
 
     def total_steps(self, items: int, encoder: Encoder) -> int:
         """As many for each source that is trained on as the recipe says."""
