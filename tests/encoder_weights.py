@@ -25,6 +25,13 @@ def seeded(encoder, seed):
     return encoder.eval()
 
 
+def behind_its_front_end(encoder, seed):
+    """As `seeded`, but for the front end, which stays as it is."""
+    kept = {key: value.clone() for key, value in encoder.front_end.state_dict().items()}
+    seeded(encoder, seed).front_end.load_state_dict(kept)
+    return encoder
+
+
 def chirps(samples):
     """Two waveforms [2, 1, samples] at 22,050 Hz."""
     t = np.arange(samples) / 22_050

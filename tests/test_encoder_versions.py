@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_weights import chirps, seeded
+from encoder_weights import behind_its_front_end, chirps, seeded
 from test_adapters import FUNCTION, HEAR, XARES, make_model
 from test_mule import built, with_formula
 
@@ -44,19 +44,12 @@ def mule():
     return encoder
 
 
-def behind_its_front_end(encoder):
-    """Drawn weights for all but the front end."""
-    kept = {key: value.clone() for key, value in encoder.front_end.state_dict().items()}
-    seeded(encoder, 0).front_end.load_state_dict(kept)
-    return encoder
-
-
 BUILD = {
     "TUNe": lambda folder: seeded(TUNe(filters=3, tail=9, dim=16, plus=True), 0),
     "SampleCNN": lambda folder: seeded(SampleCNN(), 0),
     "Mule": lambda folder: mule(),
-    "MultiSource": lambda folder: behind_its_front_end(MultiSource(sources=["self", "tag"], branch=4)),
-    "Choi": lambda folder: behind_its_front_end(Choi()),
+    "MultiSource": lambda folder: behind_its_front_end(MultiSource(sources=["self", "tag"], branch=4), 0),
+    "Choi": lambda folder: behind_its_front_end(Choi(), 0),
     "Mfcc": lambda folder: Mfcc().eval(),
     "Chroma": lambda folder: Chroma().eval(),
     "HearEncoder": lambda folder: seeded(HearEncoder(module="version_hear"), 0),
