@@ -169,7 +169,7 @@ class ExtendedBallroom(Dataset):
             raise DatasetError(f"{self.NAME}: no option {', '.join(map(repr, options))}; there is only 'tracks'")
         if which not in ("kim", "all"):
             raise DatasetError(f"{self.NAME}: tracks must be 'kim' or 'all', not {which!r}")
-        listed = _read_list() if which == "kim" else None
+        listed = kim_tracks() if which == "kim" else None
         tracks = [track for track in self._tracks if listed is None or track.clip in listed]
         if not tracks:
             raise DatasetError(f"{self.tables()[0]}: holds none of the 3,390 tracks that tracks 'kim' takes")
@@ -182,7 +182,7 @@ class ExtendedBallroom(Dataset):
 
     def counts(self) -> Sequence[Count]:
         """Compare the number of tracks, and of those that Kim et al. use, with what is published."""
-        listed = _read_list()
+        listed = kim_tracks()
         here = {track.clip for track in self._tracks}
         return [
             Count("tracks", 4_180, len(here), "distributor"),
@@ -270,7 +270,8 @@ def _digits(text: str) -> str:
     return text.strip().lower() if _MD5.fullmatch(text.strip()) else ""
 
 
-def _read_list() -> set[str]:
+def kim_tracks() -> set[str]:
+    """Names of the 3,390 tracks that Kim et al. use, as ``Chacha/100701``."""
     rows = read_rows(TRACK_LIST, ",")
     genre, track = find_columns(TRACK_LIST, read_header(TRACK_LIST, rows), ("genre", "track"))
     return {f"{row[genre]}/{row[track]}" for _, row in rows}

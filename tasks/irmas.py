@@ -250,7 +250,7 @@ class Irmas(Dataset):
     @cached_property
     def _read_training(self) -> tuple[list[_Excerpt], dict[str, str]]:
         """Excerpts, and why other files are none."""
-        songs = _read_songs()
+        songs = read_songs()
         excerpts, unused = [], {}
         for folder in self._folders:
             for file in files_in(folder):
@@ -303,8 +303,8 @@ def _read_labels(file: Path) -> tuple[int, ...]:
     return tuple(sorted(set(labels)))
 
 
-def _read_songs() -> dict[str, tuple[str, Split]]:
-    """Number of a song -> its instrument and split."""
+def read_songs() -> dict[str, tuple[str, Split]]:
+    """Number of a song of the training part -> its instrument, and its split by Kim et al."""
     rows = read_rows(SONG_LIST, ",")
     columns = find_columns(SONG_LIST, read_header(SONG_LIST, rows), ("song", "instrument", "split"))
     songs: dict[str, tuple[str, Split]] = {}

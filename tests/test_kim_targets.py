@@ -11,9 +11,9 @@ import soundfile
 from conftest import bench, bench_json
 
 from tasks import DatasetError
-from tasks.extended_ballroom import GENRES, TABLE, ExtendedBallroom, _read_list
+from tasks.extended_ballroom import GENRES, TABLE, ExtendedBallroom, kim_tracks
 from tasks.folds import divide
-from tasks.irmas import INSTRUMENTS, Irmas, _read_songs, validates
+from tasks.irmas import INSTRUMENTS, Irmas, read_songs, validates
 from tasks.lastfm import ITEMS, PLAYS, TRIPLETS, USERS, LastFm, _divided, _Plays, _read_hash
 
 GENUINE = Path(__file__).parents[2] / "shared" / "datasets" / "kim2019"
@@ -46,7 +46,7 @@ def dances(per_genre, repeats=""):
     """The first listed tracks of every dance; the second one of each repeats the first."""
     nodes = []
     for genre in GENRES:
-        ids = sorted(name.partition("/")[2] for name in _read_list() if name.startswith(f"{genre}/"))[:per_genre]
+        ids = sorted(name.partition("/")[2] for name in kim_tracks() if name.startswith(f"{genre}/"))[:per_genre]
         nodes.append(f"<{genre}>")
         for place, track in enumerate(ids):
             inner = f'<{repeats} id="{ids[0]}"/>' if repeats and place == 1 else ""
@@ -115,7 +115,7 @@ def test_a_malformed_table_is_named_by_line(tmp_path, nodes, line, message):
 @genuine
 def test_the_listed_dances_are_the_studys():
     rows = [row.split("\t") for row in (GENUINE / "extended_ballroom_3390.tsv").read_text().splitlines()]
-    listed = _read_list()
+    listed = kim_tracks()
     assert {f"{genre}/{path.rpartition('/')[2].removesuffix('.mp3')}" for _, path, _, genre in rows} == listed
     counts = Counter(name.partition("/")[0] for name in listed)
     assert (len(listed), counts["Rumba"], counts["Wcswing"], set(counts)) == (3_390, 416, 23, set(GENRES))
@@ -132,7 +132,7 @@ def irmas(root, names, texts=()):
 
 
 def test_songs_of_instruments_are_on_one_side(tmp_path):
-    songs = _read_songs()
+    songs = read_songs()
     of = {split: [song for song, (name, part) in songs.items() if (name, part) == ("cel", split)] for split in
           ("train", "valid", "test")}  # fmt: skip
     names = [f"cel/[cel][cla]{of['train'][0]}__1.wav", f"cel/008__[cel][nod][cla]{of['train'][0]}__2.wav"]
@@ -165,7 +165,7 @@ def test_songs_of_instruments_are_on_one_side(tmp_path):
 
 
 def test_what_is_wrong_in_the_test_part_is_named(tmp_path):
-    name = next(f"cel/[cel][cla]{song}__1.wav" for song, (one, _) in _read_songs().items() if one == "cel")
+    name = next(f"cel/[cel][cla]{song}__1.wav" for song, (one, _) in read_songs().items() if one == "cel")
     alone = irmas(tmp_path / "alone", [name])
     assert "nothing of the test part, folders Part1, Part2, Part3, is there" in complaint(
         lambda: alone.task(labels="all")
@@ -184,7 +184,7 @@ def test_what_is_wrong_in_the_test_part_is_named(tmp_path):
 @genuine
 def test_the_songs_are_the_studys():
     rows = [row.split("\t") for row in (GENUINE / "irmas_train_6705.tsv").read_text().splitlines()]
-    songs = _read_songs()
+    songs = read_songs()
     counts = Counter()
     for _, path, split, instrument in rows:
         song = path.rpartition("__")[0].rpartition("]")[2]

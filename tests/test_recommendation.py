@@ -76,6 +76,18 @@ def test_what_was_released_is_another_factorisation(golden, setting):
     assert np.array_equal(found.clips[arrays["held_out"]], arrays["v_start"][arrays["held_out"]])
 
 
+def test_without_content_it_is_the_factorisation_of_implicit_feedback(golden):
+    """Features that say nothing draw clips to zero: Hu et al. 2008."""
+    arrays, rankings = golden
+    plain = rankings["plain"]
+    numbers = Penalties(plain["alpha"], plain["ridge"], plain["ridge"], 1.0)
+    begin = beginning(arrays["v_start"], np.zeros((1, 3)))
+    for rounds in (1, 15):
+        found = factorise(csr_array(arrays["plays"].T), np.zeros((12, 1)), numbers, begin, rounds)
+        np.testing.assert_allclose(found.users, arrays[f"plain/u_{rounds}"], atol=1e-8)
+        np.testing.assert_allclose(found.clips, arrays[f"plain/v_{rounds}"], atol=1e-8)
+
+
 @given(seed=st.integers(0, 10_000), clips=st.integers(1, 30), users=st.integers(1, 12), factors=st.integers(1, 5))
 @settings(max_examples=15, deadline=None)
 def test_every_round_brings_the_objective_down(seed, clips, users, factors):

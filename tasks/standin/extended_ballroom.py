@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from tasks.extended_ballroom import GENRES, TABLE, _read_list
+from tasks.extended_ballroom import GENRES, TABLE, kim_tracks
 from tasks.standin import composer
 from tasks.standin.recording import Encoding, Recording, write_all
 
@@ -58,7 +58,7 @@ def compose(seed: int) -> list[Track]:
     """Return every track in the order of the table; nothing is rendered."""
     music = composer.seed_of(seed, "extended_ballroom")
     rng = composer.generator(music, "layout")
-    listed = sorted(_read_list())
+    listed = sorted(kim_tracks())
     tracks: list[Track] = []
     for genre in GENRES:
         published = [name.partition("/")[2] for name in listed if name.startswith(f"{genre}/")]

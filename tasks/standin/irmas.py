@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.base import Split
-from tasks.irmas import INSTRUMENTS, PARTS, TRAINING, _read_songs
+from tasks.irmas import INSTRUMENTS, PARTS, TRAINING, read_songs
 from tasks.standin import composer
 from tasks.standin.recording import Encoding, Recording, write_all
 
@@ -53,7 +53,7 @@ def compose(seed: int) -> list[Excerpt]:
     """Return the excerpts of both parts; nothing is rendered."""
     music = composer.seed_of(seed, "irmas")
     rng = composer.generator(music, "layout")
-    published = _read_songs()
+    published = read_songs()
     excerpts: list[Excerpt] = []
     index = 0
     for name in INSTRUMENTS:
