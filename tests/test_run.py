@@ -49,7 +49,7 @@ def test_real_files_from_decoding_to_record(mtt, tiny_registry, tmp_path):
         trained["parameters"]
         == TUNe(filters=2, contractive=2, expansive=2, tail=4, dim=16, window=6_561).parameter_count()
     )
-    assert trained["overlap"] == {"clips": 0, "recordings": 0, "artists": 0}
+    assert trained["overlap"] == {"clips": 0, "recordings": 0, "artists": 0, "labelled": 0}
     assert trained["pretraining"]["clips"] == 13
     assert trained["pretraining"]["pairs"] == 24
     kinds = [step["kind"] for step in trained["steps"]]
