@@ -108,7 +108,7 @@ def test_power_of_two_levels_is_that_of_a_paired_t_test():
 @pytest.mark.parametrize("natural", [True, False])
 def test_planned_power_is_how_often_analyses_call_the_levels_different(natural):
     """By the general fit, score by score; luck counted."""
-    encoders, tasks, seeds, lead, studies = 3, 6, 2, 1.8, 150
+    encoders, tasks, seeds, lead, studies = 3, 6, 2, 1.8, 80
     levels, difference = known_levels(encoders, seeds, lead, natural=natural)
     planned = PlannedTests(levels, difference).power("e0", "e1", tasks, seeds)
     found = 0
@@ -116,22 +116,20 @@ def test_planned_power_is_how_often_analyses_call_the_levels_different(natural):
         model = fit_model(standardise(long_table(scores), natural=natural), "factor", factor="encoder")
         found += analysis.pairwise_contrasts(model, margin=1.0)[0]["different"]
     assert 0.4 < planned < 0.9
-    assert found / studies == pytest.approx(planned, abs=0.12)  # three Monte-Carlo standard errors
+    assert found / studies == pytest.approx(planned, abs=0.16)  # three Monte-Carlo standard errors
 
 
 @pytest.mark.parametrize(
     ("cell", "natural"),
     [
         ((2, 3, 3), False),
-        ((2, 8, 5), True),
         ((3, 5, 1), False),
-        ((4, 20, 3), False),
-        ((10, 5, 1), True),
-        ((20, 7, 2), True),
+        ((4, 10, 3), False),
+        ((10, 5, 2), True),
     ],
 )
 def test_planned_and_simulated_power_agree(cell, natural):
-    made = planned_and_found(*cell, 600, natural=natural)
+    made = planned_and_found(*cell, 500, natural=natural)
     assert 0.3 < made["planned"] < 0.97
     assert made["found"] == pytest.approx(made["planned"], abs=0.075)  # 0.05, and a standard error of 0.02
 
