@@ -598,6 +598,7 @@ STRANGE = {
     "deform odd": lambda d: d.update(deform="noise=abc"),
     "NaN": lambda d: next(iter(d["metrics"].values())).update(value=float("nan")),
     "Infinity": lambda d: next(iter(d["metrics"].values())).update(upper=float("inf")),
+    "beyond measure": lambda d: next(iter(d["metrics"].values())).update(value=1e308, upper=1e308),
     "seconds NaN": lambda d: d["steps"][0].update(seconds=float("nan")),
     "bytes huge": lambda d: d["steps"][0].update(peak_memory_bytes=1e400),
     "not a mapping": lambda d: d.clear(),

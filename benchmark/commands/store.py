@@ -180,7 +180,7 @@ def gc(
             runs += planned.runs
     with storage_errors(store.root):
         paths = [*unwanted(store, runs, 3600 * recent), *abandoned(store)]
-        if lost := stood_in_for(paths, runs):
+        if lost := stood_in_for(unwanted(store, runs), runs):
             raise UserError(
                 f"{store.root}: holds results of the genuine {', '.join(lost)}, and without --data a study rests on "
                 "stand-ins; name the folder of the data with --data or BENCH_DATA, or these results would be deleted"

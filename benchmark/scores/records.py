@@ -35,6 +35,8 @@ def _of_test(counts: dict[str, int]) -> dict[str, int]:
     return counts
 
 
+#: What a metric may reach: the squares of greater numbers are none.
+Reached = Annotated[float, Field(ge=-1e100, le=1e100)]
 #: Clips of each split.
 Counts = Annotated[dict[str, int], AfterValidator(_of_test)]
 
@@ -42,9 +44,9 @@ Counts = Annotated[dict[str, int], AfterValidator(_of_test)]
 class Score(_Model):
     """One metric, macro-averaged over its parts: tags, classes or targets, or a single one."""
 
-    value: float
-    lower: float = Field(description="of the interval over test clips")
-    upper: float
+    value: Reached
+    lower: Reached = Field(description="of the interval over test clips")
+    upper: Reached
     level: float = Field(description="probability that the interval is made for")
     standard_error: float | None = Field(
         default=None,
@@ -57,13 +59,13 @@ class Score(_Model):
         default=None, description="clips, groups or users that the interval draws; see `replicates`"
     )
     rough: str = Field(default="", description="why the interval may hold the truth less often than its level says")
-    floor: float = Field(description="what the constant prediction that is best on the training labels reaches")
+    floor: Reached = Field(description="what the constant prediction that is best on the training labels reaches")
     n_labels: int = Field(
         description="parts in the mean: labels, fewer than the task has if some cannot be scored, or 1 where the "
         "metric is not taken label by label"
     )
     n_clips: int = Field(description="test clips that the metric speaks of; clip-wise metrics leave out untagged ones")
-    per_label: dict[str, float] = Field(description="value of each part in the mean, by its name")
+    per_label: dict[str, Reached] = Field(description="value of each part in the mean, by its name")
     folds: list[float | None] | None = Field(
         default=None, description="value in each fold, null where a fold scores no part; null for a task with a split"
     )

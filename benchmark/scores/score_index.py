@@ -21,7 +21,7 @@ from benchmark.console import Reporter, Silent
 from benchmark.factors import COLUMNS as CELL_COLUMNS
 from benchmark.factors import in_cells
 from benchmark.plain_files import read_plain, read_within
-from benchmark.scores.records import NO_RECORD, RECORD, SCORE, Counts, no_record, trained_network
+from benchmark.scores.records import NO_RECORD, RECORD, SCORE, Counts, Reached, no_record, trained_network
 from benchmark.store.store import check_store, write_atomically
 from tasks.base import SPLITS
 
@@ -46,10 +46,10 @@ _Known = tuple[_Identity, list[list[Any]]]
 class _Score(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False)
 
-    value: float
-    lower: float
-    upper: float
-    floor: float
+    value: Reached
+    lower: Reached
+    upper: Reached
+    floor: Reached
 
 
 class _Record(Cell):

@@ -173,8 +173,10 @@ class Store:
 
     def make(self, name: str) -> Path:
         """A folder of the store, made if it is not there, for all who may use the store."""
+        there = (self.root / name).exists()
         folder = make_folder(self.root / name)
-        share(self.root, [folder])
+        if not there:  # whoever has made it may have closed it since
+            share(self.root, [folder])
         return folder
 
     def folder(self, kind: str, key: str) -> Path:
@@ -331,7 +333,8 @@ class Store:
             process puts there meanwhile, stays and is returned. By default what is there is replaced.
         """
         folder = self.folder(kind, key)
-        share(self.root, [make_folder(folder.parent.parent), make_folder(folder.parent)])
+        self.make("artifacts")
+        self.make(f"artifacts/{kind}")
         while True:
             first = self.find(kind, key) if inputs is not None else None
             if first is not None and first.manifest["inputs"] == inputs:
