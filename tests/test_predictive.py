@@ -131,9 +131,9 @@ def test_a_training_from_the_command_line(mtt, tmp_path):
     assert 0 <= record["metrics"]["roc_auc"]["value"] <= 1
     (trained,) = (tmp_path / "s").glob("artifacts/pretrain/*/losses.csv")
     rows = trained.read_text().split()
-    assert rows[0].startswith("step,loss,accuracy")
+    assert rows[0].startswith("step,epoch,loss,accuracy")
     assert len(rows) == 13
-    assert float(rows[1].split(",")[1]) == pytest.approx(math.log(8), abs=0.5)
+    assert float(rows[1].split(",")[2]) == pytest.approx(math.log(8), abs=0.5)
     for encoder, recipe, said in (
         ("little", "ahead-far", "distances=30 are predicted, and a crop of 9600 samples has 21 latents; predict fewer"),
         ("flat", "ahead", "predictive coding needs an encoder with latents and contexts, as cpc has; TUNe has none"),
