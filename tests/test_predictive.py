@@ -139,5 +139,5 @@ def test_a_training_from_the_command_line(mtt, tmp_path):
         ("flat", "ahead", "predictive coding needs an encoder with latents and contexts, as cpc has; TUNe has none"),
     ):
         failed = bench("run", "--encoder", encoder, "--recipe", recipe, *arguments)
-        assert failed.returncode == 1
+        assert failed.returncode == 2
         assert said in failed.stderr
