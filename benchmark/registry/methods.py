@@ -197,9 +197,50 @@ class MultiSourceRecipe(RecipeEntry):
         return self
 
 
+class PredictiveRecipe(RecipeEntry):
+    """Contrastive predictive coding: steps to come are to be told from others."""
+
+    BATCH_OF: ClassVar[str] = "crops"
+
+    method: Literal["predictive"] = Field(description="what is learnt from: what comes next")
+    epochs: PositiveInt | None = Field(default=None, description="times each item is visited")
+    steps: PositiveInt | None = Field(default=None, description="steps in all, instead of epochs")
+    item: Literal["clip", "song"] = Field(
+        default="clip", description="what a crop is cut from: a clip, or all clips of one recording joined"
+    )
+    distances: PositiveInt = Field(description="steps ahead that are predicted, from 1 on")
+    negatives: PositiveInt = Field(description="latents that each true one is to be told from")
+    stretch: PositiveInt | None = Field(
+        default=None, description="steps in a row that are predicted from and to, drawn for each batch; all if null"
+    )
+
+    @property
+    def length(self) -> str:
+        """Length of a training in words."""
+        return f"{self.steps:,} steps" if self.steps else f"{self.epochs:,} epochs"
+
+    def total_steps(self, items: int) -> int:
+        """Optimiser steps on a corpus of `items` clips or songs."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return self.epochs * (items // self.batch)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PredictiveRecipe:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        if self.stretch is not None and self.stretch <= self.distances:
+            raise ValueError("a stretch has more steps than there are distances")
+        if self.epochs is not None:
+            self.check_kept(self.epochs)
+        return self
+
+
 #: Name of a method -> keys of its recipes, and the class that trains by them.
 METHODS: Mapping[str, tuple[type[RecipeEntry], str]] = {
     "contrastive": (ContrastiveRecipe, "benchmark.pretraining.methods.contrastive:Contrastive"),
+    "predictive": (PredictiveRecipe, "benchmark.pretraining.methods.predictive:Predictive"),
     "supervised": (SupervisedRecipe, "benchmark.pretraining.methods.supervised:Supervised"),
     "multi_source": (MultiSourceRecipe, "benchmark.pretraining.methods.multi_source:MultiSource"),
 }
