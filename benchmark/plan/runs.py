@@ -1,6 +1,8 @@
 r"""The runs of a plan, and the stages in which their steps are computed.
 
 standin -> prepare -> label --------------------------+
+             |  |-> label_source                      |
+             |  |      v                              |
              |  \-> pretrain, supervise or            +-> probe -> score
              |      initialise ---+                   |
              +--------------------+--> embed ---------+

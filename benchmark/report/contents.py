@@ -22,7 +22,6 @@ from analysis.report.document import (
     MetricRow,
     RunMap,
     RunRow,
-    SourceRow,
     StepRow,
     StudyRow,
     TaskRow,
@@ -38,6 +37,7 @@ from benchmark.pretraining.curve_file import read_probe_scores
 from benchmark.registry.overrides import in_words
 from benchmark.registry.registry import Registry
 from benchmark.report.citations import citations
+from benchmark.report.label_sources import label_sources
 from benchmark.scores.records import (
     RECORD,
     SCORE,
@@ -50,7 +50,6 @@ from benchmark.scores.records import (
     trained_network,
 )
 from benchmark.steps import KINDS
-from benchmark.store.file_names import FACTORS
 from benchmark.store.store import UNREADABLE, check_store
 
 SCHEMA_VERSION = 1
@@ -131,7 +130,7 @@ def collect(
         "metrics": _metric_titles(runs),
         "descriptions": _descriptions(registry, runs),
         "trainings": _trainings(store, steps),
-        "sources": _sources(store, steps),
+        "sources": label_sources(store, steps),
         "deformations": _deformation_units(runs),
         "maps": _maps(store, runs, steps, reporter) if look else [],
         "failures": [*(_unplanned(plan.lost) if plan else []), *_failures(store, planned)],
@@ -260,31 +259,6 @@ def _trainings(store: Path, steps: Mapping[str, StepRow]) -> dict[str, list[tupl
     found = {key: read_probe_scores(folder / key) for key, step in steps.items() if step["kind"] == "pretrain"}
     # Of one deleted or damaged, the scores on test clips are still in the records.
     return {key: points for key, points in found.items() if len(points) > 1}
-
-
-def _sources(store: Path, steps: Mapping[str, StepRow]) -> list[SourceRow]:
-    """What sources of labels were reduced to, but for those whose artifacts are deleted or damaged."""
-    found: list[SourceRow] = []
-    for key in (key for key, step in steps.items() if step["kind"] == "label_source"):
-        folder = store / "artifacts" / "label_source" / key
-        try:
-            manifest = json.loads(read_within(folder, "manifest.json"))
-            facts, spec = manifest["facts"], manifest["spec"]
-            if "factors" not in spec:  # of the audio alone
-                continue
-            row: SourceRow = {
-                "key": key,
-                "dataset": str(facts["dataset"]),
-                "source": str(spec["source"]),
-                "clips": int(facts["clips"]),
-                "labelled": int(facts["labelled"]),
-                "fitted": int(facts["fitted"]),
-                "factors": json.loads(read_within(folder, FACTORS)),
-            }
-        except UNREADABLE:
-            continue
-        found.append(row)
-    return found
 
 
 def _maps(store: Path, runs: Sequence[RunRow], steps: Mapping[str, StepRow], reporter: Reporter) -> Sequence[RunMap]:

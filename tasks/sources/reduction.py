@@ -165,6 +165,6 @@ def _documents(labels: Terms, fitted: NDArray[np.bool_]) -> tuple[Any, NDArray[n
     trained = np.zeros(len(names), dtype=bool)
     trained[document[fitted & (document >= 0)]] = True
     counted = np.flatnonzero((document >= 0) & (fitted | ~trained[document]))
-    members = csr_array((len(names), len(labels)), dtype=np.float64).tolil()
-    members[document[counted], counted] = 1
-    return csr_array(members.tocsr() @ counts), document, trained
+    cells: Any = np.ones(len(counted)), (document[counted], counted)
+    members = csr_array(cells, shape=(len(names), len(labels)))
+    return csr_array(members @ counts), document, trained
