@@ -357,11 +357,12 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypa
 def test_two_processes_train_as_one(forked, tmp_path):
     weights = []
     for devices in (1, 2):
-        work, facts, _ = run(tmp_path, f"{devices}", context={"devices": devices}, dropout=0.0)
+        work, facts, _ = run(tmp_path, f"{devices}", context={"devices": devices}, dropout=0.0, learning_rate=1e-3)
         assert facts["devices"] == devices
         weights.append(load_file(work / WEIGHTS))
     for name, value in weights[0].items():
-        np.testing.assert_allclose(weights[1][name], value, atol=1e-3)
+        # Adam makes steps of gradients that are all but zero; a branch moved out of turn would be far from this.
+        np.testing.assert_allclose(weights[1][name], value, atol=1e-3, err_msg=name)
     start = load_file(tmp_path / "start" / WEIGHTS)
     assert max(float((value - start[name]).abs().max()) for name, value in weights[0].items()) > 0.01
 
