@@ -18,11 +18,11 @@ from analysis.documents.design import DesignDocument
 from analysis.report.document import Document
 from analysis.speed import SpeedDocument
 from benchmark.commands.data import PreparedRow
-from benchmark.commands.label_sources import LabelledSource
 from benchmark.commands.listing import ListedEntry
 from benchmark.commands.plug_in import ImportedEncoder
 from benchmark.commands.store import VerifiedStore
 from benchmark.comparison.compare import Comparison
+from benchmark.data.label_sources import LabelledSource
 from benchmark.data.status import StatusDocument
 from benchmark.data.verify import Verdict
 from benchmark.engine.housekeeping import Holding
