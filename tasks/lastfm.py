@@ -54,7 +54,6 @@ A. Hanjalic: One deep music representation to rule them all? 2020, and its progr
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -330,7 +329,7 @@ def _end(hashed: Sequence[str], order: Sequence[int], end: int) -> int:
 
 def _of_plays(table: Path, wanted: set[str], users: set[str] | None) -> _Plays:
     """Count the lines of the large table, of which one at a time is held."""
-    counts: Counter[tuple[bytes, bytes]] = Counter()
+    counts: dict[tuple[bytes, bytes], int] = {}
     artists: dict[bytes, bytes] = {}
     tracks = {track.encode() for track in wanted}
     listeners = None if users is None else {user.encode() for user in users}
@@ -338,7 +337,7 @@ def _of_plays(table: Path, wanted: set[str], users: set[str] | None) -> _Plays:
     try:
         with table.open("rb") as file:
             for line, text in enumerate(file, start=1):
-                fields = text.rstrip(b"\r\n").split(b"\t")
+                fields = text.split(b"\t", 5)
                 if len(fields) < 6:
                     if not text.strip():
                         continue
@@ -351,7 +350,7 @@ def _of_plays(table: Path, wanted: set[str], users: set[str] | None) -> _Plays:
                     continue
                 if not user:
                     raise DatasetError(f"{table}:{line}: the listener is empty")
-                counts[user, track] += 1
+                counts[user, track] = counts.get((user, track), 0) + 1
                 artists.setdefault(track, fields[2] or fields[3])
     except OSError as error:
         raise DatasetError(f"{table}: {error.strerror}") from None
