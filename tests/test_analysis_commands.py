@@ -455,7 +455,7 @@ def test_power_from_an_analysis(tmp_path):
     (pair,) = result["power"]["pairs"]
     assert (pair["a"], pair["b"], pair["tasks"]) == ("e1", "e3", 5)
     assert pair["tasks_needed"] > 5 and 0 < pair["power_now"] < 0.8
-    assert f"needs {pair['tasks_needed']} tasks" in result["power"]["summary"][0]
+    assert f"needs {pair['tasks_needed']} tasks" in result["power"]["summary"][1]
     assert sorted(result["files"]) == ["design.json", "power.csv"]
     with pytest.raises(analysis.AnalysisError, match="name two of the analysis's levels"):
         design(DesignOptions(analysis=tmp_path / "analysis.json", difference=0.5, levels="e1,zz"))
@@ -470,7 +470,7 @@ def test_a_natural_analysis_is_planned_in_its_own_unit(tmp_path):
     told = design(DesignOptions(analysis=tmp_path / "analysis.json", difference=3.0, levels="e0,e1"))["power"][
         "summary"
     ][0]
-    assert "at a true difference of 3 accuracy needs" in told and "SD" not in told
+    assert "truly differ by 3 accuracy" in told and "SD" not in told
 
 
 def test_what_is_timed_is_the_same_model():

@@ -158,7 +158,10 @@ class PlannedTests:
         _check(power)
         return _fewest(
             lambda tasks: self.power(a, b, tasks, seeds) >= power,
-            lambda tasks: self._guess(a, b, tasks, seeds) >= power,
+            lambda tasks: (
+                self._guess(a, b, tasks, seeds) >= power
+                or (tasks >= _DIVIDED_TASKS and self.power(a, b, _DIVIDED_TASKS, seeds) >= power)
+            ),
             2,
             MAX_TASKS,
         )

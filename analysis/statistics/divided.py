@@ -105,7 +105,10 @@ def undivided(means: Floats, study: PlannedStudy, unit: Bools) -> Undivided:
     """
     between = np.asarray(study.between, dtype=np.float64)
     own = len(between) > 2 and float(np.ptp(between)) > 1e-9 * float(between.max())
-    wanted = _Found(means - means.mean(), between, study.single, study.run or 0.0)
+    # Means that were found differ by more than true ones, by their errors.
+    share = (len(between) - 1.0) / len(between)
+    kept = np.sqrt(max(0.05, 1.0 - share * study.means.mean() / max(float(means.var()), 1e-12)))
+    wanted = _Found(kept * (means - means.mean()), between, study.single, study.run or 0.0)
     tasks = _Tasks(len(between), study.seeds)
     shares = np.ones_like(between)
     before, found = _closest(tasks, wanted, shares, unit, own)
