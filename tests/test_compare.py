@@ -273,8 +273,8 @@ def pair(seed, n, first, second):
     own = _paired("accuracy", tuple(sides))
     return labels, sides, Comparison(
         task="t", protocol="linear", metric="accuracy", fingerprint="", standin=False, setting="", first="first",
-        second="second", seeds=(1, 1), trained_once=[], **own, p_holm=own["p"], p_equivalence_holm=own["p_equivalence"], comparisons=1,
-        answer="cannot tell", n_clips=n, n_groups=n,
+        second="second", seeds=(1, 1), trained_once=[], **own, p_holm=own["p"],
+        p_equivalence_holm=own["p_equivalence"], comparisons=1, answer="cannot tell", n_clips=n, n_groups=n,
     )  # fmt: skip
 
 
