@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LARGE_BATCH = 256
 #: Chunks that are told: the whole batch, and so many halves of halves.
 HALVINGS = 8
+#: What a process was seen to take beyond the count on a CPU: scratch space of libraries, and memory freed and kept.
+MARGIN = 1.5
 
 
 def say_memory(runs: Sequence[Run], engine: Engine, reporter: Reporter) -> None:
@@ -68,13 +70,13 @@ def memory_in_words(step: Step, recipe: ContrastiveRecipe, memory: StepMemory, f
         pairs = f"{chunk:,}" if chunk < recipe.batch else f"{chunk:,}, the whole batch"
         marks = ["chosen"] if chunk == chosen else []
         taken = memory.of(recipe.batch, chunk)
-        rows.append([pairs, readable_bytes(taken), ", ".join(marks + (["too much"] if taken > free else []))])
+        rows.append([pairs, readable_bytes(taken), ", ".join(marks + (["too much"] if MARGIN * taken > free else []))])
     lines = [
         f"{step.context['encoder'].name}, recipe {step.context['names']['recipe']}: about what a step of "
         f"{recipe.batch:,} pairs takes by the pairs encoded at a time, of {readable_bytes(free)} free here",
         *(f"  {line}" for line in aligned(rows).splitlines()),
     ]
-    fitting = [chunk for chunk in chunks if memory.of(recipe.batch, chunk) <= free]
+    fitting = [chunk for chunk in chunks if MARGIN * memory.of(recipe.batch, chunk) <= free]
     if chosen not in fitting:
         remedy = f"--set chunk={fitting[0]} would" if fitting else "no chunk does; name a smaller --batch"
         lines.append(f"  The chosen one does not fit; {remedy}")
