@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import BaseModel
 
@@ -156,6 +156,8 @@ def _kind(kind: Any, command: str) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if _is_model(kind):
         return f"[{kind.__name__}](#{_anchor(kind, command)})"
+    if origin is Annotated:
+        return _kind(arguments[0], command)
     if origin is NotRequired:
         return f"{_kind(arguments[0], command)}, or left out"
     if origin in (Union, UnionType):
