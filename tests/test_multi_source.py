@@ -184,7 +184,7 @@ def test_five_steps_are_the_golden_ones(strategy):
             for key, norm in expected["gradient_norms_first_step"].items():
                 assert float(norms.pop(key).norm()) == pytest.approx(norm, rel=1e-8, abs=1e-12), key
             assert not norms
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         optimiser.step()
         optimiser.zero_grad()
     np.testing.assert_allclose(losses, expected["losses_mean_over_elements"], rtol=1e-9)
