@@ -109,7 +109,10 @@ def collect(
                 read.append((key, *found))
             advance(1)
     if not read:
-        raise UserError(f"{store}: not one of {len(wanted):,} score records can be read; `bench run` makes them anew")
+        raise UserError(
+            f"{store}: not one of {len(wanted):,} score records can be read; `bench store verify` finds damaged "
+            "artifacts, and `bench run` makes them anew"
+        )
     last = newest(read, lambda found: run_name(found[1]), lambda found: folder / found[0])
     records = [record for _, record, _ in last]
     runs = [row for _, _, row in last]
