@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from benchmark.plan.requests import Grid
 from benchmark.plan.studies import SHIPPED, Study, load_study
-from benchmark.registry.methods import ContrastiveRecipe, MultiSourceRecipe, SupervisedRecipe
+from benchmark.registry.methods import ContrastiveRecipe, MultiSourceRecipe, PredictiveRecipe, SupervisedRecipe
 from benchmark.registry.registry import SECTIONS, Registry, built_in_registry
 
 #: Names of tables -> the models whose keys they list.
@@ -24,6 +24,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "recipes": ContrastiveRecipe,
     "supervised": SupervisedRecipe,
     "multi_source": MultiSourceRecipe,
+    "predictive": PredictiveRecipe,
     "study": Study,
     "grid": Grid,
 }
