@@ -189,7 +189,7 @@ def _shipped(name: str) -> Sequence[tuple[str, BaseModel]]:
         if name == "study":
             return studies
         return [(stem, grid) for stem, study in studies for grid in (study.grid, *study.include) if grid]
-    section = _registry().sections["recipes" if name in ("supervised", "multi_source") else name]
+    section = _registry().sections["recipes" if name in ("supervised", "multi_source", "predictive") else name]
     return [(each.name, each.entry) for each in section.values() if isinstance(each.entry, TABLES[name])]
 
 
