@@ -48,7 +48,8 @@ def test_design_and_its_size(tmp_path):
     assert found["design"]["unbalance"] == 0
     assert bench("analyze", GOLDEN / "small_grid.csv", "--bootstrap", 0, "-o", tmp_path).returncode == 0
     told = bench("design", "--analysis", tmp_path / "analysis.json", "--difference", 0.5, "--levels", "e0,e3")
-    assert "To tell e0 from e3 at a true difference of 0.5 SD" in told.stdout
+    assert "adjusted for all 6 pairs (Holm), is below 0.05 where two of 4 levels truly differ by 0.5 SD" in told.stdout
+    assert "To tell e0 from e3 needs " in told.stdout
 
 
 def test_speed_is_measured_beside_statsmodels():

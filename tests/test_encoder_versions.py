@@ -20,6 +20,7 @@ from encoders.adapters.huggingface import HuggingFaceEncoder
 from encoders.adapters.xares import XaresEncoder
 from encoders.base import Encoder
 from encoders.choi import Choi
+from encoders.cpc import CPC
 from encoders.features import Chroma, Mfcc
 from encoders.multisource import MultiSource
 from encoders.sample_cnn import SampleCNN
@@ -49,6 +50,7 @@ BUILD = {
     "SampleCNN": lambda folder: seeded(SampleCNN(), 0),
     "Mule": lambda folder: mule(),
     "MultiSource": lambda folder: behind_its_front_end(MultiSource(sources=["self", "tag"], branch=4), 0),
+    "CPC": lambda folder: seeded(CPC(channels=16, context=8, window=9_600), 0),
     "Choi": lambda folder: behind_its_front_end(Choi(), 0),
     "Mfcc": lambda folder: Mfcc().eval(),
     "Chroma": lambda folder: Chroma().eval(),

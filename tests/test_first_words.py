@@ -103,11 +103,14 @@ def test_every_command_takes_the_levels(words):
             ["run", "--encodr", "x"],
             "no option --encodr for bench run. Did you mean --encoder? `bench run --help` lists",
         ),
-        (["run", "-j"], "no option -j for bench run. There are: --allow-missing, --batch, "),
+        (["run", "-j"], "no option -j for bench run. There are: --allow-missing, --allow-overlap, --arg, --batch, "),
         (["rnu"], "no command 'rnu' for bench. Did you mean 'run'? `bench --help` lists all"),
         (["xyzzy"], "no command 'xyzzy' for bench. There are: analyze, check, "),
         (["data", "statu"], "no command 'statu' for bench data. Did you mean 'status'? `bench data --help` lists all"),
-        (["data"], "bench data needs a command: download, prepare, standin, status, verify; `bench data --help`"),
+        (
+            ["data"],
+            "bench data needs a command: download, prepare, sources, standin, status, verify; `bench ",
+        ),
         (
             ["store"],
             "bench store needs a command: export, gc, ls, migrate, pull, push, show, verify; ",
