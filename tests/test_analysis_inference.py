@@ -193,6 +193,7 @@ def test_coverage_of_200_simulated_studies_on_a_small_grid(spread):
     assert wald < ours
 
 
+@pytest.mark.slow
 def test_coverage_of_200_simulated_studies_of_the_multi_source_kind():
     from analysis_tables import study
 

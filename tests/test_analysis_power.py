@@ -242,6 +242,7 @@ def test_power_errors(wrong, match):
         tests.tasks_needed("e0", "e1", asked["seeds"], asked["power"])
 
 
+@pytest.mark.slow
 def test_what_is_said_of_ten_encoders(tmp_path):
     analyze(networks(10, 7, 3, run=0.3, step=0.1), AnalysisOptions(bootstrap=0), output=tmp_path, figures=False)
     asked = DesignOptions(analysis=tmp_path / "analysis.json", difference=1.5, levels="e0,e1")

@@ -239,6 +239,7 @@ def test_slurm_jobs_are_written_from_the_configuration(tmp_path):
     assert list((tmp_path / "shared").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_jobs_of_a_queue_that_end_are_asked_for_again(mtt, dawdling, tmp_path, monkeypatch):
     queue = Queue(tmp_path / "queue", monkeypatch)
     config = tmp_path / "slurm.yaml"

@@ -19,6 +19,7 @@ def test_without_librosa_it_says_how_to_get_it(monkeypatch):
         decode_speed.measure(Silent())
 
 
+@pytest.mark.slow
 def test_the_numbers(tmp_path, monkeypatch):
     librosa = pytest.importorskip("librosa", reason="the extra `speed` is not installed")
     del librosa

@@ -73,6 +73,7 @@ def keys(place: Path, cwd: Path) -> dict[str, str]:
     return {step["title"]: step["key"] for step in plan}
 
 
+@pytest.mark.slow
 def test_all_five_work_from_an_installed_package_and_their_code_is_in_the_keys(place, tmp_path):
     bench(place, tmp_path, "run", "--encoder", "mel_encoder", "--task", "instrument", "--recipe", "simsiam")
     (record,) = [

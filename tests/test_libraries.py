@@ -190,6 +190,7 @@ SPARED = ("soxr", "lightning", "dask", "distributed", "dask_jobqueue", "transfor
 SPARED += ("pandas", "matplotlib", "seaborn", "statsmodels", "librosa", "pooch", "jinja2")
 
 
+@pytest.mark.slow
 def test_a_run_does_without_all_that_it_does_not_use(tmp_path, mtt):
     kinds = [*KINDS] * len(SPARED)
     for name, kind in zip(SPARED, kinds, strict=False):

@@ -1,6 +1,7 @@
 """The Million Song Dataset's tables as sources, and the stand-in's songs, of which each source tells something else."""
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -279,7 +280,7 @@ def test_sources_are_reduced_and_shown_from_the_command_line(data, tmp_path):
     assert shown.returncode == 0
     assert rows["tag"]["factors"][0]["terms"][0][0] in shown.stdout
     wrong = bench("data", "sources", "multisource", *options, "--source", "tags")
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert (wrong.returncode, len(re.findall("^bench: ", wrong.stderr, re.MULTILINE))) == (2, 1)
     assert "unknown source of corpus multisource 'tags'. Did you mean 'tag'?" in wrong.stderr
 
 

@@ -104,6 +104,7 @@ def test_a_run_names_what_is_planted_and_ends(store, victim, key, name, kind):
     assert made <= {"initialise"}  # what comes before
 
 
+@pytest.mark.slow
 def test_a_link_in_the_place_of_an_artifact_is_replaced_and_what_it_leads_to_stays(store, victim, key):
     for kind in ("standin", "prepare"):
         planted(store / "artifacts" / kind / key, "link to a folder", victim)

@@ -56,6 +56,7 @@ def r2(features, splits, values):
         return r2_score(values[test], probe.fit(features[train], values[train]).predict(features[test]))
 
 
+@pytest.mark.slow
 def test_timbre_tells_gtzans_genres_better_than_pitch_classes_do(tmp_path):
     split = {clip.id: clip.split for clip in Gtzan(tmp_path).clips()}
     names = {piece.path.split("/")[-1].removesuffix(".wav"): piece for piece in gtzan.compose(0)}

@@ -113,7 +113,7 @@ def test_what_is_allowed_is_marked_and_keeps_its_key(folder):
     assert again.returncode == 2
     assert "2 of its 4 test clips are among the clips" in again.stderr
     page = bench("report", "--store", folder / "store", "--format", "md", "-o", "-").stdout
-    assert "| small ‡ |" in page
+    assert "| small ‡ § |" in page
     assert "‡: trained on labels of test clips." in page
     document = json.loads(bench("report", "--store", folder / "store", "--format", "json", "-o", "-").stdout)
     (again,) = document["commands"]
