@@ -121,7 +121,7 @@ def test_what_is_allowed_is_marked_and_keeps_its_key(folder):
     assert [row["overlap_labelled"] for row in document["leaderboards"]] == [2, 0]
     html = folder / "report.html"
     assert bench("report", "--store", folder / "store", "-o", html).returncode == 0
-    said = "small · ours was pretrained on 2 of the test clips, on 2 of them with their labels"
+    said = "small · labelled was pretrained on 2 of the test clips, on 2 of them with their labels"
     assert f"{said}. Such scores are marked †, those with labels ‡." in re.sub(r"<[^>]+>|\s+", " ", html.read_text())
 
 
