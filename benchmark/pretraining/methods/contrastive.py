@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,38 +13,29 @@ from benchmark.encoding.windows import exact_float32
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import VIEWS, Crops, CropSampler
 from benchmark.pretraining.gathering import gather_pairs
-from benchmark.pretraining.items import Item, divide, items_of
 from benchmark.pretraining.measures import MEASURES, measure
-from benchmark.pretraining.methods.base import Given, Material, Method, Setting
+from benchmark.pretraining.methods.base import Material, Setting
+from benchmark.pretraining.methods.unlabelled import Unlabelled, fixed_crops
 from benchmark.pretraining.ntxent import ntxent, ntxent_over_processes, retrieval
 from benchmark.pretraining.projector import build_projector
 from benchmark.pretraining.trained import evaluating
 from benchmark.pretraining.views import EVALUATION, ViewsModule
 from benchmark.registry.methods import ContrastiveRecipe
-from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
 
 #: Held-out clips whose positive pairs are looked for among one another.
 HELD_OUT = 64
 
 
-class Contrastive(Method[ContrastiveRecipe]):
+class Contrastive(Unlabelled[ContrastiveRecipe]):
     """Pairs of crops of the items of a corpus."""
 
     RECIPE = ContrastiveRecipe
 
-    def material(self, given: Given) -> Material:
-        """Items of the corpus, watched by the clips of its validation split if that is not trained on."""
-        corpus, held_out = divide(given.pcm, given.splits)
-        items = items_of(corpus, self.recipe.item, given.window)
-        self.check_enough(items, given, f"{self.recipe.item}s")
-        return Material(items, [item.clips[0] for item in items_of(held_out, "clip", given.window)])
-
     def module(self, setting: Setting, material: Material) -> ContrastiveModule:
         """Encoder and projector; without held-out clips, pairs of training clips are watched."""
         given = setting.given
-        corpus = [clip for item in material.items for clip in item.clips]
-        watched = list(material.held_out) or [clip for clip in corpus if clip.samples >= given.window]
+        watched = self.watched(material, given.window)
         return ContrastiveModule(
             setting.encoder,
             self.recipe,
@@ -53,7 +43,7 @@ class Contrastive(Method[ContrastiveRecipe]):
             setting.sampler,
             given.seed,
             setting.steps,
-            _fixed_pairs(given.pcm, watched, given.window, setting.device) if watched else None,
+            fixed_crops(given.pcm, watched, given.window, setting.device, VIEWS, HELD_OUT) if watched else None,
             "held-out" if material.held_out else "training",
         )
 
@@ -61,25 +51,6 @@ class Contrastive(Method[ContrastiveRecipe]):
         """As the recipe says [samples]."""
         seconds = self.recipe.pair_within_seconds
         return None if seconds is None else round(seconds * sample_rate)
-
-    def goes_on(self) -> bool:
-        """With a constant learning rate; a falling one depends on the length."""
-        return self.recipe.schedule == "constant"
-
-    def words(self, material: Material, steps: int) -> str:
-        """E.g. ``10 clips of 6 songs, 20 steps of 4 pairs``."""
-        clips = sum(len(item.clips) for item in material.items)
-        songs = f" of {len(material.items):,} songs" if self.recipe.item == "song" else ""
-        return f"{clips:,} clips{songs}, {steps:,} steps of {self.recipe.batch} pairs"
-
-
-def _fixed_pairs(pcm: Pcm, clips: list[PcmClip], window: int, where: torch.device) -> Tensor:
-    """Two fixed random crops [2, clips, window] of up to `HELD_OUT` clips."""
-    rng = np.random.default_rng(0)
-    chosen = [Item((clips[i],)) for i in sorted(rng.permutation(len(clips))[:HELD_OUT])]
-    sampler = CropSampler([item.samples for item in chosen], window, 1, 0)
-    every = np.arange(len(chosen))
-    return Crops(pcm, chosen, window, where, "stream").cut(every, sampler.starts(every, rng))
 
 
 class ContrastiveModule(ViewsModule):

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,12 +17,11 @@ from benchmark.encoding.windows import exact_float32, to_waveform
 from benchmark.errors import UserError
 from benchmark.pretraining.crops import Crops, CropSampler, training_window
 from benchmark.pretraining.infonce import draw_permutations, draw_stretch, infonce
-from benchmark.pretraining.items import Item, divide, items_of
-from benchmark.pretraining.methods.base import Given, Material, Method, Setting
+from benchmark.pretraining.methods.base import Given, Material, Setting
+from benchmark.pretraining.methods.unlabelled import Unlabelled, fixed_crops
 from benchmark.pretraining.trained import TrainedModule, evaluating, seeded
 from benchmark.registry.methods import PredictiveRecipe
 from benchmark.seeds import mix
-from benchmark.store.pcm import Pcm, PcmClip
 from encoders.base import Encoder
 from encoders.capabilities import LatentsAndContexts
 
@@ -31,23 +29,15 @@ from encoders.capabilities import LatentsAndContexts
 HELD_OUT = 32
 
 
-class Predictive(Method[PredictiveRecipe]):
+class Predictive(Unlabelled[PredictiveRecipe]):
     """One crop of each item of a corpus."""
 
     RECIPE = PredictiveRecipe
 
-    def material(self, given: Given) -> Material:
-        """Items of the corpus, watched by the clips of its validation split if that is not trained on."""
-        corpus, held_out = divide(given.pcm, given.splits)
-        items = items_of(corpus, self.recipe.item, given.window)
-        self.check_enough(items, given, f"{self.recipe.item}s")
-        return Material(items, [item.clips[0] for item in items_of(held_out, "clip", given.window)])
-
     def module(self, setting: Setting, material: Material) -> PredictiveModule:
         """Encoder and predictions; without held-out clips, crops of training clips are watched."""
         given = setting.given
-        corpus = [clip for item in material.items for clip in item.clips]
-        watched = list(material.held_out) or [clip for clip in corpus if clip.samples >= given.window]
+        watched = self.watched(material, given.window)
         return PredictiveModule(
             setting.encoder,
             self.recipe,
@@ -56,7 +46,7 @@ class Predictive(Method[PredictiveRecipe]):
             setting.sampler,
             given.seed,
             setting.steps,
-            _fixed_crops(given.pcm, watched, given.window, setting.device) if watched else None,
+            fixed_crops(given.pcm, watched, given.window, setting.device, 1, HELD_OUT)[0] if watched else None,
             "held-out" if material.held_out else "training",
         )
 
@@ -86,25 +76,6 @@ class Predictive(Method[PredictiveRecipe]):
         latent, context = self._widths(encoder, given.window)
         with seeded(given.seed):
             return nn.Linear(context, self.recipe.distances * latent, bias=False)
-
-    def goes_on(self) -> bool:
-        """With a constant learning rate; a falling one depends on the length."""
-        return self.recipe.schedule == "constant"
-
-    def words(self, material: Material, steps: int) -> str:
-        """E.g. ``10 clips of 6 songs, 20 steps of 4``."""
-        clips = sum(len(item.clips) for item in material.items)
-        songs = f" of {len(material.items):,} songs" if self.recipe.item == "song" else ""
-        return f"{clips:,} clips{songs}, {steps:,} steps of {self.recipe.batch}"
-
-
-def _fixed_crops(pcm: Pcm, clips: list[PcmClip], window: int, where: torch.device) -> Tensor:
-    """A fixed random crop [clips, window] of up to `HELD_OUT` clips."""
-    rng = np.random.default_rng(0)
-    chosen = [Item((clips[i],)) for i in sorted(rng.permutation(len(clips))[:HELD_OUT])]
-    sampler = CropSampler([item.samples for item in chosen], window, 1, 0, views=1)
-    every = np.arange(len(chosen))
-    return Crops(pcm, chosen, window, where, "stream").cut(every, sampler.starts(every, rng))[0]
 
 
 class PredictiveModule(TrainedModule):
