@@ -253,3 +253,23 @@ def test_files_are_encoded_at_the_hop_and_window_that_are_asked_for(folder):
         with np.load(output) as found:
             assert found["seconds"].tolist() == starts
             assert len(found["embeddings"]) == len(starts)
+
+
+@pytest.mark.slow
+def test_a_network_trained_on_the_tags_of_one_dataset_is_probed_on_the_genres_of_another(tmp_path):
+    sizes = ("--batch", 2, "--set", "steps=3", "--set", "warmup_steps=1")
+    untrained, trained = bench_json("run", "--store", tmp_path / "store", "--encoder", "mule_eighth", "--recipe",
+                                    "untrained", "--recipe", "mule-sup", "--corpus", "magnatagatune", "--task", "gtzan",
+                                    *sizes)  # fmt: skip
+    assert (untrained["recipe_name"], trained["recipe_name"]) == ("untrained", "mule-sup")
+    assert trained["corpus"] == "magnatagatune"
+    assert trained["overlap"]["clips"] == 0
+    assert trained["weights_sha256"] != untrained["weights_sha256"]
+    for record in (untrained, trained):
+        right = record["metrics"]["accuracy"]["value"] * record["n_scored"]["test"]
+        assert right == pytest.approx(round(right))
+    (training,) = (tmp_path / "store/artifacts/supervise").iterdir()
+    losses = (training / "losses.csv").read_text().splitlines()
+    # Of 50 tags as a new head sees them: each as likely as not.
+    assert float(losses[1].split(",")[2]) == pytest.approx(np.log(2), abs=0.05)
+    assert len(losses) == 1 + 3
