@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from conftest import bench
-from report_store import fill, make_record
+from report_store import TAGS, fill, make_record
 from small_corpus import Told
 
+from analysis.report import render
+from benchmark.comparison.compare import compare
 from benchmark.comparison.score_tables import score_tables
 from benchmark.console import something_lost
 from benchmark.errors import UserError
 from benchmark.registry.registry import load_registry
 from benchmark.report.contents import collect
-from benchmark.scores.long_table import long_table
+from benchmark.scores.long_table import as_csv, long_table
+from benchmark.scores.records import NO_RECORD, read_record
 from benchmark.store.storage_errors import storage_errors
 
 STRANGE = {
@@ -64,6 +73,132 @@ def test_a_record_that_cannot_be_read_costs_itself(tmp_path, name):
         assert len(long_table(store, reporter=told)) == 2
         with pytest.raises(UserError):
             long_table(store)
+    something_lost(forget=True)
+
+
+def places(value: Any, above: tuple = ()) -> Iterator[tuple]:
+    """Every place in a document but its root, as the keys that lead there."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inner:
+        yield (*above, key)
+        yield from places(below, (*above, key))
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+ODD = [
+    *(float("nan"), float("inf"), -1, 0, -0.0, 1e308, 1e-320, 2**63, 10**400, True, None, [], {}, [None], {"": 0.5}),
+    *("", "=1+1", "../../x", "x" * 9999, "\x1b]0;x\x07", "\ud800", "\n\0", {"a": {"b": 1}}, nested(50), nested(900)),
+]
+
+
+def changed(document: Any, rng: random.Random) -> Any:
+    """A document in which something is other, missing or renamed."""
+    *above, last = rng.choice(list(places(document)))
+    holder = document
+    for key in above:
+        holder = holder[key]
+    how = rng.random()
+    if how < 0.6:
+        holder[last] = copy.copy(rng.choice(ODD))
+    else:
+        value = holder.pop(last)
+        if how < 0.75 and isinstance(holder, dict):
+            holder[rng.choice(["", "x" * 300, "=a", "../x", "\x1b"])] = value
+    return document
+
+
+def test_whatever_a_record_holds_it_costs_no_more_than_itself(tmp_path):
+    """NaN, infinity, huge integers, missing and strange keys, wrong types, depth: for all that reads records."""
+    registry = load_registry()
+    records = [make_record(encoder, "mtt", 0) for encoder in ("a", "b")]
+    document = json.loads(records[0].model_dump_json())
+    for seed in range(60):
+        rng = random.Random(seed)
+        store = fill(tmp_path / str(seed), records)
+        file = store / "artifacts" / "score" / records[0].steps[-1].key / "record.json"
+        other = changed(copy.deepcopy(document), rng)
+        file.write_bytes(json.dumps(other, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        told = Told()
+        report = collect(store, registry, reporter=told)
+        assert 1 <= len(report["runs"]) <= 2, seed
+        for form in ("md", "csv"):
+            render(report, form)
+        rows = long_table(store, reporter=told)
+        assert 1 <= len({row["key"] for row in rows}) <= 2, seed
+        as_csv(rows)
+        read = [records[1]]
+        with suppress(*NO_RECORD):
+            read.append(read_record(file.parent))
+        score_tables(read)
+        assert all("\n" not in line and len(line) < 1000 for line in told.lines), seed
+    assert something_lost(forget=True)
+
+
+DAMAGED_PREDICTIONS = {
+    "absent": None,
+    "no archive": b"PK nothing",
+    "of other clips": {"predictions": np.zeros((3, 12), np.float32)},
+    "of other labels": {"label_names": np.array(["x"] * 12)},
+    "no numbers": {"predictions": np.full((40, 12), np.nan, np.float32)},
+    "texts": {"predictions": np.full((40, 12), "x")},
+    "no labels": {"labels": np.zeros(0, np.int8)},
+    "of a kind that there is none of": {"kind": np.array("x")},
+    "pickled": {"groups": np.array([{}] * 40, dtype=object)},
+}
+
+
+def predictions(seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {
+        "predictions": rng.random((40, 12)).astype(np.float32),
+        "labels": (np.random.default_rng(9).random((40, 12)) < 0.4).astype(np.int8),
+        "groups": np.array([f"group {n}" for n in range(40)]),
+        "label_names": np.array(TAGS),
+    }
+
+
+@pytest.mark.parametrize("name", DAMAGED_PREDICTIONS)
+def test_predictions_that_cannot_be_read_cost_themselves(tmp_path, name):
+    store = fill(tmp_path / "s", [make_record(encoder, "mtt", seed) for encoder in ("a", "b") for seed in (0, 1)])
+    folders = {}
+    for number, folder in enumerate(sorted(store.glob("artifacts/score/*"))):
+        np.savez(folder / "predictions.npz", **predictions(number))
+        folders[read_record(folder).encoder, read_record(folder).seed] = folder
+    assert compare(store, "a", "b")[0].seeds == (2, 2)
+    harmed, damage = folders["b", 1] / "predictions.npz", DAMAGED_PREDICTIONS[name]
+    harmed.unlink()
+    if isinstance(damage, bytes):
+        harmed.write_bytes(damage)
+    elif damage:
+        np.savez(harmed, **{**predictions(0), **damage})
+    told = Told()
+    found = compare(store, "a", "b", reporter=told)
+    assert {one.seeds for one in found} == {(2, 1)}
+    assert len(told.lines) == 1
+    assert told.lines[0].startswith("left out: ")
+    assert str(harmed) in told.lines[0]
+    harmed.with_name("record.json").unlink()
+    (folders["b", 0] / "predictions.npz").unlink()
+    with pytest.raises(UserError, match="the predictions of a or b cannot be read"):
+        compare(store, "a", "b", reporter=told)
+    something_lost(forget=True)
+
+
+def test_a_record_of_a_later_version_says_so(tmp_path):
+    store = fill(tmp_path / "s", [make_record(encoder, "gtzan", 0) for encoder in ("a", "b")])
+    file = sorted(store.glob("artifacts/score/*/record.json"))[0]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema_version": 3}))
+    told = Told()
+    assert len(collect(store, load_registry(), reporter=told)["runs"]) == len(long_table(store, reporter=told)) == 1
+    left = [line for line in told.lines if line.startswith("left out: ")]
+    assert len(left) == 2
+    assert all("schema_version: Value error, is 3, and this version of bench reads 2" in line for line in left)
     something_lost(forget=True)
 
 

@@ -143,13 +143,18 @@ def _show_plan(options: RunOptions, plan: Plan, engine: Engine, store: Store, re
 def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool) -> None:
     """Print the scores that there are, and end with exit code 1 if some are missing, or 2 if all are."""
     from benchmark.comparison.score_tables import score_tables
-    from benchmark.scores.records import mark_used, read_record
+    from benchmark.scores.records import NO_RECORD, mark_used, no_record, read_record
 
     found = {run.score.key: engine.current(run.score) for run in plan.runs}
     artifacts = [artifact for artifact in found.values() if artifact is not None]
     for artifact in artifacts:
         mark_used(artifact.path)
-    records = [read_record(artifact.path) for artifact in artifacts]
+    records = []
+    for artifact in artifacts:
+        try:
+            records.append(read_record(artifact.path))
+        except NO_RECORD as error:
+            reporter.leave_out(no_record(artifact.path, error))
     print_document([record.model_dump(mode="json") for record in records] if as_json else score_tables(records))
     if not as_json and len(artifacts) <= LISTED:
         for artifact in artifacts:
