@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import bench
+import soundfile
+from conftest import bench, tone
 from report_store import TAGS, fill, make_record
 from small_corpus import Told
 
@@ -209,6 +210,32 @@ def test_what_is_left_out_ends_a_command_with_exit_code_1(tmp_path):
     result = bench("store", "export", "-", "--store", store)
     assert (result.returncode, len(result.stdout.splitlines())) == (1, 2)
     assert result.stderr.startswith(f"left out: {folder}/record.json: not a score record of this version: ")
+
+
+def test_a_training_file_that_cannot_be_read_ends_a_run_with_exit_code_1(tmp_path):
+    """Now, and when all is cached; once it can be read, its corpus has another key, and the run succeeds."""
+    rows = ["path,split,label"]
+    for number in range(18):
+        soundfile.write(tmp_path / f"{number:02}.wav", tone(1.2, 16_000, number), 16_000)
+        rows.append(f"{number:02}.wav,{['train', 'valid', 'test'][number % 3]},{'hi' if number % 2 else 'lo'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "own.yaml").write_text(
+        f"datasets:\n  mine: {{class: tasks.folder:LabelledFolder, root: {tmp_path}}}\n"
+        "tasks:\n  mood: {dataset: mine, metrics: [accuracy], corpus: magnatagatune, protocol: linear}\n"
+    )
+    own, read = tmp_path / "03.wav", (tmp_path / "03.wav").read_bytes()
+    own.unlink()
+    own.symlink_to("/proc/self/mem")  # a read fails as of a bad sector
+    words = ["run", "--encoder", "chroma", "--task", "mood", "--registry", tmp_path / "own.yaml"]
+    for _ in range(2):
+        result = bench(*words, "--store", tmp_path / "s")
+        assert result.returncode == 1, result.stderr
+        assert "left out: 03.wav: cannot be read: Input/output error (decode mine" in result.stderr
+        assert "train 5 of 6" in result.stdout
+    own.unlink()
+    own.write_bytes(read)
+    result = bench(*words, "--store", tmp_path / "s")
+    assert (result.returncode, "left out" in result.stderr, "train 5 of 6" in result.stdout) == (0, False, False)
 
 
 @pytest.mark.parametrize(
