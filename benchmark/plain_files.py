@@ -83,6 +83,13 @@ def read_within(folder: Path, name: str) -> bytes:
     return read_plain(folder / name)
 
 
+def open_within(folder: Path, name: str) -> IO[bytes]:
+    """As `read_within`, but opened for reading, whatever its size."""
+    if folder.is_symlink():
+        raise planted(folder, "is a link")
+    return os.fdopen(_opened(folder / name, os.O_RDONLY), "rb")
+
+
 def append_to(path: Path) -> IO[bytes]:
     """A regular file that has no other name, opened for appending, made if it is not there; raises as `read_plain`."""
     return os.fdopen(_opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")

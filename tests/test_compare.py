@@ -15,7 +15,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ttost_paired
 
-from benchmark.comparison.compare import Comparison, _adjusted, _paired, _Side, compare
+from benchmark.comparison.compare import Comparison, _adjusted, _paired, compare
+from benchmark.comparison.stored_predictions import Side
 from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, ScoreRecord, mark_used
 from benchmark.scores.scoring import score
 from probes.delong import areas_and_influences, compare_areas
@@ -269,7 +270,7 @@ def pair(seed, n, first, second):
         right = rng.random(n) < share
         guess = np.where(right, labels[:, 0], (labels[:, 0] + rng.integers(1, 10, n)) % 10)
         stack = np.eye(10, dtype=np.float32)[guess][None]
-        sides.append(_Side("e", stack, labels, np.arange(n), tuple("abcdefghij"), np.zeros(n, int)))
+        sides.append(Side("e", stack, labels, np.arange(n), tuple("abcdefghij"), np.zeros(n, int)))
     own = _paired("accuracy", tuple(sides))
     return labels, sides, Comparison(
         task="t", protocol="linear", metric="accuracy", fingerprint="", standin=False, setting="", first="first",

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from benchmark.comparison import compare
+from benchmark.comparison.stored_predictions import Side
 from benchmark.scores.scoring import score
 from tasks.base import Task
 from tasks.metrics import METRICS, macro
@@ -158,7 +159,7 @@ def test_equal_encoders_differ_one_time_in_twenty(name):
             right = rng.random(n) < 0.6
             second = np.eye(10)[np.where(right, labels[:, 0], (labels[:, 0] + rng.integers(1, 10, n)) % 10)]
         sides = tuple(
-            compare._Side(side, own[None].astype(np.float32), labels, np.arange(n), ("tag",), np.zeros(n, int))
+            Side(side, own[None].astype(np.float32), labels, np.arange(n), ("tag",), np.zeros(n, int))
             for side, own in (("first", first), ("second", second))
         )
         result = compare._paired(name, sides)

@@ -6,6 +6,8 @@ import csv
 import hashlib
 import json
 import shlex
+import socket
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ import pytest
 from conftest import TINY_REGISTRY, bench
 
 from benchmark.encoding.windows import build_encoder
+from benchmark.engine import migration
+from benchmark.engine.housekeeping import problems
+from benchmark.engine.migration import _record
 from benchmark.registry.registry import load_registry
 from benchmark.scores.records import ScoreRecord, read_record
 from benchmark.store.store import digest_of
@@ -125,9 +130,38 @@ def test_weights_of_an_old_store_go_on_as_an_encoder_of_ones_own(tmp_path):
         np.testing.assert_array_equal(kept.state_dict()[name], value, name)
 
 
-def test_a_migration_that_was_killed_goes_on(tmp_path, monkeypatch):
-    from benchmark.engine import migration
+def test_two_migrations_at_once_and_what_a_dead_one_has_left(tmp_path):
+    """Each record is worked on in a folder of one's own, and is there once."""
+    store = old_store(tmp_path / "store", [RECORD | {"seed": seed} for seed in range(12)])
+    half = store / "unfinished" / f"migrate-{0:040x}@{socket.gethostname()}-1-dead"
+    half.mkdir(parents=True)
+    (half / "record.json").write_text("half")
+    gone = store / "artifacts" / "score" / f"{1:040x}"
+    gone.mkdir(parents=True)  # by one that was killed while it removed the older artifact
+    (gone / "record.json").write_text(_record(RECORD | {"seed": 1}).model_dump_json())
+    (store / "artifacts" / "probe" / gone.name / "manifest.json").unlink()
+    found: list[object] = []
+    meet = threading.Barrier(2)
 
+    def one():
+        meet.wait()
+        try:
+            found.append(migration.migrate(store, lambda _: None))
+        except BaseException as error:
+            found.append(error)
+
+    both = [threading.Thread(target=one) for _ in range(2)]
+    [thread.start() for thread in both]
+    [thread.join() for thread in both]
+    for one_found in found:  # the faster may be done before the other has begun
+        assert one_found == (12, []) or "only stores of format 1" in str(one_found)
+    assert sorted(read_record(folder).seed for folder in (store / "artifacts" / "score").iterdir()) == list(range(12))
+    assert problems(store / "artifacts" / "score" / f"{0:040x}") == []
+    assert [path.name for path in (store / "unfinished").iterdir()] == []
+    assert list((store / "artifacts" / "probe").iterdir()) == []
+
+
+def test_a_migration_that_was_killed_goes_on(tmp_path, monkeypatch):
     store = old_store(tmp_path / "store", [RECORD | {"seed": seed} for seed in range(3)])
     taken = []
 

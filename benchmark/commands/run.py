@@ -140,20 +140,41 @@ def _show_plan(options: RunOptions, plan: Plan, engine: Engine, store: Store, re
         raise typer.Exit(1)
 
 
+def _say_unreadable(plan: Plan, engine: Engine, reporter: Reporter) -> None:
+    """Name what the runs' audio lacks because it could not be read, also when it was prepared; exit code 1 follows."""
+    from benchmark.plan.runs import unique_steps
+    from benchmark.steps import prepare
+    from benchmark.store.pcm import PROBLEMS
+
+    for step in unique_steps(plan.runs):
+        if step.kind != prepare.KIND.name or (artifact := engine.current(step)) is None:
+            continue
+        if files := prepare.unreadable_files(artifact):
+            path, why = next(iter(files.items()))
+            more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+            reporter.leave_out(f"{path}: {why}{more} ({step.title}); all are listed in {artifact / PROBLEMS}")
+
+
 def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool) -> None:
     """Print the scores that there are, and end with exit code 1 if some are missing, or 2 if all are."""
     from benchmark.comparison.score_tables import score_tables
-    from benchmark.scores.records import mark_used, read_record
+    from benchmark.scores.records import NO_RECORD, mark_used, no_record, read_record
 
     found = {run.score.key: engine.current(run.score) for run in plan.runs}
     artifacts = [artifact for artifact in found.values() if artifact is not None]
     for artifact in artifacts:
         mark_used(artifact.path)
-    records = [read_record(artifact.path) for artifact in artifacts]
+    records = []
+    for artifact in artifacts:
+        try:
+            records.append(read_record(artifact.path))
+        except NO_RECORD as error:
+            reporter.leave_out(no_record(artifact.path, error))
     print_document([record.model_dump(mode="json") for record in records] if as_json else score_tables(records))
     if not as_json and len(artifacts) <= LISTED:
         for artifact in artifacts:
             reporter.say(f"record: {artifact / 'record.json'}")
+    _say_unreadable(plan, engine, reporter)
     asked = len(plan.runs) + len(plan.lost)
     if len(artifacts) < asked:
         reporter.warn(f"{asked - len(artifacts)} of {asked} runs are missing; the same command tries them again")

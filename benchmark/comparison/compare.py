@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.statistics.equivalence import Answer, answer, equivalence, equivalence_of_alike
 from analysis.statistics.inference import holm
 from benchmark.comparison.mcnemar import Discordance, exact_mcnemar
+from benchmark.comparison.stored_predictions import Side, side_of
 from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError, unknown_name
 from benchmark.factors import UNTRAINED
 from benchmark.plain_files import check_artifact
 from benchmark.scores.records import (
     NO_RECORD,
-    PREDICTIONS,
     SCORE,
     ScoreRecord,
     newest,
@@ -33,7 +32,6 @@ from benchmark.store.store import check_store
 from probes.delong import AreaTest, compare_areas
 from probes.intervals import compare_paired
 from tasks.metrics import METRICS, split_name
-from tasks.targets import targets_from
 
 #: Between an encoder's name and a recipe, where a user names both.
 SEPARATOR = ":"
@@ -204,12 +202,17 @@ def compare(
     """
     if margin is not None and not (np.isfinite(margin) and margin > 0):
         raise UserError(f"--margin {margin:g}: give a difference above 0, in the unit of the metric")
-    records = _records(store, reporter or Silent())
+    reporter = reporter or Silent()
+    records = _records(store, reporter)
     cells = [_cells(records, name, tasks, recipe, corpus) for name in (first, second)]
     shared = [cell for cell in cells[0] if cell in cells[1]]
     if not shared:
         raise UserError(f"{store}: {first} and {second} have no task, protocol and setting in common")
-    found = [comparison for cell in shared for comparison in _compare_cell(cells[0][cell], cells[1][cell], margin)]
+    found = [
+        comparison for cell in shared for comparison in _compare_cell(cells[0][cell], cells[1][cell], margin, reporter)
+    ]
+    if not found:
+        raise UserError(f"{store}: the predictions of {first} or {second} cannot be read; bench run makes them anew")
     return _adjusted(found)
 
 
@@ -271,33 +274,11 @@ def _cells(
     return cells
 
 
-@dataclass(frozen=True)
-class _Side:
-    """Predictions [trainings, clips, L] of one side, and what they are of; `fold` [clips] is where each was tested."""
-
-    name: str
-    predictions: NDArray[np.float32]
-    labels: Any
-    groups: NDArray[np.str_]
-    names: tuple[str, ...]
-    fold: NDArray[np.intp]
-
-
-def _side(cell: Sequence[tuple[Path, ScoreRecord]]) -> _Side:
-    stacks = []
-    for path, _ in cell:
-        with np.load(path / PREDICTIONS, allow_pickle=False) as arrays:
-            stacks.append(arrays["repeats"] if "repeats" in arrays else arrays["predictions"][None])
-            labels = targets_from(arrays).values if "kind" in arrays else arrays["labels"]
-            groups, names = arrays["groups"], arrays["label_names"]
-            fold = arrays["folds"] if "folds" in arrays else np.zeros(len(groups), dtype=np.intp)
-    record = cell[0][1]
-    trained = f" ({record.recipe})" if record.corpus or record.recipe == UNTRAINED else ""
-    return _Side(record.encoder + trained, np.concatenate(stacks), labels, groups, tuple(names.tolist()), fold)
-
-
 def _compare_cell(
-    first: Sequence[tuple[Path, ScoreRecord]], second: Sequence[tuple[Path, ScoreRecord]], margin: float | None
+    first: Sequence[tuple[Path, ScoreRecord]],
+    second: Sequence[tuple[Path, ScoreRecord]],
+    margin: float | None,
+    reporter: Reporter,
 ) -> list[Comparison]:
     lead = first[0][1]
     prints = {record.fingerprint for _, record in (*first, *second)}
@@ -307,9 +288,19 @@ def _compare_cell(
             f"{lead.task}: the scores are of different test clips or labels ({len(prints)} fingerprints, "
             f"{' and '.join(map(str, sizes))} clips) and cannot be compared; score both on the same data"
         )
-    sides = (_side(first), _side(second))
-    groups = sides[0].groups
-    numbers = {metric: _paired(metric, sides, margin) for metric in lead.metrics if metric in second[0][1].metrics}
+    one, other = side_of(first, reporter), side_of(second, reporter)
+    if one is None or other is None:
+        return []
+    sides = (one, other)
+    groups = one.groups
+    numbers = {}
+    for metric in (name for name in lead.metrics if name in second[0][1].metrics):
+        try:
+            numbers[metric] = _paired(metric, sides, margin)
+        except (*NO_RECORD, IndexError, ZeroDivisionError, FloatingPointError):
+            reporter.leave_out(
+                f"{lead.task}, {metric}: is no metric of what {one.name} and {other.name} have predicted"
+            )
     setting = ", ".join(lead.departures_in_words())
     return [
         Comparison(
@@ -339,7 +330,7 @@ def _trained_once(cell: Sequence[tuple[Path, ScoreRecord]]) -> bool:
     return len({trained_network(record.recipe_name, record.weights_sha256) for _, record in cell} - {""}) == 1
 
 
-def _paired(name: str, sides: tuple[_Side, _Side], margin: float | None = None) -> dict[str, Any]:
+def _paired(name: str, sides: tuple[Side, Side], margin: float | None = None) -> dict[str, Any]:
     """Scores, the tests of their difference, and DeLong's or McNemar's where they apply."""
     base, part = split_name(name)
     metric = METRICS[base]

@@ -11,10 +11,10 @@ from benchmark.text import aligned
 
 
 def score_tables(records: Sequence[ScoreRecord]) -> str:
-    """One table for each task, and never one for two sets of test clips."""
-    groups: dict[tuple[str, str, str], list[ScoreRecord]] = {}
+    """One table for each task, and never one for two sets of test clips, or of metrics."""
+    groups: dict[tuple[str, ...], list[ScoreRecord]] = {}
     for record in records:
-        groups.setdefault((record.task, record.data, record.fingerprint), []).append(record)
+        groups.setdefault((record.task, record.data, record.fingerprint, *sorted(record.metrics)), []).append(record)
     return "\n\n".join(_score_table(group) for group in groups.values())
 
 

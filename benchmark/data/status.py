@@ -19,7 +19,7 @@ from benchmark.registry.entries import DatasetEntry
 from benchmark.registry.plugins import load_class
 from benchmark.registry.registry import Named, Registry
 from benchmark.store.pcm import PROBLEMS, read_lines
-from benchmark.store.store import UNREADABLE, Store
+from benchmark.store.store import UNREADABLE, Store, check_store
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Task
 from tasks.folds import divide
@@ -143,7 +143,13 @@ def statuses(
         Where earlier preparations are looked for; nothing is written to it.
     reporter
         Shows progress.
+
+    Raises
+    ------
+    UserError
+        If the store is of another format.
     """
+    check_store(store)
     found, read = [], {}
     for name in names:
         named = registry.dataset(name)

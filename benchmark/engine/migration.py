@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from benchmark.plain_files import check_artifact, check_folder, make_folder, rea
 from benchmark.registry.overrides import parse_settings
 from benchmark.registry.registry import JOINT
 from benchmark.scores.records import RECORD, SCORE, ScoreRecord
+from benchmark.store.claims import claimed
 from benchmark.store.store import FORMAT, UNREADABLE, Store, check_layout, digest_file, digest_of, write_atomically
 
 #: The format that is read here.
@@ -64,7 +65,11 @@ def migrate(root: Path, advance: Callable[[int], None]) -> tuple[int, list[str]]
             check_artifact(folder)
             _migrate(root, folder)
             migrated += 1
-        except (*UNREADABLE, UserError) as error:
+        except (*UNREADABLE, UserError, shutil.Error) as error:
+            if (root / "artifacts" / SCORE / folder.name / RECORD).exists():  # by another command, or one that died
+                shutil.rmtree(folder, ignore_errors=True)
+                migrated += 1
+                continue
             refused.append(f"probe/{folder.name}: {str(error).splitlines()[0]}")
     write_atomically(marker, f"{FORMAT}\n".encode())
     Store(root)
@@ -86,9 +91,20 @@ def _migrate(root: Path, folder: Path) -> None:
         if digest_file(folder / name) != facts["sha256"]:
             raise UserError(f"{name} is not what was written")
     record = _record(json.loads(read_within(folder, RECORD)))
-    work = make_folder(make_folder(root / "unfinished") / f"migrate-{key}")
-    shutil.rmtree(work)
+    with claimed(root / "unfinished" / f"migrate-{key}", root, lambda _: None, locked=False) as claim:
+        try:
+            _move(root, folder, claim.work, manifest, record)
+        finally:
+            shutil.rmtree(claim.work, ignore_errors=True)  # where another has been faster, or there was no room
+
+
+def _move(root: Path, folder: Path, work: Path, manifest: dict[str, Any], record: ScoreRecord) -> None:
+    """Make the new artifact in a work folder of this process's own, and move it to its place, if nobody else has."""
+    key = folder.name
+    used = folder.stat()
+    shutil.rmtree(work)  # what an earlier attempt has left
     shutil.copytree(folder, work, symlinks=True)
+    check_artifact(work)
     (work / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
     for name in manifest["files"]:
         state = (work / name).stat()
@@ -99,14 +115,14 @@ def _migrate(root: Path, folder: Path) -> None:
         }
     manifest |= {"kind": SCORE, "digest": digest_of({n: f["sha256"] for n, f in manifest["files"].items()})}
     write_atomically(work / "manifest.json", json.dumps(manifest, indent=1).encode())
+    os.utime(work, ns=(used.st_atime_ns, used.st_mtime_ns))  # which decides which of two scores of a run counts
     new = make_folder(root / "artifacts" / SCORE) / key
-    if new.exists():
-        shutil.rmtree(new)
-    used = folder.stat()
-    work.rename(new)
-    with suppress(OSError):  # the time of use decides which of two scores of a run counts
-        os.utime(new, ns=(used.st_atime_ns, used.st_mtime_ns))
-    shutil.rmtree(folder)
+    try:
+        work.rename(new)
+    except OSError as error:  # by an attempt that was killed right here, or another that goes on beside this one
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _record(old: dict[str, Any]) -> ScoreRecord:

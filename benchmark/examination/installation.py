@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmark.errors import UserError
 from benchmark.examination.loading import Loaded, load_apart, look_at
 from benchmark.libraries import LIBRARIES, PAIRS, Library, load, mending, version_of
-from benchmark.plain_files import PlantedError, read_plain
-from benchmark.store.store import check_layout
+from benchmark.plain_files import read_plain
+from benchmark.store.store import check_layout, refuse_other_format
 
 #: With less free than this where the store lies [bytes], a run of a few encoders may not fit.
 LITTLE_DISK = 10 * 2**30
@@ -184,9 +185,10 @@ def _store(store: Path) -> Finding:
     try:
         check_layout(store)
         held = read_plain(store / "format").decode(errors="replace").strip()
+        refuse_other_format(store, held)
     except FileNotFoundError:
         held = ""
-    except PlantedError as error:
+    except UserError as error:
         return Finding("store", False, str(error), "or name another store with --store")
     if not held and any(store.iterdir()):
         return Finding("store", False, f"{store} is no store", "name an empty or new folder with --store")

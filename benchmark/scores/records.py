@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.cell import Cell
 from benchmark.errors import UserError
@@ -35,6 +35,14 @@ def _of_test(counts: dict[str, int]) -> dict[str, int]:
     return counts
 
 
+def _read_here(version: int) -> int:
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"is {version}, and this version of bench reads {SCHEMA_VERSION}")
+    return version
+
+
+#: Version of a record's format.
+Version = Annotated[int, AfterValidator(_read_here)]
 #: What a metric may reach: the squares of greater numbers are none.
 Reached = Annotated[float, Field(ge=-1e100, le=1e100)]
 #: Clips of each split.
@@ -97,7 +105,7 @@ class StepCost(_Model):
 class ScoreRecord(Cell):
     """Scores of one run, under its factors; per-clip predictions lie beside it in `predictions.npz`."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Version = SCHEMA_VERSION
     data: Literal["stand-in", "real"]
     metrics: dict[str, Score] = Field(min_length=1)
     unscored_labels: list[str] = Field(
@@ -143,6 +151,10 @@ def no_record(folder: Path, error: Exception) -> str:
     if isinstance(error, PlantedError):
         return str(error)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        reason = f"{where and f'{where[:80]}: '}{first['msg'][:200]}"
     return (
         f"{folder / RECORD}: not a score record of this version: {reason}; "
         "`bench store verify` finds damaged artifacts, and deleting one is safe"

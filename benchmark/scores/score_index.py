@@ -21,7 +21,7 @@ from benchmark.console import Reporter, Silent
 from benchmark.factors import COLUMNS as CELL_COLUMNS
 from benchmark.factors import in_cells
 from benchmark.plain_files import read_plain, read_within
-from benchmark.scores.records import NO_RECORD, RECORD, SCORE, Counts, Reached, no_record, trained_network
+from benchmark.scores.records import NO_RECORD, RECORD, SCORE, Counts, Reached, Version, no_record, trained_network
 from benchmark.store.store import check_store, write_atomically
 from tasks.base import SPLITS
 
@@ -57,6 +57,7 @@ class _Record(Cell):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    schema_version: Version
     data: str
     metrics: dict[str, _Score] = Field(min_length=1)
     n_expected: Counts

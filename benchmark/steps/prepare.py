@@ -116,6 +116,12 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     }
 
 
+def unreadable_files(artifact: Artifact) -> dict[str, str]:
+    """Files that a corpus lacks for they could not be read, a trouble of this machine's, by path, and why."""
+    rows = read_lines(artifact / PROBLEMS)
+    return {row["path"]: row["reason"] for row in rows if row["reason"].partition(": ")[0] == UNREADABLE}
+
+
 @dataclass(frozen=True)
 class _Decoded:
     """Where an earlier artifact holds the audio of a file."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from analysis.pages.clip_map import ClipMap
 from analysis.report.document import RunMap, RunRow, StepRow
 from benchmark.console import Reporter
-from benchmark.plain_files import PlantedError, check_artifact
+from benchmark.plain_files import check_artifact
 from benchmark.store.embeddings import Embeddings, open_embeddings
 from benchmark.store.file_names import LABELS
 from benchmark.store.labels import read_labels
+from benchmark.store.store import UNREADABLE
 from tasks.base import Task
 
 #: Clips on a map, representations of a task, and tags of a tagging task, at most.
@@ -87,10 +89,9 @@ def _map(store: Path, run: RunRow, steps: Mapping[str, StepRow]) -> ClipMap | No
         for folder in folders:
             check_artifact(folder)
         task = read_labels(folders[0] / LABELS)
-        embeddings = open_embeddings(folders[1])
-    except (PlantedError, OSError, IndexError, KeyError, ValueError):
+        return clip_map(task, open_embeddings(folders[1]))
+    except (*UNREADABLE, IndexError, EOFError, BadZipFile):
         return None  # deleted since, or not whole
-    return clip_map(task, embeddings)
 
 
 def clip_map(task: Task, embeddings: Embeddings) -> ClipMap | None:
