@@ -10,11 +10,20 @@ import typer
 from benchmark.commands.common import (
     JsonOption,
     RegistryOption,
+    StoreOption,
     interruptible,
     open_registry,
     print_document,
 )
 from benchmark.commands.factors import name_argument, name_option
+from benchmark.commands.weights import (
+    ChangesOption,
+    TrainedByOption,
+    TrainedOnOption,
+    TrainedWithOption,
+    UntrainedOption,
+    WeightsOptions,
+)
 
 
 def check(
@@ -107,13 +116,20 @@ def encode(
             help="Distance of windows [s], the last of which ends with the file.", show_default="side by side", min=0.01
         ),
     ] = None,
+    recipe: TrainedByOption = None,
+    corpus: TrainedOnOption = None,
+    seed: TrainedWithOption = None,
+    changes: ChangesOption = None,
     weights: Annotated[
-        Path | None, typer.Option(help="File of weights, such as a pretraining leaves in the store.", metavar="FILE")
+        Path | None, typer.Option(help="A file of weights instead of those of the store.", metavar="FILE")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of random weights, where there are no others.", min=0)] = 0,
+    untrained: UntrainedOption = False,
+    store_path: StoreOption = None,
     registry_files: RegistryOption = None,
 ) -> None:
     """Write the embeddings of audio files: embeddings, clip, seconds and files of an npz.
+
+    The weights are those that `bench run` trained, as the options name them, if there is more than one training.
 
     Example: bench encode song.mp3 --encoder mfcc --output song.npz
     """
@@ -121,24 +137,17 @@ def encode(
     from benchmark.encoding.encode_files import check_layer, check_output, encode_files, open_files
     from benchmark.encoding.windows import Cutting, build_encoder
     from benchmark.plan.origins import announce
-    from benchmark.plan.planner import weights_file
 
     check_output(output)
     registry = open_registry(registry_files)
     named = registry.encoder(encoder)
     reporter = Reporter()
     announce(registry, [named], reporter)
-    if weights is None and named.entry.weights is not None:
-        weights = weights_file(named)
-    built = build_encoder(named, seed, weights)
+    chosen = WeightsOptions(recipe, corpus, seed, changes, weights, untrained, store_path).chosen(named, reporter)
+    built = build_encoder(named, seed or 0, chosen.file)
     check_layer(built, encoder, layer)
     cutting = Cutting(window_seconds=window, hop_seconds=hop)
     cutting.prepare(built, encoder)
-    if weights is None and named.entry.learns:
-        reporter.warn(
-            f"{encoder} is UNTRAINED: random weights of seed {seed}. `bench run --encoder {encoder} --task mtt` trains "
-            "it and leaves STORE/artifacts/pretrain/KEY/encoder.safetensors; give such a file as --weights"
-        )
     with interruptible(reporter):
         rows, dim = encode_files(
             open_files(files, built, reporter), built, output, reporter, layer=layer, frames=frames, cutting=cutting

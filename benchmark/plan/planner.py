@@ -277,9 +277,7 @@ class Planner:
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
         entry = named.entry
-        spec = {"class": entry.class_path, "args": entry.args, "code": self.code(named), "seed": seed}
-        if entry.files:
-            spec["files"] = file_digests(named)
+        spec = {**encoder_spec(named, self.code(named)), "seed": seed}
         context: dict[str, Any] = {"encoder": named}
         title = f"initialise {named.name}, seed {seed}"
         if entry.weights is not None:
@@ -438,6 +436,21 @@ class Planner:
     def registry(self) -> Registry:
         """What names mean."""
         return self._registry
+
+
+def encoder_spec(named: Named[EncoderEntry], code: str | None = None) -> dict[str, Any]:
+    """What of an encoder's entry stands in the keys of all that it is initialised, trained and encodes to.
+
+    Parameters
+    ----------
+    named
+        The entry.
+    code
+        Its `code_identity`, where that is known already.
+    """
+    entry = named.entry
+    spec = {"class": entry.class_path, "args": entry.args, "code": code_identity(named) if code is None else code}
+    return {**spec, "files": file_digests(named)} if entry.files else spec
 
 
 def whole_artifacts(store: Path, kind: str) -> list[Artifact]:
