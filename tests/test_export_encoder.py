@@ -31,6 +31,7 @@ encoders:
   own:
     class: own_encoder:Own
     args: {dim: 5}
+    sample_rate: 8000
 """
 OWN = '''
 """An encoder that imports a neighbour, and bench's contract in two ways."""
@@ -64,7 +65,9 @@ def registry(tmp_path):
     (folder / "encoders.yaml").write_text(REGISTRY)
     (folder / "own_encoder.py").write_text(OWN)
     (folder / "own_scale.py").write_text("SCALE = 3.0\n")
-    return load_registry([folder / "encoders.yaml"])
+    yield load_registry([folder / "encoders.yaml"])
+    for name in ("own_encoder", "own_scale"):  # of this test's folder
+        sys.modules.pop(name, None)
 
 
 def train(store: Store, named, recipe: str, corpus: str, seed: int, finished: str, made=False, number: int = 0) -> Path:

@@ -98,8 +98,10 @@ def test_real_files_from_decoding_to_record(mtt, tiny_registry, tmp_path):
     weights = artifacts(store, "pretrain")[0]
     assert f"weights of tiny: recipe short on magnatagatune, seed 0, from {weights}\n" in encoded.stderr
     kept_rows = next(
-        folder for folder in artifacts(store, "embed") if trained["spec"]["embeddings"] == folder.name
-    )  # fmt: skip
+        folder
+        for folder in artifacts(store, "embed")
+        if json.loads((folder / "manifest.json").read_text())["needs"]["weights"]["key"] == weights.name
+    )
     rows = np.fromfile(kept_rows / "embeddings.0.float32", np.float32).reshape(-1, 16)
     with np.load(found) as archive, np.load(kept_rows / "index.npz") as index:
         order = [list(paths).index(name) for name in index["clip_ids"].tolist()]

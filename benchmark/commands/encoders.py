@@ -15,7 +15,7 @@ from benchmark.commands.common import (
     open_registry,
     print_document,
 )
-from benchmark.commands.factors import name_argument, name_option
+from benchmark.commands.factors import ArgumentsOption, SampleRateOption, name_argument, name_option
 from benchmark.commands.weights import (
     ChangesOption,
     TrainedByOption,
@@ -124,6 +124,8 @@ def encode(
         Path | None, typer.Option(help="A file of weights instead of those of the store.", metavar="FILE")
     ] = None,
     untrained: UntrainedOption = False,
+    sample_rate: SampleRateOption = None,
+    argument: ArgumentsOption = None,
     store_path: StoreOption = None,
     registry_files: RegistryOption = None,
 ) -> None:
@@ -137,10 +139,11 @@ def encode(
     from benchmark.encoding.encode_files import check_layer, check_output, encode_files, open_files
     from benchmark.encoding.windows import Cutting, build_encoder
     from benchmark.plan.origins import announce
+    from benchmark.registry.overrides import parse_settings, with_arguments
 
     check_output(output)
     registry = open_registry(registry_files)
-    named = registry.encoder(encoder)
+    named = with_arguments(registry.encoder(encoder), parse_settings(argument or [], "--arg"), sample_rate)
     reporter = Reporter()
     announce(registry, [named], reporter)
     chosen = WeightsOptions(recipe, corpus, seed, changes, weights, untrained, store_path).chosen(named, reporter)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from benchmark.plan.runs import Plan, Run
     from benchmark.plan.studies import Study
     from benchmark.registry.registry import Registry
+    from benchmark.store.step import Step
     from benchmark.store.store import Store
 
 #: Records whose paths are worth listing.
@@ -39,6 +40,7 @@ def run(options: RunOptions) -> None:
     """
     from benchmark.console import Reporter
     from benchmark.engine.engine import Engine
+    from benchmark.store.storage_errors import storage_errors
     from benchmark.store.store import Store
 
     reporter = Reporter()
@@ -51,7 +53,8 @@ def run(options: RunOptions) -> None:
     if not say_lost(plan):
         raise typer.Exit(2)
     say_broken(registry)
-    engine = Engine(store, reporter)
+    anew = {step.key for step in _anew(plan.runs)} if options.force else set()
+    engine = Engine(store, reporter, anew)
     if options.cluster is None:
         from benchmark.forecast.large_batches import say_memory
 
@@ -60,8 +63,13 @@ def run(options: RunOptions) -> None:
         _show_plan(options, plan, engine, store, reporter)
         return
     _remark(plan.runs, reporter)
+    if anew:
+        with storage_errors(store.root):
+            for step in _anew(plan.runs):
+                store.delete(step.kind, step.key)
+        engine = Engine(store, reporter)
     losses = _computed(options, plan.runs, engine, store, reporter)
-    _show(plan, Engine(store, reporter), losses, reporter, options.as_json)
+    _show(plan, Engine(store, reporter), losses, reporter, options)
 
 
 def _planned(
@@ -93,6 +101,15 @@ def _planned(
 
                 check_matched(study, parameter_counts(plan.runs))
     return plan
+
+
+def _anew(runs: Sequence[Run]) -> list[Step]:
+    """Steps that `--force` computes again: all but trainings, which took longest, and what these rest on."""
+    from benchmark.plan.runs import unique_steps
+
+    steps = unique_steps(runs)
+    kept = {before.key for step in steps if step.of.trains for before in step.lineage()}
+    return [step for step in steps if step.key not in kept and step.kind != "standin"]
 
 
 def _remark(runs: Sequence[Run], reporter: Reporter) -> None:
@@ -140,8 +157,9 @@ def _show_plan(options: RunOptions, plan: Plan, engine: Engine, store: Store, re
         raise typer.Exit(1)
 
 
-def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool) -> None:
+def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter, options: RunOptions) -> None:
     """Print the scores that there are, and end with exit code 1 if some are missing, or 2 if all are."""
+    from benchmark.commands.next_steps import next_steps
     from benchmark.comparison.score_tables import score_tables
     from benchmark.scores.records import mark_used, read_record
 
@@ -150,10 +168,12 @@ def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter
     for artifact in artifacts:
         mark_used(artifact.path)
     records = [read_record(artifact.path) for artifact in artifacts]
-    print_document([record.model_dump(mode="json") for record in records] if as_json else score_tables(records))
-    if not as_json and len(artifacts) <= LISTED:
-        for artifact in artifacts:
+    print_document([record.model_dump(mode="json") for record in records] if options.as_json else score_tables(records))
+    if not options.as_json:
+        for artifact in artifacts if len(artifacts) <= LISTED else []:
             reporter.say(f"record: {artifact / 'record.json'}")
+        for line in next_steps(records, options.store_path, options.data, options.registry_files):
+            reporter.say(f"next: {line}")
     asked = len(plan.runs) + len(plan.lost)
     if len(artifacts) < asked:
         reporter.warn(f"{asked - len(artifacts)} of {asked} runs are missing; the same command tries them again")

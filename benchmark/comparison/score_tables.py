@@ -55,6 +55,10 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     )
     rough = {metric: first.metrics[metric].rough for metric in metrics if first.metrics[metric].rough}
     notes = [f"intervals of {_title(metric)} are rough: {why}" for metric, why in rough.items()]
+    if any(record.limit is not None for record in records):
+        notes.append(
+            "scores on a few clips alone (--limit) say whether all works, and nothing else; no report has them"
+        )
     notes += [
         printable(f"{record.encoder} ({record.recipe}) {_heard(record.overlap)}")
         for record in records

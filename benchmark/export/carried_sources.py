@@ -11,6 +11,7 @@ import hashlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -160,8 +161,13 @@ def _notice() -> str:
     return f'"""{said}"""\n'
 
 
+@cache
+def _installed() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
 def _distributions(modules: set[str]) -> dict[str, str]:
     """Installed versions of the distributions that have these modules."""
-    known = packages_distributions()
+    known = _installed()
     names = {name for module in modules for name in known.get(module, [])[:1]}
     return {name: distribution(name).version for name in sorted(names)}

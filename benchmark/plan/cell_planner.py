@@ -163,7 +163,8 @@ class CellPlanner:
         compared: dict[str, Step] = {}
         labels: Step | None = None
         for number, named in enumerate(self._parts):
-            pcm = self._steps.prepare_step(dataset, _rate(named))
+            limit = self._steps.limit_of(cell.task, cell.limit)
+            pcm = self._steps.prepare_step(dataset, _rate(named), limit)
             labelled = self._steps.label_step(cell.task, pcm, self._request.allow_missing)
             if labels is None:
                 self._steps.check_fit(cell.task, None if self._end_to_end else cell.protocol, labelled)
@@ -265,7 +266,8 @@ class CellPlanner:
             sample_rate=_rate(named),
             probe_every=self._request.probe_every,
             context=self._request.training,
-            names=names,
+            names=names if cell.limit is None else {**names, "limit": cell.limit},
+            limit=cell.limit,
         )
         return training_step(self._steps, asked)
 

@@ -40,6 +40,7 @@ from benchmark.store.step import Step, every
 from benchmark.store.store import Artifact, Store, digest_file
 from tasks.base import Dataset, Split
 from tasks.folds import divide
+from tasks.limited import limited
 
 STANDIN_SEED = 0
 
@@ -206,12 +207,24 @@ class Planner:
             raise UserError(f"--corpus {name}: there is no such folder; `bench list corpora` lists what has a name")
         self._registry.check_name("corpora", name)
 
-    def prepare_step(self, dataset: str, sample_rate: int) -> Step:
-        """Decode `dataset` at a rate [Hz]."""
+    def prepare_step(self, dataset: str, sample_rate: int, limit: Mapping[str, Any] | None = None) -> Step:
+        """Decode `dataset`, or what of it a limit leaves, at a rate [Hz]."""
         source = self._source(dataset)
         title = f"decode {dataset} at {sample_rate:,} Hz"
         context = {**source.context, "store": self._store.root.absolute()}
-        return prepare.KIND.step({**source.audio, "sample_rate": sample_rate}, source.needs, title, context)
+        spec = {**source.audio, "sample_rate": sample_rate}
+        if limit is not None:
+            spec["limit"] = limit
+            title = f"decode {limit['clips']:,} clips of {dataset} at {sample_rate:,} Hz"
+        return prepare.KIND.step(spec, source.needs, title, context)
+
+    def limit_of(self, task: str, clips: int | None) -> Mapping[str, Any] | None:
+        """What leaves so many clips of a task; see `tasks.limited.limited_clips`."""
+        if clips is None:
+            return None
+        entry = self._registry.task(task).entry
+        folds = {} if entry.folds is None else {"folds": entry.folds}
+        return {"clips": clips, "options": dict(entry.options), **folds}
 
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
@@ -374,6 +387,8 @@ class Planner:
             opened = dataset_at(named, made.path)
         with reading(named):
             task = divide(opened.task(**labels.spec["options"]), opened, labels.spec.get("folds"))
+            if (limit := labels.needs["pcm"].spec.get("limit")) is not None:
+                task = limited(task, limit["clips"])
             clips = {clip.id: clip for clip in opened.clips()}
         own = [clips[clip_id] for clip_id, of in zip(task.clip_ids, task.splits, strict=True) if of == split]
         return Members(named.name, own, self._audio.get(named.name, {}))

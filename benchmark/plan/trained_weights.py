@@ -116,6 +116,12 @@ class Trained:
         return any(entry["kind"] == standin.KIND.name for entry in self.artifact.manifest["lineage"].values())
 
     @property
+    def limit(self) -> int | None:
+        """Clips that it was tried on alone; ``None`` for all."""
+        limit: int | None = self.card.get("limit")
+        return limit
+
+    @property
     def finished(self) -> str:
         """When it ended, UTC."""
         return str(self.artifact.manifest["finished"])
@@ -141,12 +147,14 @@ def trainings(folder: Path, named: Named[EncoderEntry]) -> list[Trained]:
         return []
     check_store(folder)
     store, spec = Store(folder), encoder_spec(named)
-    found = [
+    every = [
         Trained(artifact)
         for kind in (pretrain.KIND, supervise.KIND)
         for artifact in store.whole(kind.name)
         if kind.left(artifact) and _started_as(artifact, spec)
     ]
+    # What was tried on a few clips counts where there is nothing else.
+    found = [one for one in every if one.limit is None] or every
     return sorted(found, key=lambda one: one.finished, reverse=True)
 
 
