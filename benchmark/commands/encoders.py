@@ -28,15 +28,18 @@ from benchmark.commands.weights import (
 
 def check(
     encoder: Annotated[str, name_argument("encoders", "Encoder to check.", "ENCODER")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Encode a handful of windows only: seconds, and less certain.")
+    ] = False,
     registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether an encoder is fit to be compared; exit code 1 if it is not.
+    """Say whether an encoder is fit to be compared, the cheapest checks first; exit code 1 if it is not.
 
     Example: bench check mfcc
     """
     from benchmark.console import Reporter
-    from benchmark.examination.fitness import Fitness, fitness_table
+    from benchmark.examination.fitness import QUICK, THOROUGH, Check, Fitness, fitness_line, verdict
     from benchmark.plan.origins import announce
     from benchmark.plan.planner import weights_file
 
@@ -44,9 +47,18 @@ def check(
     named = registry.encoder(encoder)
     reporter = Reporter()
     announce(registry, [named], reporter)
+
+    def tell(row: Check) -> None:
+        if not as_json:
+            print_document(fitness_line(row))
+
     with interruptible(reporter):
-        rows = Fitness(named, weights_file(named) if named.entry.weights else None).run(reporter)
-    print_document([vars(row) for row in rows] if as_json else fitness_table(rows))
+        weights = weights_file(named) if named.entry.weights else None
+        fitness = Fitness(named, weights, QUICK if quick else THOROUGH)
+        if not as_json:
+            print_document(fitness_line())
+        rows = fitness.run(reporter, tell)
+    print_document([vars(row) for row in rows] if as_json else f"\n{verdict(rows)}")
     if any(row.outcome == "fail" for row in rows):
         raise typer.Exit(1)
 
