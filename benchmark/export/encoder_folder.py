@@ -137,7 +137,7 @@ def export_encoder(
     EncoderError
         If the weights do not fit.
     """
-    if named.entry.class_path.startswith("encoders.adapters."):
+    if named.entry.adapts:
         wrapped = named.entry.args.get("module") or named.entry.args.get("model") or "another package"
         raise UserError(f"encoder {named.name} is {wrapped}'s, which other projects can use as bench does")
     if output.exists():

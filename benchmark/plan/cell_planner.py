@@ -164,7 +164,7 @@ class CellPlanner:
         labels: Step | None = None
         for number, named in enumerate(self._parts):
             limit = self._steps.limit_of(cell.task, cell.limit)
-            pcm = self._steps.prepare_step(dataset, _rate(named), limit)
+            pcm = self._steps.prepare_step(dataset, self._steps.sample_rate(named), limit)
             labelled = self._steps.label_step(cell.task, pcm, self._request.allow_missing)
             if labels is None:
                 self._steps.check_fit(cell.task, None if self._end_to_end else cell.protocol, labelled)
@@ -263,7 +263,7 @@ class CellPlanner:
             labels=cell.labels,
             seed=cell.seed,
             allow_missing=self._request.allow_missing,
-            sample_rate=_rate(named),
+            sample_rate=self._steps.sample_rate(named),
             probe_every=self._request.probe_every,
             context=self._request.training,
             names=names if cell.limit is None else {**names, "limit": cell.limit},
@@ -282,10 +282,6 @@ def _deformed(deformation: str, pcm: Step, labelled: Step) -> Step:
         f"deform test audio: {deformation}",
         pcm.context,
     )
-
-
-def _rate(named: Named[EncoderEntry]) -> int:
-    return int(named.entry.args.get("sample_rate", named.entry.sample_rate))
 
 
 def _in_a_line(error: Exception) -> str:

@@ -31,11 +31,13 @@ from benchmark.registry.datasets import (
     standin_extent,
 )
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
+from benchmark.registry.foreign_packages import foreign_packages
 from benchmark.registry.overrides import override, with_arguments
 from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
 from benchmark.registry.registry import Named, Registry
 from benchmark.scores.trained_labels import read_shared, refuse
 from benchmark.steps import initialise, label, label_source, prepare, standin
+from benchmark.store.digests import DigestCache
 from benchmark.store.step import Step, every
 from benchmark.store.store import Artifact, Store, digest_file
 from tasks.base import Dataset, Split
@@ -290,7 +292,10 @@ class Planner:
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
         entry = named.entry
-        spec = {**encoder_spec(named, self.code(named)), "seed": seed}
+        spec = {
+            **self._once(("spec", named.file, named.line, named.name), lambda: self._encoder_spec(named)),
+            "seed": seed,
+        }
         context: dict[str, Any] = {"encoder": named}
         title = f"initialise {named.name}, seed {seed}"
         if entry.weights is not None:
@@ -299,6 +304,29 @@ class Planner:
             title = f"load {named.name} from {file.name}"
         spec["weights"] = digest_file(context["weights"]) if "weights" in context else None
         return initialise.KIND.step(spec, {}, title, context)
+
+    def _encoder_spec(self, named: Named[EncoderEntry]) -> dict[str, Any]:
+        return encoder_spec(named, self.code(named), self._digest)
+
+    def _digest(self, file: Path) -> str:
+        """Hash of a file's content, which is not read again while it stays as it was."""
+
+        def progress(count: int) -> Any:
+            return self._reporter.progress(f"hash {file.name}", count, "files")
+
+        (found,) = DigestCache(self._store).digests([file], progress)
+        return found if isinstance(found, str) else digest_file(file)
+
+    def sample_rate(self, named: Named[EncoderEntry]) -> int:
+        """Rate of the audio that an encoder takes [Hz]; a model of others is loaded where its entry does not say it."""
+
+        def ask() -> int:
+            from benchmark.encoding.windows import build_encoder
+
+            return build_encoder(named, 0).sample_rate
+
+        stated = named.entry.stated_rate
+        return self._once(("rate", named.file, named.line, named.name), ask) if stated is None else stated
 
     def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
         """Layers of an encoder that can be probed."""
@@ -453,7 +481,9 @@ class Planner:
         return self._registry
 
 
-def encoder_spec(named: Named[EncoderEntry], code: str | None = None) -> dict[str, Any]:
+def encoder_spec(
+    named: Named[EncoderEntry], code: str | None = None, digest: Callable[[Path], str] = digest_file
+) -> dict[str, Any]:
     """What of an encoder's entry stands in the keys of all that it is initialised, trained and encodes to.
 
     Parameters
@@ -462,10 +492,16 @@ def encoder_spec(named: Named[EncoderEntry], code: str | None = None) -> dict[st
         The entry.
     code
         Its `code_identity`, where that is known already.
+    digest
+        Hash of a file's content.
     """
     entry = named.entry
     spec = {"class": entry.class_path, "args": entry.args, "code": code_identity(named) if code is None else code}
-    return {**spec, "files": file_digests(named)} if entry.files else spec
+    if packages := foreign_packages(named, digest):
+        spec["packages"] = packages
+    if entry.files:
+        spec["files"] = file_digests(named)
+    return spec
 
 
 def whole_artifacts(store: Path, kind: str) -> list[Artifact]:

@@ -38,6 +38,9 @@ class Steps(Protocol):
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
 
+    def sample_rate(self, named: Named[EncoderEntry]) -> int:
+        """Rate of the audio that an encoder takes [Hz]."""
+
     def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
         """Layers of an encoder that can be probed."""
 
