@@ -204,12 +204,8 @@ def test_foreign_encoders_are_scored_and_never_trained(folder, mtt):
         "run", *names, "--task", "mtt", "--data", data, "--store", folder / "store", "--registry", folder, cwd=folder
     )
     found = {record["encoder"]: (record["recipe"], record["dim"]) for record in records}
-    assert found == {
-        "heard": ("as-given", 3),
-        "crossed": ("as-given", 5),
-        "called": ("as-given", 4),
-        "vector": ("as-given", 4),
-    }
+    dims = {"heard": 3, "crossed": 5, "called": 4, "vector": 4}
+    assert found == {name: ("as-given", dim) for name, dim in dims.items()}
 
 
 def weights_key(folder, name, tmp_path):
