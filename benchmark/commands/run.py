@@ -81,6 +81,7 @@ def _planned(
     reporter: Reporter,
 ) -> Plan:
     """What can be had of what is asked for, and what cannot."""
+    from benchmark.plan.contamination import contamination
     from benchmark.plan.origins import announce, in_use
     from benchmark.plan.planner import Planner
     from benchmark.plan.studies import check_matched
@@ -93,13 +94,16 @@ def _planned(
     if then is not None:
         requests = [trained_then(request, then, registry) for request in requests]
     with storage_errors(store.root):
-        plan = Planner(registry, store, reporter, options.data).plan(requests)
+        planner = Planner(registry, store, reporter, options.data)
+        plan = planner.plan(requests)
         if study is not None:
             plan = study.chosen(plan)
             if study.matched_parameters is not None:
                 from benchmark.forecast.sizes import parameter_counts
 
                 check_matched(study, parameter_counts(plan.runs))
+        for line in contamination(planner, plan.runs):
+            reporter.warn(line)
     return plan
 
 

@@ -397,22 +397,48 @@ class Planner:
         done = self._store.find(compared.kind, compared.key)
         if done is not None:
             return read_shared([done]), done.manifest["facts"]["tested"]
-        tested = self._members(compared.needs["labels"], "test")
+        tested = self.members(compared.needs["labels"], "test")
         if tested is None:
             return (), 0
-        trained = [self._members(labels, "train") for labels in every(compared.needs, "trained")]
+        trained = [self.members(labels, "train") for labels in every(compared.needs, "trained")]
         found = [clip for one in trained if one is not None for clip in shared_clips(tested, one)]
         return list(dict.fromkeys(found)), len(tested.clips)
 
-    def _members(self, labels: Step, split: Split) -> Members | None:
+    def members(self, labels: Step, split: Split) -> Members | None:
         """Clips of a split of a label step's task; ``None`` of a stand-in that is still to be made."""
-        named: Named[DatasetEntry] = labels.context["dataset"]
-        opened = self._opened.get(named.name)
+        return self._once(("members", labels.key, split), lambda: self._members(labels, split))
+
+    def corpus_members(self, corpus: str, pcm: Step) -> Members | None:
+        """Clips of a corpus; ``None`` of a stand-in that is still to be made.
+
+        Parameters
+        ----------
+        corpus
+            Its name.
+        pcm
+            The step that decodes its dataset.
+        """
+        entry = self._registry.corpus(corpus).entry
+        named = self._registry.dataset(entry.dataset)
+        opened = self._opened_for(named, pcm)
         if opened is None:
-            made = self._store.find(standin.KIND.name, labels.needs["standin"].key)
-            if made is None:
-                return None
-            opened = dataset_at(named, made.path)
+            return None
+        with reading(named):
+            own = [clip for clip in opened.clips() if not entry.splits or clip.split in entry.splits]
+        return Members(named.name, own, self._audio.get(named.name, {}))
+
+    def _opened_for(self, named: Named[DatasetEntry], step: Step) -> Dataset | None:
+        """A dataset in the user's folder, or the stand-in that a step needs; ``None`` if that is still to be made."""
+        if named.name in self._opened:
+            return self._opened[named.name]
+        made = self._store.find(standin.KIND.name, step.needs["standin"].key)
+        return None if made is None else dataset_at(named, made.path)
+
+    def _members(self, labels: Step, split: Split) -> Members | None:
+        named: Named[DatasetEntry] = labels.context["dataset"]
+        opened = self._opened_for(named, labels)
+        if opened is None:
+            return None
         with reading(named):
             task = divide(opened.task(**labels.spec["options"]), opened, labels.spec.get("folds"))
             if (limit := labels.needs["pcm"].spec.get("limit")) is not None:
