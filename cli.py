@@ -17,6 +17,7 @@ from benchmark.commands import (
     data,
     doctor,
     encoders,
+    export,
     listing,
     look,
     plug_in,
@@ -66,6 +67,7 @@ app.command()(run.run)
 app.command()(encoders.check)
 app.command()(encoders.resources)
 app.command()(encoders.encode)
+app.command(name="export-encoder")(export.export_encoder)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command(name="list")(listing.list_entries)

@@ -35,6 +35,9 @@ class Cell(BaseModel):
     labels: float = Field(default=1.0, description="fraction of the training labels used")
     shots: int | None = Field(default=None, description="training clips of each class; null for all")
     deform: str | None = Field(default=None, description="deformation of the test audio, NAME=STRENGTH; null for none")
+    limit: int | None = Field(
+        default=None, description="clips that were used alone, to try whether all works; null for all"
+    )
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -158,6 +158,17 @@ FACTORS: Mapping[str, Factor] = {
         help="Score on deformed test audio too: gain, noise, mp3, low_pass, reverb, pitch, tempo; may be repeated.",
         metavar="NAME=STRENGTH",
     ),
+    "limit": Factor(
+        "limit",
+        "clips that are used alone, to see whether all works; all if empty",
+        Annotated[int, Ge(1)],
+        levels=(None,),
+        plain=None,
+        words=lambda limit: f"on {limit:,} clips alone",
+        help="Use so many clips alone, to see whether all works; such scores are never in reports.",
+        metavar="N",
+        commas="numbers of clips",
+    ),
 }
 #: What tables call the factors that have a column.
 COLUMNS = tuple(factor.key for factor in FACTORS.values() if factor.column)

@@ -35,7 +35,7 @@ def test_everything_against_numpy_on_all_rows():
     x = rows.astype(np.float64)
     np.testing.assert_allclose(found.mean, x.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(found.deviation, x.std(axis=0), atol=1e-12)
-    near = np.abs(x) <= 1e-3 * np.sqrt((x**2).mean())
+    near = np.abs(x) <= 1e-3 * np.sqrt((x**2).mean(axis=0))
     np.testing.assert_allclose(found.zero_share, near.mean(axis=0))
     assert (found.dead, found.windows, found.clips) == (1, len(rows), 30)
 
@@ -65,6 +65,19 @@ def test_everything_against_numpy_on_all_rows():
     best = labelled[:, found.chosen]
     table = np.stack([group.mean(axis=0)[found.chosen] - best.mean(axis=0) for group in groups]) / best.std(axis=0)
     np.testing.assert_allclose(found.table, table)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.floats(-9, 9), min_size=6, max_size=6), st.sampled_from([0.0, 1.0, 300.0]))
+def test_a_feature_is_dead_by_its_own_scale(powers, offset):
+    """Features of hand-made sets differ by many orders of magnitude; the smallest is as alive as the largest."""
+    rows, first, classes = made(offset=offset)
+    rows[:, 2] = offset  # says the same of all windows
+    found = activation_profile((rows * 10.0 ** np.array(powers)).astype(np.float32), first, classes, NAMES)
+    assert found.dead == 1
+    if offset == 0:
+        plain = activation_profile(rows, first, classes, NAMES)
+        np.testing.assert_array_equal(found.zero_share > 0.5, plain.zero_share > 0.5)
 
 
 @settings(max_examples=25)
@@ -169,7 +182,10 @@ def test_the_figure_says_its_numbers_and_is_small():
     root = ElementTree.fromstring(svg)
     space = "{http://www.w3.org/2000/svg}"
     told = root.find(f"{space}desc").text
-    assert "Over 1,600 windows 5 of 512 units are zero at every window and 1 more at over half of them." in told
+    assert (
+        "Over 1,600 windows 5 of 512 units say the same of every window, and 1 more is zero at over half of them."
+        in told
+    )
     assert f"Sparsity has its median at {np.nanmedian(found.sparsity):.2f}." in told
     assert f"They vary in {found.participation_ratio:,.1f} effective dimensions." in told
     assert (

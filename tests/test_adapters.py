@@ -11,10 +11,13 @@ import torch
 from conftest import bench_json
 from encoder_weights import chirps
 
+from benchmark.console import Silent
 from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
-from benchmark.plan.planner import Planner
+from benchmark.plan.planner import Planner, encoder_spec
+from benchmark.registry.foreign_packages import foreign_packages
 from benchmark.registry.registry import load_registry
+from benchmark.store.store import Store
 from encoders import EncoderError
 from encoders.adapters.hear import HearEncoder
 
@@ -53,6 +56,8 @@ def embed(audio, sample_rate, scale=1.0):
 def timed(audio, sample_rate):
     frames = embed(audio, sample_rate)
     return frames, np.arange(len(frames)) * 0.1 + 0.05
+def whole(audio, sample_rate):
+    return embed(audio, sample_rate).mean(0)
 """
 ENTRIES = """
 encoders:
@@ -60,8 +65,9 @@ encoders:
     class: encoders.adapters.hear:HearEncoder
     args: {module: some_hear}
     files: {model_file: gain.txt}
-    sample_rate: 16000
   crossed: {class: "encoders.adapters.xares:XaresEncoder", args: {module: some_xares}, sample_rate: 16000}
+  vector: {class: "encoders.adapters.callable:CallableEncoder",
+           args: {module: "some_function:whole", sample_rate: 22050, dim: 4}}
   called: {class: "encoders.adapters.callable:CallableEncoder",
            args: {module: "some_function:embed", sample_rate: 22050, dim: 4, options: {scale: 2.0}}}
   timed: {class: "encoders.adapters.callable:CallableEncoder",
@@ -181,18 +187,29 @@ def test_a_function_is_called_for_each_waveform(build):
     torch.testing.assert_close(given, times)
 
 
+def test_a_function_may_give_one_vector(build):
+    x = waveform(22_050)
+    encoder = build("vector")
+    torch.testing.assert_close(encoder(x), build("called")(x) / 2)
+    values, seconds = encoder.frames(x)
+    assert values.shape == (2, 1, 4)
+    assert seconds.tolist() == [0.5]
+
+
 def test_foreign_encoders_are_scored_and_never_trained(folder, mtt):
+    """The rate of a HEAR model is its own, which its entry need not say."""
     data, _ = mtt
-    names = [argument for name in ("heard", "crossed", "called") for argument in ("--encoder", name)]
+    names = [argument for name in ("heard", "crossed", "called", "vector") for argument in ("--encoder", name)]
     records = bench_json(
         "run", *names, "--task", "mtt", "--data", data, "--store", folder / "store", "--registry", folder, cwd=folder
     )
     found = {record["encoder"]: (record["recipe"], record["dim"]) for record in records}
-    assert found == {"heard": ("as-given", 3), "crossed": ("as-given", 5), "called": ("as-given", 4)}
+    dims = {"heard": 3, "crossed": 5, "called": 4, "vector": 4}
+    assert found == {name: ("as-given", dim) for name, dim in dims.items()}
 
 
 def weights_key(folder, name, tmp_path):
-    planner = Planner(load_registry([folder]), store=None, reporter=None, data=None)
+    planner = Planner(load_registry([folder]), Store(tmp_path / "store"), Silent(), data=None)
     return planner.initialise_step(planner.registry.encoder(name), 0).key
 
 
@@ -207,12 +224,60 @@ def test_an_edited_model_is_another_model(folder, tmp_path, name, file):
     assert weights_key(folder, name, tmp_path) != before
 
 
+def test_packages_behind_an_encoder_are_in_its_key_and_record(folder, tmp_path, monkeypatch):
+    """Version and weights of what its module imports; what bench needs itself, and what has no part in it, is not."""
+    installed = tmp_path / "site-packages"
+    for name, version in (("deepears", "1.2"), ("bystander", "3.0")):
+        (installed / name).mkdir(parents=True)
+        (installed / name / "__init__.py").write_text("")
+        (installed / f"{name}-{version}.dist-info").mkdir()
+        (installed / f"{name}-{version}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(installed)
+    file = folder / "some_function.py"
+    plain = weights_key(folder, "called", tmp_path)
+    assert "packages" not in encoder_spec(load_registry([folder]).encoder("called"))
+    file.write_text("import numpy, torch\n" + FUNCTION)
+    assert "packages" not in encoder_spec(load_registry([folder]).encoder("called"))
+    file.write_text("def late():\n    import deepears.model\n" + FUNCTION)
+
+    def spec():
+        return encoder_spec(load_registry([folder]).encoder("called"))["packages"]
+
+    assert spec() == {"deepears": {"version": "1.2"}}
+    keys = [plain, weights_key(folder, "called", tmp_path)]
+    (installed / "deepears" / "data").mkdir()
+    (installed / "deepears" / "data" / "model.h5").write_bytes(b"weights")
+    keys.append(weights_key(folder, "called", tmp_path))
+    (installed / "deepears" / "data" / "model.h5").write_bytes(b"Weights")
+    keys.append(weights_key(folder, "called", tmp_path))
+    (installed / "deepears-1.2.dist-info" / "METADATA").write_text("Name: deepears\nVersion: 1.3\n")
+    keys.append(weights_key(folder, "called", tmp_path))
+    assert len(set(keys)) == 5
+    (installed / "deepears" / "readme.txt").write_text("no weights")
+    assert weights_key(folder, "called", tmp_path) == keys[-1]
+
+    step = Planner(load_registry([folder]), Store(tmp_path / "store"), Silent(), None).initialise_step(
+        load_registry([folder]).encoder("called"), 0
+    )
+    facts = step.of.compute(step, {}, tmp_path, Silent())
+    assert facts["provenance"]["package deepears"] == f"1.3, weights {spec()['deepears']['weights'][:8]}"
+
+
+def test_encoders_that_ship_name_no_packages():
+    registry = load_registry()
+    for named in registry.sections["encoders"].values():
+        assert foreign_packages(named) == {}
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
         ("{class: 'encoders.adapters.hear:HearEncoder', args: {module: some_xares}}", "has no 'load_model'"),
         ("{class: 'encoders.adapters.hear:HearEncoder', args: {module: nowhere_at_all}}", "No module named"),
-        ("{class: 'encoders.adapters.hear:HearEncoder', args: {module: some_hear}}", "say `sample_rate: 16000`"),
+        (
+            "{class: 'encoders.adapters.hear:HearEncoder', args: {module: some_hear}, sample_rate: 8000}",
+            "say `sample_rate: 16000`",
+        ),
         ("{class: 'encoders.adapters.xares:XaresEncoder', args: {module: some_hear}}", r"one class named \*Encoder"),
         ("{class: 'encoders.adapters.callable:CallableEncoder', args: {module: f, sample_rate: 1, dim: 1}}", "module:"),
         (

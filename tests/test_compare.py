@@ -198,6 +198,18 @@ def test_a_clear_difference_is_told(store):
     assert "good (tune) scores" in back.text
 
 
+def test_a_lead_of_what_was_pretrained_on_test_clips_is_called_none(store):
+    labels, (good, worse) = simulated(np.random.default_rng(1), n=60, strengths=(2.0, 0.5))
+    heard = Overlap(clips=41, recordings=0, artists=0, labelled=0)
+    write_record(store, "x", "heard", labels, good, fingerprint="x", overlap=heard)
+    write_record(store, "y", "deaf", labels, worse, fingerprint="x")
+    for names in (("heard", "deaf"), ("deaf", "heard")):
+        found = compare(store, *names)[0]
+        assert found.heard == ((41, 0) if names[0] == "heard" else (0, 41))
+        assert "heard (tune) was pretrained on 41 of the 60 test clips, so this says nothing" in found.text
+    assert "pretrained on" not in compare(store, "good", "worse")[0].text
+
+
 def test_of_a_training_that_was_scored_again_the_newest_score_counts(store):
     before = compare(store, "good", "worse")[0]
     rng = np.random.default_rng(0)

@@ -91,7 +91,7 @@ def test_streamed_windows_are_the_windows_of_the_whole(samples, lengths, window)
 def test_embeddings_are_those_of_the_harness(tmp_path, registry, name, capfd):
     files = [write(tmp_path / "a.wav", 5.0, 44_100, 2), write(tmp_path / "b.flac", 2.0, 22_050)]
     output = tmp_path / "out.npz"
-    encode(files, encoder=name, output=output, registry_files=[registry], seed=3)
+    encode(files, encoder=name, output=output, registry_files=[registry], seed=3, untrained=name == "tiny")
     streams = capfd.readouterr()
     assert streams.out == ""
     encoder = build_encoder(load_registry([registry]).encoder(name), 3)
@@ -113,7 +113,7 @@ def test_23_milliseconds_are_one_window(tmp_path, registry):
     file = write(tmp_path / "short.wav", 0.023, 22_050)
     for name in ("tiny", "mfcc"):
         output = tmp_path / f"{name}.npz"
-        encode([file], encoder=name, output=output, registry_files=[registry])
+        encode([file], encoder=name, output=output, registry_files=[registry], untrained=name == "tiny")
         with np.load(output) as found:
             assert len(found["embeddings"]) == 1
             assert np.isfinite(found["embeddings"]).all()
@@ -170,7 +170,7 @@ def test_weights_of_a_file(tmp_path, registry, capsys):
 def test_the_command_line(tmp_path, registry):
     file = write(tmp_path / "a.wav", 1.0, 22_050)
     output = tmp_path / "out.npz"
-    result = bench("encode", file, "--encoder", "tiny", "--output", output, "--registry", registry)
+    result = bench("encode", file, "--encoder", "tiny", "--untrained", "--output", output, "--registry", registry)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     assert result.stderr.splitlines()[-1] == f"{output}: 3 embeddings of size 16"
@@ -185,7 +185,7 @@ def test_a_broken_file_is_one_line_and_leaves_nothing(tmp_path, registry):
     bad.write_bytes(bad.read_bytes()[:7])
     (tmp_path / "out").mkdir()
     output = tmp_path / "out" / "out.npz"
-    result = bench("encode", good, bad, "--encoder", "tiny", "-o", output, "--registry", registry)
+    result = bench("encode", good, bad, "--encoder", "tiny", "--untrained", "-o", output, "--registry", registry)
     assert result.returncode == 2
     *_, last = result.stderr.splitlines()
     assert last.startswith(f"bench: {bad}: not readable as audio")
@@ -203,6 +203,13 @@ def test_a_broken_file_is_one_line_and_leaves_nothing(tmp_path, registry):
         ({"encoder": "tin"}, ["unknown encoder 'tin'", "'tiny'"]),
         ({"layer": "bottle"}, ["unknown layer of tiny 'bottle'", "'bottleneck'"]),
         ({"weights": Path("w.safetensors")}, ["w.safetensors", "no such file"]),
+        (
+            {"untrained": False, "store_path": Path("s")},
+            ["s: holds no trained weights of tiny", "--untrained", "bench run"],
+        ),
+        ({"weights": Path("w.pt"), "untrained": True}, ["--untrained and --weights name different weights"]),
+        ({"weights": Path("w.pt"), "recipe": "demo"}, ["--recipe and --weights name different weights"]),
+        ({"encoder": "mfcc", "recipe": "demo", "untrained": False}, ["no recipe trains it; leave out --recipe"]),
         ({"output": Path("no/out.npz")}, ["no/out.npz", "there is no folder no"]),
         ({"output": Path("folder")}, ["folder", "is a folder"]),
     ],
@@ -216,6 +223,7 @@ def test_what_a_user_can_put_right(tmp_path, registry, monkeypatch, changes, wor
     soundfile.write("nan.wav", np.full(22_050, np.nan), 22_050, subtype="FLOAT")
     Path("folder").mkdir()
     arguments = {"encoder": "tiny", "output": Path("out.npz"), "registry_files": [registry], **changes}
+    arguments.setdefault("untrained", "weights" not in changes)
     before = set(tmp_path.iterdir())
     with pytest.raises((UserError, EncoderError)) as raised:
         encode([Path("good.wav"), *map(Path, arguments.pop("files", []))], **arguments)

@@ -4,7 +4,7 @@ import pytest
 from conftest import bench, bench_json
 
 from benchmark.console import Reporter
-from benchmark.examination.fitness import QUICK, THOROUGH, Effort, Fitness, fitness_table
+from benchmark.examination.fitness import QUICK, THOROUGH, Effort, Fitness, verdict
 from benchmark.registry.registry import Registry, built_in_registry, load_registry
 
 #: An encoder with one fault, named by its argument.
@@ -40,6 +40,8 @@ class Faulty(Encoder):
         outputs = {"conv": x.mean(dim=-1)}
         y = self.norm(x).relu().mean(dim=-1) + self.offset
         outputs["norm"] = y
+        if self.fault == "constant":
+            y = 0 * y + 1
         if self.fault == "random":
             y = y + torch.rand_like(y)  # never the same by chance
         if self.fault == "neighbours":
@@ -132,6 +134,7 @@ def faulty(tmp_path, monkeypatch):
 
 
 FAULTS = {
+    "constant": {"depends on its input"},
     "training": {"batch size", "no trace of encoding"},
     "level": {"silence"},
     "raises": {"batch size", "constant memory"},
@@ -189,9 +192,17 @@ def test_every_shipped_encoder_is_fit(name):
     rows = Fitness(named, effort=QUICK).run(Reporter())
     assert [f"{row.check}: {row.value}, {row.explanation}" for row in rows if row.outcome == "fail"] == []
     found = outcomes(rows)
-    assert len(found) == 16
+    assert len(found) == 17
     # What tells something of every encoder must not have been skipped.
-    for check in ("shape and type", "same input twice", "batch size", "silence", "short clip", "save and load"):
+    for check in (
+        "shape and type",
+        "same input twice",
+        "depends on its input",
+        "batch size",
+        "silence",
+        "short clip",
+        "save and load",
+    ):
         assert found[check] == "pass"
     assert found["frames"] == "pass"
 
@@ -199,7 +210,7 @@ def test_every_shipped_encoder_is_fit(name):
 def test_a_sound_encoder_passes_every_check(faulty):
     rows = Fitness(faulty("none"), effort=EFFORT).run(Reporter())
     assert {row.check for row in rows if row.outcome == "fail"} == set()
-    assert fitness_table(rows).endswith("Fit to be compared")
+    assert verdict(rows) == "Fit to be compared"
     by_name = {row.check: row for row in rows}
     assert by_name["parameters"].value == 0
     assert "536 parameters" in by_name["parameters"].explanation
@@ -234,17 +245,15 @@ def test_what_an_encoder_lacks_for_a_training_is_said(faulty):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_fails_its_checks_and_no_others(faulty, fault):
     rows = Fitness(faulty(fault), effort=EFFORT).run(Reporter())
-    assert {row.check for row in rows if row.outcome == "fail"} == FAULTS[fault], fitness_table(rows)
-    assert fitness_table(rows).endswith(
-        f"Not fit to be compared: {', '.join(c for c in outcomes(rows) if c in FAULTS[fault])}"
-    )
+    assert {row.check for row in rows if row.outcome == "fail"} == FAULTS[fault], rows
+    assert verdict(rows) == (f"Not fit to be compared: {', '.join(c for c in outcomes(rows) if c in FAULTS[fault])}")
 
 
 def test_the_command_does_the_whole_of_it(tmp_path, faulty):
     rows = bench_json("check", "none", "--registry", tmp_path)
     assert THOROUGH.batches == (1, 7, 64)
     assert THOROUGH.long_seconds == 600
-    assert [set(row) for row in rows] == [{"check", "outcome", "value", "limit", "explanation"}] * 16
+    assert [set(row) for row in rows] == [{"check", "outcome", "value", "limit", "explanation"}] * 17
     found = {row["check"]: row for row in rows}
     assert {row["outcome"] for row in rows} == {"pass", "info"}
     assert found["batch size"]["limit"] == 1e-5

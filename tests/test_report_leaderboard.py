@@ -1,13 +1,18 @@
 """Who leads a task and who is tied: means over seeds, and a test that knows of seeds, clips and the number of rows."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 from report_store import fill, make_record
 
+from analysis.report import render
 from analysis.report.groups import Value, form_groups
 from analysis.report.leaderboard import _compare, leaderboard
 from benchmark.registry.registry import load_registry
 from benchmark.report.contents import collect
+from benchmark.scores.records import Overlap
 
 
 def test_leaderboard_means_and_ties(tmp_path):
@@ -23,6 +28,30 @@ def test_leaderboard_means_and_ties(tmp_path):
     assert ["accuracy" in row.best for row in board.rows] == [True, False, False]
     assert ["accuracy" in row.tied for row in board.rows] == [False, True, False]
     assert board.floors["accuracy"] == pytest.approx(0.1)
+
+
+def test_what_was_pretrained_on_test_clips_leads_nothing(tmp_path):
+    """Neither bold nor starred nor first, in any form; of equal best scores all are bold."""
+    scores = {"heard": (0.9, 3), "a": (0.6, 0), "b": (0.6, 0), "close": (0.599, 1), "c": (0.2, 0)}
+    records = [make_record(name, "gtzan", 0, score=score, overlap=clips) for name, (score, clips) in scores.items()]
+    document = collect(fill(tmp_path / "store", records), load_registry())
+    board = leaderboard(form_groups(document["runs"])[0])
+    rows = {row.encoder: row for row in board.rows}
+    assert [row.encoder for row in board.rows] == ["a", "b", "c", "heard", "close"]
+    assert {name for name, row in rows.items() if row.best} == {"a", "b"}
+    assert {name for name, row in rows.items() if row.tied} == set()
+    latex = render(document, "latex")
+    assert [line.split("$")[0].strip() for line in latex.splitlines() if "textbf" in line] == ["a", "b"]
+    assert not [line for line in latex.splitlines() if "$^*$" in line and "dagger" in line and "&" in line]
+    for form, bold in (("md", "**0.900**"), ("html", '<span class="best">0.900')):
+        assert bold not in render(document, form)
+    table = csv.DictReader(io.StringIO(render(document, "csv")))
+    assert {row["encoder"] for row in table if row["best"] == "True" or row["tied"] == "True"} == {"a", "b"}
+    # Where all were, none leads.
+    every = [record.model_copy(update={"overlap": Overlap(clips=1, recordings=0, artists=0)}) for record in records]
+    document = collect(fill(tmp_path / "other", every), load_registry())
+    assert not any(row.best or row.tied for row in leaderboard(form_groups(document["runs"])[0]).rows)
+    assert "heard leads with" not in render(document, "html")
 
 
 @pytest.mark.parametrize(("rows", "seeds"), [(2, 2), (5, 3), (12, 5)])

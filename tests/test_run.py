@@ -86,6 +86,28 @@ def test_real_files_from_decoding_to_record(mtt, tiny_registry, tmp_path):
     assert re.search(r"tiny +short on magnatagatune +linear +0 +\d\.\d{3} \[", table.stdout)
     assert re.search(r"constant +0\.500", table.stdout)
 
+    # Its weights are found by the names that they were trained by, and encode the files as the run did.
+    found = tmp_path / "found.npz"
+    named = ["--encoder", "tiny", "--recipe", "short", "--corpus", "magnatagatune", "--seed", 0]
+    shared = ["--store", store, "--registry", tiny_registry]
+    encoded = bench("encode", *files.values(), *named, *shared, "-o", found)
+    assert "01-title-0-29.mp3: empty file" in encoded.stderr
+    paths = {name: file for name, file in files.items() if name != "1"}
+    encoded = bench("encode", *paths.values(), *named, *shared, "-o", found)
+    assert encoded.returncode == 0, encoded.stderr
+    weights = artifacts(store, "pretrain")[0]
+    assert f"weights of tiny: recipe short on magnatagatune, seed 0, from {weights}\n" in encoded.stderr
+    kept_rows = next(
+        folder
+        for folder in artifacts(store, "embed")
+        if json.loads((folder / "manifest.json").read_text())["needs"]["weights"]["key"] == weights.name
+    )
+    rows = np.fromfile(kept_rows / "embeddings.0.float32", np.float32).reshape(-1, 16)
+    with np.load(found) as archive, np.load(kept_rows / "index.npz") as index:
+        order = [list(paths).index(name) for name in index["clip_ids"].tolist()]
+        own = np.concatenate([archive["embeddings"][archive["clip"] == place] for place in order])
+        np.testing.assert_allclose(own, rows, rtol=1e-4, atol=1e-5)
+
     # The other task shares audio and embeddings, drops untagged clips and is another experiment.
     other = bench_json("run", *arguments, "--task", "mtt-tagged")
     assert [record["task"] for record in other] == ["mtt", "mtt", "mtt-tagged", "mtt-tagged"]

@@ -44,7 +44,8 @@ class Row:
     values
         By metric; a metric that no run has is absent.
     best, tied
-        Metrics in which the row has the best mean, or cannot be told from the row that has by the corrected p.
+        Metrics in which the row has the best mean, or cannot be told from the row that has by the corrected p; none of
+        what was pretrained on test clips.
     overlap
         Test clips that the encoder was pretrained on, at most over runs.
     labelled
@@ -88,7 +89,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows of a group, the best leading score first, and what a constant prediction reaches."""
+    """Rows of a group, the best leading score first, and what a constant prediction reaches.
+
+    What was pretrained on test clips stands behind all others.
+    """
 
     group: Group
     rows: list[Row]
@@ -110,7 +114,10 @@ def leaderboard(group: Group) -> Leaderboard | None:
     values = [
         {metric: value for metric in group.metrics if (value := over_seeds(cell, metric)) is not None} for cell in cells
     ]
-    marks = {metric: _compare([row.get(metric) for row in values], better(metric)) for metric in group.metrics}
+    # What was pretrained on test clips is ahead of nobody: it is neither best nor tied, and comes last.
+    heard = [max(overlapping(run) for run in cell) for cell in cells]
+    unheard = [{} if clips else row for clips, row in zip(heard, values, strict=True)]
+    marks = {metric: _leading([row.get(metric) for row in unheard], better(metric)) for metric in group.metrics}
     rows = [
         Row(
             representation=cell[0]["representation"],
@@ -119,11 +126,11 @@ def leaderboard(group: Group) -> Leaderboard | None:
             protocol=cell[0]["protocol"],
             seeds=len({run["seed"] for run in cell}),
             values=values[i],
-            best=frozenset(metric for metric in values[i] if marks[metric][0] == i),
+            best=frozenset(metric for metric in values[i] if i in marks[metric][0]),
             tied=frozenset(metric for metric in values[i] if i in marks[metric][1]),
             parameters=cell[0]["parameters"],
             dim=cell[0]["dim"],
-            overlap=max(overlapping(run) for run in cell),
+            overlap=heard[i],
             labelled=max(run["overlap"]["labelled"] for run in cell),
             trained_once=trained_once(cell),
             lacking="; ".join(sorted({run["lacking"] for run in cell} - {""})),
@@ -131,7 +138,9 @@ def leaderboard(group: Group) -> Leaderboard | None:
         for i, cell in enumerate(cells)
     ]
     sign = better(group.lead)
-    rows.sort(key=lambda row: -sign * row.values[group.lead].mean if group.lead in row.values else np.inf)
+    rows.sort(
+        key=lambda row: (row.overlap > 0, -sign * row.values[group.lead].mean if group.lead in row.values else np.inf)
+    )
     return Leaderboard(group, rows, _floors(group), _level(group.plain))
 
 
@@ -156,6 +165,17 @@ def _floors(group: Group) -> dict[str, float]:
 
 def _level(runs: list[Run]) -> float:
     return float(next(iter(runs[0]["metrics"].values()))["level"])
+
+
+def _leading(values: list[Value | None], sign: int) -> tuple[set[int], set[int]]:
+    """Places of the best value, which several may share, and places of those that cannot be told from it."""
+    if all(value is None for value in values):
+        return set(), set()
+    first, tied = _compare(values, sign)
+    best = {
+        i for i, value in enumerate(values) if value is not None and _mean(value, sign) == _mean(values[first], sign)
+    }
+    return best, tied - best
 
 
 def _compare(values: list[Value | None], sign: int = 1) -> tuple[int, set[int]]:

@@ -16,6 +16,7 @@ from analysis.documents.shares import GridShare
 from analysis.errors import AnalysisError
 from analysis.options import AnalysisOptions
 from analysis.report.groups import Group, Run
+from analysis.report.leaderboard import overlapping
 from analysis.statistics.agreement import protocol_agreement
 from analysis.statistics.components import grid_components
 from analysis.statistics.scores import Scores, standardise
@@ -66,6 +67,8 @@ class OverTasks:
         Groups of a task that has a group of more representations: no task counts twice.
     left_out
         Representations that have one task of several, which says nothing over tasks.
+    heard
+        Representations that were pretrained on test clips of a task, whose scores there are left out.
     analysis
         As ``bench analyze`` returns it, with representations as levels of ``encoder``.
     reason
@@ -83,6 +86,7 @@ class OverTasks:
     flat: list[str]
     other_clips: list[str]
     left_out: list[str]
+    heard: list[str]
     heat: HeatMap | None
     analysis: AnalysisDocument | None
     reason: str
@@ -93,7 +97,7 @@ class OverTasks:
 
 def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
     """Analyse the groups of one kind of data; ``None`` if there are no plain runs of it."""
-    there = [group for group in groups if group.standin == standin and group.main]
+    there = [group for group in groups if group.standin == standin and _main(group)]
     if not there:
         return None
     fullest: dict[str, Group] = {}
@@ -102,11 +106,11 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
     chosen = [group for group in there if group is fullest[group.task]]
     tasks_of: dict[str, set[str]] = {}
     for group in chosen:
-        for run in group.main:
+        for run in _main(group):
             tasks_of.setdefault(run["representation"], set()).add(group.label)
     shared = {name for name, tasks in tasks_of.items() if len(tasks) > 1}
     kept = shared if len(shared) > 1 else set(tasks_of)
-    main = _table([(group, run) for group in chosen for run in group.main if run["representation"] in kept])
+    main = _table([(group, run) for group in chosen for run in _main(group) if run["representation"] in kept])
     varied = main.groupby("task")["score"].transform("nunique") > 1
     flat = list(dict.fromkeys(main.loc[~varied, "task"]))
     main = main[varied].reset_index(drop=True)
@@ -126,6 +130,7 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
         flat,
         [group.label for group in there if group is not fullest[group.task]],
         [name for name in tasks_of if name not in kept],
+        sorted({run["representation"] for group in there for run in group.main if overlapping(run)}),
         heat,
         analysis,
         reason,
@@ -136,7 +141,12 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
 
 
 def _fullness(group: Group) -> tuple[int, int]:
-    return len({run["representation"] for run in group.main}), len(group.main)
+    return len({run["representation"] for run in _main(group)}), len(_main(group))
+
+
+def _main(group: Group) -> list[Run]:
+    """Plain runs of the main protocol whose encoder was pretrained on no test clip: one that was leads to nothing."""
+    return [run for run in group.main if not overlapping(run)]
 
 
 def _table(rows: Sequence[tuple[Group, Run]], protocol: bool = False) -> pd.DataFrame:

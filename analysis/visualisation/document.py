@@ -49,7 +49,7 @@ class UnitActivations(TypedDict):
     windows, clips
         How many.
     dead
-        How many units are (near) zero at every window.
+        How many units say the same of every window.
     mean, deviation, zero_share, sparsity
         Of each unit, over windows.
     population_sparsity, participation_ratio

@@ -123,8 +123,8 @@ def _profile_told(document: UnitActivations, drawn: int) -> str:
     count = len(share)
     often = int(((share > 0.5) & (share < _WHOLE)).sum())
     told = (
-        f"Over {document['windows']:,} windows {document['dead']:,} of {count:,} {_plural('unit', count)} are zero at "
-        f"every window and {often:,} more at over half of them."
+        f"Over {document['windows']:,} windows {document['dead']:,} of {count:,} {_plural('unit', count)} say the "
+        f"same of every window, and {often:,} more {'is' if often == 1 else 'are'} zero at over half of them."
     )
     sparsity = [value for value in document["sparsity"] if value is not None]
     if sparsity:

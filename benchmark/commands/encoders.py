@@ -10,24 +10,36 @@ import typer
 from benchmark.commands.common import (
     JsonOption,
     RegistryOption,
+    StoreOption,
     interruptible,
     open_registry,
     print_document,
 )
-from benchmark.commands.factors import name_argument, name_option
+from benchmark.commands.factors import ArgumentsOption, SampleRateOption, name_argument, name_option
+from benchmark.commands.weights import (
+    ChangesOption,
+    TrainedByOption,
+    TrainedOnOption,
+    TrainedWithOption,
+    UntrainedOption,
+    WeightsOptions,
+)
 
 
 def check(
     encoder: Annotated[str, name_argument("encoders", "Encoder to check.", "ENCODER")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Encode a handful of windows only: seconds, and less certain.")
+    ] = False,
     registry_files: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether an encoder is fit to be compared; exit code 1 if it is not.
+    """Say whether an encoder is fit to be compared, the cheapest checks first; exit code 1 if it is not.
 
     Example: bench check mfcc
     """
     from benchmark.console import Reporter
-    from benchmark.examination.fitness import Fitness, fitness_table
+    from benchmark.examination.fitness import QUICK, THOROUGH, Check, Fitness, fitness_line, verdict
     from benchmark.plan.origins import announce
     from benchmark.plan.planner import weights_file
 
@@ -35,9 +47,18 @@ def check(
     named = registry.encoder(encoder)
     reporter = Reporter()
     announce(registry, [named], reporter)
+
+    def tell(row: Check) -> None:
+        if not as_json:
+            print_document(fitness_line(row))
+
     with interruptible(reporter):
-        rows = Fitness(named, weights_file(named) if named.entry.weights else None).run(reporter)
-    print_document([vars(row) for row in rows] if as_json else fitness_table(rows))
+        weights = weights_file(named) if named.entry.weights else None
+        fitness = Fitness(named, weights, QUICK if quick else THOROUGH)
+        if not as_json:
+            print_document(fitness_line())
+        rows = fitness.run(reporter, tell)
+    print_document([vars(row) for row in rows] if as_json else f"\n{verdict(rows)}")
     if any(row.outcome == "fail" for row in rows):
         raise typer.Exit(1)
 
@@ -107,13 +128,22 @@ def encode(
             help="Distance of windows [s], the last of which ends with the file.", show_default="side by side", min=0.01
         ),
     ] = None,
+    recipe: TrainedByOption = None,
+    corpus: TrainedOnOption = None,
+    seed: TrainedWithOption = None,
+    changes: ChangesOption = None,
     weights: Annotated[
-        Path | None, typer.Option(help="File of weights, such as a pretraining leaves in the store.", metavar="FILE")
+        Path | None, typer.Option(help="A file of weights instead of those of the store.", metavar="FILE")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of random weights, where there are no others.", min=0)] = 0,
+    untrained: UntrainedOption = False,
+    sample_rate: SampleRateOption = None,
+    argument: ArgumentsOption = None,
+    store_path: StoreOption = None,
     registry_files: RegistryOption = None,
 ) -> None:
     """Write the embeddings of audio files: embeddings, clip, seconds and files of an npz.
+
+    The weights are those that `bench run` trained, as the options name them, if there is more than one training.
 
     Example: bench encode song.mp3 --encoder mfcc --output song.npz
     """
@@ -121,24 +151,18 @@ def encode(
     from benchmark.encoding.encode_files import check_layer, check_output, encode_files, open_files
     from benchmark.encoding.windows import Cutting, build_encoder
     from benchmark.plan.origins import announce
-    from benchmark.plan.planner import weights_file
+    from benchmark.registry.overrides import parse_settings, with_arguments
 
     check_output(output)
     registry = open_registry(registry_files)
-    named = registry.encoder(encoder)
+    named = with_arguments(registry.encoder(encoder), parse_settings(argument or [], "--arg"), sample_rate)
     reporter = Reporter()
     announce(registry, [named], reporter)
-    if weights is None and named.entry.weights is not None:
-        weights = weights_file(named)
-    built = build_encoder(named, seed, weights)
+    chosen = WeightsOptions(recipe, corpus, seed, changes, weights, untrained, store_path).chosen(named, reporter)
+    built = build_encoder(named, seed or 0, chosen.file)
     check_layer(built, encoder, layer)
     cutting = Cutting(window_seconds=window, hop_seconds=hop)
     cutting.prepare(built, encoder)
-    if weights is None and named.entry.learns:
-        reporter.warn(
-            f"{encoder} is UNTRAINED: random weights of seed {seed}. `bench run --encoder {encoder} --task mtt` trains "
-            "it and leaves STORE/artifacts/pretrain/KEY/encoder.safetensors; give such a file as --weights"
-        )
     with interruptible(reporter):
         rows, dim = encode_files(
             open_files(files, built, reporter), built, output, reporter, layer=layer, frames=frames, cutting=cutting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,8 @@ import typer
 
 from benchmark.commands.common import DataOption, RegistryOption, StoreOption, open_registry, store_folder
 from benchmark.commands.factors import ArgumentsOption, RecipeOptions, SampleRateOption, name_argument, name_option
+from benchmark.commands.weights import UntrainedOption
+from benchmark.factors import UNTRAINED
 
 if TYPE_CHECKING:
     from benchmark.console import Reporter
@@ -32,7 +34,7 @@ class LookOptions:
     task: Annotated[list[str], name_option("tasks", "Task whose clips it is shown with; may be repeated.")]
     recipe: Annotated[
         str | None,
-        name_option("recipes", "Recipe it was pretrained by; `untrained` for its random weights.", RECIPE),
+        name_option("recipes", "Recipe it was pretrained by.", RECIPE),
     ] = None
     corpus: Annotated[
         str | None,
@@ -40,7 +42,8 @@ class LookOptions:
             "corpora", "Corpus it was pretrained on, or a folder of audio.", "the first task's own", "NAME|DIR"
         ),
     ] = None
-    seed: Annotated[int, typer.Option(help="Seed of its pretraining.", min=0)] = 0
+    seed: Annotated[int, typer.Option(help="Seed of its pretraining, or of random weights.", min=0)] = 0
+    untrained: UntrainedOption = False
     data: DataOption = None
     store_path: StoreOption = None
     registry_files: RegistryOption = None
@@ -76,7 +79,7 @@ class LookOptions:
             grid(
                 encoder=self.encoder,
                 task=list(dict.fromkeys(self.task)),
-                recipe=self.recipe or RECIPE,
+                recipe=UNTRAINED if self.untrained else self.recipe or RECIPE,
                 corpus=self.corpus or self.own_corpora(registry)[0],
                 seed=self.seed,
                 sample_rate=self.sample_rate,
@@ -86,6 +89,33 @@ class LookOptions:
             allow_overlap=True,  # nothing is scored
         )
 
+    def chosen(self, registry: Registry, folder: Path, reporter: Reporter) -> LookOptions:
+        """These options with the only training of the encoder that the store holds, where none of them names one.
+
+        Raises
+        ------
+        UserError
+            If options contradict one another.
+        """
+        from benchmark.errors import UserError
+        from benchmark.plan.trained_weights import Wanted, only_training
+        from benchmark.registry.overrides import parse_settings, with_arguments
+
+        if self.untrained and self.recipe not in (None, UNTRAINED):
+            raise UserError("--recipe and --untrained name different weights; leave out one")
+        if self.untrained or self.recipe or self.corpus or self.changes.overrides():
+            return self
+        named = registry.encoder(self.encoder)
+        if not named.entry.learns:
+            return self
+        named = with_arguments(named, parse_settings(self.argument or [], "--arg"), self.sample_rate)
+        found = only_training(folder, named, Wanted(seed=self.seed))
+        if found is None:
+            return self
+        reporter.say(f"weights of {named.name}: {found.in_words()}")
+        changes = replace(self.changes, setting=found.settings)
+        return replace(self, recipe=found.recipe_name, corpus=found.corpus, changes=changes)
+
     def run_command(self, registry: Registry) -> str:
         """The command that computes what is shown."""
         return _command(["bench", "run", "--encoder", self.encoder], self.task, self._shared(registry))
@@ -93,7 +123,7 @@ class LookOptions:
     def look_command(self, registry: Registry) -> str:
         """The command that writes the same page again."""
         own = {"--feature": self.feature, "--filters": self.filters if self.filters != FILTERS else None}
-        flags = ["--audio"] if self.audio else []
+        flags = [*(["--untrained"] if self.untrained else []), *(["--audio"] if self.audio else [])]
         return _command(["bench", "look", self.encoder], self.task, {**self._shared(registry), **own}, flags)
 
     def _shared(self, registry: Registry) -> dict[str, Any]:
@@ -128,13 +158,14 @@ def look(options: LookOptions) -> None:
 
     folder, output = store_folder(options.store_path), options.output
     registry = open_registry(options.registry_files)
-    run = options.run_command(registry)
     if not folder.is_dir():
+        run = options.run_command(registry)
         raise UserError(f"{folder}: there is no such store; make it with: {run}")
     if not output.parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent}; make it, or name another file")
-    request = options.request(registry)
     reporter = Reporter()
+    options = options.chosen(registry, folder, reporter)
+    request = options.request(registry)
     announce(registry, in_use(registry, [request]), reporter)
     text = _page(options, request, registry, folder, reporter)
     with storage_errors(output.parent):

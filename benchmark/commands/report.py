@@ -45,6 +45,7 @@ def report(
     look: Annotated[
         bool, typer.Option("--look", help="Add maps of test clips (t-SNE), which take a second or two each.")
     ] = False,
+    limited: Annotated[bool, typer.Option("--limited", help="Show runs with --limit, which say nothing, too.")] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File to write; `-` for standard output.", show_default="report.FORMAT"),
@@ -83,7 +84,7 @@ def report(
             plan = asked.scored(Planner(registry, store, reporter, data), store)
         if not say_lost(plan):
             raise typer.Exit(2)
-    document = collect(folder, registry, asked, plan, study or "", look, reporter)
+    document = collect(folder, registry, asked, plan, study or "", look, reporter, limited)
     text = render(document, form.value)
     if str(target) == "-" and form is Form.JSON:
         print_document(json.loads(text))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from benchmark.plan.runs import Plan, Run
     from benchmark.plan.studies import Study
     from benchmark.registry.registry import Registry
+    from benchmark.store.step import Step
     from benchmark.store.store import Store
 
 #: Records whose paths are worth listing.
@@ -39,6 +40,7 @@ def run(options: RunOptions) -> None:
     """
     from benchmark.console import Reporter
     from benchmark.engine.engine import Engine
+    from benchmark.store.storage_errors import storage_errors
     from benchmark.store.store import Store
 
     reporter = Reporter()
@@ -51,7 +53,8 @@ def run(options: RunOptions) -> None:
     if not say_lost(plan):
         raise typer.Exit(2)
     say_broken(registry)
-    engine = Engine(store, reporter)
+    anew = {step.key for step in _anew(plan.runs)} if options.force else set()
+    engine = Engine(store, reporter, anew)
     if options.cluster is None:
         from benchmark.forecast.large_batches import say_memory
 
@@ -60,8 +63,13 @@ def run(options: RunOptions) -> None:
         _show_plan(options, plan, engine, store, reporter)
         return
     _remark(plan.runs, reporter)
+    if anew:
+        with storage_errors(store.root):
+            for step in _anew(plan.runs):
+                store.delete(step.kind, step.key)
+        engine = Engine(store, reporter)
     losses = _computed(options, plan.runs, engine, store, reporter)
-    _show(plan, Engine(store, reporter), losses, reporter, options.as_json)
+    _show(plan, Engine(store, reporter), losses, reporter, options)
 
 
 def _planned(
@@ -73,6 +81,7 @@ def _planned(
     reporter: Reporter,
 ) -> Plan:
     """What can be had of what is asked for, and what cannot."""
+    from benchmark.plan.contamination import contamination
     from benchmark.plan.origins import announce, in_use
     from benchmark.plan.planner import Planner
     from benchmark.plan.studies import check_matched
@@ -85,14 +94,26 @@ def _planned(
     if then is not None:
         requests = [trained_then(request, then, registry) for request in requests]
     with storage_errors(store.root):
-        plan = Planner(registry, store, reporter, options.data).plan(requests)
+        planner = Planner(registry, store, reporter, options.data)
+        plan = planner.plan(requests)
         if study is not None:
             plan = study.chosen(plan)
             if study.matched_parameters is not None:
                 from benchmark.forecast.sizes import parameter_counts
 
                 check_matched(study, parameter_counts(plan.runs))
+        for line in contamination(planner, plan.runs):
+            reporter.warn(line)
     return plan
+
+
+def _anew(runs: Sequence[Run]) -> list[Step]:
+    """Steps that `--force` computes again: all but trainings, which took longest, and what these rest on."""
+    from benchmark.plan.runs import unique_steps
+
+    steps = unique_steps(runs)
+    kept = {before.key for step in steps if step.of.trains for before in step.lineage()}
+    return [step for step in steps if step.key not in kept and step.kind != "standin"]
 
 
 def _remark(runs: Sequence[Run], reporter: Reporter) -> None:
@@ -155,8 +176,9 @@ def _say_unreadable(plan: Plan, engine: Engine, reporter: Reporter) -> None:
             reporter.leave_out(f"{path}: {why}{more} ({step.title}); all are listed in {artifact / PROBLEMS}")
 
 
-def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter, as_json: bool) -> None:
+def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter, options: RunOptions) -> None:
     """Print the scores that there are, and end with exit code 1 if some are missing, or 2 if all are."""
+    from benchmark.commands.next_steps import next_steps
     from benchmark.comparison.score_tables import score_tables
     from benchmark.scores.records import NO_RECORD, mark_used, no_record, read_record
 
@@ -170,10 +192,12 @@ def _show(plan: Plan, engine: Engine, losses: Sequence[Loss], reporter: Reporter
             records.append(read_record(artifact.path))
         except NO_RECORD as error:
             reporter.leave_out(no_record(artifact.path, error))
-    print_document([record.model_dump(mode="json") for record in records] if as_json else score_tables(records))
-    if not as_json and len(artifacts) <= LISTED:
-        for artifact in artifacts:
+    print_document([record.model_dump(mode="json") for record in records] if options.as_json else score_tables(records))
+    if not options.as_json:
+        for artifact in artifacts if len(artifacts) <= LISTED else []:
             reporter.say(f"record: {artifact / 'record.json'}")
+        for line in next_steps(records, options.store_path, options.data, options.registry_files):
+            reporter.say(f"next: {line}")
     _say_unreadable(plan, engine, reporter)
     asked = len(plan.runs) + len(plan.lost)
     if len(artifacts) < asked:

@@ -89,6 +89,10 @@ class RunOptions:
     config: Annotated[
         Path | None, typer.Option(help="Options of dask-jobqueue for --cluster slurm, as YAML.", metavar="FILE")
     ] = None
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Compute again what the store holds of these runs, but for trained weights."),
+    ] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False
     as_json: JsonOption = False
 

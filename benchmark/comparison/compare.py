@@ -78,6 +78,8 @@ class Comparison:
         Test clips, and their groups.
     n_units
         Clips, groups or users that are left out together; p-values and intervals count these.
+    heard
+        Test clips that the encoder of each side was pretrained on, with labels or without.
     """
 
     task: str
@@ -108,6 +110,7 @@ class Comparison:
     n_clips: int
     n_groups: int
     n_units: int
+    heard: tuple[int, int] = (0, 0)
 
     @property
     def text(self) -> str:
@@ -148,6 +151,13 @@ class Comparison:
                 verdict += "they would do so were this the only comparison"
             else:
                 verdict += "they are too few"
+        told = [
+            f"{name} was pretrained on {clips:,} of the {self.n_clips:,} test clips"
+            for name, clips in zip((self.first, self.second), self.heard, strict=True)
+            if clips
+        ]
+        if told:
+            verdict += f", but {' and '.join(told)}, so this says nothing of music that it has not heard"
         parts = [f"{head} ({interval}); {verdict}."]
         if self.delong is not None:
             parts.append(f"DeLong's test: z = {self.delong.z:.2f}, p = {_p(self.delong.p)}.")
@@ -223,7 +233,9 @@ def _records(store: Path, reporter: Reporter) -> list[tuple[Path, ScoreRecord]]:
     for one in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
             check_artifact(one)
-            records.append((one, read_record(one)))
+            record = read_record(one)
+            if record.limit is None:  # others try whether all works
+                records.append((one, record))
         except NO_RECORD as error:
             reporter.leave_out(no_record(one, error))
     if not records:
@@ -321,9 +333,15 @@ def _compare_cell(
             answer=answer(own["p"], own["p_equivalence"], ALPHA),
             n_clips=len(groups),
             n_groups=len(np.unique(groups)),
+            heard=(_heard(first), _heard(second)),
         )
         for metric, own in numbers.items()
     ]
+
+
+def _heard(cell: Sequence[tuple[Path, ScoreRecord]]) -> int:
+    """Test clips that the encoder of one side was pretrained on, at most over its trainings."""
+    return max(max(record.overlap.clips, record.overlap.labelled) for _, record in cell)
 
 
 def _trained_once(cell: Sequence[tuple[Path, ScoreRecord]]) -> bool:

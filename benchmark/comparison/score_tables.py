@@ -32,11 +32,12 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     extras = [name for name in PLAIN if any(_extra(record, name) for record in records)]  # shown where a run departs
     lacking = ["clips used"] if any(record.lacking_in_words() for record in records) else []
     rows = [["encoder", "pretraining", "protocol", "seed", *extras, *map(_title, metrics), *lacking]]
-    for record in records:
+    # What was pretrained on test clips leads no table.
+    for record in sorted(records, key=lambda record: bool(_overlapping(record))):
         pretraining = f"{record.recipe} on {record.corpus}" if record.corpus else record.recipe
         rows.append(
             [
-                record.encoder,
+                record.encoder + (" †" if _overlapping(record) else ""),
                 pretraining,
                 record.protocol,
                 str(record.seed),
@@ -55,10 +56,14 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     )
     rough = {metric: first.metrics[metric].rough for metric in metrics if first.metrics[metric].rough}
     notes = [f"intervals of {_title(metric)} are rough: {why}" for metric, why in rough.items()]
+    if any(record.limit is not None for record in records):
+        notes.append(
+            "scores on a few clips alone (--limit) say whether all works, and nothing else; no report has them"
+        )
     notes += [
-        printable(f"{record.encoder} ({record.recipe}) {_heard(record.overlap)}")
+        printable(f"† {record.encoder} ({record.recipe}) {_heard(record.overlap)}")
         for record in records
-        if record.overlap.clips or record.overlap.labelled
+        if _overlapping(record)
     ]
     if less := [_title(metric) for metric in metrics if first.metrics[metric].lower_is_better]:
         notes.insert(0, f"of {' and '.join(less)} less is better")
@@ -84,6 +89,11 @@ def _of_users(metric: str) -> bool:
 
     name, _ = split_name(metric)
     return name in METRICS and METRICS[name].unit == "user"
+
+
+def _overlapping(record: ScoreRecord) -> int:
+    """Test clips that the encoder was trained on, with labels or without."""
+    return max(record.overlap.clips, record.overlap.labelled)
 
 
 def _heard(overlap: Overlap) -> str:

@@ -23,6 +23,10 @@ _built: dict[str, Encoder | Exception] = {}
 def planned_audio(step: Step) -> tuple[int, float]:
     """Number of clips that a step decodes or deforms, and their duration [s], as tables and headers tell."""
     clips, seconds = step.context["extent"]()
+    prepared = next((one for one in (step, *step.needs.values()) if "limit" in one.spec), None)
+    if prepared is not None and clips:
+        kept = min(int(clips), int(prepared.spec["limit"]["clips"]))
+        return kept, float(seconds) * kept / clips
     return int(clips), float(seconds)
 
 

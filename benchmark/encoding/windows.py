@@ -58,8 +58,7 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
     for fact in ("sample_rate", "window", "max_window", "dim"):
         if not hasattr(encoder, fact):
             raise UserError(f"{where}: {named.entry.class_path} does not set {fact}; see encoders.base.Encoder")
-    stated = named.entry.args.get("sample_rate", named.entry.sample_rate)
-    if encoder.sample_rate != stated:
+    if named.entry.stated_rate not in (None, encoder.sample_rate):
         raise UserError(
             f"{where}: works at {encoder.sample_rate} Hz; say `sample_rate: {encoder.sample_rate}` in its entry"
         )

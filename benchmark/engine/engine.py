@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,10 +70,13 @@ class Engine:
         Where artifacts are found and left.
     reporter
         Shows what is under way.
+    disregarded
+        Keys of artifacts that are taken not to be there.
     """
 
-    def __init__(self, store: Store, reporter: Reporter) -> None:
+    def __init__(self, store: Store, reporter: Reporter, disregarded: Collection[str] = ()) -> None:
         self._store = store
+        self._disregarded = disregarded
         self._reporter = reporter
         self._current: dict[str, Artifact | None] = {}
         self._failed: dict[str, Failure] = {}
@@ -89,6 +92,8 @@ class Engine:
         return self._current[step.key]
 
     def _look(self, step: Step) -> Artifact | None:
+        if step.key in self._disregarded:
+            return None
         artifact = self._store.find(step.kind, step.key)
         if artifact is None:
             if self._store.folder(step.kind, step.key).exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.audio.decoding import FULL_SCALE, MIN_SECONDS
-from benchmark.console import Reporter
+from benchmark.console import Reporter, Silent, printable
 from benchmark.encoding.encode_files import batches_of_one_length, stream_windows
-from benchmark.encoding.windows import BatchEncoder, build_encoder, exact_float32
+from benchmark.encoding.windows import BatchEncoder, build_encoder, exact_float32, window_spans
 from benchmark.environment import measured
 from benchmark.examination.abilities import DIFFERENTIABLE, examine_abilities, parameters_behind, trainings
 from benchmark.examination.frame_times import examine_frames, largest_drift
 from benchmark.forecast.resources import view_samples
 from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.registry import Named
-from benchmark.text import aligned
 from encoders.base import Encoder
 from encoders.weights import save_weights
 
@@ -44,6 +43,10 @@ WARM_UP = 5
 UNUSED_SHARE = 1e-3
 #: How far frames may move with the length of the window [hops].
 MAX_DRIFT = 1.0
+#: Sounds whose representations spread by no more than this share of their size are told apart by rounding alone, and
+#: by less than the other share, hardly (a cosine of about 0.9993).
+SAME = 1e-6
+ALIKE = 0.04
 #: A clip as short as one frame of most features [s].
 SHORT_SECONDS = 0.023
 
@@ -91,7 +94,9 @@ class Effort:
 
 
 THOROUGH = Effort()
-#: For a test of every entry: the same checks on a handful of windows.
+#: Widths of the columns of what is shown.
+WIDTHS = (20, 7, 8, 5, 0)
+#: For a look in between, and a test of every entry: the same checks on a handful of windows.
 QUICK = Effort(batches=(1, 2, 4), long_batch=1, long_seconds=8.0)
 
 
@@ -115,15 +120,18 @@ class Fitness:
         self._encode = BatchEncoder(self._encoder)
         self._samples = view_samples(self._encoder)
         self._waveforms = self._noise(effort.batches[-1])
+        self._reporter: Reporter = Silent()
         self._state = {name: tensor.clone() for name, tensor in self._tensors()}
 
     def checks(self) -> dict[str, Callable[[], Finding]]:
-        """Name -> function; in this order, for memory shows its growth only before larger batches have taken it."""
+        """Name -> function; the cheapest first.
+
+        Memory shows its growth only before gradients and larger batches have taken it, so these come behind it.
+        """
         return {
-            "constant memory": self._memory,
             "shape and type": self._shape,
             "same input twice": self._determinism,
-            "batch size": self._batch_invariance,
+            "depends on its input": self._dependence,
             "silence": self._silence,
             "short clip": self._short_clip,
             "layers": self._layers,
@@ -132,25 +140,34 @@ class Fitness:
             "save and load": self._round_trip,
             "bfloat16": lambda: self._reduced_precision(torch.bfloat16),
             "float16": lambda: self._reduced_precision(torch.float16),
+            "constant memory": self._memory,
             "parameters": self._parameters,
             "capabilities": self._capabilities,
             "training": self._training,
+            "batch size": self._batch_invariance,
             "no trace of encoding": self._unchanged,
         }
 
-    def run(self, reporter: Reporter) -> list[Check]:
-        """Do all checks; what raises has failed."""
+    def run(self, reporter: Reporter, tell: Callable[[Check], None] = lambda check: None) -> list[Check]:
+        """Do all checks; what raises has failed.
+
+        Parameters
+        ----------
+        reporter
+            Shows progress of the one that takes longest.
+        tell
+            Given every finding as soon as it is there.
+        """
+        self._reporter = reporter
         found = []
-        checks = self.checks()
-        with reporter.progress(f"check {self._named.name}", len(checks), "checks") as advance:
-            for name, check in checks.items():
-                try:
-                    finding = check()
-                except Exception as error:  # Any exception of someone's encoder is a finding.
-                    reason = " ".join(f"{type(error).__name__}: {error}".split())
-                    finding = ("fail", None, None, f"raises {reason}")
-                found.append(Check(name, *finding))
-                advance(1)
+        for name, check in self.checks().items():
+            try:
+                finding = check()
+            except Exception as error:  # Any exception of someone's encoder is a finding.
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                finding = ("fail", None, None, f"raises {reason}")
+            found.append(Check(name, *finding))
+            tell(found[-1])
         return found
 
     def _memory(self) -> Finding:
@@ -159,11 +176,14 @@ class Fitness:
         samples = max(int(self._effort.long_seconds * encoder.sample_rate), WARM_UP * size * self._samples)
         windows = stream_windows(_noise_blocks(samples), samples, encoder)
         batches = batches_of_one_length(windows, size)
+        count = len(window_spans(samples, encoder))
         peaks = []
-        for batch in batches:
-            with measured() as found:
-                encode([window.pcm for window in batch])
-            peaks.append(_memory_of(found))
+        with self._reporter.progress(f"encode {samples / encoder.sample_rate:,.0f} s", count, "windows") as advance:
+            for batch in batches:
+                with measured() as found:
+                    encode([window.pcm for window in batch])
+                peaks.append(_memory_of(found))
+                advance(len(batch))
         # A single peak differs by tens of MiB with what the allocator has at hand; the lowest, by next to nothing.
         peaks = peaks[len(peaks) // WARM_UP :]
         half = len(peaks) // 2
@@ -187,6 +207,20 @@ class Fitness:
     def _determinism(self) -> Finding:
         again = self._call(self._waveforms[:1])
         return _limited(_difference(self._alone, again), 0.0, "largest difference between two outputs of one input")
+
+    def _dependence(self) -> Finding:
+        """Whether different sounds have different representations: noise, loud and soft, and tones."""
+        time = torch.arange(self._samples) / self._encoder.sample_rate
+        tones = [0.3 * torch.sin(2 * math.pi * hertz * time) for hertz in (110.0, 440.0, 1760.0)]
+        sounds = torch.stack([self._waveforms[0, 0], self._waveforms[-1, 0], *tones])[:, None]
+        found = torch.cat([self._call(sound[None]) for sound in sounds]).double()
+        spread = float((found - found.mean(dim=0)).norm(dim=1).square().mean().sqrt())
+        size = float(found.norm(dim=1).square().mean().sqrt())
+        share = spread / size if size else 0.0
+        outcome: Outcome = "fail" if not share > SAME else "info" if share < ALIKE else "pass"
+        alike = "; all sounds are represented nearly alike" if outcome == "info" else ""
+        value = share if math.isfinite(share) else None
+        return (outcome, value, SAME, f"spread of five different sounds, as a share of the output's size{alike}")
 
     def _batch_invariance(self) -> Finding:
         *smaller, largest = self._effort.batches
@@ -356,13 +390,24 @@ class Fitness:
         return (noise * torch.linspace(0.02, 0.2, batch)[:, None, None]).clamp(-1, 1)
 
 
-def fitness_table(rows: list[Check]) -> str:
-    """Table of the checks, and a verdict."""
-    lines = [["check", "outcome", "value", "limit", ""]]
-    lines += [[row.check, row.outcome, _cell(row.value), _cell(row.limit), row.explanation] for row in rows]
+def fitness_line(row: Check | None = None) -> str:
+    """A line of the table of checks, in columns of a fixed width, for it is shown before the next is known.
+
+    Parameters
+    ----------
+    row
+        The finding; ``None`` for the heads of columns.
+    """
+    cells = ["check", "outcome", "value", "limit", ""]
+    if row is not None:
+        cells = [row.check, row.outcome, _cell(row.value), _cell(row.limit), row.explanation]
+    return "  ".join(printable(cell).ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
+
+
+def verdict(rows: Sequence[Check]) -> str:
+    """Whether an encoder is fit, in a line."""
     failed = [row.check for row in rows if row.outcome == "fail"]
-    verdict = f"Not fit to be compared: {', '.join(failed)}" if failed else "Fit to be compared"
-    return f"{aligned(lines)}\n\n{verdict}"
+    return f"Not fit to be compared: {', '.join(failed)}" if failed else "Fit to be compared"
 
 
 def _cell(value: float | str | None) -> str:

@@ -163,7 +163,8 @@ class CellPlanner:
         compared: dict[str, Step] = {}
         labels: Step | None = None
         for number, named in enumerate(self._parts):
-            pcm = self._steps.prepare_step(dataset, _rate(named))
+            limit = self._steps.limit_of(cell.task, cell.limit)
+            pcm = self._steps.prepare_step(dataset, self._steps.sample_rate(named), limit)
             labelled = self._steps.label_step(cell.task, pcm, self._request.allow_missing)
             if labels is None:
                 self._steps.check_fit(cell.task, None if self._end_to_end else cell.protocol, labelled)
@@ -262,10 +263,11 @@ class CellPlanner:
             labels=cell.labels,
             seed=cell.seed,
             allow_missing=self._request.allow_missing,
-            sample_rate=_rate(named),
+            sample_rate=self._steps.sample_rate(named),
             probe_every=self._request.probe_every,
             context=self._request.training,
-            names=names,
+            names=names if cell.limit is None else {**names, "limit": cell.limit},
+            limit=cell.limit,
         )
         return training_step(self._steps, asked)
 
@@ -280,10 +282,6 @@ def _deformed(deformation: str, pcm: Step, labelled: Step) -> Step:
         f"deform test audio: {deformation}",
         pcm.context,
     )
-
-
-def _rate(named: Named[EncoderEntry]) -> int:
-    return int(named.entry.args.get("sample_rate", named.entry.sample_rate))
 
 
 def _in_a_line(error: Exception) -> str:

@@ -31,15 +31,18 @@ from benchmark.registry.datasets import (
     standin_extent,
 )
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
+from benchmark.registry.foreign_packages import foreign_packages
 from benchmark.registry.overrides import override, with_arguments
 from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
 from benchmark.registry.registry import Named, Registry
 from benchmark.scores.trained_labels import read_shared, refuse
 from benchmark.steps import initialise, label, label_source, prepare, standin
+from benchmark.store.digests import DigestCache
 from benchmark.store.step import Step, every
 from benchmark.store.store import Artifact, Store, digest_file
 from tasks.base import Dataset, Split
 from tasks.folds import divide
+from tasks.limited import limited
 
 STANDIN_SEED = 0
 
@@ -206,12 +209,24 @@ class Planner:
             raise UserError(f"--corpus {name}: there is no such folder; `bench list corpora` lists what has a name")
         self._registry.check_name("corpora", name)
 
-    def prepare_step(self, dataset: str, sample_rate: int) -> Step:
-        """Decode `dataset` at a rate [Hz]."""
+    def prepare_step(self, dataset: str, sample_rate: int, limit: Mapping[str, Any] | None = None) -> Step:
+        """Decode `dataset`, or what of it a limit leaves, at a rate [Hz]."""
         source = self._source(dataset)
         title = f"decode {dataset} at {sample_rate:,} Hz"
         context = {**source.context, "store": self._store.root.absolute()}
-        return prepare.KIND.step({**source.audio, "sample_rate": sample_rate}, source.needs, title, context)
+        spec = {**source.audio, "sample_rate": sample_rate}
+        if limit is not None:
+            spec["limit"] = limit
+            title = f"decode {limit['clips']:,} clips of {dataset} at {sample_rate:,} Hz"
+        return prepare.KIND.step(spec, source.needs, title, context)
+
+    def limit_of(self, task: str, clips: int | None) -> Mapping[str, Any] | None:
+        """What leaves so many clips of a task; see `tasks.limited.limited_clips`."""
+        if clips is None:
+            return None
+        entry = self._registry.task(task).entry
+        folds = {} if entry.folds is None else {"folds": entry.folds}
+        return {"clips": clips, "options": dict(entry.options), **folds}
 
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
@@ -277,9 +292,10 @@ class Planner:
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
         entry = named.entry
-        spec = {"class": entry.class_path, "args": entry.args, "code": self.code(named), "seed": seed}
-        if entry.files:
-            spec["files"] = file_digests(named)
+        spec = {
+            **self._once(("spec", named.file, named.line, named.name), lambda: self._encoder_spec(named)),
+            "seed": seed,
+        }
         context: dict[str, Any] = {"encoder": named}
         title = f"initialise {named.name}, seed {seed}"
         if entry.weights is not None:
@@ -288,6 +304,29 @@ class Planner:
             title = f"load {named.name} from {file.name}"
         spec["weights"] = digest_file(context["weights"]) if "weights" in context else None
         return initialise.KIND.step(spec, {}, title, context)
+
+    def _encoder_spec(self, named: Named[EncoderEntry]) -> dict[str, Any]:
+        return encoder_spec(named, self.code(named), self._digest)
+
+    def _digest(self, file: Path) -> str:
+        """Hash of a file's content, which is not read again while it stays as it was."""
+
+        def progress(count: int) -> Any:
+            return self._reporter.progress(f"hash {file.name}", count, "files")
+
+        (found,) = DigestCache(self._store).digests([file], progress)
+        return found if isinstance(found, str) else digest_file(file)
+
+    def sample_rate(self, named: Named[EncoderEntry]) -> int:
+        """Rate of the audio that an encoder takes [Hz]; a model of others is loaded where its entry does not say it."""
+
+        def ask() -> int:
+            from benchmark.encoding.windows import build_encoder
+
+            return build_encoder(named, 0).sample_rate
+
+        stated = named.entry.stated_rate
+        return self._once(("rate", named.file, named.line, named.name), ask) if stated is None else stated
 
     def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
         """Layers of an encoder that can be probed."""
@@ -358,24 +397,52 @@ class Planner:
         done = self._store.find(compared.kind, compared.key)
         if done is not None:
             return read_shared([done]), done.manifest["facts"]["tested"]
-        tested = self._members(compared.needs["labels"], "test")
+        tested = self.members(compared.needs["labels"], "test")
         if tested is None:
             return (), 0
-        trained = [self._members(labels, "train") for labels in every(compared.needs, "trained")]
+        trained = [self.members(labels, "train") for labels in every(compared.needs, "trained")]
         found = [clip for one in trained if one is not None for clip in shared_clips(tested, one)]
         return list(dict.fromkeys(found)), len(tested.clips)
 
-    def _members(self, labels: Step, split: Split) -> Members | None:
+    def members(self, labels: Step, split: Split) -> Members | None:
         """Clips of a split of a label step's task; ``None`` of a stand-in that is still to be made."""
-        named: Named[DatasetEntry] = labels.context["dataset"]
-        opened = self._opened.get(named.name)
+        return self._once(("members", labels.key, split), lambda: self._members(labels, split))
+
+    def corpus_members(self, corpus: str, pcm: Step) -> Members | None:
+        """Clips of a corpus; ``None`` of a stand-in that is still to be made.
+
+        Parameters
+        ----------
+        corpus
+            Its name.
+        pcm
+            The step that decodes its dataset.
+        """
+        entry = self._registry.corpus(corpus).entry
+        named = self._registry.dataset(entry.dataset)
+        opened = self._opened_for(named, pcm)
         if opened is None:
-            made = self._store.find(standin.KIND.name, labels.needs["standin"].key)
-            if made is None:
-                return None
-            opened = dataset_at(named, made.path)
+            return None
+        with reading(named):
+            own = [clip for clip in opened.clips() if not entry.splits or clip.split in entry.splits]
+        return Members(named.name, own, self._audio.get(named.name, {}))
+
+    def _opened_for(self, named: Named[DatasetEntry], step: Step) -> Dataset | None:
+        """A dataset in the user's folder, or the stand-in that a step needs; ``None`` if that is still to be made."""
+        if named.name in self._opened:
+            return self._opened[named.name]
+        made = self._store.find(standin.KIND.name, step.needs["standin"].key)
+        return None if made is None else dataset_at(named, made.path)
+
+    def _members(self, labels: Step, split: Split) -> Members | None:
+        named: Named[DatasetEntry] = labels.context["dataset"]
+        opened = self._opened_for(named, labels)
+        if opened is None:
+            return None
         with reading(named):
             task = divide(opened.task(**labels.spec["options"]), opened, labels.spec.get("folds"))
+            if (limit := labels.needs["pcm"].spec.get("limit")) is not None:
+                task = limited(task, limit["clips"])
             clips = {clip.id: clip for clip in opened.clips()}
         own = [clips[clip_id] for clip_id, of in zip(task.clip_ids, task.splits, strict=True) if of == split]
         return Members(named.name, own, self._audio.get(named.name, {}))
@@ -438,6 +505,29 @@ class Planner:
     def registry(self) -> Registry:
         """What names mean."""
         return self._registry
+
+
+def encoder_spec(
+    named: Named[EncoderEntry], code: str | None = None, digest: Callable[[Path], str] = digest_file
+) -> dict[str, Any]:
+    """What of an encoder's entry stands in the keys of all that it is initialised, trained and encodes to.
+
+    Parameters
+    ----------
+    named
+        The entry.
+    code
+        Its `code_identity`, where that is known already.
+    digest
+        Hash of a file's content.
+    """
+    entry = named.entry
+    spec = {"class": entry.class_path, "args": entry.args, "code": code_identity(named) if code is None else code}
+    if packages := foreign_packages(named, digest):
+        spec["packages"] = packages
+    if entry.files:
+        spec["files"] = file_digests(named)
+    return spec
 
 
 def whole_artifacts(store: Path, kind: str) -> list[Artifact]:

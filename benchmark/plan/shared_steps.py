@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from benchmark.registry.augmentation_plugins import Recipe
 from benchmark.registry.entries import EncoderEntry
@@ -23,8 +23,11 @@ class Steps(Protocol):
     def earlier(self, kind: str) -> Callable[[], list[Artifact]]:
         """Yields the artifacts of a kind in the store, for a step to take from them what it need not do again."""
 
-    def prepare_step(self, dataset: str, sample_rate: int) -> Step:
-        """Decode `dataset` at a rate [Hz]."""
+    def prepare_step(self, dataset: str, sample_rate: int, limit: Mapping[str, Any] | None = None) -> Step:
+        """Decode `dataset`, or what of it a limit leaves, at a rate [Hz]."""
+
+    def limit_of(self, task: str, clips: int | None) -> Mapping[str, Any] | None:
+        """What leaves so many clips of a task; see `tasks.limited.limited_clips`."""
 
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
@@ -34,6 +37,9 @@ class Steps(Protocol):
 
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
+
+    def sample_rate(self, named: Named[EncoderEntry]) -> int:
+        """Rate of the audio that an encoder takes [Hz]."""
 
     def layers(self, named: Named[EncoderEntry]) -> Sequence[str]:
         """Layers of an encoder that can be probed."""

@@ -43,6 +43,8 @@ class Asked:
         How to train, without changing what comes out.
     names
         Factors of the run, for the card of the weights.
+    limit
+        Clips of each dataset that are used alone; ``None`` for all.
     """
 
     encoder: Named[EncoderEntry]
@@ -57,6 +59,7 @@ class Asked:
     probe_every: int | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
 
 
 def training_step(planner: Steps, asked: Asked, behind: tuple[str, ...] = ()) -> Step:
@@ -100,7 +103,10 @@ def training_step(planner: Steps, asked: Asked, behind: tuple[str, ...] = ()) ->
     assert asked.corpus is not None
     corpus = registry.corpus(asked.corpus).entry
     spec["splits"] = list(corpus.splits) if corpus.splits else None
-    needs = {"start": start, "pcm": planner.prepare_step(corpus.dataset, asked.sample_rate)}
+    limit = planner.limit_of(asked.task, asked.limit)
+    if limit is not None and registry.task(asked.task).entry.dataset != corpus.dataset:
+        limit = {"clips": limit["clips"]}
+    needs = {"start": start, "pcm": planner.prepare_step(corpus.dataset, asked.sample_rate, limit)}
     # Keys of a recipe whose method learns from sources of labels.
     for number, source in enumerate(getattr(entry, "sources", ())):
         step = planner.source_step(asked.corpus, source, entry.factors, needs["pcm"])  # type: ignore[attr-defined]
@@ -137,7 +143,8 @@ def _supervise(
 
 
 def _labelled(planner: Steps, asked: Asked, task: str) -> Step:
-    pcm = planner.prepare_step(planner.registry.task(task).entry.dataset, asked.sample_rate)
+    limit = planner.limit_of(task, asked.limit)
+    pcm = planner.prepare_step(planner.registry.task(task).entry.dataset, asked.sample_rate, limit)
     labelled = planner.label_step(task, pcm, asked.allow_missing)
     planner.check_fit(task, None, labelled)
     return labelled

@@ -38,7 +38,9 @@ class EncoderEntry(Entry):
         default=None, description="file of weights (.safetensors, .pt, .ckpt), relative to the registry file"
     )
     sample_rate: PositiveInt = Field(
-        default=22_050, description="rate of the audio it takes [Hz]; `args.sample_rate`, where given, comes first"
+        default=22_050,
+        description="rate of the audio it takes [Hz]; `args.sample_rate`, where given, comes first; an adapter asks "
+        "its model where neither is",
     )
     pretrain: bool | None = Field(
         default=None,
@@ -56,11 +58,23 @@ class EncoderEntry(Entry):
         return self
 
     @property
+    def adapts(self) -> bool:
+        """Whether it wraps a model of others."""
+        return self.class_path.startswith("encoders.adapters.")
+
+    @property
+    def stated_rate(self) -> int | None:
+        """Rate of the audio that it takes [Hz]; ``None`` where the model of an adapter says it alone."""
+        if "sample_rate" in self.args:
+            return int(self.args["sample_rate"])
+        return None if self.adapts and "sample_rate" not in self.model_fields_set else self.sample_rate
+
+    @property
     def learns(self) -> bool:
         """Whether a recipe is to train this encoder."""
         if self.pretrain is not None:
             return self.pretrain
-        return self.weights is None and not self.class_path.startswith("encoders.adapters.")
+        return self.weights is None and not self.adapts
 
 
 class DatasetEntry(Entry):

@@ -125,6 +125,28 @@ def _modules(named: PlugIn) -> list[str]:
     return [path.partition(":")[0] for path in _paths(named)]
 
 
+def modules_of(named: PlugIn) -> list[str]:
+    """Modules that an entry names, but for those of this project."""
+    return [module for module in _modules(named) if module.partition(".")[0] not in _OWN_PACKAGES]
+
+
+def source_files(named: PlugIn, module: str) -> list[Path]:
+    """Python files of a module that an entry names: with its neighbours, or of an installed package its own alone.
+
+    Raises
+    ------
+    UserError
+        If another module of its name hides one.
+    """
+    spec = _find_module(named, module)
+    if spec is None:
+        return []
+    if _is_installed(spec):
+        file = _file_of(module, _folders(spec))
+        return [file] if file is not None else []
+    return _source_files(named, spec)
+
+
 def _class_path(named: PlugIn) -> str:
     """`package.module:Name` of an entry's class."""
     entry = named.entry

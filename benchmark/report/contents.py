@@ -63,6 +63,7 @@ def collect(
     study_given: str = "",
     look: bool = False,
     reporter: Reporter | None = None,
+    limited: bool = False,
 ) -> Document:
     """Everything a report shows, as `analysis.report` takes it.
 
@@ -80,6 +81,8 @@ def collect(
         Add maps of test clips.
     reporter
         Shows progress, and is told what cannot be read and is left out; ``None`` shows none, and that is an error.
+    limited
+        Show runs on a few clips alone too.
 
     Returns
     -------
@@ -101,13 +104,20 @@ def collect(
         raise UserError(f"{store}: holds no score record{which}; `bench run` makes some")
     reporter = reporter or Silent()
     read: list[tuple[str, ScoreRecord, RunRow]] = []
+    tried = 0
     with ThreadPoolExecutor(4) as pool, reporter.progress("read scores", len(wanted), "records") as advance:
         for key, found in zip(wanted, pool.map(_read, [folder / key for key in wanted]), strict=True):
             if isinstance(found, str):
                 reporter.leave_out(found)
+            elif found[0].limit is not None and not limited:
+                tried += 1
             else:
                 read.append((key, *found))
             advance(1)
+    if tried:
+        reporter.warn(f"{tried:,} scores of runs with --limit are left out; --limited shows them")
+    if not read and tried:
+        raise UserError(f"{store}: holds scores of runs with --limit alone, which say nothing; run without it")
     if not read:
         raise UserError(
             f"{store}: not one of {len(wanted):,} score records can be read; `bench store verify` finds damaged "

@@ -38,12 +38,22 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
     Raises
     ------
     UserError
-        If the folder holds no record with that metric, or one cannot be read and there is no reporter.
+        If the folder holds no record with that metric of a run without a limit, or one cannot be read and there is no
+        reporter.
     """
     reporter = reporter or Silent()
     every = score_rows(store, reporter)
     if not every:
         raise UserError(f"{store}: holds no score record; `bench run` makes some")
+    whole = [row for row in every if row["limit"] == in_cells(None)]
+    if not whole:
+        raise UserError(f"{store}: holds scores of runs with --limit alone, which say nothing; run without it")
+    if len(whole) < len(every):
+        reporter.warn(
+            f"{len({row['key'] for row in every} - {row['key'] for row in whole}):,} scores of runs with "
+            "--limit are left out"
+        )
+    every = whole
     chosen = [row for row in every if (row["leading"] if metric is None else row["metric"] == metric)]
     if not chosen:
         raise unknown_name(f"metric in {store}", str(metric), {row["metric"] for row in every})

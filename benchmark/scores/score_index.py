@@ -29,7 +29,7 @@ INDEX = "scores.jsonl"
 LARGEST_INDEX = 2**30
 """More than rows of a million records take [bytes]."""
 #: Raised when a row gets another column.
-ROW_VERSION = 6
+ROW_VERSION = 7
 _AFTER_TASK = CELL_COLUMNS.index("task") + 1
 COLUMNS = (
     "key", *CELL_COLUMNS[:_AFTER_TASK], "metric", *CELL_COLUMNS[_AFTER_TASK:],

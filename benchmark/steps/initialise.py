@@ -9,6 +9,7 @@ from typing import Any
 from benchmark.console import Reporter
 from benchmark.encoding.planned import FLOAT32, planned_encoder
 from benchmark.errors import UserError
+from benchmark.registry.foreign_packages import in_words
 from benchmark.store.file_names import WEIGHTS
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact, digest_file
@@ -34,7 +35,10 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         "parameters": encoder.parameter_count(),
         "dim": encoder.dim,
         "window": encoder.window,
-        "provenance": dict(encoder.provenance),
+        "provenance": {
+            **encoder.provenance,
+            **{f"package {name}": in_words(package) for name, package in step.spec.get("packages", {}).items()},
+        },
     }
 
 

@@ -22,6 +22,7 @@ from benchmark.store.store import Artifact
 from probes.kinds import SERVED
 from tasks.base import SPLITS, Dataset, Task
 from tasks.folds import divide
+from tasks.limited import limited
 
 #: Missing test clips that the error names; the file it points to names all.
 NAMED = 5
@@ -50,6 +51,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     if "tables" in step.spec:
         check_tables(dataset, step.spec["tables"])
     check_metrics(task, step.context["metrics"])
+    if (limit := inputs["pcm"].manifest["spec"].get("limit")) is not None:
+        task = limited(task, limit["clips"])
     pcm = open_pcm(inputs["pcm"].path, inputs["pcm"].manifest)
     present = {clip.id for clip in pcm.clips}
     reasons = {problem.id: problem.reason for problem in pcm.problems}

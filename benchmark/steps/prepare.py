@@ -30,6 +30,7 @@ from benchmark.store.sample_journal import entries, journal_line, resume
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import JOURNAL, Artifact, Store, digest_of
 from tasks.base import Clip
+from tasks.limited import limited_clips
 
 #: So many samples are written before what is written is synced.
 SYNC_SAMPLES = 2**27
@@ -63,6 +64,10 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         clips = list(dataset.clips())
         made = inputs["standin"].manifest["files"] if "standin" in inputs else {}
         planned = [PlannedClip(clip, made.get(clip.path, {}).get("sha256")) for clip in clips]
+    if (limit := step.spec.get("limit")) is not None:
+        kept = {clip.id for clip in limited_clips(dataset, clips, limit)}
+        planned = [plan for plan in planned if plan.clip.id in kept]
+        clips = [plan.clip for plan in planned]
     contained = [_content(clip, audio) for clip in clips]
     journal, samples = work / JOURNAL, work / SAMPLES
     clear_spilt(work)

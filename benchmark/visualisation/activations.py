@@ -17,8 +17,11 @@ from scipy.stats import beta
 from analysis.visualisation.document import UnitActivations
 from benchmark.errors import UserError
 
-#: Values up to this share of the root mean square of all units count as zero.
+#: Values up to this share of a unit's own root mean square count as zero: the units of hand-made features have scales
+#: of their own, and a small one is not dead beside a large one.
 NEAR_ZERO = 1e-3
+#: A unit whose deviation is at most this share of its root mean square says the same of all windows, but for rounding.
+CONSTANT = 1e-6
 #: Units in the table of classes.
 CHOSEN = 24
 #: Chance that the best of units without any difference between classes lies above `ActivationProfile.chance_eta`.
@@ -40,7 +43,7 @@ class ActivationProfile:
     mean, deviation : ndarray, shape [units]
         Over windows; the deviation is that of the windows themselves, not of a sample's population.
     zero_share : ndarray, shape [units]
-        Share of windows at which the unit is at most `NEAR_ZERO` times the root mean square of all values.
+        Share of windows at which the unit is at most `NEAR_ZERO` times its own root mean square.
     sparsity : ndarray, shape [units]
         Treves and Rolls, "What determines the capacity of autoassociative memories in the brain?" (1991), over
         windows, in the form of Vinje and Gallant (2000): 0 for a unit that does the same at all windows, 1 for one
@@ -84,8 +87,9 @@ class ActivationProfile:
 
     @property
     def dead(self) -> int:
-        """Number of units that are (near) zero at every window."""
-        return int((self.zero_share == 1.0).sum())
+        """Number of units that say the same of every window: nothing, or a constant."""
+        size = np.sqrt(self.deviation**2 + self.mean**2)
+        return int((self.deviation <= CONSTANT * size).sum())
 
     def as_document(self) -> UnitActivations:
         """Plain lists and numbers under the attributes' names and ``dead``, to five digits; null for NaN."""
@@ -144,8 +148,7 @@ def activation_profile(
     moments = _Moments(rows, first, classes, len(names))
     for rows_of, clips in _blocks(first, block):
         moments.add(rows[rows_of], rows_of.start, clips)
-    power = moments.squares.mean() / moments.windows
-    threshold = NEAR_ZERO * math.sqrt(power)
+    threshold = NEAR_ZERO * np.sqrt(moments.squares / moments.windows)
     zeros = np.zeros(rows.shape[1], np.int64)
     for rows_of, _ in _blocks(first, block):
         zeros += (np.abs(rows[rows_of]) <= threshold).sum(axis=0)

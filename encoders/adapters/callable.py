@@ -16,9 +16,10 @@ from encoders.time_grid import TimeGrid
 
 
 class CallableEncoder(FrameEncoder):
-    """A function ``f(audio, sample_rate)`` that gives frames [t, dim], or frames and their times [t, seconds].
+    """A function ``f(audio, sample_rate)`` that gives frames [t, dim], frames and their times [t], or a vector.
 
-    It is called once for each waveform, with float32 NumPy samples in [-1, 1]. Its frames are averaged over time.
+    It is called once for each waveform, with float32 NumPy samples in [-1, 1]. Its frames are averaged over time; a
+    vector [dim] is the one frame of the whole waveform.
 
     Parameters
     ----------
@@ -70,7 +71,8 @@ class CallableEncoder(FrameEncoder):
             if isinstance(result, tuple):
                 result, times = result
                 seconds = torch.as_tensor(np.array(times), dtype=torch.float64)
-            found.append(torch.as_tensor(np.array(result), dtype=torch.float32))
+            frames = torch.as_tensor(np.array(result), dtype=torch.float32)
+            found.append(frames[None] if frames.ndim == 1 else frames)
         if len({frames.shape for frames in found}) > 1:
             raise EncoderError(f"{self._provenance['module']} gave different numbers of frames for equal lengths")
         stack = torch.stack(found).to(audio.device)

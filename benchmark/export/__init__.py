@@ -1,0 +1,1 @@
+"""Trained encoders as folders that other projects load without bench."""
