@@ -113,13 +113,12 @@ class PatchTagger(Encoder):
         return self.pooled(maps), {name: x.mean(dim=2) if x.ndim == 3 else x for name, x in means.items()}
 
     def tags(self, waveform: Tensor) -> Tensor:
-        """Probabilities [B, 50] of `tag_names` for waveforms [B, 1, left_context + window].
+        """See `encoders.capabilities.Tagger.tags`.
 
-        A window begins in the middle of its first frame, whose other half is heard here, as if the spectrogram of the
-        whole clip had been cut into patches.
+        A window begins in the middle of its first frame, whose other half lies before it: heard, it makes patches of
+        the spectrogram of the whole clip, which is what the released code cuts.
         """
-        features = self.features(waveform)[:, :, 1:]
-        return self.maps(features)["tags"][0]
+        return self.maps(self.features(waveform)[:, :, -FRAMES:])["tags"][0]
 
     def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
         """Output of a layer over time; of those without time, and of the representation, one frame.

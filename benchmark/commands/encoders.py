@@ -29,14 +29,14 @@ def check(
     from benchmark.console import Reporter
     from benchmark.examination.fitness import Fitness, fitness_table
     from benchmark.plan.origins import announce
-    from benchmark.plan.planner import weights_file
+    from benchmark.registry.published import weights_file
 
     registry = open_registry(registry_files)
     named = registry.encoder(encoder)
     reporter = Reporter()
     announce(registry, [named], reporter)
     with interruptible(reporter):
-        rows = Fitness(named, weights_file(named) if named.entry.weights else None).run(reporter)
+        rows = Fitness(named, weights_file(named)).run(reporter)
     print_document([vars(row) for row in rows] if as_json else fitness_table(rows))
     if any(row.outcome == "fail" for row in rows):
         raise typer.Exit(1)
@@ -59,6 +59,7 @@ def resources(
     from benchmark.errors import UserError
     from benchmark.forecast.resources import Unbuilt, measure_all, resources_table
     from benchmark.plan.origins import announce
+    from benchmark.registry.published import lacking
 
     registry = open_registry(registry_files)
     asked = registry if encoder else registry.asked()
@@ -81,7 +82,8 @@ def resources(
         rows += [Unbuilt(name, why) for name in registry.not_asked("encoders")]
     print_document([vars(row) for row in rows] if as_json else resources_table(rows))
     # An entry that waits for a file of the user's is no failure, unless it was asked for.
-    waiting = {one.name for one in named if None in one.entry.files.values()} if encoder is None else set()
+    waits = [one.name for one in named if None in one.entry.files.values() or lacking(one, weights=False)]
+    waiting = set(waits) if encoder is None else set()
     if any(row.encoder not in waiting for row in failed):
         raise typer.Exit(2 if len(failed) == len(rows) else 1)
 
@@ -121,14 +123,14 @@ def encode(
     from benchmark.encoding.encode_files import check_layer, check_output, encode_files, open_files
     from benchmark.encoding.windows import Cutting, build_encoder
     from benchmark.plan.origins import announce
-    from benchmark.plan.planner import weights_file
+    from benchmark.registry.published import weights_file
 
     check_output(output)
     registry = open_registry(registry_files)
     named = registry.encoder(encoder)
     reporter = Reporter()
     announce(registry, [named], reporter)
-    if weights is None and named.entry.weights is not None:
+    if weights is None:
         weights = weights_file(named)
     built = build_encoder(named, seed, weights)
     check_layer(built, encoder, layer)

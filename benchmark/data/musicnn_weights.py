@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.data.tensorflow_checkpoint import read_variables
+from benchmark.data.weight_sources import read_member
 from benchmark.errors import UserError
 from encoders.musicnn import Musicnn, MusicnnVgg, PatchTagger
 
-#: Name of a released model -> name of our file, architecture, and whose tags it tells.
+#: Name of a released model -> its architecture, and whose tags it tells.
 MODELS: dict[str, tuple[type[Musicnn | MusicnnVgg], Literal["magnatagatune", "million_song"]]] = {
     "MTT_musicnn": (Musicnn, "magnatagatune"),
     "MSD_musicnn": (Musicnn, "million_song"),
     "MTT_vgg": (MusicnnVgg, "magnatagatune"),
     "MSD_vgg": (MusicnnVgg, "million_song"),
 }
-#: Largest part of a checkpoint that is read [bytes].
-_LARGEST = 2**26
 
 
 def read_model(wheel: zipfile.ZipFile, name: str) -> PatchTagger:
@@ -35,7 +34,9 @@ def read_model(wheel: zipfile.ZipFile, name: str) -> PatchTagger:
         If its checkpoint is not there, or holds other variables than the network has.
     """
     architecture, tags = MODELS[name]
-    variables = read_variables(_member(wheel, name, ".index"), _member(wheel, name, ".data-00000-of-00001"))
+    variables = read_variables(
+        read_member(wheel, f"musicnn/{name}/.index"), read_member(wheel, f"musicnn/{name}/.data-00000-of-00001")
+    )
     return filled(architecture(tags), variables, name)
 
 
@@ -96,14 +97,3 @@ def _turned(value: Tensor) -> Tensor:
 
 def _numbered(name: str, number: int) -> str:
     return f"{name}_{number}" if number else name
-
-
-def _member(wheel: zipfile.ZipFile, model: str, name: str) -> bytes:
-    path = f"musicnn/{model}/{name}"
-    try:
-        size = wheel.getinfo(path).file_size
-    except KeyError:
-        raise UserError(f"{wheel.filename}: lacks {path}; it is no wheel of musicnn 0.1.0") from None
-    if size > _LARGEST:
-        raise UserError(f"{wheel.filename}: {path} is larger than the {_LARGEST:,} bytes that are read")
-    return wheel.read(path)

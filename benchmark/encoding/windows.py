@@ -20,6 +20,7 @@ from benchmark.libraries import fault_behind
 from benchmark.registry.arguments import keyword_arguments
 from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.plugins import load_class
+from benchmark.registry.published import require
 from benchmark.registry.registry import Named
 from benchmark.store.embeddings import REPRESENTATION
 from encoders import EncoderError
@@ -44,6 +45,7 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
         If the weights do not fit.
     """
     where = f"{named.file}:{named.line}: encoders.{named.name}"
+    require(named, weights=False)
     encoder_class = load_class(named)
     arguments = keyword_arguments(named)
     try:
