@@ -1,8 +1,8 @@
 """musicnn and its VGG: the taggers of Pons and Serra, whose released weights `bench fetch-weights musicnn` brings.
 
-Sources: Pons and Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging", late-breaking demo
-of ISMIR 2019; Pons et al., "End-to-end learning for music audio tagging at scale", ISMIR 2018; the released package
-musicnn 0.1.0, whose TensorFlow graph these networks are.
+Sources: Pons and Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging", ISMIR 2019,
+late-breaking demo; Pons et al., "End-to-end learning for music audio tagging at scale", ISMIR 2018; the released
+package musicnn 0.1.0, whose TensorFlow graph these networks are.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ class Musicnn(PatchTagger):
     """musicnn: convolutions as tall as timbres and as long as rhythms, and three with dense connections over them.
 
     The representation is mean and maximum over time of what the front end and the three middle layers give, 1,506
-    values, as in jukemir (Castellon et al. 2021). Layers: ``timbral`` (408 values) and ``temporal`` (153), the two parts
-    of ``frontend``; ``cnn1``, ``cnn2`` and ``cnn3`` (64 each); ``mean_pool`` and ``max_pool`` (753); ``penultimate``
+    values, as in jukemir (Castellon et al. 2021). Layers: ``timbral`` (408 values) and ``temporal`` (153), the parts of
+    ``frontend``; ``cnn1``, ``cnn2`` and ``cnn3`` (64 each); ``mean_pool`` and ``max_pool`` (753); ``penultimate``
     (200); ``tags`` (50 probabilities).
     """
 

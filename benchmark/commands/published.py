@@ -1,4 +1,4 @@
-"""`bench fetch-weights` and `bench tag`: models that others trained, as encoders and as what they were trained to be."""
+"""`bench fetch-weights` and `bench tag`: weights that others trained, and the heads that come with them."""
 
 from __future__ import annotations
 
@@ -112,9 +112,7 @@ def tag(
     with interruptible(reporter):
         found = tag_files(open_files(files, built, reporter), built, reporter)
     if as_json:
-        rows: list[TaggedFile] = [
-            {"file": str(one.path), "windows": one.windows, "tags": one.tags} for one in found
-        ]
+        rows: list[TaggedFile] = [{"file": str(one.path), "windows": one.windows, "tags": one.tags} for one in found]
         print_document(rows)
         return
     for one in found:

@@ -40,9 +40,7 @@ def read_model(wheel: zipfile.ZipFile, name: str) -> PatchTagger:
     return filled(architecture(tags), variables, name)
 
 
-def filled(
-    encoder: Musicnn | MusicnnVgg, variables: dict[str, NDArray[np.float32]], name: str
-) -> Musicnn | MusicnnVgg:
+def filled(encoder: Musicnn | MusicnnVgg, variables: dict[str, NDArray[np.float32]], name: str) -> Musicnn | MusicnnVgg:
     """The network with the variables of a checkpoint in the place of its parameters.
 
     Raises

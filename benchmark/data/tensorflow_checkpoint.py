@@ -2,7 +2,8 @@
 
 Its ``.index`` is a sorted string table as LevelDB writes them: blocks of entries whose keys are cut short by what they
 share with the key before, and a footer that says where the block of blocks lies. A value is a protobuf message
-``BundleEntryProto`` (tensorflow/core/protobuf/tensor_bundle.proto): where the variable stands in ``.data-00000-of-00001``.
+``BundleEntryProto`` (tensorflow/core/protobuf/tensor_bundle.proto), which says where the variable stands in
+``.data-00000-of-00001``.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def _size(dimension: int | bytes) -> int:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and content of each field of a protobuf message; fields of fixed size, of which none is wanted, are left."""
+    """Number and content of each field of a protobuf message, but for fields of fixed size, of which none is wanted."""
     place = 0
     while place < len(message):
         tag, place = _varint(message, place)

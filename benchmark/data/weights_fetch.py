@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from benchmark.console import Reporter
 from benchmark.data.download import STAGING
@@ -64,7 +62,7 @@ def fetch_weights(name: str, given: Path | None, reporter: Reporter) -> list[Pat
         with held:
             wheel = _checked(given, source) if given is not None else _fetched(source, staging, reporter)
             _write(source, wheel, folder, reporter)
-            if wheel.parent == staging:
+            if given is None:
                 wheel.unlink()
     return files
 
@@ -84,10 +82,8 @@ def _checked(wheel: Path, source: WheelSource) -> Path:
 
 
 def _fetched(source: WheelSource, staging: Path, reporter: Reporter) -> Path:
-    remote = Remote(source.file, (address_of(source.requirement),), f"sha256:{source.sha256}", source.file)
-    parts = urlsplit(remote.urls[0])
-    if parts.scheme == "file":  # a folder of wheels that pip is set up with
-        return _checked(Path(url2pathname(unquote(parts.path))), source)
+    address = address_of(source.requirement, source.file)
+    remote = Remote(source.file, (address,), f"sha256:{source.sha256}", source.file)
     try:
         return Fetcher(staging, reporter, quiet=False).fetch(remote)
     except Unavailable as error:
@@ -99,7 +95,10 @@ def _fetched(source: WheelSource, staging: Path, reporter: Reporter) -> Path:
 def _write(source: WheelSource, wheel: Path, folder: Path, reporter: Reporter) -> None:
     make_folder(folder)
     try:
-        with zipfile.ZipFile(wheel) as archive, reporter.progress(f"read {source.file}", len(source.files), "files") as go:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            reporter.progress(f"read {source.file}", len(source.files), "files") as go,
+        ):
             write_atomically(folder / LICENCE, read_member(archive, source.licence_file))
             for name, content in source.read(archive):
                 written = content if isinstance(content, bytes) else safetensors_of(content, source.about(name))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.registry.entries import EncoderEntry
@@ -94,6 +95,21 @@ def lacking(named: Named[EncoderEntry], *, weights: bool = True) -> list[str]:
     if not all((fetched_folder() / name).is_file() for name in files) or (hub and not _in_cache(*hub)):
         found.append(f"its weights are not on this machine, and nothing is fetched unasked: run `{published.get}`")
     return found
+
+
+def facts_of(named: Named[EncoderEntry], dataset: str) -> dict[str, Any] | None:
+    """What a score record says of published weights that are tested on a dataset; ``None`` of other encoders."""
+    published = named.entry.published
+    if published is None:
+        return None
+    trained_on = "labels" if dataset in published.labels_of else "audio" if dataset in published.audio_of else ""
+    return {
+        "encoder": named.name,
+        "source": published.source,
+        "licence": published.licence,
+        "context_seconds": published.context,
+        "trained_on": trained_on,
+    }
 
 
 def _is_installed(module: str) -> bool:
