@@ -43,6 +43,8 @@ class Faulty(Encoder):
         outputs["norm"] = y
         if self.fault == "random":
             y = y + torch.rand_like(y)  # never the same by chance
+        if self.fault == "constant":
+            y = 1e-6 * y + self.offset
         if self.fault == "neighbours":
             y = y - y.mean(dim=0)
         if self.fault == "hoards":
@@ -139,7 +141,8 @@ FAULTS = {
     "unsaved": {"save and load"},
     "head": {"parameters"},
     "random": {"same input twice", "batch size", "layers", "save and load"},
-    "neighbours": {"batch size"},
+    "constant": {"different inputs"},
+    "neighbours": {"different inputs", "batch size"},
     "double": {"shape and type"},
     "layers": {"layers"},
     "time": {"layers", "frames"},
@@ -192,7 +195,7 @@ def test_every_shipped_encoder_is_fit(name):
     rows = Fitness(named, effort=QUICK).run(Reporter())
     assert [f"{row.check}: {row.value}, {row.explanation}" for row in rows if row.outcome == "fail"] == []
     found = outcomes(rows)
-    assert len(found) == 16
+    assert len(found) == 17
     # What tells something of every encoder must not have been skipped.
     for check in ("shape and type", "same input twice", "batch size", "silence", "short clip", "save and load"):
         assert found[check] == "pass"

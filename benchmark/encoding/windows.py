@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.audio.decoding import FULL_SCALE
+from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.libraries import fault_behind
 from benchmark.registry.arguments import keyword_arguments
@@ -73,7 +74,7 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
 def fill(encoder: Encoder, named: Named[EncoderEntry], weights: Path) -> None:
     """Put the weights of a file into the encoder of an entry; `EncoderError` if they do not fit it."""
     try:
-        load_weights(encoder, weights)
+        load_weights(encoder, weights, Reporter().say)
     except EncoderError as error:
         raise EncoderError(f"{named.file}:{named.line}: encoders.{named.name}: {error}") from None
 

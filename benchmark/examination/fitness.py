@@ -44,6 +44,8 @@ WARM_UP = 5
 UNUSED_SHARE = 1e-3
 #: How far frames may move with the length of the window [hops].
 MAX_DRIFT = 1.0
+#: Frequencies of tones that any representation tells apart [Hz], and by how much at least, of the output's size.
+VARIED_HZ, LEAST_SPREAD = (110.0, 880.0, 3520.0), 1e-4
 #: A clip as short as one frame of most features [s].
 SHORT_SECONDS = 0.023
 
@@ -123,6 +125,7 @@ class Fitness:
             "constant memory": self._memory,
             "shape and type": self._shape,
             "same input twice": self._determinism,
+            "different inputs": self._variety,
             "batch size": self._batch_invariance,
             "silence": self._silence,
             "short clip": self._short_clip,
@@ -187,6 +190,15 @@ class Fitness:
     def _determinism(self) -> Finding:
         again = self._call(self._waveforms[:1])
         return _limited(_difference(self._alone, again), 0.0, "largest difference between two outputs of one input")
+
+    def _variety(self) -> Finding:
+        tones = np.sin(np.outer(VARIED_HZ, np.arange(self._samples) * 2 * np.pi / self._encoder.sample_rate))
+        varied = torch.from_numpy(0.3 * tones[:, None].astype(np.float32))
+        found = torch.cat([self._call(waveform[None]) for waveform in (*varied, self._waveforms[0])]).double()
+        scale = float(found.square().mean().sqrt()) or 1.0
+        spread = float((found - found.mean(dim=0)).square().mean().sqrt()) / scale
+        explanation = "by which outputs for tones and noise differ, as a share of their root mean square"
+        return ("fail" if spread < LEAST_SPREAD else "pass", spread, LEAST_SPREAD, f"at least, {explanation}")
 
     def _batch_invariance(self) -> Finding:
         *smaller, largest = self._effort.batches
