@@ -22,6 +22,7 @@ from benchmark.commands import (
     look,
     plug_in,
     probing,
+    published,
     report,
     run,
     speed,
@@ -72,6 +73,8 @@ app.command()(status.status)
 app.command()(doctor.doctor)
 app.command(name="list")(listing.list_entries)
 app.command(name="import")(plug_in.import_weights)
+app.command(name="fetch-weights")(published.fetch_weights)
+app.command()(published.tag)
 app.add_typer(plug_in.new, name="new")
 app.command()(probing.compare)
 app.command()(statistics.analyze)

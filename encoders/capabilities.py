@@ -73,3 +73,22 @@ class CorpusStatistics(Protocol):
 
     def fit_statistics(self, waveforms: Iterable[Tensor]) -> None:
         """Take them from waveforms [B, 1, T], all of a corpus one after another."""
+
+
+@runtime_checkable
+class Tagger(Protocol):
+    """Has a head of its own, which tells tags that it was trained on.
+
+    Attributes
+    ----------
+    tag_names
+        What the values that `tags` gives are for.
+    left_context
+        Samples before a window that `tags` makes use of where there are any.
+    """
+
+    tag_names: tuple[str, ...]
+    left_context: int
+
+    def tags(self, waveform: Tensor) -> Tensor:
+        """Probabilities [B, tags] for waveforms [B, 1, T]: windows, or windows behind `left_context` samples."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from encoders import EncoderError
 from encoders.base import Encoder
-from encoders.checkpoints import encoder_state, read_state
+from encoders.checkpoints import encoder_state, read_state, without_outer_prefix
 
 #: How many keys an error names.
 _NAMED = 3
@@ -39,19 +39,30 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str
     path.chmod(mode)
 
 
-def load_weights(encoder: Encoder, path: Path) -> None:
+def load_weights(encoder: Encoder, path: Path, told: Callable[[str], object] = lambda _: None) -> None:
     """Fill `encoder` from a file of its own state, or of one that training code left, checked key by key.
 
-    Safetensors files, PyTorch state dicts and Lightning checkpoints are read, with our names or with those of
-    `Encoder.published_names`.
+    Whatever `encoders.checkpoints.read_state` reads will do, with our names or with those of `Encoder.published_names`,
+    and with prefixes of what wrapped the network.
+
+    Parameters
+    ----------
+    encoder
+        Filled.
+    path
+        The file.
+    told
+        Given a line on which of several state dicts was taken.
 
     Raises
     ------
     EncoderError
-        If the file cannot be read safely, or keys or shapes differ; names the first of them.
+        If the file cannot be read safely, holds numbers that are not finite, or keys or shapes differ; names the first.
     """
     own = encoder.state_dict()
-    state = read_state(path)
+    state = read_state(path, told)
+    if set(state) != set(own):
+        state = without_outer_prefix(state, own)
     if set(state) != set(own):
         state = _with_our_names(encoder, encoder_state(state, path))
         state = {key: own[key] for key in own if key.startswith(encoder.unpublished())} | state

@@ -23,6 +23,7 @@ from encoders.choi import Choi
 from encoders.cpc import CPC
 from encoders.features import Chroma, Mfcc
 from encoders.multisource import MultiSource
+from encoders.musicnn import Musicnn, MusicnnVgg
 from encoders.sample_cnn import SampleCNN
 from encoders.tune import TUNe
 
@@ -51,6 +52,8 @@ BUILD = {
     "Mule": lambda folder: mule(),
     "MultiSource": lambda folder: behind_its_front_end(MultiSource(sources=["self", "tag"], branch=4), 0),
     "CPC": lambda folder: seeded(CPC(channels=16, context=8, window=9_600), 0),
+    "Musicnn": lambda folder: behind_its_front_end(Musicnn("magnatagatune"), 0),
+    "MusicnnVgg": lambda folder: behind_its_front_end(MusicnnVgg("million_song"), 0),
     "Choi": lambda folder: behind_its_front_end(Choi(), 0),
     "Mfcc": lambda folder: Mfcc().eval(),
     "Chroma": lambda folder: Chroma().eval(),

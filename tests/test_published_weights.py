@@ -284,3 +284,86 @@ def test_the_frozen_tail_takes_imported_weights(clmr, tmp_path, monkeypatch):
     encoder = build_encoder(load_registry([Path("registry.yaml")]).encoder(name), 3)
     assert torch.equal(encoder.tail.blocks[7].conv.weight, clmr.blocks[7].conv.weight)
     assert sum(p.numel() for p in encoder.parameters() if p.requires_grad) == 153_993
+
+
+def small_network():
+    """A network whose file of weights is small."""
+    return TUNe(filters=2, contractive=2, expansive=2, tail=4, dim=16, window=6561)
+
+
+def averaged(state):
+    return {"n_averaged": torch.tensor(7), **prefixed("module.", state)}
+
+
+#: As people save a state dict: by several GPUs, compiled, averaged, beside what training needs.
+SAVED = {
+    "data parallel": lambda state: prefixed("module.", state),
+    "compiled": lambda state: prefixed("_orig_mod.", state),
+    "compiled and parallel": lambda state: prefixed("module._orig_mod.", state),
+    "Lightning, compiled": lambda state: {"state_dict": prefixed("model._orig_mod.", state)},
+    "Lightning, parallel": lambda state: {"state_dict": prefixed("model.module.", state)},
+    "compiled inside": lambda state: {key.replace("conv.", "conv._orig_mod."): value for key, value in state.items()},
+    "averaged": averaged,
+    "DeepSpeed": lambda state: {"module": prefixed("_forward_module.", state)},
+    "model": lambda state: {"model": state, "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}, "epoch": 3},
+    "backbone": lambda state: {"model": prefixed("backbone.", state), "args": {"seed": 1}},
+    "student": lambda state: prefixed("student.", state),
+    "nested": lambda state: {"best_state": {"model": state}, "xp": "abc"},
+}
+
+
+@pytest.mark.parametrize("saved", SAVED)
+def test_state_dicts_load_as_people_save_them(tmp_path, saved):
+    small = seeded(small_network(), 5)
+    file = tmp_path / "w.safetensors"  # which it is not, whatever it is called
+    torch.save(SAVED[saved](dict(small.state_dict())), file)
+    found = small_network()
+    load_weights(found, file)
+    assert all(torch.equal(found.state_dict()[key], tensor) for key, tensor in small.state_dict().items())
+
+
+def test_of_several_state_dicts_the_averaged_one_is_taken_and_said(tmp_path):
+    last, mean = seeded(small_network(), 5), seeded(small_network(), 6)
+    content = {"model": last.state_dict(), "state_dict_ema": averaged(mean.state_dict()), "epoch": 3}
+    torch.save(content, tmp_path / "w.pt")
+    found, said = small_network(), []
+    load_weights(found, tmp_path / "w.pt", said.append)
+    assert all(torch.equal(found.state_dict()[key], tensor) for key, tensor in mean.state_dict().items())
+    assert said == [f"{tmp_path / 'w.pt'}: took state_dict_ema and left model"]
+
+
+def test_weights_in_several_files_are_joined_by_their_index(tmp_path):
+    small = seeded(small_network(), 5)
+    state = small.state_dict()
+    names = list(state)
+    places = {name: f"model-0000{1 + (n > 4)}-of-00002.safetensors" for n, name in enumerate(names)}
+    for file in dict.fromkeys(places.values()):
+        safetensors.torch.save_file({name: state[name] for name in names if places[name] == file}, tmp_path / file)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": places}))
+    found = small_network()
+    load_weights(found, index)
+    assert all(torch.equal(found.state_dict()[key], tensor) for key, tensor in state.items())
+
+    def refused(weight_map, said):
+        index.write_text(json.dumps({"weight_map": weight_map}))
+        with pytest.raises(EncoderError, match=said):
+            load_weights(small_network(), index)
+
+    refused({}, "has no weight_map")
+    refused(places | {"more": places[names[0]]}, "its files lack more")
+    refused(places | {names[0]: "../out.safetensors"}, r"names ../out.safetensors, which does not lie beside it")
+    refused(places | {names[0]: "gone.safetensors"}, "gone.safetensors: there is no such file")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    state = seeded(small_network(), 5).state_dict()
+    key = list(state)[2]
+    state[key] = state[key].clone()
+    state[key].view(-1)[0] = value
+    torch.save(state, tmp_path / "w.pt")
+    safetensors.torch.save_file(state, tmp_path / "w.safetensors")
+    for file in ("w.pt", "w.safetensors"):
+        with pytest.raises(EncoderError, match=f"{key} holds values that are not finite; the training"):
+            load_weights(small_network(), tmp_path / file)

@@ -92,6 +92,8 @@ class RunRow(TypedDict):
         Of each split that lacks some, how many clips were used and how many the task has, in words; else empty.
     overlap
         With what the encoder was pretrained on.
+    published
+        What its publishers trained it on of the task's dataset: ``"audio"``, ``"labels"``, or nothing of it.
     unscored
         Labels that could not be scored.
     parameters, dim
@@ -131,6 +133,7 @@ class RunRow(TypedDict):
     n_expected: int
     lacking: str
     overlap: OverlapRow
+    published: str
     unscored: Sequence[str]
     parameters: int
     dim: int

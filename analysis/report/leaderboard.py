@@ -33,6 +33,8 @@ _SURELY_NORMAL = 1e5
 
 #: Of representations that were pretrained on test clips, and on their labels.
 OVERLAP_MARK, LABELLED_MARK = "†", "‡"
+#: Of weights that their publishers trained on the very dataset.
+PUBLISHED_MARK = "¶"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Row:
         Test clips that the encoder was pretrained on, at most over runs.
     labelled
         Of these, the clips whose labels it was trained on.
+    published
+        What its publishers trained it on of the dataset, ``"audio"`` or ``"labels"``; empty if on nothing of it.
     trained_once
         Whether a single trained network is behind all scores.
     lacking
@@ -68,6 +72,7 @@ class Row:
     dim: int
     overlap: int
     labelled: int
+    published: str
     trained_once: bool
     lacking: str
 
@@ -78,13 +83,17 @@ class Row:
 
     @property
     def mark(self) -> str:
-        """``‡`` if it was trained on labels of test clips, ``†`` if on test clips without, else nothing."""
-        return LABELLED_MARK if self.labelled else OVERLAP_MARK if self.overlap else ""
+        """``‡`` for labels of test clips, ``†`` for test clips without, ``¶`` for data of others' training, or none."""
+        if self.overlap or self.labelled:
+            return LABELLED_MARK if self.labelled else OVERLAP_MARK
+        return PUBLISHED_MARK if self.published else ""
 
     @property
     def remark(self) -> str:
         """What the mark says."""
-        return overlap_words(self.overlap, self.labelled)
+        if self.overlap or self.labelled:
+            return overlap_words(self.overlap, self.labelled)
+        return published_words(self.published)
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,7 @@ def leaderboard(group: Group) -> Leaderboard | None:
             dim=cell[0]["dim"],
             overlap=heard[i],
             labelled=max(run["overlap"]["labelled"] for run in cell),
+            published=max(run["published"] for run in cell),
             trained_once=trained_once(cell),
             lacking="; ".join(sorted({run["lacking"] for run in cell} - {""})),
         )
@@ -154,6 +164,13 @@ def overlap_words(clips: int, labelled: int) -> str:
     return f"pretrained on {clips:,} of the test clips" + (
         f", on {labelled:,} of them with their labels" if labelled else ""
     )
+
+
+def published_words(trained_on: str) -> str:
+    """E.g. ``trained by its publishers with labels of this dataset``; empty if on nothing of it."""
+    if not trained_on:
+        return ""
+    return f"trained by its publishers {'with labels' if trained_on == 'labels' else 'on audio'} of this dataset"
 
 
 def _floors(group: Group) -> dict[str, float]:
@@ -235,6 +252,7 @@ def as_records(boards: list[Leaderboard]) -> list[dict[str, Any]]:
             "dim": row.dim,
             "overlap": row.overlap,
             "overlap_labelled": row.labelled,
+            "published": row.published,
             "lacking": row.lacking,
         }
         for board in boards

@@ -35,6 +35,7 @@ from analysis.report.leaderboard import (
     leaderboard,
     overlap_words,
     overlapping,
+    published_words,
 )
 from analysis.report.over_tasks import OverTasks, over_tasks
 from analysis.report.published import compare, published_numbers
@@ -128,6 +129,10 @@ def _overview(group: Group, document: Document) -> dict[str, Any]:
             for (name,), own in overlapped.items()
         },
         "labelled": any(run["overlap"]["labelled"] for run in runs),
+        "trained_on": {
+            name: published_words(max(run["published"] for run in own))
+            for (name,), own in gather([run for run in runs if run["published"]], "representation").items()
+        },
         "unscored": sorted({label for run in runs for label in run["unscored"]}),
     }
 

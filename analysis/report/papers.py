@@ -13,6 +13,7 @@ from analysis.report.leaderboard import (
     LABELLED_MARK,
     ONCE,
     OVERLAP_MARK,
+    PUBLISHED_MARK,
     TIED,
     TRAINED_ONCE,
     Leaderboard,
@@ -27,11 +28,15 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}", "·": r"\textperiodcentered{}", "−": r"$-$",
-    "†": r"$\dagger$", "‡": r"$\ddagger$", "≈": r"$\approx$",
+    "†": r"$\dagger$", "‡": r"$\ddagger$", "¶": r"$\P$", "≈": r"$\approx$",
 }  # fmt: skip
 #: What marks say, and how LaTeX has them.
-_MARKED = {OVERLAP_MARK: "pretrained on test clips", LABELLED_MARK: "trained on labels of test clips"}
-_RAISED = {OVERLAP_MARK: r"\dagger", LABELLED_MARK: r"\ddagger", ONCE: r"\S"}
+_MARKED = {
+    OVERLAP_MARK: "pretrained on test clips",
+    LABELLED_MARK: "trained on labels of test clips",
+    PUBLISHED_MARK: "trained by its publishers on this dataset",
+}
+_RAISED = {OVERLAP_MARK: r"\dagger", LABELLED_MARK: r"\ddagger", PUBLISHED_MARK: r"\P", ONCE: r"\S"}
 _STANDIN = "stand-in: synthetic audio, not comparable with published scores"
 _ONCE_IN_LATEX = "$^\\S$ trained once, so the luck of training is in no interval or test"
 
@@ -96,8 +101,9 @@ def markdown(document: Document) -> str:
         head, rows = _transfer(transfer, titles)
         parts += [*_markdown_table(head, rows), ""]
     legend = f"Bold: the best. ≈: {TIED} {OVERLAP_MARK}: {_MARKED[OVERLAP_MARK]}."
-    if any(_any_marked(board, LABELLED_MARK) for board in _boards(groups)):
-        legend += f" {LABELLED_MARK}: {_MARKED[LABELLED_MARK]}."
+    for mark in (LABELLED_MARK, PUBLISHED_MARK):
+        if any(_any_marked(board, mark) for board in _boards(groups)):
+            legend += f" {mark}: {_MARKED[mark]}."
     parts += [f"{legend} {ONCE}: {TRAINED_ONCE}"]
     return "\n".join(parts) + "\n"
 

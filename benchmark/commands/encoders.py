@@ -41,7 +41,7 @@ def check(
     from benchmark.console import Reporter
     from benchmark.examination.fitness import QUICK, THOROUGH, Check, Fitness, fitness_line, verdict
     from benchmark.plan.origins import announce
-    from benchmark.plan.planner import weights_file
+    from benchmark.registry.published import weights_file
 
     registry = open_registry(registry_files)
     named = registry.encoder(encoder)
@@ -53,8 +53,7 @@ def check(
             print_document(fitness_line(row))
 
     with interruptible(reporter):
-        weights = weights_file(named) if named.entry.weights else None
-        fitness = Fitness(named, weights, QUICK if quick else THOROUGH)
+        fitness = Fitness(named, weights_file(named), QUICK if quick else THOROUGH)
         if not as_json:
             print_document(fitness_line())
         rows = fitness.run(reporter, tell)
@@ -80,6 +79,7 @@ def resources(
     from benchmark.errors import UserError
     from benchmark.forecast.resources import Unbuilt, measure_all, resources_table
     from benchmark.plan.origins import announce
+    from benchmark.registry.published import lacking
 
     registry = open_registry(registry_files)
     asked = registry if encoder else registry.asked()
@@ -102,7 +102,8 @@ def resources(
         rows += [Unbuilt(name, why) for name in registry.not_asked("encoders")]
     print_document([vars(row) for row in rows] if as_json else resources_table(rows))
     # An entry that waits for a file of the user's is no failure, unless it was asked for.
-    waiting = {one.name for one in named if None in one.entry.files.values()} if encoder is None else set()
+    waits = [one.name for one in named if None in one.entry.files.values() or lacking(one, weights=False)]
+    waiting = set(waits) if encoder is None else set()
     if any(row.encoder not in waiting for row in failed):
         raise typer.Exit(2 if len(failed) == len(rows) else 1)
 

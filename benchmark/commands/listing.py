@@ -37,6 +37,8 @@ class ListedEntry(TypedDict):
         Of the entry.
     file, line
         Where it is defined.
+    lacks
+        What an encoder needs that is not on this machine, with the commands that bring it; empty if it can be used.
     """
 
     section: str
@@ -44,6 +46,7 @@ class ListedEntry(TypedDict):
     description: str
     file: str
     line: int
+    lacks: list[str]
 
 
 def list_entries(
@@ -65,6 +68,8 @@ def list_entries(
     """
     from benchmark.console import Reporter
     from benchmark.errors import unknown_name
+    from benchmark.registry.entries import EncoderEntry
+    from benchmark.registry.published import lacking
     from benchmark.text import fitted
 
     wanted = kind if kind is None else KINDS.get(kind, kind)
@@ -80,6 +85,7 @@ def list_entries(
             "description": getattr(named.entry, "description", ""),
             "file": str(named.file),
             "line": named.line,
+            "lacks": lacking(named) if isinstance(named.entry, EncoderEntry) else [],
         }
         for section, entries in registered.sections.items()
         if wanted in (None, section)
@@ -91,13 +97,18 @@ def list_entries(
         print_document(rows)
     for section in [] if as_json else dict.fromkeys(str(row["section"]) for row in rows):
         lines = [
-            ["  " + str(row["name"]), f"{_short(Path(str(row['file'])))}:{row['line']}", str(row["description"])]
+            ["  " + str(row["name"]), f"{_short(Path(str(row['file'])))}:{row['line']}", _described(row)]
             for row in rows
             if row["section"] == section
         ]
         print_document(f"{section}\n{fitted(lines, _width())}\n")
     if say_broken(registered):
         raise typer.Exit(1)
+
+
+def _described(row: ListedEntry) -> str:
+    """The description of an entry, and what it lacks to be used."""
+    return f"{row['description']}; NOT YET USABLE: {'; '.join(row['lacks'])}" if row["lacks"] else row["description"]
 
 
 def _studies() -> list[ListedEntry]:
@@ -112,6 +123,7 @@ def _studies() -> list[ListedEntry]:
             "description": ": ".join(filter(None, [study.source, study.description])),
             "file": str(file),
             "line": 1,
+            "lacks": [],
         }
         for file, study in studies.items()
     ]

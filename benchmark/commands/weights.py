@@ -72,16 +72,16 @@ class WeightsOptions:
         UserError
             If options contradict one another, there are no such weights, or several trainings are meant.
         """
-        from benchmark.plan.planner import weights_file
         from benchmark.plan.trained_weights import Wanted, find_trained
         from benchmark.registry.overrides import parse_settings
+        from benchmark.registry.published import weights_file
 
         self._check(named)
         if self.weights is not None:
             return ChosenWeights(self.weights, f"the file {self.weights.name}")
         if not named.entry.learns:
-            if named.entry.weights is not None:
-                return ChosenWeights(weights_file(named), f"the file {Path(named.entry.weights).name}")
+            if (file := weights_file(named)) is not None:
+                return ChosenWeights(file, f"the file {file.name}")
             return ChosenWeights(None, f"random, of seed {self.seed or 0}" if named.entry.seeded else "none are learnt")
         if self.untrained:
             reporter.warn(f"{named.name} is UNTRAINED: random weights of seed {self.seed or 0}")

@@ -9,6 +9,9 @@ from benchmark.factors import PLAIN
 from benchmark.scores.records import Overlap, Score, ScoreRecord
 from benchmark.text import aligned
 
+#: What published weights were trained on, before the name of a task.
+_TRAINED_ON = {"audio": "on audio of the dataset of", "labels": "with labels of the dataset of"}
+
 
 def score_tables(records: Sequence[ScoreRecord]) -> str:
     """One table for each task, and never one for two sets of test clips, or of metrics."""
@@ -65,6 +68,13 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         for record in records
         if _overlapping(record)
     ]
+    notes += [
+        printable(f"{weights.encoder}: its publishers trained it {_TRAINED_ON[weights.trained_on]} {first.task}")
+        for record in records
+        for weights in record.published
+        if weights.trained_on
+    ]
+    notes = list(dict.fromkeys(notes))
     if less := [_title(metric) for metric in metrics if first.metrics[metric].lower_is_better]:
         notes.insert(0, f"of {' and '.join(less)} less is better")
     notes += [

@@ -34,7 +34,7 @@ def import_weights(
     own
         The user's registry file, made or added to.
     reporter
-        Told where the architecture comes from, if it is not built in.
+        Told where the architecture comes from, if it is not built in, and which of several state dicts was taken.
     named
         Whether the user has named `own`, whose entries may then replace others.
 
@@ -61,7 +61,7 @@ def import_weights(
     entry = _entry(architecture, weights, file, own)
     with_entry(own, "encoders", name, entry)
     filled = build_encoder(architecture, 0)
-    load_weights(filled, file)
+    load_weights(filled, file, (reporter or Silent()).say)
     own.parent.mkdir(parents=True, exist_ok=True)
     about = {"encoder": architecture.name, "source": file.name, "source_sha256": digest_file(file)}
     part = weights.with_name(f".{weights.name}.part")

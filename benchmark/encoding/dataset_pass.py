@@ -37,7 +37,8 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
     cutting = Cutting.of(step.spec)
     cutting.prepare(encoder, step.context["encoder"].name)
     layers = encoder.layers() if step.spec["layers"] else (REPRESENTATION,)
-    starts = [[start for start, _ in window_spans(clip.samples, encoder, cutting)] for clip in pcm.clips]
+    spans = [window_spans(clip.samples, encoder, cutting) for clip in pcm.clips]
+    starts = [[start for start, _ in own] for own in spans]
     counts = np.array([len(s) for s in starts], dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     windows = int(first[-1])
@@ -84,7 +85,12 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
         seconds=np.array([at / encoder.sample_rate for clip in starts for at in clip], dtype=np.float32),
         durations=np.array([clip.samples / encoder.sample_rate for clip in pcm.clips], dtype=np.float32),
     )
-    return {"windows": windows, "dims": dims, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
+    return {
+        "windows": windows,
+        "dims": dims,
+        "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"],
+        "heard_seconds": max((end - start for own in spans for start, end in own), default=0) / encoder.sample_rate,
+    }
 
 
 def _embedded_before(

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.audio.decoding import FULL_SCALE
+from benchmark.console import Reporter
 from benchmark.errors import UserError
 from benchmark.libraries import fault_behind
 from benchmark.registry.arguments import keyword_arguments
 from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.plugins import load_class
+from benchmark.registry.published import require
 from benchmark.registry.registry import Named
 from benchmark.store.embeddings import REPRESENTATION
 from encoders import EncoderError
@@ -44,6 +46,7 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
         If the weights do not fit.
     """
     where = f"{named.file}:{named.line}: encoders.{named.name}"
+    require(named, weights=False)
     encoder_class = load_class(named)
     arguments = keyword_arguments(named)
     try:
@@ -70,7 +73,7 @@ def build_encoder(named: Named[EncoderEntry], seed: int, weights: Path | None = 
 def fill(encoder: Encoder, named: Named[EncoderEntry], weights: Path) -> None:
     """Put the weights of a file into the encoder of an entry; `EncoderError` if they do not fit it."""
     try:
-        load_weights(encoder, weights)
+        load_weights(encoder, weights, Reporter().say)
     except EncoderError as error:
         raise EncoderError(f"{named.file}:{named.line}: encoders.{named.name}: {error}") from None
 

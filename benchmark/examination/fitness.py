@@ -43,9 +43,9 @@ WARM_UP = 5
 UNUSED_SHARE = 1e-3
 #: How far frames may move with the length of the window [hops].
 MAX_DRIFT = 1.0
-#: Sounds whose representations spread by no more than this share of their size are told apart by rounding alone, and
-#: by less than the other share, hardly (a cosine of about 0.9993).
-SAME = 1e-6
+#: Sounds whose representations spread by no more than this share of their size are all but the same to an encoder, and
+#: by less than the other share, hardly told apart (a cosine of about 0.9993).
+SAME = 1e-4
 ALIKE = 0.04
 #: A clip as short as one frame of most features [s].
 SHORT_SECONDS = 0.023

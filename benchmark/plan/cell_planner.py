@@ -15,6 +15,7 @@ from benchmark.plan.shared_steps import Steps
 from benchmark.plan.trainings import Asked, labels_of, training_step
 from benchmark.registry.entries import EncoderEntry, numbers
 from benchmark.registry.plugins import read_recipe
+from benchmark.registry.published import facts_of
 from benchmark.registry.readouts import own_readout
 from benchmark.registry.registry import Named
 from benchmark.steps import deform, embed, overlap, probe, score, supervise
@@ -187,6 +188,7 @@ class CellPlanner:
             {"run": cell.determining(), "metrics": metrics},
             {"probe": probed, "labels": labels, **weights, **compared},
             f"score {title}",
+            {"published": [facts for named in self._parts if (facts := facts_of(named, dataset)) is not None]},
         )
         return Run(cell, scored)
 

@@ -34,6 +34,7 @@ from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.foreign_packages import foreign_packages
 from benchmark.registry.overrides import override, with_arguments
 from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
+from benchmark.registry.published import require, weights_file
 from benchmark.registry.registry import Named, Registry
 from benchmark.scores.trained_labels import read_shared, refuse
 from benchmark.steps import initialise, label, label_source, prepare, standin
@@ -292,14 +293,15 @@ class Planner:
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
         entry = named.entry
+        require(named)
         spec = {
             **self._once(("spec", named.file, named.line, named.name), lambda: self._encoder_spec(named)),
             "seed": seed,
         }
         context: dict[str, Any] = {"encoder": named}
         title = f"initialise {named.name}, seed {seed}"
-        if entry.weights is not None:
-            file = weights_file(named)
+        file = weights_file(named)
+        if file is not None:
             context["weights"] = file
             title = f"load {named.name} from {file.name}"
         spec["weights"] = digest_file(context["weights"]) if "weights" in context else None
@@ -533,19 +535,3 @@ def encoder_spec(
 def whole_artifacts(store: Path, kind: str) -> list[Artifact]:
     """Every whole artifact of a kind in a store; a function of its own, so that steps can be sent to workers."""
     return list(Store(store).whole(kind))
-
-
-def weights_file(named: Named[EncoderEntry]) -> Path:
-    """File of weights that an encoder's entry names, looked for beside the registry file.
-
-    Raises
-    ------
-    UserError
-        If it is not there.
-    """
-    assert named.entry.weights is not None
-    file = (named.file.parent / Path(named.entry.weights).expanduser()).resolve()
-    if not file.is_file():
-        where = f"{named.file}:{named.line}: encoders.{named.name}.weights"
-        raise UserError(f"{where}: there is no file {file}; correct the path")
-    return file

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.registry.entries import EncoderEntry
+from benchmark.registry.published import file_of, require
 from benchmark.registry.registry import Named
 from benchmark.store.store import digest_file
 
@@ -45,7 +46,8 @@ def _resolved(named: Named[EncoderEntry], name: str) -> Path:
             f"{_where(named)}: needs a file of yours; repeat the entry with `files: {{{name}: FILE}}` in a registry "
             "of your own, under another name or under this one with --registry FILE"
         )
-    path = (named.file.parent / Path(given).expanduser()).resolve()
+    require(named, weights=False)
+    path = file_of(named, given)
     if not path.exists():
         raise UserError(f"{_where(named)}: files.{name}: there is no {path}; correct the path")
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from benchmark.class_path import ClassPath, check_class_path
 from probes.protocol import Factorisation, Nearest, OwnReadout, Protocol
@@ -17,6 +17,32 @@ class Entry(BaseModel):
     """Common to all entries: read-only once validated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Published(Entry):
+    """What is known of a model that others trained, and what it needs to run here."""
+
+    source: str = Field(description="who published it, and where its weights come from")
+    licence: str = Field(description="of the weights")
+    context: PositiveFloat | None = Field(
+        default=None, description="length of the excerpts that it was trained on [s]; absent where nobody says"
+    )
+    labels_of: tuple[str, ...] = Field(
+        default=(), description="datasets, by their names here, whose labels its publishers trained it with"
+    )
+    audio_of: tuple[str, ...] = Field(
+        default=(), description="datasets, by their names here, whose audio its publishers trained it on"
+    )
+    weights: str | None = Field(
+        default=None, description="file of weights, below the folder that `bench fetch-weights` fills"
+    )
+    hub: str | None = Field(
+        default=None, description="model of the Hugging Face Hub that must be on this machine, `owner/name`"
+    )
+    revision: str | None = Field(default=None, description="commit of that model")
+    modules: tuple[str, ...] = Field(default=(), description="Python modules that must be installed")
+    install: str = Field(default="", description="the command that installs them")
+    get: str = Field(default="", description="the command that gets the weights")
 
 
 class EncoderEntry(Entry):
@@ -32,7 +58,8 @@ class EncoderEntry(Entry):
     files: dict[str, str | None] = Field(
         default_factory=dict,
         description="keyword arguments that are files or folders, relative to the registry file, and whose content "
-        "counts; null for one that the user must name",
+        "counts; null for one that the user must name; one that begins with `fetched:` lies below the folder that "
+        "`bench fetch-weights` fills",
     )
     weights: str | None = Field(
         default=None, description="file of weights (.safetensors, .pt, .ckpt), relative to the registry file"
@@ -49,7 +76,16 @@ class EncoderEntry(Entry):
     seeded: bool = Field(
         default=False, description="whether an encoder that no recipe trains starts from the run's seed, as chance does"
     )
+    published: Published | None = Field(
+        default=None, description="of a model that others trained: who, licence, context, and what it needs to run"
+    )
     description: str = Field(default="", description="a line for `bench list`")
+
+    @model_validator(mode="after")
+    def _weights_stand_once(self) -> EncoderEntry:
+        if self.weights is not None and self.published is not None and self.published.weights is not None:
+            raise ValueError("weights and published.weights are both given; leave one")
+        return self
 
     @model_validator(mode="after")
     def _weights_have_no_seed(self) -> EncoderEntry:
@@ -74,7 +110,8 @@ class EncoderEntry(Entry):
         """Whether a recipe is to train this encoder."""
         if self.pretrain is not None:
             return self.pretrain
-        return self.weights is None and not self.adapts
+        given = self.weights is not None or self.published is not None
+        return not given and not self.adapts
 
 
 class DatasetEntry(Entry):

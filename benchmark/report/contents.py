@@ -206,6 +206,7 @@ def _run(key: str, record: ScoreRecord) -> RunRow:
             "artists": record.overlap.artists,
             "labelled": record.overlap.labelled,
         },
+        "published": max((weights.trained_on for weights in record.published), default=""),
         "unscored": record.unscored_labels,
         "parameters": record.parameters,
         "dim": record.dim,

@@ -91,6 +91,21 @@ class Overlap(_Model):
     )
 
 
+class PublishedWeights(_Model):
+    """Weights that others trained and published."""
+
+    encoder: str
+    source: str
+    licence: str
+    context_seconds: float | None = Field(
+        description="length of the excerpts that they were trained on [s]; null where nobody says"
+    )
+    trained_on: Literal["", "audio", "labels"] = Field(
+        description="what of the task's dataset they were trained on: its audio, or its labels too; on which clips is "
+        "not known here"
+    )
+
+
 class StepCost(_Model):
     """What a step of the run cost, when it was computed."""
 
@@ -116,6 +131,14 @@ class ScoreRecord(Cell):
     test_clips_lost: dict[str, str] = Field(description="test clips that could not be scored, and why")
     fingerprint: str = Field(description="hash of the scored clips, their labels and the label names")
     overlap: Overlap
+    published: list[PublishedWeights] = Field(
+        default=[], description="where the weights are from, of encoders whose weights others published"
+    )
+    heard_seconds: float | None = Field(
+        default=None,
+        description="longest stretch of a clip that was encoded at once [s]; null in records of older embeddings, and "
+        "of an encoder's own head",
+    )
     selection: dict[str, Any] = Field(
         description="what was chosen on the validation clips, and the value of every configuration there"
     )

@@ -15,7 +15,7 @@ from benchmark.factors import END_TO_END
 from benchmark.registry.entries import ProtocolEntry, planned
 from benchmark.store.file_names import LABELS, PREDICTED, SELECTION
 from benchmark.store.labels import read_labels
-from benchmark.store.step import Extent, Stage, Step, StepKind
+from benchmark.store.step import Extent, Stage, Step, StepKind, every
 from benchmark.store.store import Artifact
 
 
@@ -32,7 +32,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     probed, dim = predict(step, read_labels(inputs["labels"] / LABELS), inputs, reporter)
     np.savez_compressed(work / PREDICTED, allow_pickle=False, predictions=probed.predictions)
     (work / SELECTION).write_text(json.dumps(probed.selection, indent=1), encoding="utf-8")
-    return {"dim": dim}
+    heard = [one.manifest["facts"].get("heard_seconds") for one in every(inputs, "embeddings")]
+    return {"dim": dim, "heard_seconds": max(heard) if heard and None not in heard else None}
 
 
 def _extent(step: Step) -> Extent:

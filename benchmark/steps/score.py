@@ -13,7 +13,16 @@ import numpy as np
 from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
 from benchmark.environment import measured, versions
-from benchmark.scores.records import PREDICTIONS, RECORD, Overlap, Score, ScoreRecord, StepCost, step_costs
+from benchmark.scores.records import (
+    PREDICTIONS,
+    RECORD,
+    Overlap,
+    PublishedWeights,
+    Score,
+    ScoreRecord,
+    StepCost,
+    step_costs,
+)
 from benchmark.scores.trained_labels import read_shared
 from benchmark.store.file_names import CORPUS, LABELS, PREDICTED, SELECTION, TEST_CLIPS, WEIGHTS
 from benchmark.store.labels import read_labels
@@ -76,6 +85,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
             inputs["labels"].path / TEST_CLIPS,
             len(read_shared(every(inputs, "overlap"))),
         ),
+        published=[PublishedWeights(**facts) for facts in step.context.get("published", ())],
+        heard_seconds=inputs["probe"].manifest["facts"].get("heard_seconds"),
         selection=selection,
         pretraining=(trained[0] if len(weights) == 1 else {"encoders": trained}) if trained else None,
         spec={
