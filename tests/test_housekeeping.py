@@ -202,7 +202,7 @@ def test_a_run_store_through_the_commands(mtt, tmp_path):
     exported = tmp_path / "scores.csv"
     assert bench("store", "export", exported, "--store", store).returncode == 0
     header, *rows = exported.read_text().splitlines()
-    assert header.startswith("key,encoder,corpus,recipe,protocol,task,metric,seed,layer,labels,shots,deform,score")
+    assert header.startswith("key,encoder,corpus,recipe,protocol,task,metric,seed,layer,labels,draw,shots,deform,score")
     values = {float(row.split(",")[12]) for row in rows}
     assert values == {record["metrics"]["roc_auc"]["value"] for record in records}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.factors import DRAWN_CLIPS
 from benchmark.plan.requests import Request
 from benchmark.plan.shared_steps import Steps
 from benchmark.registry.entries import EncoderEntry, numbers
@@ -43,6 +44,8 @@ class Asked:
         How to train, without changing what comes out.
     names
         Factors of the run, for the card of the weights.
+    draw
+        How the fraction of the labels is drawn.
     """
 
     encoder: Named[EncoderEntry]
@@ -57,6 +60,7 @@ class Asked:
     probe_every: int | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, Any] = field(default_factory=dict)
+    draw: str = DRAWN_CLIPS
 
 
 def training_step(planner: Steps, asked: Asked, behind: tuple[str, ...] = ()) -> Step:
@@ -125,6 +129,8 @@ def _supervise(
         if asked.labels != 1:
             spec["labels"] = asked.labels
             how += f" with {100 * asked.labels:g}% of the labels"
+            if asked.draw != DRAWN_CLIPS:
+                spec["draw"] = asked.draw
     else:
         source = labels_of(planner.registry, asked.corpus, asked.recipe)
         how = f"on the labels of {source}"
