@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict
 
+from analysis.pages.label_counts import LabelCounts
 from benchmark.audio.decoding import header_problem
 from benchmark.console import Reporter
 from benchmark.data.leaks import Leak, Overlap, leaks, members, overlap
@@ -23,6 +24,7 @@ from benchmark.store.store import UNREADABLE, Store
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Task
 from tasks.folds import divide
+from tasks.label_counts import label_counts
 
 
 @dataclass
@@ -81,6 +83,8 @@ class Status:
         Earlier preparations of these files.
     counts, leaks
         See `Count` and `Leak`.
+    labels
+        Of each task whose labels can be counted, how many clips of each split have each.
     """
 
     name: str
@@ -98,6 +102,7 @@ class Status:
     prepared: list[Prepared] = field(default_factory=list)
     counts: list[Count] = field(default_factory=list)
     leaks: list[Leak] = field(default_factory=list)
+    labels: list[LabelCounts] = field(default_factory=list)
 
 
 class StatusDocument(TypedDict):
@@ -179,6 +184,7 @@ def _status(
         tables = _read(registry, named.name, dataset)
         status.leaks = [leak for name, task in tables.tasks.items() for leak in leaks(name, task, _values(tables))]
         status.counts = list(dataset.counts())
+        status.labels = list(_labels(tables.tasks))
         _look_at_files(status, dataset, _values(tables), reporter)
         status.prepared = _prepared(named.name, dataset, store)
     except USER_ERRORS as error:
@@ -217,6 +223,13 @@ def _read(registry: Registry, name: str, dataset: Dataset) -> _Read:
         if entry.dataset == name:
             tasks[task] = divide(dataset.task(**entry.options), dataset, entry.folds)
     return _Read(clips, tasks)
+
+
+def _labels(tasks: Mapping[str, Task]) -> Iterator[LabelCounts]:
+    for name, task in tasks.items():
+        if (counted := label_counts(task)) is not None:
+            labels, clips, counts = counted
+            yield {"task": name, "labels": labels, "clips": clips, "counts": counts}
 
 
 def _look_at_files(status: Status, dataset: Dataset, clips: Sequence[Clip], reporter: Reporter) -> None:
