@@ -61,9 +61,9 @@ def html(document: LookDocument) -> str:
             if (found := task["excited_labels"]) is not None
         ],
         factors=[
-            (task, found, Markup(draw_loadings(found, task["name"], f"factors{i}")))  # noqa: S704
+            (task, analysed, Markup(draw_loadings(analysed, task["name"], f"factors{i}")))  # noqa: S704
             for i, task in enumerate(document["tasks"])
-            if (found := task["factors"]) is not None
+            if (analysed := task["factors"]) is not None
         ],
         feature_tables=[(task, _feature_rows(task)) for task in document["tasks"]],
         by_task={task["name"]: task for task in document["tasks"]},

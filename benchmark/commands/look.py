@@ -74,6 +74,10 @@ class LookOptions:
     factors: Annotated[
         int, typer.Option(help="Factors of the features, turned by varimax; 0 for none.", min=0, metavar="N")
     ] = 0
+    labels_of: Annotated[
+        str | None,
+        name_option("tasks", "Task on the same dataset whose labels colour the maps.", "the task's own"),
+    ] = None
     items: Annotated[
         int, typer.Option(help="Songs, or clips, whose windows are laid out, each a colour; 0 for none.", min=0)
     ] = 0
@@ -114,6 +118,7 @@ class LookOptions:
             "--filters": self.filters if self.filters != FILTERS else None,
             "--filter-layer": self.filter_layer,
             "--factors": self.factors or None,
+            "--labels-of": self.labels_of,
             "--items": self.items or None,
             "--item-windows": self.item_windows if self.item_windows != ITEM_WINDOWS else None,
         }
@@ -182,6 +187,11 @@ def _page(options: LookOptions, request: Request, registry: Registry, folder: Pa
         stored = find_embeddings(planner, request, engine, options.run_command(registry))
         from analysis.visualisation import render
         from benchmark.visualisation.document import MOST_BYTES, Wanted, collect
+        from benchmark.visualisation.stored_embeddings import coloured_by
+
+        if options.labels_of is not None:
+            registry.check_name("tasks", options.labels_of)
+            stored = [coloured_by(options.labels_of, one, planner, engine) for one in stored]
 
         wanted = Wanted(
             features=options.feature or [],

@@ -188,8 +188,8 @@ def _tasks(seen: Sequence[Seen], registry: Registry, wanted: Wanted, reporter: R
                     "domain": one.domain,
                     "clips": len(clips),
                     "windows": len(one.embeddings.rows),
-                    "clip_map": clip_map(one.task, one.embeddings),
-                    "window_map": window_map(one.task, one.embeddings),
+                    "clip_map": clip_map(one.coloured, one.embeddings),
+                    "window_map": window_map(one.coloured, one.embeddings),
                     "item_map": item_map(one.embeddings, one.songs, clips, wanted.items, wanted.item_windows)
                     if wanted.items
                     else None,

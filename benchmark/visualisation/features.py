@@ -52,7 +52,7 @@ def excited_labels(task: Task, embeddings: Embeddings) -> ExcitedLabels | None:
         columns = np.asarray(embeddings.rows[:, begin : begin + BLOCK])[windows]
         top = np.argsort(-columns, axis=0, kind="stable")[:taken]
         for place in range(columns.shape[1]):
-            counts[begin + place] = held[np.ix_(of_window[top[:, place]], chosen)].sum(axis=0)
+            counts[begin + place] = held[of_window[top[:, place]]][:, chosen].sum(axis=0)
     share = held[of_window][:, chosen].mean(axis=0)
     return {
         "windows": taken,

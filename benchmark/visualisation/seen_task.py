@@ -41,6 +41,11 @@ class Seen:
         return self.stored.task
 
     @property
+    def coloured(self) -> Task:
+        """The same clips with the labels that maps are coloured by."""
+        return self.stored.coloured or self.stored.task
+
+    @property
     def embeddings(self) -> Embeddings:
         """Of its clips' windows."""
         return self.stored.embeddings
