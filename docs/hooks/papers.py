@@ -24,8 +24,8 @@ nothing. `bench run --dry-run` says beforehand what there is to do, on your devi
 
 **Hours** are those of pretraining at the speed that the TUNe paper reports (appendix, Table S3: 17.5 epochs of
 MagnaTagATune's 18,706 clips an hour, on two Titan RTX), computed from the number of items that the trainings see at
-most, where longer trainings go on from shorter ones; with one seed instead of three they are a third. They have not been
-measured here.
+most, where longer trainings go on from shorter ones; with one seed instead of three they are a third. They have not
+been measured here.
 
 *This page is made from `docs/papers.yaml`, every command of which the tests plan.*
 """
