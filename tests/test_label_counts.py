@@ -82,6 +82,15 @@ def test_the_command_and_the_report_count_alike(mtt, tmp_path):
     assert section
     assert label_counts_told(counted["mtt"]) in section[0]
 
+    # Tables are enough to count.
+    for file in (data / "magnatagatune").rglob("*.mp3"):
+        file.unlink()
+    bare = bench("data", "status", "magnatagatune", "--data", data, "--plot", tmp_path / "bare")
+    assert bare.returncode == 0
+    assert "magnatagatune: not found" in bare.stdout
+    assert f"mtt: {label_counts_told(counted['mtt'])}" in bare.stdout
+    assert (tmp_path / "bare" / "mtt-labels.csv").read_text() == (tmp_path / "charts" / "mtt-labels.csv").read_text()
+
     nothing = bench("data", "status", "--plot", tmp_path / "none")
     assert nothing.returncode == 2
     assert "there are no labels to count" in nothing.stderr

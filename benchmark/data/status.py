@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict
@@ -180,6 +181,9 @@ def _status(
         except DatasetError as error:
             status.state, status.reason = "not found", str(error)
             status.next = _how_to_get(named, dataset)
+            if all(table.is_file() for table in dataset.tables()):  # labels can be counted without audio
+                with suppress(*USER_ERRORS, OSError):
+                    status.labels = list(_labels(_read(registry, named.name, dataset).tasks))
             return status, None
         tables = _read(registry, named.name, dataset)
         status.leaks = [leak for name, task in tables.tasks.items() for leak in leaks(name, task, _values(tables))]

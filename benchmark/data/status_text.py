@@ -63,9 +63,9 @@ def _section(status: Status) -> str:
             + f" ({count.source})"
             for count in status.counts
         ]
-        lines += [f"{counted['task']}: {label_counts_told(counted)}" for counted in status.labels]
         lines += [_leak(leak) for leak in status.leaks if leak.groups_shared]
         lines += _unknown_groups(status.leaks)
+    lines += [f"{counted['task']}: {label_counts_told(counted)}" for counted in status.labels]
     if status.next:
         lines.append(f"next: {status.next}")
     return "\n  ".join(map(printable, lines))
