@@ -299,7 +299,7 @@ def test_maps_are_coloured_by_the_labels_of_another_task(looked, tmp_path):
     assert look(other, own, "mfcc").returncode == 0
     shown = [re.findall(r"(\d+) clips, of which", file.read_text()) for file in (page, own)]
     # Every clip of these tables has a tag, so that both tasks have the same ones.
-    assert shown[0] == shown[1] == ["14"]
+    assert shown[0] == shown[1] == ["18"]
     assert "--labels-of mtt-tagged" in page.read_text()
 
 
@@ -315,7 +315,7 @@ def test_errors_are_one_line_and_name_the_command_that_helps(looked, tmp_path):
     assert (done.returncode, done.stderr.count("\nbench: "), done.stderr.count("\n")) == (2, 1, 2)
     assert "--feature 16: the representation of tiny has 16 features, 0 to 15" in done.stderr
     for option, value, said in (
-        ("--factors", 90, "--factors 90: 14 clips with 16 features that vary have 1 to 13 factors"),
+        ("--factors", 90, "--factors 90: 18 clips with 16 features that vary have 1 to 16 factors"),
         ("--filter-layer", "expansive_9", "there is no layer of tiny 'expand_9'"),
     ):
         done = look(looked, page, "tiny", option, value)
