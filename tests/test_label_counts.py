@@ -10,6 +10,8 @@ import numpy as np
 from conftest import bench
 
 from analysis.pages.label_counts import label_counts_told
+from benchmark.report.label_counts import task_label_counts
+from benchmark.store.labels import write_labels
 from tasks.base import Task
 from tasks.label_counts import label_counts
 from tasks.magnatagatune import TOP_TAGS
@@ -38,6 +40,24 @@ def test_labels_are_counted_by_split_the_most_frequent_first():
     folds = np.array([["train", "valid", "test"]] * 3)
     assert label_counts(task(classes, ["test"] * 3, folds)) == (["y", "x"], {"all": 3}, {"all": [2, 1]})
     assert label_counts(task(Values(["v"], np.array([[0.5], [1.5]])), ["train", "test"])) is None
+
+
+def test_labels_that_cannot_be_read_are_left_out_of_a_report(tmp_path):
+    folder = tmp_path / "artifacts" / "label" / "abc"
+    folder.mkdir(parents=True)
+    run = {"task": "t", "fingerprint": "f", "standin": False, "steps": ["abc"]}
+    steps = {"abc": {"kind": "label"}}
+    whole = tmp_path / "labels.npz"
+    write_labels(whole, task(Classes("xy", np.array([1, 1, 0])), ["train", "test", "test"]), np.ones(3, bool))
+    content = whole.read_bytes()
+    (folder / "labels.npz").write_bytes(content)
+    (found,) = task_label_counts(tmp_path, [run], steps)
+    assert found["counts"] == {"train": [1, 0], "test": [1, 1]}
+    for damaged in (b"", b"PK\x03\x04", content[:-40], content[:90] + bytes(200) + content[290:]):
+        (folder / "labels.npz").write_bytes(damaged)
+        assert task_label_counts(tmp_path, [run], steps) == []
+    (folder / "labels.npz").unlink()
+    assert task_label_counts(tmp_path, [run], steps) == []
 
 
 def test_what_is_said_of_them():

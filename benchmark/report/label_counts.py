@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
 from analysis.report.document import RunRow, StepRow, TaskLabelCounts
+from benchmark.errors import USER_ERRORS
 from benchmark.plain_files import read_within
 from benchmark.store.file_names import LABELS
 from benchmark.store.labels import read_labels
@@ -26,7 +28,7 @@ def task_label_counts(store: Path, runs: Sequence[RunRow], steps: Mapping[str, S
         try:
             task = read_labels(io.BytesIO(read_within(store / "artifacts" / "label" / key, LABELS)))
             counted = label_counts(task)
-        except (*UNREADABLE, BadZipFile, EOFError):
+        except (*UNREADABLE, *USER_ERRORS, BadZipFile, EOFError, zlib.error):
             continue
         if counted is not None:
             labels, clips, counts = counted
