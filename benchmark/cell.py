@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
-from benchmark.factors import COLUMNS, FACTORS
+from benchmark.factors import COLUMNS, DRAWN_CLIPS, FACTORS
 from benchmark.registry.overrides import changes_in_words, in_words, replaced_in_words
 from benchmark.registry.registry import JOINT
 
@@ -33,6 +33,7 @@ class Cell(BaseModel):
     seed: int = Field(description="of training and probing")
     layer: str | None = Field(default=None, description="the layer probed; null for the representation")
     labels: float = Field(default=1.0, description="fraction of the training labels used")
+    draw: str = Field(default=DRAWN_CLIPS, description="how that fraction was drawn")
     shots: int | None = Field(default=None, description="training clips of each class; null for all")
     deform: str | None = Field(default=None, description="deformation of the test audio, NAME=STRENGTH; null for none")
     limit: int | None = Field(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -19,6 +19,10 @@ AS_GIVEN = "as-given"
 END_TO_END = "end-to-end"
 #: Asks for every layer of an encoder.
 ALL_LAYERS = "all"
+#: A fraction of the labels that is drawn clip by clip, strata taking turns.
+DRAWN_CLIPS = "clips"
+#: A fraction that is drawn window by window within each distinct set of labels, one at least of each.
+DRAWN_WINDOWS = "windows-of-each-tag-set"
 
 _NOTHING_PLAIN = object()
 #: Options that take ``KEY=VALUE``, one number at a time.
@@ -135,6 +139,17 @@ FACTORS: Mapping[str, Factor] = {
         help="Fractions of the training labels, separated by commas.",
         metavar="F,F,...",
         commas="fractions of the training labels",
+    ),
+    "draw": Factor(
+        "draw",
+        "how fractions of the training labels are drawn: `clips`, or `windows-of-each-tag-set` as in the CLMR thesis",
+        Literal["clips", "windows-of-each-tag-set"],
+        levels=(DRAWN_CLIPS,),
+        plain=DRAWN_CLIPS,
+        words=lambda draw: f"drawn as {draw}",
+        probed=True,
+        help="What fractions of the training labels are drawn of: clips, or windows-of-each-tag-set (CLMR thesis).",
+        metavar="NAME",
     ),
     "shots": Factor(
         "shots",

@@ -13,7 +13,7 @@ their file, so here they are standardised alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,13 +41,23 @@ class CPC(Encoder):
         Samples that are taken at once.
     sample_rate
         Rate of the waveform [Hz].
+    initialisation
+        ``"default"`` is PyTorch's, as in the released code; ``"kaiming"`` is Kaiming-uniform on the weights of the
+        convolutions and zero on their biases (thesis, section 5.3). By default latents hardly differ from one another
+        before training, for nothing between the convolutions keeps their scale.
     """
 
     centre: Tensor
     scale: Tensor
 
     def __init__(
-        self, *, channels: int = 512, context: int = 256, window: int = 59_049, sample_rate: int = 22_050
+        self,
+        *,
+        channels: int = 512,
+        context: int = 256,
+        window: int = 59_049,
+        sample_rate: int = 22_050,
+        initialisation: Literal["default", "kaiming"] = "default",
     ) -> None:
         super().__init__()
         if min(channels, context) < 1 or window < HOP:
@@ -55,6 +65,8 @@ class CPC(Encoder):
                 f"channels={channels}, context={context}, window={window}: channels and context are at least 1, and a "
                 f"window has {HOP} samples or more"
             )
+        if initialisation not in ("default", "kaiming"):
+            raise EncoderError(f"initialisation must be default or kaiming, not {initialisation!r}")
         self.sample_rate = sample_rate
         self.window = window
         self.max_window = window
@@ -65,6 +77,11 @@ class CPC(Encoder):
             for place, (kernel, stride, padding) in enumerate(CONVOLUTIONS)
         )
         self.recurrence = nn.GRU(channels, context, batch_first=True)
+        if initialisation == "kaiming":
+            for convolution in self.convolutions:
+                assert isinstance(convolution, nn.Conv1d) and convolution.bias is not None
+                nn.init.kaiming_uniform_(convolution.weight, mode="fan_in", nonlinearity="relu")
+                nn.init.zeros_(convolution.bias)
         # A scale of 0 until there is a corpus: what is not standardised yet goes through as it is.
         self.register_buffer("centre", torch.zeros(()))
         self.register_buffer("scale", torch.zeros(()))

@@ -44,6 +44,13 @@ class Windows:
         seconds = take_clips(self.seconds[:, None], self.first, clips)[0][:, 0]
         return Windows(rows, first, seconds, self.durations[clips])
 
+    def only(self, kept: NDArray[np.bool_]) -> Windows:
+        """The windows that are `kept` [windows], of the clips that have any of them."""
+        sizes = np.add.reduceat(kept, self.first[:-1], dtype=np.int64)
+        there = sizes > 0
+        first = np.concatenate([[0], np.cumsum(sizes[there])]).astype(np.int64)
+        return Windows(self.rows[kept], first, self.seconds[kept], self.durations[there])
+
 
 def make_examples(
     encoders: Sequence[Windows], unit: Unit, segment_seconds: float | None, seed: int

@@ -199,7 +199,7 @@ class MillionSong(Dataset):
 
     def counts(self) -> Sequence[Count]:
         """Compare the number of tracks with that published."""
-        (rows,) = next(_rows(self.root / METADATA, "SELECT count(*) FROM songs"))
+        (rows,) = next(rows_of(self.root / METADATA, "SELECT count(*) FROM songs"))
         return [Count("tracks in the table", 1_000_000, int(rows), "distributor")]
 
     def sources(self) -> Mapping[str, str]:
@@ -228,7 +228,7 @@ class MillionSong(Dataset):
         if name == "cdr_tag":
             return terms_of(len(self._tracks), self._genres(table))
         if name == "lyrics":
-            words = _rows(table, "SELECT track_id, word, count FROM lyrics")
+            words = rows_of(table, "SELECT track_id, word, count FROM lyrics")
             cells = ((self._row[track], word, float(count)) for track, word, count in words if track in self._row)
             return terms_of(len(self._tracks), cells, "tfidf")
         groups = np.array([track.artist_id for track in self._tracks], dtype=np.str_) if name == "artist" else None
@@ -238,7 +238,7 @@ class MillionSong(Dataset):
         """The number that each clip has in a table; NaN where there is none, or it is 0."""
         values = np.full(len(self._tracks), np.nan)
         fields = 4 if whole else 2
-        for line, cells in _lines(table, separator, fields):
+        for line, cells in lines_of(table, separator, fields):
             row = self._row.get(cells[track])
             number = _number(cells[value], whole)
             if number is None:
@@ -254,7 +254,7 @@ class MillionSong(Dataset):
         for row, track in enumerate(self._tracks):
             if (track.song_id, track.track_id) not in wrong:
                 rows.setdefault(track.song_id, []).append(row)
-        for line, (user, song, count) in _lines(table, "\t", 3):
+        for line, (user, song, count) in lines_of(table, "\t", 3):
             if song in rows:
                 plays = _number(count, whole=True)
                 if plays is None or plays < 1:
@@ -272,17 +272,17 @@ class MillionSong(Dataset):
 
     def _genres(self, table: Path) -> Iterator[tuple[int, str, float]]:
         seen = set()
-        for _, (track, genre) in _lines(table, SEPARATOR, 2):
+        for _, (track, genre) in lines_of(table, SEPARATOR, 2):
             if track in self._row and (track, genre) not in seen:
                 seen.add((track, genre))
                 yield self._row[track], genre, 1.0
 
     def _tagged(self, table: Path) -> Iterator[tuple[int, str, float]]:
         # Tracks and tags are named by their row in tables of their own.
-        tracks = _rows(table, "SELECT rowid, tid FROM tids")
+        tracks = rows_of(table, "SELECT rowid, tid FROM tids")
         rows = {number: self._row[track] for number, track in tracks if track in self._row}
-        names = dict(_rows(table, "SELECT rowid, tag FROM tags"))
-        for track, tag, weight in _rows(table, "SELECT tid, tag, val FROM tid_tag"):
+        names = dict(rows_of(table, "SELECT rowid, tag FROM tags"))
+        for track, tag, weight in rows_of(table, "SELECT tid, tag, val FROM tid_tag"):
             if track in rows:
                 yield rows[track], names[tag], max(float(weight), 1.0)
 
@@ -297,7 +297,7 @@ class MillionSong(Dataset):
         by_name = {path.name.partition(".")[0]: path.as_posix() for path in paths}
         query = "SELECT track_id, song_id, artist_id, release, track_7digitalid FROM songs ORDER BY rowid"
         found = []
-        for track, song, artist, release, preview in _rows(self.root / METADATA, query):
+        for track, song, artist, release, preview in rows_of(self.root / METADATA, query):
             path = by_name.get(str(preview)) or by_name.get(track)
             if path is not None:
                 found.append(_Track(track, song, artist, f"{artist}/{release}", path))
@@ -308,7 +308,7 @@ class MillionSong(Dataset):
         return {track.track_id: row for row, track in enumerate(self._tracks)}
 
 
-def _rows(file: Path, query: str) -> Iterator[Any]:
+def rows_of(file: Path, query: str) -> Iterator[Any]:
     """Rows of a query to a database, which is only read and never locked."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as base:
@@ -317,7 +317,7 @@ def _rows(file: Path, query: str) -> Iterator[Any]:
         raise DatasetError(f"{file}: it is not the database that was published: {error}; fetch it again") from None
 
 
-def _lines(table: Path, separator: str, fields: int) -> Iterator[tuple[int, list[str]]]:
+def lines_of(table: Path, separator: str, fields: int) -> Iterator[tuple[int, list[str]]]:
     """Number and fields of each line of a text file that may be larger than memory."""
     line = 0
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.visualisation.document import ExcitingClips, LookDocument, SeenTask
+from analysis.visualisation.document import ExcitingClips, FactorAnalysis, FactorEnd, LookDocument, SeenTask
 from benchmark.visualisation.activations import activation_profile
 from benchmark.visualisation.audio_clips import data_uri, faded, ogg
 from benchmark.visualisation.filters import FilterSpectra
@@ -54,7 +54,30 @@ def _task(task: str, dataset: str, domain: str, rng: np.random.Generator, name: 
         "name": task, "description": "two genres", "dataset": dataset, "licence": f"licence of {dataset}",
         "standin": task == "gtzan", "domain": domain, "clips": 30, "windows": 60, "clip_map": points,
         "window_map": {**points, "neighbours": 0.7},
+        "item_map": {**points, "labels": [name, "another song"]},
         "activations": activation_profile(rows, np.arange(0, 61, 2), classes, names).as_document(),
+        "curves": np.sort(rng.normal(size=(16, 9)))[:, ::-1].tolist(),
+        "excited_labels": {
+            "windows": 100, "labels": names, "share": [0.5, 0.25], "counts": rng.integers(0, 100, (16, 2)).tolist()
+        },
+        "factors": _factors(task, name) if task == "mtt" else None,
+    }  # fmt: skip
+
+
+def _factors(task: str, name: str) -> FactorAnalysis:
+    def end(sign: int) -> FactorEnd:
+        clips = [{"clip": str(place), "path": f"{task}/{place} {name}.mp3", "score": sign * (3.0 - place),
+                  "labels": [name], "audio": ""} for place in range(2)]  # fmt: skip
+        return {"clips": clips, "prevalent": [{"label": name, "count": 5, "share": 0.2}]}
+
+    return {
+        "clips": 12, "features": 16, "converged": True,
+        "factors": [
+            {"share": 0.4, "features": [3, 1], "loadings": [0.9, -0.4], "level_correlation": 0.82, "loudness": True,
+             "high": end(1), "low": end(-1)},
+            {"share": 0.1, "features": [2, 7], "loadings": [0.7, 0.1], "level_correlation": None, "loudness": False,
+             "high": end(1), "low": end(-1)},
+        ],
     }  # fmt: skip
 
 

@@ -23,6 +23,8 @@ from tasks.standin import recording
 REGISTRY = Registry()
 REGISTRY.add_file(built_in_registry())
 NAMES, TASKS, CORPORA = (sorted(REGISTRY.sections[section]) for section in ("datasets", "tasks", "corpora"))
+#: One name for each class, of which there may be several entries with other arguments.
+NAMES = sorted({REGISTRY.dataset(name).entry.class_path: name for name in reversed(NAMES)}.values())
 SECTIONS = ["Layout", "Conventions", "Split", "Known faults", "Metric", "Licence", "Sources"]
 SEED = 3
 
@@ -53,14 +55,17 @@ def standins(tmp_path_factory):
     patch.setattr(recording.os, "cpu_count", lambda: 1)
 
     def standin(name, again=False):
-        if (name, again) not in written:
+        entry = REGISTRY.dataset(name).entry
+        made = (entry.class_path, again)
+        if made not in written:
             root = tmp_path_factory.mktemp(name)
             steps = []
             load_standin(REGISTRY.dataset(name)).write(
                 root, SEED, progress=lambda done, total: steps.append((done, total))
             )
-            written[name, again] = (class_of(name)(root), steps)
-        return written[name, again]
+            written[made] = (root, steps)
+        root, steps = written[made]
+        return class_of(name)(root, **entry.args), steps
 
     yield standin
     patch.undo()
@@ -205,7 +210,7 @@ def test_its_size_is_compared_with_what_is_published(name, standins):
 def test_it_leaves_the_files_alone(name, standins):
     dataset, _ = standins(name)
     before = snapshot(dataset.root)
-    fresh = type(dataset)(dataset.root)
+    fresh = type(dataset)(dataset.root, **REGISTRY.dataset(name).entry.args)
     for method in ("check", "tables", "audio_files", "clips", "counts", "checksums"):
         getattr(fresh, method)()
     for task in TASKS:

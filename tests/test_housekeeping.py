@@ -203,7 +203,7 @@ def test_a_run_store_through_the_commands(mtt, tmp_path):
     assert bench("store", "export", exported, "--store", store).returncode == 0
     header, *rows = exported.read_text().splitlines()
     assert header.startswith(
-        "key,encoder,corpus,recipe,protocol,task,metric,seed,layer,labels,shots,deform,limit,score"
+        "key,encoder,corpus,recipe,protocol,task,metric,seed,layer,labels,draw,shots,deform,limit,score"
     )
     values = {float(row.split(",")[12]) for row in rows}
     assert values == {record["metrics"]["roc_auc"]["value"] for record in records}

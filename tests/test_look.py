@@ -213,7 +213,8 @@ def look(looked: dict[str, Path], page: Path, encoder: str, *more: object):
 
 def test_one_page_shows_what_a_trained_encoder_does(looked, tmp_path):
     page = tmp_path / "look.html"
-    done = look(looked, page, "tiny", "--filters", 2, "--feature", 5, "--feature", 0)
+    more = ("--filter-layer", "expansive_1", "--factors", 2, "--items", 3, "--item-windows", 4)
+    done = look(looked, page, "tiny", "--filters", 2, "--feature", 5, "--feature", 0, *more)
     assert done.returncode == 0, done.stderr
     text = page.read_text()
     assert re.findall(r'<section id="(\w+)">', text) == [
@@ -221,6 +222,8 @@ def test_one_page_shows_what_a_trained_encoder_does(looked, tmp_path):
         "maps",
         "filters",
         "activations",
+        "factors",
+        "features",
         "listen",
         "reproduce",
     ]
@@ -230,6 +233,13 @@ def test_one_page_shows_what_a_trained_encoder_does(looked, tmp_path):
     assert "stand-ins</strong>" not in text
     assert "data:audio" not in text
     assert "--feature 5 --feature 0" in text
+    assert "--filter-layer expansive_1 --factors 2 --items 3 --item-windows 4" in text
+    assert re.findall(r"<h3>Layer <code>(\w+)</code>", text) == ["expansive_1"]
+    assert len(re.findall(r"<h4>Factor \d on mtt</h4>", text)) == 2
+    assert "correlation with the clips’ level" in text.lower()
+    # Clips of an album are one song in these tables; three songs have four windows each.
+    assert "12 windows of 3 songs or clips" in text
+    assert len(re.findall(r'<th scope="row" class="n">\d+</th>', text)) == 16
     # The first clip of feature 5 is the one whose window is highest in the store.
     assert any(matches(file, text) for file in looked["store"].glob("artifacts/embed/*/embeddings.0.float32"))
 
@@ -263,6 +273,7 @@ def test_an_encoder_without_layers_is_listened_to_all_the_same(looked, tmp_path,
     assert [name for name in re.findall(r'<section id="(\w+)">', text) if name != "maps"] == [
         "shown",
         "activations",
+        "features",
         "listen",
         "reproduce",
     ]
@@ -270,6 +281,26 @@ def test_an_encoder_without_layers_is_listened_to_all_the_same(looked, tmp_path,
     assert text.count('src="data:audio/ogg;base64,') == 80
     assert "in domain" not in text
     assert "nothing was trained here" in text
+
+
+def test_maps_are_coloured_by_the_labels_of_another_task(looked, tmp_path):
+    page, own = tmp_path / "look.html", tmp_path / "own.html"
+    done = look(looked, page, "mfcc", "--labels-of", "mtt-tagged")
+    assert done.returncode == 2
+    assert "--labels-of mtt-tagged: the store holds no labels of it; compute them with: bench run" in done.stderr
+    done = look(looked, page, "mfcc", "--labels-of", "gtzan")
+    assert "--labels-of gtzan: it is of dataset gtzan, and mtt of magnatagatune" in done.stderr
+    store = tmp_path / "store"
+    shutil.copytree(looked["store"], store)
+    other = {**looked, "store": store}
+    ran = bench("run", "--encoder", "mfcc", "--task", "mtt-tagged", "--data", looked["data"], "--store", store)
+    assert ran.returncode == 0, ran.stderr
+    assert look(other, page, "mfcc", "--labels-of", "mtt-tagged").returncode == 0
+    assert look(other, own, "mfcc").returncode == 0
+    shown = [re.findall(r"(\d+) clips, of which", file.read_text()) for file in (page, own)]
+    # Every clip of these tables has a tag, so that both tasks have the same ones.
+    assert shown[0] == shown[1] == ["18"]
+    assert "--labels-of mtt-tagged" in page.read_text()
 
 
 def test_errors_are_one_line_and_name_the_command_that_helps(looked, tmp_path):
@@ -283,6 +314,13 @@ def test_errors_are_one_line_and_name_the_command_that_helps(looked, tmp_path):
     done = look(looked, page, "tiny", "--feature", 16)
     assert (done.returncode, done.stderr.count("\nbench: "), done.stderr.count("\n")) == (2, 1, 2)
     assert "--feature 16: the representation of tiny has 16 features, 0 to 15" in done.stderr
+    for option, value, said in (
+        ("--factors", 90, "--factors 90: 18 clips with 16 features that vary have 1 to 16 factors"),
+        ("--filter-layer", "expansive_9", "there is no layer of tiny 'expand_9'"),
+    ):
+        done = look(looked, page, "tiny", option, value)
+        assert (done.returncode, done.stderr.count("\nbench: ")) == (2, 1)
+        assert said in done.stderr
     done = look(looked, page, "tiny+mfcc")
     assert done.returncode == 2 and "name one encoder" in done.stderr
     done = bench("look", "tiny", "--task", "mtt", "--registry", looked["registry"], "--store", tmp_path / "none")

@@ -69,13 +69,13 @@ def test_every_figure_has_a_text_and_headings_go_down_by_one(browser, page):
         "return [...document.querySelectorAll('figure svg')].map(s => [s.querySelector('title').textContent,"
         " s.querySelector('desc').textContent.length, s.getAttribute('aria-labelledby')])"
     )
-    assert len(told) == 6
+    assert len(told) == 13
     assert all(title and length > 40 for title, length, _ in told)
-    assert len({ids for _, _, ids in told}) == 6
+    assert len({ids for _, _, ids in told}) == 13
     assert browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => e.id).length") == len(
         set(browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => e.id)"))
     )
-    levels = browser.execute_script("return [...document.querySelectorAll('h1,h2,h3')].map(h => +h.tagName[1])")
+    levels = browser.execute_script("return [...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])")
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
 

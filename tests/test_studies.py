@@ -96,6 +96,43 @@ def test_mules_table_has_its_six_trainings(tmp_path):
     assert Counter((run.cell.task, run.cell.protocol) for run in runs) == dict.fromkeys(probes.items(), 6 * 3)
 
 
+def test_the_run_that_the_thesis_prints_four_times_is_planned_once(tmp_path):
+    names = ("clmr-table-6-5", "clmr-table-6-6", "clmr-figure-6-3", "clmr-figure-6-4")
+    runs = {name: {run.score.key: run for run in planned(name, tmp_path)} for name in names}
+    assert [len(found) for found in runs.values()] == [3 * 3, 3 * 3, 3 * 8, 3 * 11]
+    shared = set.intersection(*(set(found) for found in runs.values()))
+    assert sorted(runs[names[0]][key].cell.seed for key in shared) == [0, 1, 2]
+    for key in shared:
+        recipe = runs[names[0]][key].score.needs["weights"].spec["recipe"]
+        assert (recipe["batch"], recipe["epochs"], recipe["temperature"]) == (96, 500, 0.5)
+        assert {step["probability"] for each in recipe["augmentation"] for step in each.values()} == {0}
+        assert not recipe.get("one_sided")
+    for name in names[2:]:  # one view of all the others is the crop alone
+        others = [run.score.needs["weights"].spec["recipe"] for key, run in runs[name].items() if key not in shared]
+        assert all(recipe["one_sided"] for recipe in others)
+        on = [[step["probability"] for each in recipe["augmentation"] for step in each.values()] for recipe in others]
+        assert {sum(chance > 0 for chance in chances) for chances in on} == {1}
+
+
+def test_tables_of_the_thesis_have_their_rows(tmp_path):
+    for name, corpora in (("clmr-table-6-1", 1), ("clmr-table-6-2", 3)):
+        cells = [run.cell for run in planned(name, tmp_path)]
+        predictive = [cell for cell in cells if cell.encoder == "cpc"]
+        assert Counter((cell.recipe, cell.protocol) for cell in predictive) == {
+            ("cpc-thesis", "cpc-linear"): 3 * corpora,
+            ("cpc-thesis", "cpc-mlp"): 3 * corpora,
+        }
+        assert {cell.corpus for cell in predictive} == {cell.corpus for cell in cells} - {None}
+    (corpus,) = {cell.corpus for cell in cells} - {"billboard", "gtzan"}
+    entry = load_registry().corpus(corpus).entry
+    assert (entry.dataset, entry.splits) == ("fma_medium", ("train", "valid"))
+    lengths = Counter(run.cell.settings.get("epochs") for run in planned("tune-layers", tmp_path))
+    layers = lengths[3000]
+    assert lengths == {None: 4 * layers, 3000: layers, 10000: layers}
+    warm = [run for run in planned("clmr-table-6-3", tmp_path) if run.cell.recipe_name == "clmr-v1-lars-warm"]
+    assert {run.score.needs["weights"].spec["recipe"]["warmup_epochs"] for run in warm} == {30}
+
+
 def test_unequal_budgets_are_refused(tmp_path):
     study = load_study("tune-matched")
     check_matched(study, {"a": 2_300_000, "b": 2_400_000, "c": 2_250_000})

@@ -58,7 +58,7 @@ def label_curves(groups: Iterable[Group]) -> list[Curve]:
     """Score against the fraction of training labels."""
     found = []
     for group in groups:
-        runs = [run for run in group.runs if set(run["departs"]) <= {"labels"}]
+        runs = [run for run in group.runs if set(run["departs"]) <= {"labels", "draw"}]
         series = _series(group, [_Placed(run["representation"], run["labels"], run) for run in runs])
         if series:
             found.append(Curve(group, "fraction of the training labels", group.lead, series, logarithmic=True))

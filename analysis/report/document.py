@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 from analysis.pages.clip_map import ClipMap
+from analysis.pages.label_counts import LabelCounts
 
 
 class OverlapRow(TypedDict):
@@ -71,7 +72,7 @@ class RunRow(TypedDict):
         Of its last step.
     encoder, corpus, recipe, task, protocol, seed
         What names it; `corpus` is null where nothing was pretrained.
-    layer, labels, shots, deform
+    layer, labels, draw, shots, deform
         Layer that was probed, null for the representation; share of the training labels; training clips of each class,
         null for all; deformation of the test audio, null for none.
     departs
@@ -119,6 +120,7 @@ class RunRow(TypedDict):
     seed: int
     layer: str | None
     labels: float
+    draw: str
     shots: int | None
     deform: str | None
     departs: Sequence[str]
@@ -278,6 +280,19 @@ class CitationRow(TypedDict):
     used_for: list[str]
 
 
+class TaskLabelCounts(LabelCounts):
+    """Clips by label and split, of one set of scored clips.
+
+    Attributes
+    ----------
+    fingerprint, standin
+        As of its runs.
+    """
+
+    fingerprint: str
+    standin: bool
+
+
 class RunMap(ClipMap):
     """A run's test clips in the plane.
 
@@ -321,6 +336,8 @@ class Document(TypedDict):
         Sources of labels that pretrainings learnt from.
     deformations
         By name of a deformation, the unit of its strength.
+    label_counts
+        Of every task whose labels can be counted.
     maps
         Of the best runs of every task, if asked for.
     failures
@@ -348,6 +365,7 @@ class Document(TypedDict):
     trainings: Mapping[str, Sequence[tuple[float, float]]]
     sources: Sequence[SourceRow]
     deformations: Mapping[str, str]
+    label_counts: Sequence[TaskLabelCounts]
     maps: Sequence[RunMap]
     failures: Sequence[FailureRow]
     commands: Sequence[str]

@@ -10,6 +10,8 @@ from markupsafe import Markup
 from analysis import pages
 from analysis.pages import score_text, script_json
 from analysis.pages.drawings import clip_maps, short
+from analysis.pages.label_chart import label_chart
+from analysis.pages.label_counts import label_counts_told
 from analysis.pages.svg import inline_svg, page_style
 from analysis.report import drawings
 from analysis.report.costs import AXES, comparable, kind_costs, prices
@@ -82,6 +84,7 @@ def context(document: Document) -> dict[str, Any]:
     return {
         "document": document,
         "style": pages.style(),
+        "sorting": Markup(pages.part("analysis.pages", "sorting.js")),  # noqa: S704 - shipped with the package
         "script": Markup(_part("page.js")),  # noqa: S704 - shipped with the package
         "data": script_json({"leaderboards": as_records(boards)}),
         "groups": groups,
@@ -103,6 +106,7 @@ def context(document: Document) -> dict[str, Any]:
         "curves": curves,
         "tags": label_scores(groups),
         "published": [(group, beside) for group in groups if (beside := compare(group, numbers))],
+        "label_charts": _label_charts(groups, document),
         "maps": _maps(groups, document),
         "costs": kind_costs(document["steps"]),
         "figures": figures,
@@ -232,6 +236,20 @@ def _maps(groups: Sequence[Group], document: Document) -> list[dict[str, Any]]:
         with page_style():
             svg = _svg(clip_maps(found, names), f"map{i}", f"Test clips of {group.label}", told + ".")
         parts.append({"group": group, "rows": list(zip(names, found, strict=True)), "svg": svg})
+    return parts
+
+
+def _label_charts(groups: Sequence[Group], document: Document) -> list[dict[str, Any]]:
+    """How many clips have each label, a chart a group."""
+    counts = {(one["task"], one["fingerprint"], one["standin"]): one for one in document["label_counts"]}
+    parts = []
+    for i, group in enumerate(groups):
+        run = group.runs[0]
+        if (found := counts.get((run["task"], run["fingerprint"], run["standin"]))) is not None:
+            told = label_counts_told(found)
+            with page_style():
+                svg = _svg(label_chart(found), f"labels-of-{i}", f"Clips by label of {group.label}", told)
+            parts.append({"group": group, "told": told, "svg": svg})
     return parts
 
 

@@ -151,13 +151,14 @@ def _not_told(number: Published) -> list[str]:
 
 
 def _settings(overrides: Mapping[str, str]) -> set[str]:
-    """Changed numbers of a recipe but for its length, all augmentation switched off told as the papers do."""
+    """Changed numbers of a recipe but for its length; where all augmentations are given, those that are on."""
     changed = {key: value for key, value in overrides.items() if key not in (*_LENGTHS, *_MEMORY)}
     chances = {key for key in changed if key.startswith("augmentation.") and key.endswith(".probability")}
     found = {f"{key}={value}" for key, value in changed.items() if key not in chances}
-    if len(chances) == 7 and all(float(changed[key]) == 0 for key in chances):  # all that there are
-        return found | {"crops only"}
-    return found | {f"{key}={changed[key]}" for key in chances}
+    if len(chances) < 7:  # not all that there are
+        return found | {f"{key}={changed[key]}" for key in chances}
+    left = [f"{key.split('.')[1]} {changed[key]}" for key in sorted(chances) if float(changed[key])]
+    return found | {f"crops and {', '.join(left)}" if left else "crops only"}
 
 
 def _length(epochs: int | None, pairs: int | None) -> str:

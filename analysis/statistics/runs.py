@@ -22,7 +22,7 @@ AUTO, NONE = "auto", "none"
 RUN, SEED = "run", "seed"
 _NETWORK = ("representation", "encoder", "corpus", "recipe")
 """Columns that tell networks of one seed apart."""
-PROBING = ("protocol", "layer", "labels", "shots", "deform")
+PROBING = ("protocol", "layer", "labels", "draw", "shots", "deform")
 """Columns whose levels are ways to look at one network."""
 
 

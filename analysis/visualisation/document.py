@@ -84,6 +84,123 @@ class UnitActivations(TypedDict):
     table: list[list[float | None]]
 
 
+class PrevalentLabel(TypedDict):
+    """A label that clips have.
+
+    Attributes
+    ----------
+    label, count
+        The label, and how many of the exciting clips have it.
+    share
+        Of all clips that have it.
+    """
+
+    label: str
+    count: int
+    share: float
+
+
+class ExcitedLabels(TypedDict):
+    """Labels of the windows that excite each feature most.
+
+    Attributes
+    ----------
+    windows
+        How many are taken of each feature.
+    labels, share
+        Names of labels, the most frequent first, and the share of all windows whose clip has each.
+    counts
+        Of each feature, how many of its windows are of clips with each label.
+    """
+
+    windows: int
+    labels: list[str]
+    share: list[float]
+    counts: list[list[int]]
+
+
+class FactorClip(TypedDict):
+    """A clip at an end of a factor.
+
+    Attributes
+    ----------
+    clip, path
+        Its name, and its file within the dataset.
+    score
+        Of the factor, in standard units.
+    labels
+        Of the clip, in words.
+    audio
+        A ``data:`` address of an excerpt, or empty.
+    """
+
+    clip: str
+    path: str
+    score: float
+    labels: list[str]
+    audio: str
+
+
+class FactorEnd(TypedDict):
+    """What lies at one end of a factor.
+
+    Attributes
+    ----------
+    clips
+        The outermost first.
+    prevalent
+        Labels that these have more often than all clips.
+    """
+
+    clips: list[FactorClip]
+    prevalent: list[PrevalentLabel]
+
+
+class Factor(TypedDict):
+    """Features that go together.
+
+    Attributes
+    ----------
+    share
+        Of the variance of all features.
+    features, loadings
+        Those of the largest loading, whatever its sign, largest first; and their loadings.
+    level_correlation
+        Of the scores with the clips' level; null where that is not known.
+    loudness
+        Whether it is so large that the factor is loudness.
+    high, low
+        What lies at its ends.
+    """
+
+    share: float
+    features: list[int]
+    loadings: list[float]
+    level_correlation: float | None
+    loudness: bool
+    high: FactorEnd
+    low: FactorEnd
+
+
+class FactorAnalysis(TypedDict):
+    """Factors of a task's clips, turned by varimax.
+
+    Attributes
+    ----------
+    clips, features
+        That they rest on; features that do not vary are left out.
+    converged
+        Whether the fit came to an end.
+    factors
+        That with the largest share of variance first.
+    """
+
+    clips: int
+    features: int
+    converged: bool
+    factors: list[Factor]
+
+
 class SeenTask(TypedDict):
     """A task with whose clips the representation is shown.
 
@@ -97,10 +214,16 @@ class SeenTask(TypedDict):
         ``in`` if the encoder was trained on this dataset, ``out`` if on another, empty where it was not trained here.
     clips, windows
         How many.
-    clip_map, window_map
-        Points in the plane; null where they are too few.
+    clip_map, window_map, item_map
+        Points in the plane; null where they are too few. On the last, windows of a few clips or songs, each a colour.
     activations
         Of its units.
+    curves
+        Of each unit, mean activations of clips, sorted from the highest, at even places.
+    excited_labels
+        Of the windows that excite each unit most; null where labels are numbers.
+    factors
+        Of the clips' means; null where none are asked for.
     """
 
     name: str
@@ -113,7 +236,11 @@ class SeenTask(TypedDict):
     windows: int
     clip_map: ClipMap | None
     window_map: ClipMap | None
+    item_map: ClipMap | None
     activations: UnitActivations
+    curves: list[list[float | None]]
+    excited_labels: ExcitedLabels | None
+    factors: FactorAnalysis | None
 
 
 class ExcitingClip(TypedDict):
@@ -142,22 +269,6 @@ class ExcitingClip(TypedDict):
     labels: list[str]
     audio: str
     audio_seconds: tuple[float, float] | None
-
-
-class PrevalentLabel(TypedDict):
-    """A label that clips have.
-
-    Attributes
-    ----------
-    label, count
-        The label, and how many of the exciting clips have it.
-    share
-        Of all clips that have it.
-    """
-
-    label: str
-    count: int
-    share: float
 
 
 class ExcitingClips(TypedDict):

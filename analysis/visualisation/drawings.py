@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
@@ -19,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.pages.drawings import short
 from analysis.pages.svg import SERIES, inline_svg, page_style
-from analysis.visualisation.document import LayerSpectra, UnitActivations
+from analysis.visualisation.document import ExcitedLabels, FactorAnalysis, LayerSpectra, UnitActivations
 
 MOST_CLASSES = 40
 """Classes drawn at most, those with the most clips."""
@@ -141,6 +142,85 @@ def _profile_told(document: UnitActivations, drawn: int) -> str:
         f" Of {len(classes)} classes{shown}, most variance lies between the means of unit {best}: eta squared is "
         f"{document['eta_squared'][best]:.2f}, highest for {high} and lowest for {low}."
     )
+
+
+def draw_curves(curves: Sequence[Sequence[float | None]], task: str, name: str) -> str:
+    """An SVG element: every feature's mean activations of clips, sorted from the highest; one line a feature.
+
+    Parameters
+    ----------
+    curves
+        Of each feature, at even places from the first clip to the last.
+    task
+        Whose clips they are.
+    name
+        Unique on the page.
+    """
+    lines = np.array(curves, dtype=float)
+    places = np.linspace(0, 100, lines.shape[1])
+    with page_style():
+        figure = _figure(3.0)
+        axis = figure.subplots()
+        segments = [np.column_stack([places, line]) for line in lines if np.isfinite(line).all()]
+        axis.add_collection(LineCollection(segments, colors=SERIES[0], linewidths=0.5, alpha=0.35))
+        axis.autoscale_view()
+        axis.set_xlim(0, 100)
+        axis.set_xlabel("clips, sorted for each feature [%]")
+        axis.set_ylabel("mean activation")
+        spread = np.ptp(lines, axis=1)
+        told = (
+            f"Mean activations of {len(lines):,} features on the clips of {task}, each sorted from its highest clip to "
+            f"its lowest. They range over {np.nanmin(spread):.3g} to {np.nanmax(spread):.3g}, half of them over more "
+            f"than {np.nanmedian(spread):.3g}."
+        )
+        return inline_svg(figure, name, f"Sorted activations on {task}", told)
+
+
+def draw_excited_labels(found: ExcitedLabels, task: str, name: str) -> str:
+    """An SVG element: labels by features, as strong as often the windows that excite a feature most have a label."""
+    counts = np.array(found["counts"], dtype=float).T / found["windows"]
+    rows, columns = counts.shape
+    with page_style():
+        figure = _figure(1.0 + 0.16 * rows)
+        axis = figure.subplots()
+        _picture(axis, _shaded(counts, _ABOVE), (0, columns, rows, 0), origin="upper")
+        axis.set_yticks(np.arange(rows) + 0.5, [short(label) for label in found["labels"]], fontsize=7)
+        axis.tick_params(length=0, axis="y")
+        axis.set_xlabel("features")
+        _key(figure, {"none": "none", _ABOVE: f"all {found['windows']:,} windows"})
+        over = counts - np.array(found["share"])[:, None]
+        label, feature = np.unravel_index(int(over.argmax()), over.shape)
+        told = (
+            f"Of the {found['windows']:,} windows of {task} that excite each of {columns:,} features most, how many "
+            f"are of clips with each of {rows} labels. Furthest above its share is {found['labels'][label]}, with "
+            f"{100 * counts[label, feature]:.0f} % of the windows of feature {feature}, against "
+            f"{100 * found['share'][label]:.0f} % of all."
+        )
+        return inline_svg(figure, name, f"Labels of what excites each feature on {task}", told)
+
+
+def draw_loadings(found: FactorAnalysis, task: str, name: str) -> str:
+    """An SVG element: the strongest features of each factor, a panel a factor, by their signed loading."""
+    factors = found["factors"]
+    height = max(len(factor["features"]) for factor in factors)
+    with page_style():
+        figure = _figure((1.0 + 0.16 * height) * len(factors))
+        for axis, (number, factor) in zip(
+            figure.subplots(len(factors), 1, squeeze=False)[:, 0], enumerate(factors, 1), strict=True
+        ):
+            colours = [_ABOVE if value >= 0 else _BELOW for value in factor["loadings"]]
+            axis.barh(range(len(colours)), factor["loadings"], color=colours, height=0.7)
+            axis.set_yticks(range(len(colours)), [str(feature) for feature in factor["features"]], fontsize=7)
+            axis.set_ylim(len(colours) - 0.4, -0.6)
+            axis.set_xlim(-1, 1)
+            axis.axvline(0, color="#666666", linewidth=0.8)
+            axis.set_title(f"factor {number}, {100 * factor['share']:.1f} % of the variance", fontsize=9)
+        figure.supxlabel("loading", fontsize=10)
+        told = "; ".join(
+            f"factor {number}: feature {factor['features'][0]} most, with a loading of {factor['loadings'][0]:.2f}"
+            for number, factor in enumerate(factors, 1)
+        )
+        return inline_svg(figure, name, f"Strongest features of each factor on {task}", f"{told.capitalize()}.")
 
 
 def _figure(height: float) -> Figure:

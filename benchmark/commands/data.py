@@ -70,6 +70,10 @@ def status(
     data: DataOption = None,
     store_path: StoreOption = None,
     registry_files: RegistryOption = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Folder for charts of how many clips have each label, and their numbers.", metavar="DIR"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what of each dataset is there, missing, broken or leaking, and what to do next.
@@ -91,6 +95,11 @@ def status(
     if not name:
         found += [not_looked_at(registry.dataset(each)) for each in registry.not_asked("datasets")]
     print_document(as_document(found, overlaps, data) if as_json else as_text(found, overlaps, data))
+    if plot is not None:
+        from benchmark.data.label_charts import write_label_charts
+
+        for chart in write_label_charts(plot, [counted for status in found for counted in status.labels]):
+            reporter.say(f"{chart}: written")
 
 
 @app.command()

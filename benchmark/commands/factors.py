@@ -150,27 +150,28 @@ def levels_of(departures: Any) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If a text of several levels has one that is none.
+        If a text is none of a factor's levels.
     """
     found: dict[str, Any] = {}
     for factor in FACTORS.values():
         given = getattr(departures, factor.key, None) if factor.departs else None
         if given:
-            found[factor.key] = _apart(given, factor) if factor.commas else given
+            found[factor.key] = _read(given.split(",") if factor.commas else given, factor)
     return found
 
 
-def _apart(text: str, factor: Factor) -> list[Any]:
-    """``0.01,0.1,1`` as levels of a factor."""
+def _read(texts: list[str], factor: Factor) -> list[Any]:
+    """Texts as levels of a factor."""
     from pydantic import TypeAdapter, ValidationError
 
     from benchmark.errors import UserError
 
     try:
-        return TypeAdapter(list[factor.level]).validate_python(text.split(","))  # type: ignore[name-defined]
+        return TypeAdapter(list[factor.level]).validate_python(texts)  # type: ignore[name-defined]
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise UserError(f"{factor.option} {text}: {reason}; must be {factor.commas}, separated by commas") from None
+        must = f"; must be {factor.commas}, separated by commas" if factor.commas else ""
+        raise UserError(f"{factor.option} {','.join(texts)}: {reason}{must}") from None
 
 
 def options_of(values: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RECIPE = "demo"
 #: Filters of a layer: on a CPU each takes seconds.
 FILTERS = 8
+#: As many windows as Figure 6.1 of the CLMR thesis has of each track.
+ITEM_WINDOWS = 60
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,25 @@ class LookOptions:
     filters: Annotated[
         int, typer.Option(help="Filters of each layer shown, some seconds each on a CPU; 0 for none.", min=0)
     ] = FILTERS
+    filter_layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Layer whose filters are shown; may be repeated.",
+            show_default="the first and two evenly deeper",
+            metavar="NAME",
+        ),
+    ] = None
+    factors: Annotated[
+        int, typer.Option(help="Factors of the features, turned by varimax; 0 for none.", min=0, metavar="N")
+    ] = 0
+    labels_of: Annotated[
+        str | None,
+        name_option("tasks", "Task on the same dataset whose labels colour the maps.", "the task's own"),
+    ] = None
+    items: Annotated[
+        int, typer.Option(help="Songs, or clips, whose windows are laid out, each a colour; 0 for none.", min=0)
+    ] = 0
+    item_windows: Annotated[int, typer.Option(help="Windows of each of them at most.", min=1)] = ITEM_WINDOWS
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("look.html")
 
     def own_corpora(self, registry: Registry) -> list[str]:
@@ -122,7 +143,15 @@ class LookOptions:
 
     def look_command(self, registry: Registry) -> str:
         """The command that writes the same page again."""
-        own = {"--feature": self.feature, "--filters": self.filters if self.filters != FILTERS else None}
+        own = {
+            "--feature": self.feature,
+            "--filters": self.filters if self.filters != FILTERS else None,
+            "--filter-layer": self.filter_layer,
+            "--factors": self.factors or None,
+            "--labels-of": self.labels_of,
+            "--items": self.items or None,
+            "--item-windows": self.item_windows if self.item_windows != ITEM_WINDOWS else None,
+        }
         flags = [*(["--untrained"] if self.untrained else []), *(["--audio"] if self.audio else [])]
         return _command(["bench", "look", self.encoder], self.task, {**self._shared(registry), **own}, flags)
 
@@ -188,12 +217,23 @@ def _page(options: LookOptions, request: Request, registry: Registry, folder: Pa
         planner = Planner(registry, store, reporter, options.data)
         stored = find_embeddings(planner, request, engine, options.run_command(registry))
         from analysis.visualisation import render
-        from benchmark.visualisation.document import MOST_BYTES, collect
+        from benchmark.visualisation.document import MOST_BYTES, Wanted, collect
+        from benchmark.visualisation.stored_embeddings import coloured_by
 
-        again = options.look_command(registry)
-        document = collect(
-            stored, registry, engine, reporter, again, options.feature or [], options.audio, options.filters
+        if options.labels_of is not None:
+            registry.check_name("tasks", options.labels_of)
+            stored = [coloured_by(options.labels_of, one, planner, engine) for one in stored]
+
+        wanted = Wanted(
+            features=options.feature or [],
+            audio=options.audio,
+            filters=options.filters,
+            layers=options.filter_layer or [],
+            factors=options.factors,
+            items=options.items,
+            item_windows=options.item_windows,
         )
+        document = collect(stored, registry, engine, reporter, options.look_command(registry), wanted)
         text = render(document).encode()
     if len(text) > MOST_BYTES:
         raise UserError(

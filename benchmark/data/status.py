@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict
 
+from analysis.pages.label_counts import LabelCounts
 from benchmark.audio.decoding import header_problem
 from benchmark.console import Reporter
 from benchmark.data.leaks import Leak, Overlap, leaks, members, overlap
@@ -23,6 +25,7 @@ from benchmark.store.store import UNREADABLE, Store, check_store
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Task
 from tasks.folds import divide
+from tasks.label_counts import label_counts
 
 
 @dataclass
@@ -81,6 +84,8 @@ class Status:
         Earlier preparations of these files.
     counts, leaks
         See `Count` and `Leak`.
+    labels
+        Of each task whose labels can be counted, how many clips of each split have each.
     """
 
     name: str
@@ -98,6 +103,7 @@ class Status:
     prepared: list[Prepared] = field(default_factory=list)
     counts: list[Count] = field(default_factory=list)
     leaks: list[Leak] = field(default_factory=list)
+    labels: list[LabelCounts] = field(default_factory=list)
 
 
 class StatusDocument(TypedDict):
@@ -181,10 +187,14 @@ def _status(
         except DatasetError as error:
             status.state, status.reason = "not found", str(error)
             status.next = _how_to_get(named, dataset)
+            if all(table.is_file() for table in dataset.tables()):  # labels can be counted without audio
+                with suppress(*USER_ERRORS, OSError):
+                    status.labels = list(_labels(_read(registry, named.name, dataset).tasks))
             return status, None
         tables = _read(registry, named.name, dataset)
         status.leaks = [leak for name, task in tables.tasks.items() for leak in leaks(name, task, _values(tables))]
         status.counts = list(dataset.counts())
+        status.labels = list(_labels(tables.tasks))
         _look_at_files(status, dataset, _values(tables), reporter)
         status.prepared = _prepared(named.name, dataset, store)
     except USER_ERRORS as error:
@@ -223,6 +233,13 @@ def _read(registry: Registry, name: str, dataset: Dataset) -> _Read:
         if entry.dataset == name:
             tasks[task] = divide(dataset.task(**entry.options), dataset, entry.folds)
     return _Read(clips, tasks)
+
+
+def _labels(tasks: Mapping[str, Task]) -> Iterator[LabelCounts]:
+    for name, task in tasks.items():
+        if (counted := label_counts(task)) is not None:
+            labels, clips, counts = counted
+            yield {"task": name, "labels": labels, "clips": clips, "counts": counts}
 
 
 def _look_at_files(status: Status, dataset: Dataset, clips: Sequence[Clip], reporter: Reporter) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from analysis.pages.label_counts import label_counts_told
 from benchmark.audio.unused_files import summary
 from benchmark.console import printable
 from benchmark.data.leaks import Leak, Overlap
@@ -64,6 +65,7 @@ def _section(status: Status) -> str:
         ]
         lines += [_leak(leak) for leak in status.leaks if leak.groups_shared]
         lines += _unknown_groups(status.leaks)
+    lines += [f"{counted['task']}: {label_counts_told(counted)}" for counted in status.labels]
     if status.next:
         lines.append(f"next: {status.next}")
     return "\n  ".join(map(printable, lines))

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmark.cell import Cell
 from benchmark.errors import USER_ERRORS, UserError, unknown_name
-from benchmark.factors import ALL_LAYERS, AS_GIVEN, END_TO_END, FACTORS, PLAIN, UNTRAINED
+from benchmark.factors import ALL_LAYERS, AS_GIVEN, DRAWN_CLIPS, DRAWN_WINDOWS, END_TO_END, FACTORS, PLAIN, UNTRAINED
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Run
 from benchmark.plan.shared_steps import Steps
@@ -91,6 +91,8 @@ class CellPlanner:
             error = trouble
         for values in product(*levels.values()):
             cell = self._cell.model_copy(update=dict(zip(levels, values, strict=True)))
+            if cell.labels == 1:  # all are all, however a part would be drawn
+                cell = cell.model_copy(update={"draw": DRAWN_CLIPS})
             try:
                 if error is not None:
                     raise error
@@ -158,6 +160,8 @@ class CellPlanner:
                 f"{FACTORS[meaningless[0]].option}: recipe {cell.recipe_name} is scored by its own head, and trains no "
                 "probe; leave the option out, or name a --corpus"
             )
+        if cell.draw == DRAWN_WINDOWS:
+            self._check_windows(cell)
         dataset = self._registry.task(cell.task).entry.dataset
         weights: dict[str, Step] = {}
         heard: dict[str, Step] = {}
@@ -191,6 +195,19 @@ class CellPlanner:
             {"published": [facts for named in self._parts if (facts := facts_of(named, dataset)) is not None]},
         )
         return Run(cell, scored)
+
+    def _check_windows(self, cell: Cell) -> None:
+        """Raise `UserError` where windows cannot be drawn, or would not be what is trained on."""
+        protocol = None if self._end_to_end else self._registry.protocol(cell.protocol).entry
+        why = ""
+        if len(self._parts) > 1:
+            why = "windows of one encoder are drawn, not of several"
+        elif protocol is not None and protocol.examples == "segments":
+            why = f"protocol {cell.protocol} trains on segments"
+        elif protocol is not None and not protocol.validates:
+            why = f"protocol {cell.protocol} trains on validation clips too"
+        if why:
+            raise UserError(f"--draw {cell.draw}: {why}; draw clips instead")
 
     def _compared(self, task: str, tested: Step, weights: Step) -> Step | None:
         """The step that looks for test clips among those of other tasks whose labels the weights are trained on."""
@@ -263,6 +280,7 @@ class CellPlanner:
             corpus=cell.corpus,
             task=cell.task,
             labels=cell.labels,
+            draw=cell.draw,
             seed=cell.seed,
             allow_missing=self._request.allow_missing,
             sample_rate=self._steps.sample_rate(named),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.factors import DRAWN_CLIPS
 from benchmark.plan.requests import Request
 from benchmark.plan.shared_steps import Steps
 from benchmark.registry.entries import EncoderEntry, numbers
@@ -45,6 +46,8 @@ class Asked:
         Factors of the run, for the card of the weights.
     limit
         Clips of each dataset that are used alone; ``None`` for all.
+    draw
+        How the fraction of the labels is drawn.
     """
 
     encoder: Named[EncoderEntry]
@@ -60,6 +63,7 @@ class Asked:
     context: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
+    draw: str = DRAWN_CLIPS
 
 
 def training_step(planner: Steps, asked: Asked, behind: tuple[str, ...] = ()) -> Step:
@@ -131,6 +135,8 @@ def _supervise(
         if asked.labels != 1:
             spec["labels"] = asked.labels
             how += f" with {100 * asked.labels:g}% of the labels"
+            if asked.draw != DRAWN_CLIPS:
+                spec["draw"] = asked.draw
     else:
         source = labels_of(planner.registry, asked.corpus, asked.recipe)
         how = f"on the labels of {source}"

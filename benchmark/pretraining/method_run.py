@@ -12,6 +12,7 @@ import numpy as np
 from benchmark.console import Reporter
 from benchmark.encoding.windows import bfloat16_pays, build_encoder
 from benchmark.environment import node_rank
+from benchmark.factors import DRAWN_CLIPS
 from benchmark.pretraining.card import write_card
 from benchmark.pretraining.continuation import adopt
 from benchmark.pretraining.crops import Crops, training_window
@@ -139,6 +140,7 @@ def _given(step: Step, inputs: Mapping[str, Artifact], encoder: Encoder) -> Give
         splits=step.spec.get("splits"),
         task=read_labels(inputs["labels"] / LABELS) if recipe.LABELLED else None,
         labels=step.spec.get("labels", 1),
+        draw=step.spec.get("draw", DRAWN_CLIPS),
         seed=step.spec["seed"],
         window=training_window(encoder, recipe.crop_seconds),
         encoder=encoder,

@@ -35,6 +35,7 @@ from benchmark.pretraining.curve_file import read_probe_scores
 from benchmark.registry.overrides import in_words
 from benchmark.registry.registry import Registry
 from benchmark.report.citations import citations
+from benchmark.report.label_counts import task_label_counts
 from benchmark.report.label_sources import label_sources
 from benchmark.scores.records import (
     NO_RECORD,
@@ -149,6 +150,7 @@ def collect(
         "trainings": _trainings(store, steps),
         "sources": label_sources(store, steps),
         "deformations": _deformation_units(runs),
+        "label_counts": task_label_counts(store, runs, steps),
         "maps": _maps(store, runs, steps, reporter) if look else [],
         "failures": [*(_unplanned(plan.lost) if plan else []), *_failures(store, planned, reporter)],
         "commands": _study_commands(study_given, real) if study else _run_commands(records),

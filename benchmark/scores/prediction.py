@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from benchmark.console import Advance, Reporter
 from benchmark.encoding.windows import device
 from benchmark.errors import UserError
-from benchmark.factors import END_TO_END
+from benchmark.factors import DRAWN_CLIPS, DRAWN_WINDOWS, END_TO_END
 from benchmark.freed_memory import freed_memory_kept
 from benchmark.registry.entries import ProtocolEntry, planned
 from benchmark.registry.readouts import build_readout
@@ -108,15 +108,21 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
     protocol = planned(ProtocolEntry, step.spec["protocol"])
     own = build_readout(step.context["readout"]) if "readout" in step.context else None
     train, valid = split("train"), split("valid")
-    if (fraction := step.spec.get("labels", 1)) != 1:
+    fraction, drawn = step.spec.get("labels", 1), step.spec.get("draw", DRAWN_CLIPS)
+    if fraction != 1 and drawn == DRAWN_CLIPS:
         train = _part(task, train, fraction, step.spec["seed"])
         if not protocol.validates:
             valid = _part(task, valid, fraction, step.spec["seed"])
     if (shots := step.spec.get("shots")) is not None:
         train = train[task.targets.take(train).shots(shots, step.spec["seed"])]
+    known = windows(heard, train)
+    facts: dict[str, Any] = {}
+    if drawn == DRAWN_WINDOWS:
+        train, known = _drawn(task, train, known, fraction, step.spec["seed"])
+        facts["train_windows"] = len(known[0].rows)
     probed = run_protocol(
         protocol,
-        LabelledClips(windows(heard, train), task.labels[train]),
+        LabelledClips(known, task.labels[train]),
         LabelledClips(windows(heard, valid), task.labels[valid]),
         test,
         _probe_task(task, step.spec.get("metric")),
@@ -126,11 +132,20 @@ def _predict_division(step: Step, task: Task, inputs: Mapping[str, Artifact], ad
         own,
     )
     trained_on = len(train) + (0 if protocol.validates else len(valid))
-    return Probed(probed.predictions, {"train_clips": trained_on, **probed.selection}), dim
+    return Probed(probed.predictions, {"train_clips": trained_on, **facts, **probed.selection}), dim
 
 
 def _part(task: Task, clips: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
     return clips[task.targets.take(clips).subset(fraction, seed)]
+
+
+def _drawn(
+    task: Task, clips: NDArray[np.int64], known: tuple[Windows, ...], fraction: float, seed: int
+) -> tuple[NDArray[np.int64], tuple[Windows, ...]]:
+    """Clips of which windows are drawn, and those windows."""
+    (one,) = known
+    kept = task.targets.take(clips).windows(np.diff(one.first), fraction, seed)
+    return clips[np.logical_or.reduceat(kept, one.first[:-1])], (one.only(kept),)
 
 
 def _windows(artifact: Artifact, layer: str | None, clip_ids: Sequence[str]) -> Windows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ def write_labels(path: Path, task: Task, usable: NDArray[np.bool_]) -> None:
     )
 
 
-def read_labels(path: Path) -> Task:
+def read_labels(path: Path | IO[bytes]) -> Task:
     """The task that `write_labels` kept, for its usable clips."""
     with np.load(path, allow_pickle=False) as arrays:
         return Task(

@@ -288,5 +288,10 @@ def _chance_eta(classes: int, clips: int, units: int) -> float:
     return float(beta.ppf((1 - CHANCE) ** (1 / units), (classes - 1) / 2, (clips - classes) / 2))
 
 
+def plain_rows(rows: NDArray[np.float64]) -> list[list[float | None]]:
+    """Rows of numbers to five digits; null for NaN."""
+    return [_plain(row) for row in rows]
+
+
 def _plain(values: ArrayLike) -> list[float | None]:
     return [float(f"{value:.5g}") if math.isfinite(value) else None for value in np.asarray(values, float).tolist()]

@@ -6,8 +6,6 @@ import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -17,24 +15,19 @@ from analysis.visualisation.document import (
     HeardFeature,
     LayerSpectra,
     LookDocument,
-    PrevalentLabel,
     SeenTask,
     Shown,
     UnitActivations,
 )
 from benchmark.console import Reporter
 from benchmark.engine.engine import Engine
-from benchmark.errors import UserError
-from benchmark.registry.datasets import dataset_at
-from benchmark.registry.entries import DatasetEntry
+from benchmark.errors import UserError, unknown_name
 from benchmark.registry.overrides import in_words
 from benchmark.registry.plugins import load_class
-from benchmark.registry.registry import Named, Registry
-from benchmark.store.embeddings import Embeddings
+from benchmark.registry.registry import Registry
 from benchmark.store.file_names import WEIGHTS
-from benchmark.store.pcm import open_pcm
-from benchmark.visualisation.activations import activation_profile
-from benchmark.visualisation.audio_clips import Excerpts, data_uri, ogg
+from benchmark.visualisation.activations import activation_profile, plain_rows
+from benchmark.visualisation.audio_clips import data_uri, ogg
 from benchmark.visualisation.exciting import (
     Excited,
     choose_features,
@@ -43,10 +36,12 @@ from benchmark.visualisation.exciting import (
     separation,
     variation,
 )
-from benchmark.visualisation.maps import clip_classes, clip_map, clip_means, window_map
+from benchmark.visualisation.factor_document import factor_document
+from benchmark.visualisation.features import excited_labels, sorted_activations
+from benchmark.visualisation.maps import clip_classes, clip_map, clip_means, item_map, window_map
+from benchmark.visualisation.seen_task import Seen
 from benchmark.visualisation.stored_embeddings import TaskEmbeddings
 from encoders import EncoderError
-from tasks.base import Task
 
 #: Features chosen unless some are named, and clips shown for each in each task.
 FEATURES, CLIPS = 8, 10
@@ -59,15 +54,42 @@ MOST_BYTES = 20_000_000
 SCHEMA_VERSION = 1
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What the page is to hold.
+
+    Attributes
+    ----------
+    features
+        Features to listen to; if empty, `FEATURES` are chosen.
+    audio
+        Whether to embed excerpts.
+    filters
+        Units of a layer whose filter spectra are found; 0 for none.
+    layers
+        Layers whose filters are shown; if empty, `LAYERS` are chosen.
+    factors
+        Factors of the features; 0 for none.
+    items, item_windows
+        Clips or songs of which windows are laid out, each a colour, 0 for none; and windows of each.
+    """
+
+    features: Sequence[int] = ()
+    audio: bool = False
+    filters: int = 0
+    layers: Sequence[str] = ()
+    factors: int = 0
+    items: int = 0
+    item_windows: int = 60
+
+
 def collect(
     stored: Sequence[TaskEmbeddings],
     registry: Registry,
     engine: Engine,
     reporter: Reporter,
     command: str,
-    features: Sequence[int],
-    audio: bool,
-    filters: int,
+    wanted: Wanted,
 ) -> LookDocument:
     """Everything that the page shows.
 
@@ -83,12 +105,8 @@ def collect(
         Shows progress.
     command
         Makes the page again.
-    features
-        Features to listen to; if empty, `FEATURES` are chosen.
-    audio
-        Whether to embed excerpts.
-    filters
-        Units of a layer whose filter spectra are found; 0 for none.
+    wanted
+        What the page is to hold.
 
     Returns
     -------
@@ -100,11 +118,12 @@ def collect(
         If a feature does not exist, audio is gone, or there would be more of it than `MOST_BYTES`.
     """
     first = stored[0]
-    chosen = _features(stored, features)
+    chosen = _features(stored, wanted.features)
     corpus = _corpus_dataset(first, registry)
-    seen = [_Seen(one, engine, corpus) for one in stored]
-    tasks, heard = _tasks(seen, registry, reporter), _listening(seen, chosen, audio, reporter)
-    spectra, why = _filters(first, engine, filters, reporter)
+    seen = [Seen(one, engine, corpus) for one in stored]
+    tasks = _tasks(seen, registry, wanted, reporter)
+    heard = _listening(seen, chosen, wanted.audio, reporter)
+    spectra, why = _filters(first, engine, wanted, reporter)
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "look",
@@ -116,7 +135,7 @@ def collect(
         "features": heard,
         "filters": spectra,
         "no_filters": why,
-        "audio": audio,
+        "audio": wanted.audio,
     }
 
 
@@ -153,70 +172,12 @@ def _corpus_dataset(stored: TaskEmbeddings, registry: Registry) -> str | None:
     return registry.corpus(stored.run.cell.corpus).entry.dataset if stored.run.cell.corpus is not None else None
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A task, with the files and the audio of its clips."""
-
-    stored: TaskEmbeddings
-    engine: Engine
-    corpus: str | None
-
-    @property
-    def name(self) -> str:
-        return self.stored.run.cell.task
-
-    @property
-    def task(self) -> Task:
-        return self.stored.task
-
-    @property
-    def embeddings(self) -> Embeddings:
-        return self.stored.embeddings
-
-    @property
-    def dataset(self) -> Named[DatasetEntry]:
-        named: Named[DatasetEntry] = self.stored.pcm.context["dataset"]
-        return named
-
-    @property
-    def domain(self) -> str:
-        """Whether the encoder was trained on this dataset: ``in``, ``out``, or empty where it was not trained here."""
-        if self.corpus is None:
-            return ""
-        return "in" if self.corpus == self.dataset.name else "out"
-
-    @cached_property
-    def excerpts(self) -> Excerpts:
-        step = self.stored.pcm
-        rate = int(step.spec["sample_rate"])
-        prepared = self.engine.current(step)
-        if prepared is not None:
-            return Excerpts(open_pcm(prepared.path, prepared.manifest), None, rate)
-        standin = self.engine.current(step.needs["standin"]) if self.stored.standin else None
-        root: Path | None = standin.path if standin is not None else step.context.get("root")
-        return Excerpts(None, None if root is None else dataset_at(self.dataset, root), rate)
-
-    def window_seconds(self, found: Excited) -> float:
-        """Length of a clip's windows [s]; infinite for a clip with one, which is heard whole."""
-        at = int(np.searchsorted(self.embeddings.first, found.window, side="right")) - 1
-        seconds = self.embeddings.seconds[self.embeddings.first[at] : self.embeddings.first[at + 1]]
-        return float(seconds[1] - seconds[0]) if len(seconds) > 1 else float("inf")
-
-    def labels(self, row: int) -> list[str]:
-        """What a clip is, in words."""
-        own, names = self.task.labels[row], self.task.label_names
-        if self.task.kind == "multiclass":
-            return [names[int(own[0])]]
-        if self.task.kind == "multilabel":
-            return [name for name, value in zip(names, own, strict=True) if value == 1]
-        return [f"{name} {value:.2f}" for name, value in zip(names, own, strict=True)]
-
-
-def _tasks(seen: Sequence[_Seen], registry: Registry, reporter: Reporter) -> list[SeenTask]:
+def _tasks(seen: Sequence[Seen], registry: Registry, wanted: Wanted, reporter: Reporter) -> list[SeenTask]:
     found: list[SeenTask] = []
     with reporter.progress("map clips and windows", len(seen), "tasks") as advance:
         for one in seen:
             entry = registry.task(one.name).entry
+            clips = [one.task.clip_ids[row] for row, _ in embedded_clips(one.task, one.embeddings)]
             found.append(
                 {
                     "name": one.name,
@@ -225,18 +186,24 @@ def _tasks(seen: Sequence[_Seen], registry: Registry, reporter: Reporter) -> lis
                     "licence": load_class(one.dataset).LICENCE,
                     "standin": one.stored.standin,
                     "domain": one.domain,
-                    "clips": len(embedded_clips(one.task, one.embeddings)),
+                    "clips": len(clips),
                     "windows": len(one.embeddings.rows),
-                    "clip_map": clip_map(one.task, one.embeddings),
-                    "window_map": window_map(one.task, one.embeddings),
+                    "clip_map": clip_map(one.coloured, one.embeddings),
+                    "window_map": window_map(one.coloured, one.embeddings),
+                    "item_map": item_map(one.embeddings, one.songs, clips, wanted.items, wanted.item_windows)
+                    if wanted.items
+                    else None,
                     "activations": _activations(one),
+                    "curves": plain_rows(sorted_activations(clip_means(one.embeddings, clips))),
+                    "excited_labels": excited_labels(one.task, one.embeddings),
+                    "factors": factor_document(one, wanted.factors, wanted.audio) if wanted.factors else None,
                 }
             )
             advance(1)
     return found
 
 
-def _activations(one: _Seen) -> UnitActivations:
+def _activations(one: Seen) -> UnitActivations:
     """Profile of the activations over the clips that have one of the labels shown on the maps."""
     classes, names = clip_classes(one.task)
     of_clip = dict(zip(one.task.clip_ids, classes.tolist(), strict=True))
@@ -264,7 +231,7 @@ def _features(stored: Sequence[TaskEmbeddings], named: Sequence[int]) -> list[tu
 
 
 def _listening(
-    seen: Sequence[_Seen], features: Sequence[tuple[int, str]], audio: bool, reporter: Reporter
+    seen: Sequence[Seen], features: Sequence[tuple[int, str]], audio: bool, reporter: Reporter
 ) -> list[HeardFeature]:
     found: list[HeardFeature] = []
     size = 0
@@ -276,7 +243,13 @@ def _listening(
             for one, activations in zip(seen, columns, strict=True):
                 excited = most_exciting(one.task, one.embeddings, activations[:, place], CLIPS)
                 rows = [_row(one, clip, audio) for clip in excited]
-                parts.append({"task": one.name, "clips": rows, "prevalent": _prevalent(one, excited)})
+                parts.append(
+                    {
+                        "task": one.name,
+                        "clips": rows,
+                        "prevalent": one.prevalent([clip.clip for clip in excited], PREVALENT),
+                    }
+                )
                 size += sum(len(row["audio"]) for row in rows)
                 if size > MOST_BYTES:
                     raise UserError(
@@ -288,7 +261,7 @@ def _listening(
     return found
 
 
-def _row(one: _Seen, found: Excited, audio: bool) -> ExcitingClip:
+def _row(one: Seen, found: Excited, audio: bool) -> ExcitingClip:
     clip = one.task.clip_ids[found.clip]
     row: ExcitingClip = {
         "clip": clip,
@@ -309,25 +282,11 @@ def _row(one: _Seen, found: Excited, audio: bool) -> ExcitingClip:
     return row
 
 
-def _prevalent(one: _Seen, excited: Sequence[Excited]) -> list[PrevalentLabel]:
-    """Labels that the most exciting clips have most often, and how often all clips have them; none of numbers."""
-    if one.task.kind == "regression":
-        return []
-    labels = one.task.labels == 1
-    if one.task.kind == "multiclass":
-        labels = one.task.labels[:, :1] == np.arange(len(one.task.label_names))[None, :]
-    counts = labels[[found.clip for found in excited]].sum(axis=0)
-    every = labels.mean(axis=0)
-    order = np.lexsort((every, -counts))[:PREVALENT]
-    return [
-        {"label": one.task.label_names[i], "count": int(counts[i]), "share": float(every[i])}
-        for i in order.tolist()
-        if counts[i]
-    ]
-
-
-def _filters(stored: TaskEmbeddings, engine: Engine, units: int, reporter: Reporter) -> tuple[list[LayerSpectra], str]:
+def _filters(
+    stored: TaskEmbeddings, engine: Engine, wanted: Wanted, reporter: Reporter
+) -> tuple[list[LayerSpectra], str]:
     """Spectra of some layers' filters, or why there are none; neither for an encoder without layers or weights."""
+    units = wanted.filters
     if not units:
         return [], ""
     artifact = engine.current(stored.weights)
@@ -343,7 +302,11 @@ def _filters(stored: TaskEmbeddings, engine: Engine, units: int, reporter: Repor
     names = encoder.layers()
     if not names or not encoder.parameter_count():
         return [], ""
-    layers = [names[i] for i in dict.fromkeys((np.arange(LAYERS) * len(names) // LAYERS).tolist())]
+    layers = list(dict.fromkeys(wanted.layers))
+    for name in layers:
+        if name not in names:
+            raise unknown_name(f"layer of {stored.run.cell.encoder}", name, names)
+    layers = layers or [names[i] for i in dict.fromkeys((np.arange(LAYERS) * len(names) // LAYERS).tolist())]
     with torch.inference_mode():
         samples = encoder.view_samples(seconds=1)
         silence = torch.zeros(1, 1, samples, device=device())

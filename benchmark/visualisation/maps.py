@@ -133,19 +133,63 @@ def window_map(task: Task, embeddings: Embeddings) -> ClipMap | None:
     return _laid_out(embeddings.rows[rows].astype(np.float64), classes[clips], names, np.array(clips))
 
 
+def item_map(
+    embeddings: Embeddings, groups: Mapping[str, str], clip_ids: Sequence[str], items: int, windows: int
+) -> ClipMap | None:
+    """Windows in a row of a few items, each item a colour, as in Figure 6.1 of the CLMR thesis.
+
+    Parameters
+    ----------
+    groups
+        The item that a clip is part of: its song, of which all clips are joined in their order, or itself.
+    clip_ids
+        Clips that are looked at.
+    items, windows
+        Items, those with most windows, in the order of their names where they have as many; and windows of each at
+        most, the first ones.
+
+    Returns
+    -------
+    ClipMap or None
+        Whose ``neighbours`` is the share of windows whose nearest neighbour is of the same item. ``None`` if there are
+        too few items or windows.
+    """
+    place = {clip: row for row, clip in enumerate(embeddings.clip_ids)}
+    rows: dict[str, list[int]] = {}
+    for clip in clip_ids:
+        if clip in place:
+            first, end = (int(row) for row in embeddings.first[place[clip] :][:2])
+            rows.setdefault(groups.get(clip, clip), []).extend(range(first, end))
+    chosen = sorted(rows, key=lambda item: (-min(len(rows[item]), windows), item))[:items]
+    taken = {item: rows[item][:windows] for item in chosen}
+    every = [row for own in taken.values() for row in own]
+    if len(chosen) < 2 or len(every) < FEWEST:
+        return None
+    classes = np.repeat(np.arange(len(chosen)), [len(own) for own in taken.values()])
+    points, neighbours = lay_out(embeddings.rows[every].astype(np.float64), classes)
+    alike = (np.bincount(classes)[classes] - 1) / (len(classes) - 1)
+    return _as_map(points, classes, chosen, neighbours, float(alike.mean()))
+
+
 def _laid_out(
     features: NDArray[np.float64], classes: NDArray[np.int64], names: list[str], groups: NDArray[np.int64] | None = None
 ) -> ClipMap:
     points, neighbours = lay_out(features, classes, groups)
     own = np.ones(len(classes)) if groups is None else np.bincount(groups)[groups]
     alike = (np.bincount(classes)[classes] - own) / (len(classes) - own)
+    return _as_map(points, classes, names, neighbours, float(alike.mean()))
+
+
+def _as_map(
+    points: NDArray[np.float64], classes: NDArray[np.int64], names: list[str], neighbours: float, chance: float
+) -> ClipMap:
     return {
         "x": np.round(points[:, 0], 2).tolist(),
         "y": np.round(points[:, 1], 2).tolist(),
         "label": classes.tolist(),
         "labels": names,
         "neighbours": neighbours,
-        "chance": float(alike.mean()),
+        "chance": chance,
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from benchmark.engine.engine import Engine
 from benchmark.errors import UserError
 from benchmark.plan.planner import Planner
@@ -32,12 +34,15 @@ class TaskEmbeddings:
         Of all clips of the task's dataset.
     artifact
         Where the embeddings are from.
+    coloured
+        The clips with the labels that maps are coloured by, where these are another task's.
     """
 
     run: Run
     task: Task
     embeddings: Embeddings
     artifact: Artifact
+    coloured: Task | None = None
 
     @property
     def pcm(self) -> Step:
@@ -89,6 +94,37 @@ def find_embeddings(planner: Planner, request: Request, engine: Engine, command:
             f"{', '.join(missing)}; compute them with: {command}"
         )
     return [stored for stored in found.values() if stored is not None]
+
+
+def coloured_by(task: str, stored: TaskEmbeddings, planner: Planner, engine: Engine) -> TaskEmbeddings:
+    """The same clips, to be coloured by the labels of another task on their dataset.
+
+    Raises
+    ------
+    UserError
+        If that task is of another dataset, shares no clips, or its labels are not in the store.
+    """
+    own = stored.run.cell.task
+    datasets = [planner.registry.task(name).entry.dataset for name in (own, task)]
+    if datasets[0] != datasets[1]:
+        raise UserError(
+            f"--labels-of {task}: it is of dataset {datasets[1]}, and {own} of {datasets[0]}; name one of the same"
+        )
+    steps = [planner.label_step(task, stored.pcm, allowed) for allowed in (False, True)]
+    artifact = next((found for step in steps if (found := engine.current(step)) is not None), None)
+    if artifact is None:
+        raise UserError(
+            f"--labels-of {task}: the store holds no labels of it; compute them with: bench run --encoder "
+            f"{stored.run.cell.encoders[0]} --task {task}, with the same options"
+        )
+    other = read_labels(artifact / LABELS)
+    place = {clip: row for row, clip in enumerate(other.clip_ids)}
+    rows = np.array([row for row, clip in enumerate(stored.task.clip_ids) if clip in place], dtype=np.int64)
+    if not len(rows):
+        raise UserError(f"--labels-of {task}: it has no clip of {own}")
+    clips = tuple(stored.task.clip_ids[row] for row in rows)
+    targets = other.targets.take(np.array([place[clip] for clip in clips], dtype=np.int64))
+    return replace(stored, coloured=Task(clips, stored.task.splits[rows], targets, stored.task.groups[rows]))
 
 
 def _one_a_task(runs: Sequence[Run]) -> dict[str, Run]:

@@ -237,7 +237,7 @@ def _plays(tracks: Sequence[Track], rng: np.random.Generator) -> list[dict[str, 
 
 def write_tables(root: Path, tracks: Sequence[Track]) -> None:
     """Write every table of tracks, as each was published."""
-    _write_metadata(root / METADATA, tracks)
+    write_metadata(root / METADATA, tracks)
     _write_tags(root / TAGS, tracks)
     _write_lyrics(root / LYRICS, tracks)
     years = (SEPARATOR.join((str(track.year), track.track_id, track.artist, track.title)) for track in tracks)
@@ -248,7 +248,8 @@ def write_tables(root: Path, tracks: Sequence[Track]) -> None:
         (root / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _write_metadata(path: Path, tracks: Sequence[Track]) -> None:
+def write_metadata(path: Path, tracks: Sequence[Track]) -> None:
+    """Write the table of tracks, with 7digital's number of each."""
     rows = [
         {
             "track_id": one.track_id,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.targets.draws import in_turn
+from tasks.targets.draws import in_turn, of_each_set
 
 Kind = Literal["multilabel", "multiclass", "regression", "distribution", "interactions", "events"]
 
@@ -77,6 +77,33 @@ class Targets(ABC):
         """All rows in a random order in which strata take turns in proportion to their size [clips]."""
         return in_turn(self.strata(), _shuffled(len(self), seed))
 
+    def windows(self, counts: NDArray[np.integer], fraction: float, seed: int) -> NDArray[np.bool_]:
+        """Which windows of the clips are drawn if every distinct set of labels gives the same fraction of its own.
+
+        See `tasks.targets.draws.of_each_set`; smaller fractions lie inside larger ones of a seed.
+
+        Parameters
+        ----------
+        counts : ndarray of int, shape [clips]
+            Windows of each clip, which lie clip by clip in the result [windows].
+        fraction
+            Above 0, up to 1.
+        seed
+            Of the draw.
+
+        Raises
+        ------
+        ValueError
+            If the labels are no sets, or the fraction does not lie in its range.
+        """
+        if not 0 < fraction <= 1:
+            raise ValueError(f"the fraction of labels must lie above 0 and up to 1, not {fraction:g}")
+        sets = np.repeat(self._sets(), counts)
+        return of_each_set(sets, fraction, _shuffled(len(sets), seed))
+
+    def _sets(self) -> NDArray[np.int64]:
+        raise ValueError(f"{self.kind} labels are no sets of which to draw windows; draw clips")
+
     def shots(self, k: int, seed: int) -> NDArray[np.int64]:
         """Rows of `k` clips a class, ascending; a class with fewer gives all. Fewer shots lie inside more of a seed.
 
@@ -91,6 +118,10 @@ class Targets(ABC):
 
     def _shots(self, k: int, shuffled: NDArray[np.int64]) -> NDArray[np.int64]:
         raise ValueError(f"{self.kind} labels have no classes of which to take {k} clips each; take a fraction of them")
+
+    def holders(self) -> NDArray[np.bool_] | None:
+        """Which clip is known to have which label [clips, labels]; ``None`` where labels are numbers or plays."""
+        return None
 
     def classes(self, limit: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """One class a clip [clips] of the `limit` most frequent, -1 where it has none or several, and their names."""

@@ -1,4 +1,7 @@
-"""Orders in which training clips are drawn, so that a smaller draw lies inside every larger one of the same seed."""
+"""Orders in which training clips, or windows of them, are drawn.
+
+A smaller draw lies inside every larger one of the same seed.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,29 @@ def in_turn(strata: NDArray[np.integer], shuffled: NDArray[np.int64]) -> NDArray
         place[own] = (np.arange(len(own)) + 0.5) / len(own)
         place[own[0]] = -1
     return shuffled[np.argsort(place[shuffled], kind="stable")]
+
+
+def of_each_set(sets: NDArray[np.integer], fraction: float, shuffled: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows are drawn if each set of n rows gives the whole part of `fraction` times n, and at least one.
+
+    Source: draw of the label experiments in the first version of CLMR's released code (branch v1), where rows are
+    windows and a set is those of equal tag vectors. Of rare sets it takes one of few, so that a small fraction draws
+    many more.
+
+    Parameters
+    ----------
+    sets : ndarray of int, shape [rows]
+    fraction
+        Above 0, up to 1.
+    shuffled : ndarray of int64, shape [rows]
+        All rows in random order, of which each set gives its first.
+    """
+    drawn = np.zeros(len(sets), dtype=bool)
+    ordered = shuffled[np.argsort(sets[shuffled], kind="stable")]
+    for own in np.split(ordered, np.flatnonzero(np.diff(sets[ordered])) + 1):
+        # What rounding leaves of 0.29 times 100 is 29.
+        drawn[own[: max(1, int(fraction * len(own) + 1e-9))]] = True
+    return drawn
 
 
 def every_label(held: NDArray[np.bool_], shuffled: NDArray[np.int64], times: int) -> NDArray[np.int64]:

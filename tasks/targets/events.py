@@ -74,6 +74,10 @@ class Events(Targets):
         held[np.repeat(np.arange(len(self)), np.diff(self.first)), self.sorts] = True
         return held
 
+    def holders(self) -> NDArray[np.bool_]:
+        """As `held`."""
+        return self.held
+
     def at(self, seconds: NDArray[np.floating], first: NDArray[np.integer] | None = None) -> NDArray[np.int8]:
         """Targets of frames, 1 where an event goes on.
 

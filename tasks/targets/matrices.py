@@ -85,6 +85,13 @@ class Tags(_Matrix):
         """A clip for every tag, rarest first, as far as clips of rarer tags do not have it; then all others."""
         return _labels_first(self._values == 1, seed)
 
+    def holders(self) -> NDArray[np.bool_]:
+        """Where a tag is 1."""
+        return np.asarray(self._values == 1)
+
+    def _sets(self) -> NDArray[np.int64]:
+        return np.asarray(np.unique(self._values, axis=0, return_inverse=True)[1].reshape(-1), dtype=np.int64)
+
     def _shots(self, k: int, shuffled: NDArray[np.int64]) -> NDArray[np.int64]:
         return every_label(self._values == 1, shuffled, k)
 
@@ -124,6 +131,13 @@ class Classes(_Matrix):
     def strata(self, each: int = 1) -> NDArray[np.int64]:
         """The class."""
         del each
+        return self._values[:, 0]
+
+    def holders(self) -> NDArray[np.bool_]:
+        """The class of each clip."""
+        return np.asarray(self._values == np.arange(len(self.names)))
+
+    def _sets(self) -> NDArray[np.int64]:
         return self._values[:, 0]
 
     def _shots(self, k: int, shuffled: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -13,3 +13,15 @@ if (chooser) {
   chooser.addEventListener("change", show);
   show();
 }
+
+// Keeps the rows of features whose most exciting windows have a label more often than others.
+for (const box of document.querySelectorAll("select.by-label")) {
+  const table = box.closest("details").querySelector("table");
+  box.closest("p").hidden = false;
+  box.addEventListener("change", () => {
+    for (const row of table.tBodies[0].rows) {
+      const named = [...row.querySelectorAll("[data-label]")].map((each) => each.dataset.label);
+      row.hidden = box.value !== "" && !named.includes(box.value);
+    }
+  });
+}

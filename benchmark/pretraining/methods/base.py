@@ -15,6 +15,7 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 
 from benchmark.errors import UserError
+from benchmark.factors import DRAWN_CLIPS
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.items import Item, divide, items_of
 from benchmark.pretraining.source_labels import SourceLabels
@@ -51,6 +52,8 @@ class Given:
         What is to be trained.
     sources
         What sources of labels say of the clips of `pcm`, where the recipe names `sources`, in its order.
+    draw
+        How the fraction of the training labels is drawn.
     """
 
     title: str
@@ -62,6 +65,7 @@ class Given:
     window: int
     encoder: Encoder
     sources: Sequence[SourceLabels] = ()
+    draw: str = DRAWN_CLIPS
 
 
 @dataclass(frozen=True)

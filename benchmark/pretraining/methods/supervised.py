@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from torch.nn import functional as F
 
 from benchmark.augmentation.chain import AugmentationChain
 from benchmark.encoding.windows import BatchEncoder, cut_windows, to_waveform
+from benchmark.errors import UserError
+from benchmark.factors import DRAWN_CLIPS
 from benchmark.pretraining.crops import Crops, CropSampler
 from benchmark.pretraining.feature_inputs import FeatureInputs
 from benchmark.pretraining.gathering import mean_over_processes
@@ -35,6 +37,7 @@ from encoders.base import Encoder
 from encoders.weights import save_tensors
 from probes.kinds import Kind
 from probes.objectives import Objective, objective_of
+from tasks.base import Task
 
 #: Validation clips whose windows are encoded at a time.
 CLIPS = 64
@@ -53,12 +56,15 @@ class Supervised(Method[SupervisedRecipe]):
         assert task is not None
         clips = {clip.id: clip for clip in given.pcm.clips}
         rows = np.flatnonzero(task.splits == "train")
-        if given.labels != 1:
+        if given.labels != 1 and given.draw == DRAWN_CLIPS:
             # The very clips that a probe on this fraction of the labels is given.
             rows = rows[task.targets.take(rows).subset(given.labels, given.seed)]
         rows = np.array([row for row in rows if clips[task.clip_ids[row]].samples >= given.window], dtype=np.int64)
         valid = np.flatnonzero(task.splits == "valid")
-        items = [Item((clips[task.clip_ids[row]],)) for row in rows]
+        if given.draw == DRAWN_CLIPS:
+            items = [Item((clips[task.clip_ids[row]],)) for row in rows]
+        else:
+            rows, items = _windows_of(task, rows, [clips[task.clip_ids[row]] for row in rows], given)
         self.check_enough(items, given, "training clips")
         targets = targets_of(task.kind, task.label_names, task.labels[rows], task.labels[valid])
         return LabelledMaterial(items, [clips[task.clip_ids[row]] for row in valid], targets)
@@ -113,6 +119,24 @@ class LabelledMaterial(Material):
     """Clips with what the head is to say of them, in the order of the items and of the held-out clips."""
 
     targets: Targets
+
+
+def _windows_of(
+    task: Task, rows: NDArray[np.int64], clips: Sequence[PcmClip], given: Given
+) -> tuple[NDArray[np.int64], list[Item]]:
+    """Windows drawn of each set of labels, side by side as when clips are encoded: their clips' rows, and they."""
+    counts = np.array([clip.samples // given.window for clip in clips], dtype=np.int64)
+    try:
+        drawn = task.targets.take(rows).windows(counts, given.labels, given.seed)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    which = np.repeat(np.arange(len(clips)), counts)[drawn]
+    place = np.concatenate([np.arange(count) for count in counts])[drawn]
+    items = [
+        Item((replace(clips[clip], start=clips[clip].start + number * given.window, samples=given.window),))
+        for clip, number in zip(which.tolist(), place.tolist(), strict=True)
+    ]
+    return rows[which], items
 
 
 def targets_of(kind: Kind, names: Sequence[str], train: NDArray[np.generic], valid: NDArray[np.generic]) -> Targets:
