@@ -9,26 +9,30 @@ from pathlib import Path
 
 from tasks import DatasetError
 
-_NAMES = {"\t": "TAB", ",": "commas", ";": "semicolons"}
+_NAMES = {"\t": "TAB", ",": "commas", ";": "semicolons", "|": "bars"}
+#: How spreadsheets begin text in UTF-16, and what a workbook begins with, which is no text.
+_UTF16, _WORKBOOKS = (b"\xff\xfe", b"\xfe\xff"), (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 def read_text(file: Path) -> str:
-    """Content of a UTF-8 text file, with or without a byte-order mark.
+    """Content of a UTF-8 text file, with or without a byte-order mark, or of a UTF-16 one with it.
 
     Raises
     ------
     DatasetError
-        If it cannot be read or is not UTF-8.
+        If it cannot be read or is neither.
     """
     try:
         data = file.read_bytes()
     except OSError as error:
         raise DatasetError(f"{file}: {error.strerror}") from None
+    if data.startswith(_WORKBOOKS):
+        raise DatasetError(f"{file}: a workbook or an archive, no text; save the table as CSV in UTF-8")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DatasetError(f"{file}:{line}: not UTF-8 text: {error.reason}") from None
+        raise DatasetError(f"{file}:{line}: not UTF-8 text: {error.reason}; save the table as CSV in UTF-8") from None
 
 
 def delimiter_of(table: Path, column: str) -> str:
