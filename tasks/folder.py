@@ -256,6 +256,16 @@ class LabelledFolder(AudioFolder):
         """
         return [row.clip for row in self._read.rows]
 
+    def label_columns(self) -> Sequence[str]:
+        """Return the names of the columns that are labels.
+
+        Raises
+        ------
+        DatasetError
+            As `clips` does.
+        """
+        return self._read.names
+
     def options_for(self, kind: Kind, options: Mapping[str, str]) -> Mapping[str, str]:
         """Say which `kind` the labels are to be taken for, where a task's metrics alone tell.
 
