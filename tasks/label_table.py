@@ -17,7 +17,7 @@ from tasks import DatasetError
 from tasks.base import SPLITS, Clip, Split
 from tasks.label_columns import number_in
 from tasks.named_files import NamedFiles
-from tasks.tables import find_columns, read_header, read_rows, read_text
+from tasks.tables import SEPARATED_BY, find_columns, read_header, read_rows, read_text
 from tasks.trees import SUFFIXES
 
 #: Usual names, in small letters and without spaces, of a column that names audio files; the first needs no look at it.
@@ -44,8 +44,6 @@ START, ENDS = "start", ("end", "seconds")
 DELIMITERS = (",", "\t", ";", "|")
 #: How a path begins that is written down from a machine's root on.
 _ROOTED = re.compile(r"^(file://|[A-Za-z]:)?[/\\]")
-#: A first line by which a spreadsheet says what separates fields.
-_SEPARATED_BY = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,6 @@ def read_label_table(table: Path, root: Path) -> LabelTable:
     delimiter = delimiter_seen(table)
     source = read_rows(table, delimiter)
     header = [name.strip() for name in read_header(table, source)]
-    if len(header) == 1 and re.fullmatch(r"sep=.?", header[0], re.IGNORECASE):
-        header = [name.strip() for name in read_header(table, source)]
     rows = [(line, [field.strip() for field in fields]) for line, fields in source if any(map(str.strip, fields))]
     columns = _columns(table, header, rows)
     return LabelTable(list(columns.labels), list(_rows(table, root, columns, rows)))
@@ -105,7 +101,7 @@ def delimiter_seen(table: Path) -> str:
         If the table cannot be read.
     """
     text = read_text(table).lstrip("\r\n")
-    said = _SEPARATED_BY.match(text)
+    said = SEPARATED_BY.match(text)
     if said and said[1] in DELIMITERS:
         return said[1]
     header = re.sub(r'"[^"]*"', "", text.partition("\n")[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from tasks import DatasetError
 _NAMES = {"\t": "TAB", ",": "commas", ";": "semicolons", "|": "bars"}
 #: How spreadsheets begin text in UTF-16, and what a workbook begins with, which is no text.
 _UTF16, _WORKBOOKS = (b"\xff\xfe", b"\xfe\xff"), (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
+#: A first line by which a spreadsheet says what separates fields.
+SEPARATED_BY = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 
 def read_text(file: Path) -> str:
@@ -60,9 +64,12 @@ def read_rows(table: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     DatasetError
         If the table cannot be read or parsed, or a row has another number of fields.
     """
-    reader = csv.reader(io.StringIO(read_text(table), newline=""), delimiter=delimiter, strict=True)
+    text = read_text(table)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     width = 0
     try:
+        if SEPARATED_BY.match(text):
+            next(reader)
         for row in reader:
             if not row:
                 continue

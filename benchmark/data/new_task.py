@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmark.console import Reporter
+from benchmark.data.leaks import GROUPS, Leak, leaks
 from benchmark.data.own_files import OwnFile, own_files
 from benchmark.data.proposed_classes import Classes, Labelled, Origin, in_words, propose_classes
 from benchmark.data.proposed_split import propose_split
@@ -25,8 +29,7 @@ from benchmark.store.store import write_atomically
 from tasks.base import SPLITS, Split, Task
 from tasks.copies import copied
 from tasks.folder import TABLE, LabelledFolder
-from tasks.folds import divide
-from tasks.learnable import check_learnable, remarks, some
+from tasks.learnable import remarks, some
 
 #: How the task is probed unless its entry is changed.
 PROTOCOL = "linear"
@@ -43,7 +46,7 @@ class ClassRow:
     Attributes
     ----------
     label
-        The class or tag.
+        The class or tag; empty for all together.
     split
         ``"train"``, ``"valid"`` or ``"test"``; ``"test"`` for all clips of a task with folds; empty for clips in none.
     clips, artists
@@ -220,19 +223,15 @@ def _of_files(name: str, folder: Path, root: str, files: Sequence[OwnFile], clas
 def _of_table(name: str, folder: Path, root: str, table: Path, files: Sequence[OwnFile], label: str | None) -> NewTask:
     dataset = LabelledFolder(folder, table.name)
     found = propose_table(dataset, label)
-    undivided = bool((found.task.splits == "").any())
-    task = divide(found.task, dataset, FOLDS if undivided else None)
-    check_learnable(task, dataset.clips, f"{table}: task {name}")
+    task, undivided = found.task, found.task.folds is not None
     seen = {file.path: file for file in files}
     clips = {clip.id: clip for clip in dataset.clips()}
     named = {clip.path for clip in clips.values()}
     missing = sorted(named - seen.keys())
     unnamed = sorted(seen.keys() - named)
+    of_task = [clips[clip_id] for clip_id in task.clip_ids]
     rows = [
-        Labelled(
-            seen.get(clips[one].path, OwnFile(clips[one].path, 0.0)), "", None, clips[one].artist, clips[one].album
-        )
-        for one in task.clip_ids
+        Labelled(seen.get(clip.path, OwnFile(clip.path, 0.0)), "", None, clip.artist, clip.album) for clip in of_task
     ]
     doubts = [f"in the table and not there: {some(missing)}"] if missing else []
     doubts += [f"there and not in the table: {some(unnamed)}"] if unnamed else []
@@ -241,7 +240,9 @@ def _of_table(name: str, folder: Path, root: str, table: Path, files: Sequence[O
     if found.others:
         doubts.append(f"not used: columns {some(found.others)}; --label COLUMN takes one of them")
     columns = f"column {found.columns[0]!r}" if len(found.columns) == 1 else f"{len(found.columns)} columns"
-    kept = [f"the table has no split: {FOLDS} folds, which keep artists, albums and recordings together"]
+    groups = [group for group in GROUPS if any(getattr(clip, group) for clip in of_task)]
+    known = f"which keep {'s and '.join(groups)}s together" if groups else "and no column says who the artists are"
+    doubts += [_leak(leak) for leak in leaks(name, task, list(clips.values())) if _leaks(leak)]
     return NewTask(
         name=name,
         folder=folder,
@@ -249,12 +250,20 @@ def _of_table(name: str, folder: Path, root: str, table: Path, files: Sequence[O
         files=sum(not file.problem for file in files),
         hours=sum(file.seconds for file in files) / 3600,
         labels_from=f"{table.name}, {columns} ({task.kind})",
-        kept=kept if undivided else ["splits are those of the table"],
+        kept=[f"the table has no split: {FOLDS} folds, {known}" if undivided else "splits are those of the table"],
         rows=list(_rows_of_task(task, rows)),
         doubts=doubts,
         entries=_entries(name, root, task.kind, table.name, found.options, folds=undivided),
         content=None,
     )
+
+
+def _leaks(leak: Leak) -> bool:
+    return leak.groups_shared > 0 and (leak.split, leak.other) == ("test", "train")
+
+
+def _leak(leak: Leak) -> str:
+    return f"{leak.clips_shared:,} of {leak.clips:,} test clips are of {leak.group}s that training clips are of too"
 
 
 def _entries(
@@ -300,22 +309,26 @@ def _table(files: Sequence[Labelled], splits: Sequence[Split | None], column: st
 
 
 def _rows(files: Sequence[Labelled], splits: Sequence[Split | None]) -> Iterator[ClassRow]:
-    for label in sorted({file.label for file in files} - {""}):
+    """By class, and all together."""
+    for label in (*sorted({file.label for file in files} - {""}), ""):
         for split in (*SPLITS, None):
-            own = [file for file, one in zip(files, splits, strict=True) if file.label == label and one == split]
+            own = [
+                file
+                for file, one in zip(files, splits, strict=True)
+                if one == split and file.label and label in ("", file.label)
+            ]
             if own or split is not None:
                 yield _row(label, split or "", own)
 
 
 def _rows_of_task(task: Task, files: Sequence[Labelled]) -> Iterator[ClassRow]:
-    """As `_rows`, for a task of any kind: by class or tag, or all together."""
+    """As `_rows`, for a task of any kind: by class or tag, and all together."""
+    held: list[tuple[str, NDArray[np.bool_]]] = []
     if task.kind == "multiclass":
         held = [(name, task.labels[:, 0] == place) for place, name in enumerate(task.label_names)]
     elif task.kind == "multilabel":
         held = [(name, task.labels[:, place] == 1) for place, name in enumerate(task.label_names)]
-    else:
-        held = [(", ".join(task.label_names), task.splits != "")]
-    for name, rows in held:
+    for name, rows in (*held, ("", task.splits != "")):
         for split in SPLITS if task.folds is None else ("test",):
             places = (rows & (task.splits == split)).nonzero()[0].tolist()
             yield _row(name, split, [files[place] for place in places])

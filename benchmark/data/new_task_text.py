@@ -43,20 +43,18 @@ def _wrapped(line: str) -> list[str]:
 def _table(rows: Sequence[ClassRow]) -> str:
     splits = [split for split in (*SPLITS, "") if any(row.split == split for row in rows)]
     titles = {"": "no split"} if len(splits) > 1 else {"test": "all, in folds"}
-    labels = list(dict.fromkeys(row.label for row in rows))
+    found = {(row.label, row.split): row for row in rows}
+    labels = [label for label in dict.fromkeys(row.label for row in rows) if label]
     lines = [["class", *(titles.get(split, split) for split in splits)]]
-    for label in labels[:SHOWN]:
-        own = {row.split: row for row in rows if row.label == label}
-        lines.append([_short(label), *(_cell([own[split]] if split in own else []) for split in splits)])
+    lines += [[_short(label), *(_cell(found.get((label, split))) for split in splits)] for label in labels[:SHOWN]]
     if len(labels) > SHOWN:
         lines.append([f"and {len(labels) - SHOWN} more", *("" for _ in splits)])
-    lines.append(["all classes", *(_cell([row for row in rows if row.split == split]) for split in splits)])
+    lines.append(["all", *(_cell(found.get(("", split))) for split in splits)])
     return aligned(lines)
 
 
-def _cell(rows: Sequence[ClassRow]) -> str:
-    clips, hours = sum(row.clips for row in rows), sum(row.hours for row in rows)
-    return f"{clips:,} / {sum(row.artists for row in rows):,} / {hours:.2f}"
+def _cell(row: ClassRow | None) -> str:
+    return "0" if row is None or not row.clips else f"{row.clips:,} / {row.artists:,} / {row.hours:.2f}"
 
 
 def _short(label: str) -> str:

@@ -67,7 +67,7 @@ def propose_split(files: Sequence[Labelled], folder: str) -> ProposedSplit:
     tiny = [str(name) for name in names[sizes < FEWEST]]
     used = np.flatnonzero((labels != "") & ~np.isin(labels, tiny))
     doubts = [f"fewer than {FEWEST} files, and therefore in no split: {some(tiny)}"] if tiny else []
-    chosen = [files[row] for row in used]
+    chosen = [files[row] for row in used.tolist()]
     if len({file.label for file in chosen}) < 2:
         raise DatasetError(f"{folder}: fewer than two classes have {FEWEST} files, and none can be split")
     levels = {name: _level([file for file in chosen if file.label == name]) for name in {f.label for f in chosen}}

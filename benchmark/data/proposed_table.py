@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import DatasetError
 from tasks.base import Task
 from tasks.folder import LabelledFolder
+from tasks.folds import divide
 from tasks.label_table import plain_name
+from tasks.learnable import check_learnable
 from tasks.targets import Kind
 
 #: Usual names of a column of classes, in small letters and without spaces; the first that is there is taken.
@@ -35,7 +37,7 @@ class ProposedTable:
     Attributes
     ----------
     task
-        Its labels, and its split if the table has one.
+        Divided as the table says, or into `FOLDS` folds.
     columns
         Label columns that it is made of.
     others
@@ -47,7 +49,7 @@ class ProposedTable:
     task: Task
     columns: Sequence[str]
     others: Sequence[str]
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str]
 
 
 def table_in(folder: Path, name: str) -> Path | None:
@@ -80,21 +82,28 @@ def propose_table(dataset: LabelledFolder, label: str | None) -> ProposedTable:
     Raises
     ------
     DatasetError
-        If the table cannot be read, or there is nothing that makes a task.
+        If the table cannot be read, or there is nothing that makes a task that can be divided and learnt from.
     """
     names = dataset.label_columns()
-    proposals = list(_proposals(dataset, [label] if label is not None else names))
-    if not proposals:
-        what = f"column {label!r}" if label is not None else f"columns {', '.join(map(repr, names[:8]))}"
-        raise DatasetError(
-            f"{dataset.table}:1: {what} make no task: there must be a column of classes, columns of 0 and 1 or of "
-            f"numbers, with {FEWEST} clips or more of a class"
-        )
-    chosen, options = proposals[0]
-    if len(chosen) < len(names):
-        options = {"columns": ", ".join(chosen), **options}
-    others = [name for name in names if name not in chosen]
-    return ProposedTable(dataset.task(**options), chosen, others, options)
+    trouble: DatasetError | None = None
+    for chosen, made_so in _proposals(dataset, [label] if label is not None else names):
+        options = made_so if len(chosen) == len(names) else {"columns": ", ".join(chosen), **made_so}
+        try:
+            task = dataset.task(**options)
+            undivided = bool((task.splits == "").any())
+            task = divide(task, dataset, FOLDS if undivided else None)
+            check_learnable(task, dataset.clips, str(dataset.table))
+        except DatasetError as error:
+            trouble = trouble or error
+            continue
+        return ProposedTable(task, chosen, [name for name in names if name not in chosen], options)
+    if trouble is not None:
+        raise trouble
+    what = f"column {label!r}" if label is not None else f"columns {', '.join(map(repr, names[:8]))}"
+    raise DatasetError(
+        f"{dataset.table}:1: {what} make no task: there must be a column of classes, columns of 0 and 1 or of numbers, "
+        f"with {FEWEST} clips or more of a class"
+    )
 
 
 def _proposals(dataset: LabelledFolder, names: Sequence[str]) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
