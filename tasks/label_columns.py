@@ -69,7 +69,7 @@ def kind_wanted(table: Path, cells: Cells, wanted: Kind) -> TableKind | None:
     Raises
     ------
     DatasetError
-        As `seen_kind` does, or if tags are wanted and there is a column of text: file, line and the way out.
+        As `seen_kind` does, or if tags are wanted and cells seem to hold several: file, line and the way out.
     """
     if wanted == "multiclass" and len(cells) == 1:
         (column,) = cells.values()
@@ -81,13 +81,14 @@ def kind_wanted(table: Path, cells: Cells, wanted: Kind) -> TableKind | None:
     if wanted == "distribution" and seen in ("regression", "multilabel"):
         return "distribution"
     if wanted == "multilabel" and seen == "multiclass":
-        name, column = next((name, column) for name, column in cells.items() if _state(column[0][1]) is None)
-        line, text = next(((line, text) for line, text in column if any(s in text for s in _BETWEEN)), column[0])
-        separator = next((one for one in _BETWEEN if one in text), ";")
-        raise DatasetError(
-            f"{table}:{line}: column {name!r} holds {text!r}, and tags are columns of 0 and 1; for several tags in a "
-            f'cell say `options: {{columns: {name}, separator: "{separator}"}}`'
-        )
+        for name, column in cells.items():
+            for line, text in column:
+                separator = next((one for one in _BETWEEN if one in text.strip(one)), None)
+                if separator is not None:
+                    raise DatasetError(
+                        f"{table}:{line}: column {name!r} holds {text!r}, and tags are columns of 0 and 1; for several "
+                        f'tags in a cell say `options: {{columns: {name}, separator: "{separator}"}}`'
+                    )
     return None
 
 

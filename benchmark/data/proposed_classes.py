@@ -99,10 +99,10 @@ def propose_classes(files: Sequence[OwnFile], folder: str, wanted: Origin | None
     if wanted is None and origin == "folders" and "genre" in found and _are_artists(files, found["folders"]):
         origin = "genre"
     placed = by_folders([file.path for file in files])
-    labelled = [
-        Labelled(file, label, one.split, file.artist or one.artist, file.album or one.album)
-        for file, label, one in zip(files, found[origin], placed, strict=True)
-    ]
+    artists = [file.artist or one.artist for file, one in zip(files, placed, strict=True)]
+    albums = _albums([file.album or one.album for file, one in zip(files, placed, strict=True)], artists)
+    told = zip(files, found[origin], placed, artists, albums, strict=True)
+    labelled = [Labelled(file, label, one.split, artist, album) for file, label, one, artist, album in told]
     return Classes(origin, labelled, {other: len(set(own) - {""}) for other, own in found.items() if other != origin})
 
 
@@ -118,6 +118,17 @@ _SAYS: Mapping[Origin, str] = {
 def in_words(origin: Origin) -> str:
     """Where classes are from, for people."""
     return _SAYS[origin]
+
+
+def _albums(albums: Sequence[str], artists: Sequence[str]) -> list[str]:
+    """Albums under names that are theirs alone: many an artist has a "Best of"."""
+    of_album: dict[str, set[str]] = {}
+    for album, artist in zip(albums, artists, strict=True):
+        of_album.setdefault(album, set()).add(artist)
+    return [
+        f"{artist} / {album}" if album and artist and len(of_album[album]) > 1 else album
+        for album, artist in zip(albums, artists, strict=True)
+    ]
 
 
 def _labels(files: Sequence[OwnFile], origin: Origin) -> list[str]:

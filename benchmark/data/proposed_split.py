@@ -92,8 +92,9 @@ def _level(files: Sequence[Labelled]) -> str:
 
 
 def _kept(file: Labelled, level: str) -> Labelled:
-    """A file that says of itself only what it is kept together by."""
-    return replace(file, artist=file.artist if level == "artist" else "", album=file.album if level else "")
+    """A file that says of itself only what it is kept together by: an artist implies the albums."""
+    artist = file.artist if level == "artist" else ""
+    return replace(file, artist=artist, album=file.album if level and not artist else "")
 
 
 @dataclass(frozen=True)
