@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -143,6 +143,17 @@ class Task:
     groups: NDArray[np.str_]
     folds: NDArray[np.str_] | None = None
 
+    def take(self, rows: NDArray[np.bool_]) -> Task:
+        """The clips of a mask [clips], as they are divided."""
+        return replace(
+            self,
+            clip_ids=tuple(np.array(self.clip_ids, dtype=np.object_)[rows].tolist()),
+            splits=self.splits[rows],
+            targets=self.targets.take(rows),
+            groups=self.groups[rows],
+            folds=None if self.folds is None else self.folds[:, rows],
+        )
+
     @property
     def kind(self) -> Kind:
         """What the labels are."""
@@ -263,6 +274,24 @@ class Dataset(ABC):
         DatasetError
             If a table cannot be parsed, or an option is not known.
         """
+
+    def options_for(self, kind: Kind, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Options with which `task` gives labels of a kind, where a user's table may be taken for several.
+
+        Parameters
+        ----------
+        kind
+            What the task's metrics are for.
+        options
+            Those of the task's entry; returned as they are unless they leave the kind open.
+
+        Raises
+        ------
+        DatasetError
+            If the labels cannot be of that kind: file, line and the way out.
+        """
+        del kind
+        return options
 
     @abstractmethod
     def counts(self) -> Sequence[Count]:

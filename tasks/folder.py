@@ -1,7 +1,8 @@
-"""Any folder of audio: as a corpus to pretrain on, and, with a table of labels, as a task.
+"""Any folder of audio: as a corpus to pretrain on, and, with labels of any sort, as a task.
 
 `AudioFolder` takes every audio file below a folder as a clip. `LabelledFolder` takes the clips, their split and their
-labels from a table, ``labels.csv`` in the folder unless the entry names another one. In a registry::
+labels from a table, ``labels.csv`` in the folder unless the entry names another one; where there is no table, the
+folders that files lie in are their classes. In a registry::
 
     datasets:
       mine: {class: tasks.folder:LabelledFolder, root: ~/music, args: {table: moods.csv}}
@@ -10,12 +11,14 @@ labels from a table, ``labels.csv`` in the folder unless the entry names another
 
 The table
 ---------
-Separated by commas, semicolons or TABs, with a header and one row a clip.
+With a header and one row a clip; commas, semicolons, TABs or bars separate the fields (see `tasks.label_table`).
 
 ====================================  ==============================================================================
 column                                content
 ====================================  ==============================================================================
-``path``                              the audio file below the folder, with forward slashes
+``path``                              the audio file below the folder, with forward slashes; the column may also be
+                                      called ``file``, ``filename``, ``audio`` and the like, or anything if it alone
+                                      holds names of audio files
 ``split``                             ``train``, ``valid`` or ``test``; empty for clips to pretrain on only. Without
                                       this column the task's entry must say how many `folds` are made of all clips
 ``artist``, ``album``, ``recording``  optional: what must not straddle a split
@@ -26,20 +29,30 @@ column                                content
 any other                             a label
 ====================================  ==============================================================================
 
+A file whose name differs in case or composed letters, that lies one folder deeper, or whose suffix is left out is
+found (see `tasks.named_files`).
+
 What the labels are is seen from them:
 
 * one column of text: classes (``multiclass``);
 * columns of 0 and 1: tags (``multilabel``), a single column included; a ``?`` among them is a tag of which it is not
   known whether the clip has it, and that is neither trained on nor scored there; 0.0 and 1.0, or false and true, are
   the same as 0 and 1;
-* columns of other numbers: targets (``regression``).
+* columns of other numbers, with decimal points or commas: targets (``regression``).
 
-A task's options choose otherwise: ``columns: arousal, valence`` takes only those columns, ``kind: multiclass`` takes
-numbers for names of classes, and ``kind: distribution`` takes columns for the shares of classes, such as those of
-listeners who voted for each. The shares of a row sum to 1; what rounding has left of it (up to 0.02) is divided out.
+Where a task's metrics are for classes, a column of whole numbers, or of 0 and 1, names classes. A task's options choose
+otherwise: ``columns: arousal, valence`` takes only those columns, ``kind: multiclass`` takes numbers for names of
+classes, ``separator: "|"`` takes the cells of a column for several tags each, and ``kind: distribution`` takes columns
+for the shares of classes, such as those of listeners who voted for each. The shares of a row sum to 1; what rounding
+has left of it (up to 0.02) is divided out.
 
 Excerpts of one file are the same recording unless the table says which they are of, and are drawn together by folds
 and by the bootstrap. Rows of one file in two splits are refused. ``end`` and ``seconds`` without ``start`` are labels.
+
+Without a table
+---------------
+The folder below which a file lies is its class, folders called train, valid and test are splits, and folders within a
+class's are artists and albums, which must not straddle a split: see `tasks.class_folders`.
 
 As sources to learn from
 ------------------------
@@ -59,8 +72,7 @@ The user's own files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, get_args
@@ -68,26 +80,18 @@ from typing import ClassVar, get_args
 import numpy as np
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Count, Dataset, Split, Task
-from tasks.label_columns import TableKind, is_number, seen_kind, targets_of
+from tasks.base import SPLITS, Clip, Count, Dataset, Task
+from tasks.class_folders import by_folders
+from tasks.label_columns import Cells, TableKind, joined_tags, kind_wanted, seen_kind, targets_of
+from tasks.label_table import LabelTable, Row, read_label_table
 from tasks.sources.columns import read_columns, sources_of
 from tasks.sources.labels import Labels, Scalars, Terms
-from tasks.tables import delimiter_of, find_columns, read_header, read_rows
-from tasks.trees import files_below, utf8_named
+from tasks.tables import find_columns
+from tasks.targets import Kind
+from tasks.trees import audio_below
 
-#: What names of audio files end in. Not all can be decoded: those that cannot are named, rather than passed over.
-SUFFIXES = frozenset(
-    {
-        *("wav", "flac", "mp3", "ogg", "oga", "opus", "au", "aif", "aiff", "aifc", "caf", "w64", "rf64"),
-        *("m4a", "mp4", "aac", "wma", "wv", "ape"),
-    }
-)
-#: Columns of the table that are no labels.
-RESERVED = ("path", "split", "artist", "album", "recording", "group")
-#: Column where a clip begins in its file, and columns of which one says where it ends.
-START, ENDS = "start", ("end", "seconds")
-
-
+#: The table in a folder, unless the entry names another one.
+TABLE = "labels.csv"
 #: Table of what else is known of files, in the folder.
 SOURCES = "sources.csv"
 
@@ -121,14 +125,7 @@ class AudioFolder(Dataset):
 
     def audio_files(self) -> Sequence[Path]:
         """Return every file below the folder whose name ends like an audio file's, sorted."""
-        return utf8_named(
-            [
-                file
-                for file in files_below(self.root)
-                if file.suffix[1:].lower() in SUFFIXES
-                and not any(part.startswith(".") for part in file.relative_to(self.root).parts)
-            ]
-        )
+        return audio_below(self.root)
 
     def clips(self) -> Sequence[Clip]:
         """Return a clip for each audio file, in no split.
@@ -187,36 +184,33 @@ class AudioFolder(Dataset):
             raise DatasetError(f"{self.root}: no such folder; {self.HOW_TO_GET}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of the table, and whether tasks are made of it; labels as text, in the order of the label columns."""
-
-    line: int
-    clip: Clip
-    labelled: bool
-    group: str
-    labels: tuple[str, ...]
-
-
 class LabelledFolder(AudioFolder):
-    """The clips that a table names, with their split and labels; see the module's text.
+    """The clips that a table names, or those of folders that are classes, with their split and labels; see the text.
 
     Parameters
     ----------
     root
         The folder that the table's paths start from.
     table
-        The table's path, from the folder; or anywhere, if absolute.
+        The table's path, from the folder; or anywhere, if absolute. One that lies in the only folder below `root` that
+        has it is found there.
     """
 
-    HOW_TO_GET: ClassVar[str] = "name a folder with audio files and a table of labels as `root` of the dataset's entry"
+    VERSION: ClassVar[int] = 2
+    HOW_TO_GET: ClassVar[str] = (
+        "name a folder with audio files and a table of labels, or with a folder of files for each class, as `root` of "
+        "the dataset's entry; `bench new task FOLDER` writes both table and entry"
+    )
 
-    def __init__(self, root: Path, table: str = "labels.csv") -> None:
+    def __init__(self, root: Path, table: str = TABLE) -> None:
         super().__init__(root)
         self.table = root / Path(table).expanduser()
+        if not self.table.is_file() and len(deeper := sorted(root.glob(f"*/{TABLE}"))) == 1 and table == TABLE:
+            self.table = deeper[0]
+        self._by_folders = table == TABLE and not self.table.exists()
 
     def check(self) -> None:
-        """Look for the folder and the table.
+        """Look for the folder, and for the table or folders of classes.
 
         Raises
         ------
@@ -224,32 +218,67 @@ class LabelledFolder(AudioFolder):
             If one of them is missing.
         """
         self._check_folder()
-        if not self.table.is_file():
+        if self._by_folders:
+            if not self._read.rows:
+                raise DatasetError(f"{self.table}: no such table, and no audio files below {self.root}")
+            if not any(row.labels[0] for row in self._read.rows):
+                raise DatasetError(
+                    f"{self.table}: no such table; write one with the columns path, split and labels, put the files of "
+                    "each class into a folder of its own, or let `bench new task` propose a table"
+                )
+        elif not self.table.is_file():
             raise DatasetError(f"{self.table}: no such table; write one with the columns path, split and labels")
 
     def tables(self) -> Sequence[Path]:
-        """Return the path of the table."""
-        return (self.table,)
+        """Return the path of the table, if there is one."""
+        return () if self._by_folders else (self.table,)
 
     def audio_files(self) -> Sequence[Path]:
-        """Return the files that the table names and that are there, sorted."""
+        """Return the files that the table names and that are there, or all where folders are classes, sorted."""
         return sorted(path for path in {self.root / clip.path for clip in self.clips()} if path.is_file())
 
     def locate(self, clip_id: str) -> str:
         """Return the table's path and the line of a clip."""
-        return next(f"{self.table}:{row.line}" for row in self._read()[1] if row.clip.id == clip_id)
+        if self._by_folders:
+            return str(self.root / clip_id)
+        return next(f"{self.table}:{row.line}" for row in self._read.rows if row.clip.id == clip_id)
 
     def clips(self) -> Sequence[Clip]:
-        """Return a clip for each row, in table order.
+        """Return a clip for each row, in table order, or for each file.
 
-        A clip's id is its path; that of an excerpt says where it lies, as in ``song.mp3#t=10,40``.
+        A clip's id is its path as the table has it; that of an excerpt says where it lies, as in
+        ``song.mp3#t=10,40``.
 
         Raises
         ------
         DatasetError
             If the table cannot be read or parsed; the message names file and line.
         """
-        return [row.clip for row in self._read()[1]]
+        return [row.clip for row in self._read.rows]
+
+    def label_columns(self) -> Sequence[str]:
+        """Return the names of the columns that are labels.
+
+        Raises
+        ------
+        DatasetError
+            As `clips` does.
+        """
+        return self._read.names
+
+    def options_for(self, kind: Kind, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Say which `kind` the labels are to be taken for, where a task's metrics alone tell.
+
+        Raises
+        ------
+        DatasetError
+            As `task` does, or if labels cannot be of that kind as they are: file, line and the way out.
+        """
+        if {"kind", "separator"} & options.keys():
+            return options
+        cells, _ = self._cells(options.get("columns", ""))
+        found = kind_wanted(self.table, cells, kind)
+        return options if found is None else {**options, "kind": found}
 
     def task(self, **options: str) -> Task:
         """Return clips that have a split, and their labels.
@@ -259,7 +288,7 @@ class LabelledFolder(AudioFolder):
         **options
             ``columns``: names of the label columns to use, separated by commas (default: all that are labels);
             ``kind``: ``"multiclass"``, ``"multilabel"``, ``"regression"`` or ``"distribution"`` (default: seen from the
-            labels).
+            labels); ``separator``: what separates the tags that share a cell of a column.
 
         Raises
         ------
@@ -271,27 +300,27 @@ class LabelledFolder(AudioFolder):
         If the table has no column ``split``, the task has all clips, and their splits are empty: `tasks.folds` divides
         them.
         """
-        chosen, kind = options.pop("columns", ""), options.pop("kind", "")
+        chosen, kind, separator = (options.pop(name, "") for name in ("columns", "kind", "separator"))
         if options:
-            raise DatasetError(f"{self.table}: no option {', '.join(map(repr, options))}; there are columns and kind")
+            known = "there are columns, kind and separator"
+            raise DatasetError(f"{self.table}: no option {', '.join(map(repr, options))}; {known}")
         if kind and kind not in get_args(TableKind):
             raise DatasetError(f"{self.table}: kind must be one of {', '.join(get_args(TableKind))}, not {kind!r}")
-        names, rows = self._read()
-        rows = [row for row in rows if row.labelled]
-        undivided = bool(rows) and all(row.clip.split is None for row in rows)
-        wanted = [name.strip() for name in chosen.split(",")] if chosen else names
-        places = find_columns(self.table, names, wanted)
-        cells = {
-            name: [(row.line, row.labels[place]) for row in rows] for name, place in zip(wanted, places, strict=True)
-        }
+        if separator and kind not in ("", "multilabel"):
+            raise DatasetError(f"{self.table}: labels that are joined by {separator!r} are multilabel, not {kind}")
+        cells, rows = self._cells(chosen, empty=bool(separator))
         missing = [split for split in SPLITS if all(row.clip.split != split for row in rows)]
-        if missing and not undivided:
+        if missing and any(row.clip.split is not None for row in rows):
             raise DatasetError(f"{self.table}: no clip has the split {' or '.join(missing)}; a task needs all three")
-        found: TableKind = kind if kind else seen_kind(self.table, cells)  # type: ignore[assignment]
+        if separator:
+            targets = joined_tags(self.table, cells, separator)
+        else:
+            found: TableKind = kind if kind else seen_kind(self.table, cells)  # type: ignore[assignment]
+            targets = targets_of(self.table, found, cells)
         return Task(
             clip_ids=tuple(row.clip.id for row in rows),
             splits=np.array([row.clip.split or "" for row in rows], dtype=np.str_),
-            targets=targets_of(self.table, found, cells),
+            targets=targets,
             groups=np.array([row.group for row in rows], dtype=np.str_),
         )
 
@@ -304,77 +333,53 @@ class LabelledFolder(AudioFolder):
     def _sources(self) -> Mapping[str, Labels]:
         if self._source_table != self.table:
             return self._read_sources()
-        names, rows = self._read()
-        cells = {name: [(row.line, row.labels[place]) for row in rows] for place, name in enumerate(names)}
-        return sources_of(self.table, cells, [row.clip.artist for row in rows])
+        table = self._read
+        cells = {name: [(row.line, row.labels[place]) for row in table.rows] for place, name in enumerate(table.names)}
+        return sources_of(self.table, cells, [row.clip.artist for row in table.rows])
 
-    def _read(self) -> tuple[list[str], list[_Row]]:
-        """Names of the label columns, and the rows."""
-        source = read_rows(self.table, delimiter_of(self.table, "path"))
-        header = [name.strip() for name in read_header(self.table, source)]
-        find_columns(self.table, header, ("path",))
-        ends = [name for name in ENDS if name in header]
-        if START in header and len(ends) != 1:
-            raise DatasetError(
-                f"{self.table}:1: beside column {START!r}, where clips begin, there must be one of "
-                f"{' and '.join(map(repr, ENDS))}, where they end or how long they are; rename what is a label"
-            )
-        cut = (START, *ends) if START in header else ()
-        names = [name for name in header if name not in (*RESERVED, *cut)]
-        if not names:
-            raise DatasetError(f"{self.table}:1: no column of labels beside {', '.join(map(repr, header))}")
-        if "" in names:
-            raise DatasetError(f"{self.table}:1: column {header.index('') + 1} has no name")
-        return names, list(self._rows(header, names, cut, source))
+    def _cells(self, chosen: str, empty: bool = False) -> tuple[Cells, list[Row]]:
+        """Cells of the label columns that are `chosen`, or of all, and their rows; some may be `empty`.
 
-    def _rows(
-        self, header: Sequence[str], names: Sequence[str], cut: Sequence[str], source: Iterator[tuple[int, list[str]]]
-    ) -> Iterator[_Row]:
-        seen: dict[str, int] = {}
-        splits: dict[str, tuple[str, int]] = {}
-        for line, fields in source:
-            cells = {name: field.strip() for name, field in zip(header, fields, strict=True)}
-            where, path, split = f"{self.table}:{line}", cells["path"], cells.get("split", "")
-            labelled = bool(split) or "split" not in cells
-            if "\\" in path or {"", ".", ".."} & set(path.split("/")):
-                raise DatasetError(
-                    f"{where}: path must lead to a file below {self.root}, as in album/song.mp3: {path!r}"
+        Raises
+        ------
+        DatasetError
+            If there is no such column, no row that tasks are made of, or an empty cell.
+        """
+        table = self._read
+        rows = [row for row in table.rows if row.labelled]
+        wanted = [name.strip() for name in chosen.split(",")] if chosen else list(table.names)
+        places = find_columns(self.table, table.names, wanted)
+        if not rows:
+            raise DatasetError(f"{self.table}: no row has a split")
+        for row in rows if not empty else ():
+            for name, place in zip(wanted, places, strict=True):
+                if not row.labels[place]:
+                    of = f" of the {row.clip.split} split" if row.clip.split else ""
+                    raise DatasetError(
+                        f"{self.table}:{row.line}: column {name!r} is empty; a clip{of} needs a label"
+                        if not self._by_folders
+                        else f"{self.root / row.clip.path}: lies in no class's folder; move it, or write a table"
+                    )
+        return {
+            name: [(row.line, row.labels[place]) for row in rows] for name, place in zip(wanted, places, strict=True)
+        }, rows
+
+    @cached_property
+    def _read(self) -> LabelTable:
+        if not self._by_folders:
+            return read_label_table(self.table, self.root)
+        placed = by_folders([path.relative_to(self.root).as_posix() for path in audio_below(self.root)])
+        divided = any(one.split for one in placed)
+        return LabelTable(
+            ("class",),
+            [
+                Row(
+                    number,
+                    Clip(one.path, one.path, one.split, one.artist, one.album),
+                    one.split is not None or not divided,
+                    one.path,
+                    (one.label,),
                 )
-            excerpt = _excerpt(where, {name: cells[name] for name in cut})
-            clip_id = path if excerpt is None else f"{path}#t={excerpt[0]:.12g},{excerpt[1]:.12g}"
-            if clip_id in seen:
-                raise DatasetError(f"{where}: path {clip_id!r} is already in line {seen[clip_id]}")
-            seen[clip_id] = line
-            if split not in ("", *SPLITS):
-                raise DatasetError(f"{where}: split must be {', '.join(SPLITS)} or empty, not {split!r}")
-            before, at = splits.setdefault(path, (split, line)) if split else (split, line)
-            if before != split:
-                raise DatasetError(
-                    f"{where}: {path!r} is in the {split} split, and in the {before} split by line {at}; "
-                    "all excerpts of a file must be in one"
-                )
-            for name in names:
-                if labelled and not cells[name]:
-                    of = f" of the {split} split" if split else ""
-                    raise DatasetError(f"{where}: column {name!r} is empty; a clip{of} needs a label")
-            chosen: Split | None = next((name for name in SPLITS if name == split), None)
-            recording = cells.get("recording", "") or ("" if excerpt is None else path)
-            artist, album = cells.get("artist", ""), cells.get("album", "")
-            clip = Clip(clip_id, path, chosen, artist, album, recording, excerpt=excerpt)
-            group = cells.get("group", recording)
-            yield _Row(line, clip, labelled, group or path, tuple(cells[name] for name in names))
-
-
-def _excerpt(where: str, cells: Mapping[str, str]) -> tuple[float, float] | None:
-    """Beginning and end [s] by the cells of the columns that say so; ``None`` if they are empty or there are none."""
-    if not any(cells.values()):
-        return None
-    for name, text in cells.items():
-        if not is_number(text) or float(text) < 0:
-            raise DatasetError(f"{where}: column {name!r} must be a number of seconds of at least 0, not {text!r}")
-    (_, begin), (name, end) = ((name, float(text)) for name, text in cells.items())
-    if name == "seconds":
-        end += begin
-    if end <= begin:
-        raise DatasetError(f"{where}: the clip begins at {begin:g} s and must end after that, not at {end:g} s")
-    return begin, end
+                for number, one in enumerate(placed, 1)
+            ],
+        )

@@ -6,18 +6,30 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks import DatasetError
-from tasks.base import SPLITS, Clip, Dataset, Task
+from tasks.base import SPLITS, Clip, Task
 
 #: One seed for all runs: the folds are part of the task, and scores on other folds are scores of another task.
 FOLD_SEED = 0
 
 
-def divide(task: Task, dataset: Dataset, folds: int | None) -> Task:
+class Described(Protocol):
+    """As much of a dataset as is needed to divide a task of it."""
+
+    @property
+    def root(self) -> Path | str:
+        """Its folder, for complaints."""
+
+    def clips(self) -> Sequence[Clip]:
+        """Its clips, with their artists, albums and recordings."""
+
+
+def divide(task: Task, dataset: Described, folds: int | None) -> Task:
     """The task as it is, or its clips divided anew into folds.
 
     Clips are kept together that share an artist, album, recording, group or file, directly or through others, and parts
@@ -88,7 +100,7 @@ def _together(task: Task, clips: Sequence[Clip]) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1][: len(task.clip_ids)], dtype=np.int64)
 
 
-def _parts(of_clip: NDArray[np.int64], groups: NDArray[np.int64], folds: int, root: Path) -> NDArray[np.int64]:
+def _parts(of_clip: NDArray[np.int64], groups: NDArray[np.int64], folds: int, root: Path | str) -> NDArray[np.int64]:
     """Part that each clip is in."""
     from sklearn.model_selection import StratifiedGroupKFold
 

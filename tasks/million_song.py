@@ -65,9 +65,8 @@ import numpy as np
 
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Remote, Split, Task
-from tasks.folder import SUFFIXES
 from tasks.sources.labels import Labels, Scalars, terms_of
-from tasks.trees import files_below, utf8_named
+from tasks.trees import SUFFIXES, files_below, utf8_named
 
 METADATA = "track_metadata.db"
 TEMPOS = "msd_tempo_est.txt"

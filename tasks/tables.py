@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tasks import DatasetError
 
-_NAMES = {"\t": "TAB", ",": "commas", ";": "semicolons"}
+_NAMES = {"\t": "TAB", ",": "commas", ";": "semicolons", "|": "bars"}
+#: How spreadsheets begin text in UTF-16, and what a workbook begins with, which is no text.
+_UTF16, _WORKBOOKS = (b"\xff\xfe", b"\xfe\xff"), (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
+#: A first line by which a spreadsheet says what separates fields.
+SEPARATED_BY = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 
 def read_text(file: Path) -> str:
-    """Content of a UTF-8 text file, with or without a byte-order mark.
+    """Content of a UTF-8 text file, with or without a byte-order mark, or of a UTF-16 one with it.
 
     Raises
     ------
     DatasetError
-        If it cannot be read or is not UTF-8.
+        If it cannot be read or is neither.
     """
     try:
         data = file.read_bytes()
     except OSError as error:
         raise DatasetError(f"{file}: {error.strerror}") from None
+    if data.startswith(_WORKBOOKS):
+        raise DatasetError(f"{file}: a workbook or an archive, no text; save the table as CSV in UTF-8")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DatasetError(f"{file}:{line}: not UTF-8 text: {error.reason}") from None
+        raise DatasetError(f"{file}:{line}: not UTF-8 text: {error.reason}; save the table as CSV in UTF-8") from None
 
 
 def delimiter_of(table: Path, column: str) -> str:
@@ -56,9 +64,12 @@ def read_rows(table: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     DatasetError
         If the table cannot be read or parsed, or a row has another number of fields.
     """
-    reader = csv.reader(io.StringIO(read_text(table), newline=""), delimiter=delimiter, strict=True)
+    text = read_text(table)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     width = 0
     try:
+        if SEPARATED_BY.match(text):
+            next(reader)
         for row in reader:
             if not row:
                 continue

@@ -8,6 +8,14 @@ from typing import NoReturn
 
 from tasks import DatasetError
 
+#: What names of audio files end in. Not all can be decoded: those that cannot are named, rather than passed over.
+SUFFIXES = frozenset(
+    {
+        *("wav", "flac", "mp3", "ogg", "oga", "opus", "au", "aif", "aiff", "aifc", "caf", "w64", "rf64"),
+        *("m4a", "mp4", "aac", "wma", "wv", "ape"),
+    }
+)
+
 
 def files_below(folder: Path) -> list[Path]:
     """Every file below `folder`, sorted by path; none if there is no such folder.
@@ -35,6 +43,24 @@ def files_below(folder: Path) -> list[Path]:
     except OSError as error:
         _refuse(error)
     return sorted(found)
+
+
+def audio_below(folder: Path) -> list[Path]:
+    """Every file below `folder` whose name ends like an audio file's, sorted; hidden files and folders are left out.
+
+    Raises
+    ------
+    DatasetError
+        If a folder may not be read, or a file's name is not UTF-8.
+    """
+    return utf8_named(
+        [
+            file
+            for file in files_below(folder)
+            if file.suffix[1:].lower() in SUFFIXES
+            and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        ]
+    )
 
 
 def files_in(folder: Path) -> list[Path]:

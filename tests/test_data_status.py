@@ -222,7 +222,7 @@ def test_a_dataset_that_cannot_be_read_does_not_stop_the_others(mtt, tmp_path):
 
 
 def test_next_commands_can_be_typed_and_say_no_more_than_is_needed(tmp_path):
-    make_mtt(tmp_path / "my data" / "magnatagatune", {"0": 1, "c": 1, "d": 1})
+    make_mtt(tmp_path / "my data" / "magnatagatune", {"0": 4, "c": 1, "d": 3})
     (tmp_path / "registry.yaml").write_text(
         "datasets:\n  my own: {class: 'tasks.magnatagatune:MagnaTagATune', root: my data/magnatagatune}\n"
     )

@@ -88,7 +88,7 @@ def test_an_end_beyond_the_file_is_found_in_its_header(tmp_path):
     for name in ("a.wav", "a.mp3"):
         soundfile.write(tmp_path / name, np.zeros(32_000), 16_000)
     check_excerpts(dataset)  # of MP3, headers say nothing that is sure; a file that is not there is missing
-    (tmp_path / "labels.csv").write_text(text + "a.wav,train,1.5,2.5,1\n")
+    dataset = labelled(tmp_path, text + "a.wav,train,1.5,2.5,1\n")
     with pytest.raises(UserError) as raised:
         check_excerpts(dataset)
     where = f"{tmp_path / 'labels.csv'}:6: "

@@ -177,7 +177,7 @@ def test_only_files_of_the_table_are_audio_files(tmp_path):
         ("path,split,a\na.wav,train,1\nb.wav,test,1\na.wav,test,1\n", {}, 4, "path 'a.wav' is already in line 2"),
         ("path,split,a\n../a.wav,train,1\n", {}, 2, "path must lead to a file below"),
         ("path,split,a\n/a.wav,train,1\n", {}, 2, "path must lead to a file below"),
-        ("path,split,a\nx\\a.wav,train,1\n", {}, 2, "path must lead to a file below"),
+        ("path,split,a\nx\\..\\a.wav,train,1\n", {}, 2, "path must lead to a file below"),
         ("path,split,a\na/x.wav,train,1\na//x.wav,test,1\n", {}, 3, "path must lead to a file below"),
         (THREE.format("bpm", "120", "fast", "130"), {}, 3, "column 'bpm' holds 'fast', no number where others are"),
         (THREE.format("genre", "rock", "pop", "7"), {}, 4, "column 'genre' holds '7', a number where others are text"),
@@ -188,7 +188,12 @@ def test_only_files_of_the_table_are_audio_files(tmp_path):
         (THREE.format("a", "0", "1", "1"), {"columns": "b"}, 1, "no column 'b'; there are 'a'"),
         ("path,split,a\na.wav,train,1\nb.wav,test,1\n", {}, None, "no clip has the split valid"),
         (THREE.format("a", "0", "1", "1"), {"kind": "tags"}, None, "kind must be one of multilabel, multiclass, regr"),
-        (THREE.format("a", "0", "1", "1"), {"split": "x"}, None, "no option 'split'; there are columns and kind"),
+        (
+            THREE.format("a", "0", "1", "1"),
+            {"split": "x"},
+            None,
+            "no option 'split'; there are columns, kind and separator",
+        ),
     ],
 )
 def test_mistakes_are_named_by_file_and_line(tmp_path, text, options, line, message):

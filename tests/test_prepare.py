@@ -15,6 +15,7 @@ from conftest import make_mtt, tone, write_mp3
 
 from benchmark.audio.audio_source import Undecodable
 from benchmark.audio.decoding import add_channels, decode, decode_blocks, decoded_length, to_int16
+from benchmark.audio.one_shots import one_shot_seconds
 from benchmark.audio.worker_decoding import PlannedClip, decode_all
 from benchmark.console import Reporter
 from benchmark.registry.entries import DatasetEntry
@@ -186,8 +187,20 @@ def test_stubs_are_told_by_the_promised_length_or_by_a_minimum_without_one(tmp_p
     assert decode(tmp_path / "x.wav", 16_000).remark == ""
     soundfile.write(tmp_path / "short.wav", tone(0.5, 16_000, 1), 16_000)
     assert len(decode(tmp_path / "short.wav", 16_000, 0.5).pcm) == 8_000
-    with pytest.raises(Undecodable, match="stub"):
-        decode(tmp_path / "short.wav", 16_000)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "flac", "ogg", "mp3"])
+def test_a_whole_file_may_be_shorter_than_a_second_and_half_of_one_may_not(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    soundfile.write(path, tone(0.3, 44_100, 1), 44_100)
+    assert len(decode(path, 22_050).pcm) == pytest.approx(0.3 * 22_050, abs=1)
+    assert one_shot_seconds(path) == pytest.approx(0.3, abs=1e-3)
+    content = path.read_bytes()
+    path.write_bytes(content[: 2 * len(content) // 3])
+    with pytest.raises(Undecodable, match="stub: only 0|not readable"):
+        decode(path, 22_050)
+    soundfile.write(path, tone(3, 44_100, 1), 44_100)
+    assert one_shot_seconds(path) is None
 
 
 def test_odd_levels_are_remarked_and_used(tmp_path):

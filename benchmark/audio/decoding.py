@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from benchmark.audio.audio_source import SEARCHED, AudioSource, Undecodable, audio_source, reason_of, stream
 from benchmark.audio.mpeg import DECODER_DELAY, find_frames
+from benchmark.audio.one_shots import MIN_SECONDS, is_whole
 from benchmark.audio.silenced import decoders_silenced
 from benchmark.libraries import load
 
-#: Shorter than this [s], a decoded file of unknown length is taken for a stub: broken files decode to a few frames
-#: without an error.
-MIN_SECONDS = 1.0
 #: Below this share of the promised duration a file is a stub, whatever its length.
 STUB = 0.1
 #: Below this share of the promised duration a file is reported as cut short.
@@ -132,7 +130,8 @@ def decode_into(
     Undecodable
         If the file is missing, empty, no audio, broken, holds samples that are not finite numbers, is out of the
         bounds of rates, channels and length, or is shorter than `STUB` of the promised duration or, where none is
-        promised, than `MIN_SECONDS`; or if the file ends before the excerpt begins.
+        promised, than `MIN_SECONDS` without being whole (`benchmark.audio.one_shots`); or if the file ends before the
+        excerpt begins.
     ChangedError
         If it does not hold what it must.
     """
@@ -144,11 +143,22 @@ def decode_into(
         for block in _blocks(source, sample_rate, remarks):
             sink(level.clipped_to_int16(block))
         seconds = level.samples / sample_rate
-        if seconds < (STUB * expected_seconds if expected_seconds else MIN_SECONDS):
+        if expected_seconds and seconds < STUB * expected_seconds:
             raise Undecodable(f"stub: only {seconds:.3f} s decode from {source.size} bytes")
+        if not expected_seconds and seconds < MIN_SECONDS and not _whole(source, seconds):
+            raise Undecodable(
+                f"stub: only {seconds:.3f} s decode from {source.size} bytes, and no header says that this is all; "
+                "a WAV, AIFF or FLAC file that is whole may be that short"
+            )
         if expected_seconds and seconds < COMPLETE * expected_seconds:
             return f"cut short: {seconds:.1f} s of {expected_seconds:.1f} s"
         return "; ".join(remarks) or level.remark()
+
+
+def _whole(source: AudioSource, seconds: float) -> bool:
+    with source.opened() as file:
+        container = file.format
+    return is_whole(source, container, seconds)
 
 
 def _excerpt_into(sink: Sink, source: AudioSource, sample_rate: int, excerpt: tuple[float, float]) -> str:

@@ -57,11 +57,14 @@ class Mp3:
         Samples per channel that a decoder leaves out at the start of the file.
     frame_samples
         Samples per channel of a frame.
+    stated
+        How many frames of audio the file says that it has; 0 if it does not say.
     """
 
     frames: list[tuple[int, int]]
     skipped: int
     frame_samples: int
+    stated: int = 0
 
     @property
     def samples(self) -> int:
@@ -104,7 +107,9 @@ def find_frames(data: bytes) -> Mp3:
         return Mp3([], 0, 0)
     frame_samples = 1152 if _is_mpeg1(data[found[0][0] :]) else 576
     stated = _stated(data, *found[0])
-    return Mp3(found[1:], DECODER_DELAY + _delay(stated), frame_samples) if stated else Mp3(found, 0, frame_samples)
+    if not stated:
+        return Mp3(found, 0, frame_samples)
+    return Mp3(found[1:], DECODER_DELAY + _delay(stated), frame_samples, _count(stated))
 
 
 def _next(data: bytes, at: int) -> int:
@@ -138,6 +143,11 @@ def _stated(data: bytes, begin: int, end: int) -> bytes:
     """Xing or Info header of a frame, from its name on; nothing if there is none."""
     found = data[begin + 4 + _side_information(data[begin : begin + 4]) : end]
     return found if found[:4] in (b"Xing", b"Info") else b""
+
+
+def _count(stated: bytes) -> int:
+    """Frames that a Xing header counts; 0 if it does not."""
+    return int.from_bytes(stated[8:12], "big") if stated[7:8] and stated[7] & 1 else 0
 
 
 def _delay(stated: bytes) -> int:

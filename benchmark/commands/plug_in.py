@@ -1,15 +1,19 @@
-"""`bench import` and `bench new`: encoders of your own, from published weights or from scratch."""
+"""`bench import` and `bench new`: encoders and tasks of your own."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 
 from benchmark.commands.app import App, need_command
 from benchmark.commands.common import JsonOption, print_document
+
+if TYPE_CHECKING:
+    from benchmark.data.new_task import ClassRow
 
 new = App(help="Write something of your own to start from.")
 
@@ -43,6 +47,41 @@ class ImportedEncoder(TypedDict):
     dim: int
     weights: str
     registry: str
+
+
+class ProposedTask(TypedDict):
+    """A task of one's own music, proposed and written.
+
+    Attributes
+    ----------
+    task
+        Name of the task, its corpus and its dataset.
+    folder, table
+        Where the music and the table of labels lie.
+    files, hours
+        Audio files that can be read, and their duration [h].
+    labels_from
+        Where the labels are from, in words.
+    kept
+        What the division keeps together, and why no more.
+    rows
+        Clips, artists and hours of each class in each split.
+    doubts
+        What may be worth a look.
+    written
+        Files written; none if all was there already.
+    """
+
+    task: str
+    folder: str
+    table: str
+    files: int
+    hours: float
+    labels_from: str
+    kept: Sequence[str]
+    rows: Sequence[ClassRow]
+    doubts: Sequence[str]
+    written: list[str]
 
 
 def import_weights(
@@ -105,3 +144,61 @@ def new_encoder(
         "\n".join(f"wrote {file}" for file in written)
         + f"\nnext: {there}python -m pytest test_{name}.py && bench run --encoder {name} --task mtt"
     )
+
+
+@new.command(name="task")
+def new_task(
+    folder: Annotated[Path, typer.Argument(help="Your music, with or without a table of labels.", metavar="FOLDER")],
+    name: Annotated[
+        str, typer.Option("--as", help="Name of the task.", show_default="the folder's", metavar="NAME")
+    ] = "",
+    classes: Annotated[
+        Literal["folders", "genre", "names", "artist", "album"] | None,
+        typer.Option(help="Where classes are from; by default, what tells them."),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column of the folder's own table that is the label.", metavar="COLUMN")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Propose, and write nothing.")] = False,
+    registry: OwnRegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose classes and a split of your own music, and write them as a task.
+
+    A table of labels in the folder is taken as it is. Else classes are those of folders, tags or file names, and
+    labels.csv is written into the folder.
+
+    Example: bench new task ~/music
+    """
+    from dataclasses import asdict
+
+    from benchmark.console import Reporter
+    from benchmark.data.new_task import propose_task, write_task
+    from benchmark.data.new_task_text import as_text
+
+    own = registry or Path("registry.yaml")
+    proposed = propose_task(folder.expanduser(), own, Reporter(), name, classes, label)
+    written = [] if dry_run else write_task(proposed, own)
+    if as_json:
+        document: ProposedTask = {
+            "task": proposed.name,
+            "folder": str(proposed.folder),
+            "table": str(proposed.table),
+            "files": proposed.files,
+            "hours": proposed.hours,
+            "labels_from": proposed.labels_from,
+            "kept": proposed.kept,
+            "rows": [asdict(row) for row in proposed.rows],  # type: ignore[misc]
+            "doubts": proposed.doubts,
+            "written": [str(file) for file in written],
+        }
+        print_document(document)
+        return
+    lines = [as_text(proposed), ""]
+    lines += [f"wrote {file}" for file in written]
+    if not written:
+        lines.append("nothing was written" if dry_run else f"nothing to write: {own} has the task already")
+    elsewhere = [] if own == Path("registry.yaml") else ["--registry", str(own)]
+    if not dry_run:
+        lines.append(f"next: {shlex.join(['bench', 'run', '--encoder', 'mfcc', '--task', proposed.name, *elsewhere])}")
+    print_document("\n".join(lines))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from benchmark.console import printable
-from benchmark.factors import PLAIN
-from benchmark.scores.records import Overlap, Score, ScoreRecord
+from benchmark.factors import AS_GIVEN, END_TO_END, PLAIN, UNTRAINED
+from benchmark.scores.records import LabelCoverage, Overlap, Score, ScoreRecord
 from benchmark.text import aligned
+from tasks.learnable import Coverage, uncovered
+
+#: Part of the way from a floor to the best score by which a score that lies below it is said to lie far below.
+FAR = 0.25
+_TRAINING = frozenset({"corpus", "recipe_name", "settings"})
 
 #: What published weights were trained on, before the name of a task.
 _TRAINED_ON = {"audio": "on audio of the dataset of", "labels": "with labels of the dataset of"}
@@ -29,7 +36,7 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     title = (
         f"{printable(first.task)} on {data if first.data == 'stand-in' else 'real data'}\n"
         f"{first.n_scored['test']:,} of {first.n_expected['test']:,} test clips, "
-        + _labels(lead, len(first.unscored_labels), users := _of_users(metrics[0]))
+        + _labels(first, lead, users := _of_users(metrics[0]))
         + f"{lead.level:.0%} intervals over {'users' if users else 'test clips'}"
     )
     extras = [name for name in PLAIN if any(_extra(record, name) for record in records)]  # shown where a run departs
@@ -75,22 +82,34 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         if weights.trained_on
     ]
     notes = list(dict.fromkeys(notes))
+    if first.coverage is not None:
+        notes += map(printable, uncovered(_covered(first.coverage), first.coverage.kind, first.coverage.folds))
+    if first.copies:
+        notes.append(f"{first.copies:,} of {first.n_scored['test']:,} test clips are the same audio as training clips")
     if less := [_title(metric) for metric in metrics if first.metrics[metric].lower_is_better]:
         notes.insert(0, f"of {' and '.join(less)} less is better")
     notes += [
         printable(f"{record.encoder} ({record.recipe}, {record.protocol}, seed {record.seed}) {why}")
         for record in records
-        if (why := _beside_floor(record.metrics[metrics[0]]))
+        for why in (_beside_floor(metrics[0], record.metrics[metrics[0]]), _beside_untrained(record, records))
+        if why
     ]
     return "\n".join([title, "", aligned(rows), *notes])
 
 
-def _labels(lead: Score, unscored: int, users: bool) -> str:
-    """How many labels, or users, the leading score is a mean over, of how many; empty for a single one."""
+def _labels(record: ScoreRecord, lead: Score, users: bool) -> str:
+    """How many labels, or users, the leading score speaks of, of how many; empty for a single one."""
+    unscored = len(record.unscored_labels)
     if users and lead.units is not None:
         return f"{lead.units:,} of {lead.units + unscored:,} users, who play one of them, "
+    covered = record.coverage
+    label_by_label = lead.n_labels > 1
+    averaged = ", macro average" if label_by_label else ""
+    if covered is not None and covered.kind == "multiclass" and (covered.untested or label_by_label):
+        return f"{covered.labels - len(covered.untested)} of {covered.labels} classes{averaged}, "
+    # What other metrics cannot score is no part of one that is not taken label by label.
     labels = lead.n_labels + unscored
-    return f"{lead.n_labels} of {labels} labels, macro average, " if labels > 1 else ""
+    return f"{lead.n_labels} of {labels} labels{averaged}, " if label_by_label else ""
 
 
 def _of_users(metric: str) -> bool:
@@ -112,15 +131,55 @@ def _heard(overlap: Overlap) -> str:
     return f"{said}, on {overlap.labelled} of them with their labels" if overlap.labelled else said
 
 
-def _beside_floor(score: Score) -> str:
+def _covered(found: LabelCoverage) -> Coverage:
+    return Coverage(found.labels, tuple(found.untested), tuple(found.untrained))
+
+
+def _beside_floor(metric: str, score: Score) -> str:
     """What is to be said of a score that a constant prediction reaches too, or surpasses; empty of any other."""
     sign = -1 if score.lower_is_better else 1
     best = score.upper if sign > 0 else score.lower
-    if sign * best < sign * score.floor:
+    if sign * best < sign * score.floor or _far_below(metric, score):
         return f"scores {score.value:.3f}, below the {score.floor:.3f} of a constant prediction: the probe failed"
     if score.lower == score.upper == score.floor:
         return f"scores {score.value:.3f}, as a constant prediction does: the probe learnt nothing"
     return ""
+
+
+def _far_below(metric: str, score: Score) -> bool:
+    """Whether a score lies below its floor by more than `FAR` of the way from there to the best that there is."""
+    from tasks.metrics import METRICS, split_name
+
+    known = METRICS.get(split_name(metric)[0])
+    if known is None:
+        return False
+    best = known.lowest if score.lower_is_better else known.highest
+    return math.isfinite(best) and (score.floor - score.value) * (best - score.floor) > FAR * (best - score.floor) ** 2
+
+
+def _beside_untrained(record: ScoreRecord, records: Sequence[ScoreRecord]) -> str:
+    """What is to be said of a training that is hardly above its untrained twin; empty of any other.
+
+    That is one whose score is higher by less than a standard error of the difference of two scores on as many clips.
+    """
+    lead = next(iter(record.metrics))
+    if record.recipe_name in (UNTRAINED, AS_GIVEN) or record.protocol == END_TO_END:
+        return ""
+    for twin in records:
+        if twin.recipe_name != UNTRAINED or _but_trained(twin) != _but_trained(record):
+            continue
+        own, other = record.metrics[lead], twin.metrics[lead]
+        gain = (own.value - other.value) * (-1 if own.lower_is_better else 1)
+        if own.standard_error is None or other.standard_error is None:
+            return ""
+        if gain < math.hypot(own.standard_error, other.standard_error):
+            return f"scores {own.value:.3f}, and untrained {other.value:.3f}: what it learnt hardly shows here"
+    return ""
+
+
+def _but_trained(record: ScoreRecord) -> dict[str, Any]:
+    """Factors of a run but those that say what was trained."""
+    return {key: value for key, value in record.determining().items() if key not in _TRAINING}
 
 
 def _title(metric: str) -> str:

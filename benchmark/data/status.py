@@ -14,6 +14,7 @@ from analysis.pages.label_counts import LabelCounts
 from benchmark.audio.decoding import header_problem
 from benchmark.console import Reporter
 from benchmark.data.leaks import Leak, Overlap, leaks, members, overlap
+from benchmark.data.same_files import same_content
 from benchmark.errors import USER_ERRORS
 from benchmark.plain_files import check_artifact
 from benchmark.registry.datasets import contents, dataset_in, relative
@@ -24,8 +25,9 @@ from benchmark.store.pcm import PROBLEMS, read_lines
 from benchmark.store.store import UNREADABLE, Store, check_store
 from tasks import DatasetError
 from tasks.base import Clip, Count, Dataset, Task
-from tasks.folds import divide
+from tasks.copies import copied
 from tasks.label_counts import label_counts
+from tasks.learnable import remarks
 
 
 @dataclass
@@ -66,13 +68,16 @@ class Status:
     licence
         As its distributor states it.
     state
-        ``"complete"``, ``"incomplete"`` (clips are missing or unexpectedly broken), ``"not found"`` (its layout is
-        not there), ``"unreadable"`` (a table cannot be parsed), ``"stand-in"`` (no data folder is given) or
-        ``"not looked at"`` (its class would be imported, and nobody has named it).
+        ``"complete"``, ``"incomplete"`` (clips are missing or unexpectedly broken), ``"faulty"`` (a task cannot be
+        scored as its tables and its entry are), ``"not found"`` (its layout is not there), ``"unreadable"`` (its clips
+        cannot be told), ``"stand-in"`` (no data folder is given) or ``"not looked at"`` (its class would be imported,
+        and nobody has named it).
     reason
         Why it is not found or unreadable.
     next
         What to do next: a command, or a sentence.
+    faults, remarks
+        Why tasks cannot be scored: file, line or key, and the way out; what takes from the meaning of others' scores.
     clips
         Clips that the tables name.
     missing, broken, known_bad
@@ -94,6 +99,8 @@ class Status:
     state: str = "stand-in"
     reason: str = ""
     next: str = ""
+    faults: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     clips: int = 0
     missing: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
@@ -189,13 +196,14 @@ def _status(
             status.next = _how_to_get(named, dataset)
             if all(table.is_file() for table in dataset.tables()):  # labels can be counted without audio
                 with suppress(*USER_ERRORS, OSError):
-                    status.labels = list(_labels(_read(registry, named.name, dataset).tasks))
+                    status.labels = list(_labels(_read(registry, named, dataset, []).tasks))
             return status, None
-        tables = _read(registry, named.name, dataset)
+        tables = _read(registry, named, dataset, status.faults)
         status.leaks = [leak for name, task in tables.tasks.items() for leak in leaks(name, task, _values(tables))]
         status.counts = list(dataset.counts())
         status.labels = list(_labels(tables.tasks))
         _look_at_files(status, dataset, _values(tables), reporter)
+        status.remarks = list(_remarks(dataset, tables))
         status.prepared = _prepared(named.name, dataset, store)
     except USER_ERRORS as error:
         status.state, status.reason = "unreadable", " ".join(str(error).split())
@@ -204,9 +212,22 @@ def _status(
         status.state, status.reason = "unreadable", f"{error.filename}: {error.strerror}"
         return status, None
     whole = not status.missing and not status.broken
-    status.state = "complete" if whole else "incomplete"
-    status.next = _how_to_get(named, dataset) if status.missing else _command("prepare", named, dataset)
+    status.state = "faulty" if status.faults else "complete" if whole else "incomplete"
+    status.next = _next(status, named, dataset)
     return status, tables
+
+
+def _next(status: Status, named: Named[DatasetEntry], dataset: Dataset) -> str:
+    """What to do about a dataset that is there."""
+    if status.faults:
+        return "correct what is said above"
+    if status.missing and not dataset.REMOTES and dataset.tables():
+        some = " and ".join(status.missing[:2]) if len(status.missing) <= 2 else f"these {len(status.missing):,} files"
+        tables = ", ".join(str(table) for table in dataset.tables())
+        lines = "line" if len(status.missing) == 1 else "lines"
+        its = "its" if len(status.missing) == 1 else "their"
+        return f"put {some} into {dataset.root}, or take {its} {lines} out of {tables}"
+    return _how_to_get(named, dataset) if status.missing else _command("prepare", named, dataset)
 
 
 def _values(tables: _Read) -> list[Clip]:
@@ -225,13 +246,21 @@ def _command(verb: str, named: Named[DatasetEntry], dataset: Dataset) -> str:
     return shlex.join(["bench", "data", verb, named.name, *data])
 
 
-def _read(registry: Registry, name: str, dataset: Dataset) -> _Read:
+def _read(registry: Registry, named: Named[DatasetEntry], dataset: Dataset, faults: list[str]) -> _Read:
+    """Clips and tasks of a dataset; why a task cannot be scored is added to `faults`."""
+    from benchmark.plan.task_fit import check_protocol, planned_task
+
     clips = {clip.id: clip for clip in dataset.clips()}
     tasks = {}
-    for task in registry.sections["tasks"]:
-        entry = registry.task(task).entry
-        if entry.dataset == name:
-            tasks[task] = divide(dataset.task(**entry.options), dataset, entry.folds)
+    for name in registry.sections["tasks"]:
+        task = registry.task(name)
+        if task.entry.dataset != named.name:
+            continue
+        try:
+            tasks[name] = planned_task(task, named, dataset)
+            check_protocol(registry.protocol(task.entry.protocol), name, tasks[name].kind)
+        except USER_ERRORS as error:
+            faults.append(f"{name}: {' '.join(str(error).split())}")
     return _Read(clips, tasks)
 
 
@@ -240,6 +269,16 @@ def _labels(tasks: Mapping[str, Task]) -> Iterator[LabelCounts]:
         if (counted := label_counts(task)) is not None:
             labels, clips, counts = counted
             yield {"task": name, "labels": labels, "clips": clips, "counts": counts}
+
+
+def _remarks(dataset: Dataset, tables: _Read) -> Iterator[str]:
+    """What takes from the meaning of scores on tasks: labels that a split cannot speak of, and copied files."""
+    paths = {clip.id: dataset.root / clip.path for clip in tables.clips.values() if clip.excerpt is None}
+    same = same_content(paths.values()) if tables.tasks else {}
+    content = {clip_id: same[path] for clip_id, path in paths.items() if path in same}
+    for name, task in tables.tasks.items():
+        for remark in (*remarks(task), *copied(task, content)):
+            yield f"{name}: {remark}"
 
 
 def _look_at_files(status: Status, dataset: Dataset, clips: Sequence[Clip], reporter: Reporter) -> None:

@@ -19,7 +19,7 @@ NAMED = 5
 def as_text(found: Sequence[Status], overlaps: Sequence[Overlap], data: Path | None) -> str:
     """A section for each dataset, and one for what test clips share with corpora."""
     sections = [_section(status) for status in found]
-    if data is None:
+    if data is None and any(status.state == "stand-in" for status in found):
         sections.insert(
             0,
             "No data folder is given: runs use STAND-INS, synthetic music whose scores mean nothing outside this "
@@ -49,7 +49,8 @@ def _section(status: Status) -> str:
         lines.append(f"licence: {status.licence}")
     if status.reason:
         lines.append(status.reason)
-    if status.state in ("complete", "incomplete"):
+    lines += status.faults
+    if status.state in ("complete", "incomplete", "faulty"):
         lines.append(f"{status.clips - len(status.missing):,} of {status.clips:,} clips are there")
         lines += _some("missing", status.missing)
         lines += _by_kind("unexpectedly broken", status.broken)
@@ -65,6 +66,7 @@ def _section(status: Status) -> str:
         ]
         lines += [_leak(leak) for leak in status.leaks if leak.groups_shared]
         lines += _unknown_groups(status.leaks)
+        lines += status.remarks
     lines += [f"{counted['task']}: {label_counts_told(counted)}" for counted in status.labels]
     if status.next:
         lines.append(f"next: {status.next}")

@@ -17,7 +17,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from benchmark.audio.audio_source import Undecodable
-from benchmark.audio.decoding import MIN_SECONDS, decode_blocks, decoded_length
+from benchmark.audio.decoding import decode_blocks, decoded_length
+from benchmark.audio.one_shots import MIN_SECONDS
 from benchmark.console import Reporter
 from benchmark.encoding.windows import PLAIN_CUTTING, BatchEncoder, Cutting, window_spans
 from benchmark.errors import UserError, unknown_name

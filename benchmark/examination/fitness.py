@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.audio.decoding import FULL_SCALE, MIN_SECONDS
+from benchmark.audio.decoding import FULL_SCALE
+from benchmark.audio.one_shots import MIN_SECONDS
 from benchmark.console import Reporter, Silent, printable
 from benchmark.encoding.encode_files import batches_of_one_length, stream_windows
 from benchmark.encoding.windows import BatchEncoder, build_encoder, exact_float32, window_spans

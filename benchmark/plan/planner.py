@@ -30,7 +30,7 @@ from benchmark.registry.datasets import (
     source_tables,
     standin_extent,
 )
-from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
+from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry, TaskEntry
 from benchmark.registry.foreign_packages import foreign_packages
 from benchmark.registry.overrides import override, with_arguments
 from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
@@ -39,11 +39,16 @@ from benchmark.registry.registry import Named, Registry
 from benchmark.scores.trained_labels import read_shared, refuse
 from benchmark.steps import initialise, label, label_source, prepare, standin
 from benchmark.store.digests import DigestCache
+from benchmark.store.file_names import LABELS
+from benchmark.store.labels import read_labels
 from benchmark.store.step import Step, every
 from benchmark.store.store import Artifact, Store, digest_file
-from tasks.base import Dataset, Split
+from tasks.base import Clip, Dataset, Split
+from tasks.copies import copied
 from tasks.folds import divide
+from tasks.learnable import remarks
 from tasks.limited import limited
+from tasks.targets import Kind
 
 STANDIN_SEED = 0
 
@@ -103,6 +108,7 @@ class Planner:
         self._found: dict[tuple[Any, ...], Any] = {}
         self._opened: dict[str, Dataset] = {}
         self._audio: dict[str, Mapping[str, str]] = {}
+        self._rows: dict[str, Sequence[Clip]] = {}
 
     def plan(self, requests: Sequence[Request]) -> Plan:
         """Runs of `requests`, each trained encoder followed by its untrained twin of the same seed.
@@ -231,9 +237,16 @@ class Planner:
 
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
-        entry = self._registry.task(task).entry
+        named = self._registry.task(task)
+        entry = named.entry
         source = self._source(entry.dataset)
-        spec: dict[str, Any] = {**source.read_by, "options": dict(entry.options), "allow_missing": allow_missing}
+        options: Mapping[str, str] = entry.options
+        if entry.dataset in self._opened:
+            from benchmark.plan.task_fit import options_of
+
+            dataset = self._registry.dataset(entry.dataset)
+            options = self._once(("options", task), lambda: options_of(named, dataset, self._opened[entry.dataset]))
+        spec: dict[str, Any] = {**source.read_by, "options": dict(options), "allow_missing": allow_missing}
         if entry.folds is not None:
             spec["folds"] = entry.folds
         context = {**source.context, "metrics": entry.metrics, "task": task}
@@ -292,7 +305,6 @@ class Planner:
 
     def initialise_step(self, named: Named[EncoderEntry], seed: int) -> Step:
         """Random weights of a seed, or the weights that the entry names."""
-        entry = named.entry
         require(named)
         spec = {
             **self._once(("spec", named.file, named.line, named.name), lambda: self._encoder_spec(named)),
@@ -366,19 +378,29 @@ class Planner:
         labels
             The task's label step. Unless the store holds what it leaves, the tables of the user's data are read.
         """
-        from benchmark.plan.task_fit import check_protocol, kind_of
+        from benchmark.plan.task_fit import check_protocol
 
         named = self._registry.task(task)
-
-        def kind() -> Any:
-            opened = None
-            if self._store.find(labels.kind, labels.key) is None:
-                opened = self._opened.get(named.entry.dataset)
-            return kind_of(named, self._registry.dataset(named.entry.dataset), opened)
-
-        found = self._once(("kind", task), kind)
+        found = self._once(("kind", task), lambda: self._kind(named, labels))
         chosen = self._registry.protocol(protocol) if protocol is not None else None
         self._once(("fit", protocol, found), lambda: check_protocol(chosen, named.name, found))
+
+    def _kind(self, task: Named[TaskEntry], labels: Step) -> Kind:
+        """Kind of a task's labels, once they are known to be learnable; says what takes from the meaning of scores."""
+        from benchmark.plan.task_fit import kind_of, planned_task
+
+        dataset = self._registry.dataset(task.entry.dataset)
+        kind = kind_of(task, dataset)
+        opened = self._opened.get(dataset.name)
+        if opened is None:
+            return kind
+        done = self._store.find(labels.kind, labels.key)
+        found = planned_task(task, dataset, opened) if done is None else read_labels(done / LABELS)
+        audio, rows = self._audio[dataset.name], self._rows[dataset.name]
+        content = {clip.id: f"{audio[clip.path]} {clip.excerpt}" for clip in rows if clip.path in audio}
+        for remark in (*remarks(found), *copied(found, content)):
+            self._reporter.warn(f"{task.name}: {remark}")
+        return found.kind
 
     def check_apart(self, compared: Step) -> None:
         """Raise `UserError` if clips that are tested are known to be trained on with labels, which is not allowed.
@@ -478,7 +500,7 @@ class Planner:
             found = contents(opened, self._store, self._reporter)
             check_excerpts(opened)
         self._opened[dataset] = opened
-        self._audio[dataset] = found.audio
+        self._audio[dataset], self._rows[dataset] = found.audio, found.rows
         read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args, "tables": found.tables}
         context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
         return _Source({"clips": found.clips}, read_by, {}, context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,49 +17,57 @@ from benchmark.store.store import write_atomically
 
 
 def with_entry(file: Path, section: str, name: str, entry: Mapping[str, Any]) -> bytes:
-    """Content of a registry file once `entry` is added to it; the file need not exist yet.
+    """Content of a registry file once one entry is added to it; see `with_entries`."""
+    return with_entries(file, [(section, name, entry)])
+
+
+def with_entries(file: Path, entries: Sequence[tuple[str, str, Mapping[str, Any]]]) -> bytes:
+    """Content of a registry file once `entries` are added to it; the file need not exist yet.
 
     Parameters
     ----------
     file
         A registry file of the user's.
-    section
-        A section of the registry, e.g. ``"encoders"``.
-    name
-        Name of the new entry.
-    entry
-        What it says.
+    entries
+        Section of the registry, e.g. ``"encoders"``, name and content of each.
 
     Raises
     ------
     UserError
-        If the file is the built-in registry, cannot be read or already has an entry of that name, or the entry
+        If the file is the built-in registry, cannot be read or already has an entry of that name, or an entry
         cannot be added without touching anything else.
     """
     if file.exists() and file.samefile(built_in_registry()):
         raise UserError(f"{file}: is the registry of bench itself; name one of your own with --registry")
     before = _entries(file) if file.exists() else {}
-    if (section, name) in before:
-        raise UserError(f"{file}: {section} already has an entry {name!r}; choose another name")
     try:
         text = file.read_bytes().decode() if file.exists() else ""
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    after = _inserted(text, section, name, entry)
     by_hand = UserError(f"{file}: cannot add to this file without rewriting it; name another one with --registry")
-    try:
-        found = _entries_of_text(after, file)
-    except UserError:
-        raise by_hand from None
-    added = found.pop((section, name), None)
-    if found != before or not isinstance(added, Entry):
-        raise by_hand
-    return after.encode()
+    for section, name, entry in entries:
+        if (section, name) in before:
+            raise UserError(f"{file}: {section} already has an entry {name!r}; choose another name")
+        text = _inserted(text, section, name, entry)
+        try:
+            found = _entries_of_text(text, file)
+        except UserError:
+            raise by_hand from None
+        added = found.get((section, name))
+        if {key: found[key] for key in found if key != (section, name)} != before or not isinstance(added, Entry):
+            raise by_hand
+        before = found
+    return text.encode()
 
 
 def add_entry(file: Path, section: str, name: str, entry: Mapping[str, Any]) -> None:
     """Write the file that `with_entry` describes; it is never seen half-written."""
-    content = with_entry(file, section, name, entry)
+    add_entries(file, [(section, name, entry)])
+
+
+def add_entries(file: Path, entries: Sequence[tuple[str, str, Mapping[str, Any]]]) -> None:
+    """Write the file that `with_entries` describes; it is never seen half-written."""
+    content = with_entries(file, entries)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, content)
 

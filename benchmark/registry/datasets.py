@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from benchmark.audio.one_shots import one_shot_seconds
 from benchmark.console import Reporter
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.registry.entries import DatasetEntry
@@ -176,6 +177,8 @@ def _clips_digest(clips: Sequence[Clip], audio: Mapping[str, str], dataset: Data
     for clip in clips:
         said = {field.name: getattr(clip, field.name) for field in fields(clip)}
         row = {name: value for name, value in said.items() if value not in (None, "")}
+        if clip.promised is None and clip.path in audio and one_shot_seconds(dataset.root / clip.path) is not None:
+            row["whole"] = True  # before, such files were taken for stubs
         rows.append([row, audio.get(clip.path), clip.path in dataset.KNOWN_BAD])
     return digest_of(rows)
 

@@ -106,6 +106,18 @@ class PublishedWeights(_Model):
     )
 
 
+class LabelCoverage(_Model):
+    """Classes or tags that the division of a task cannot speak of."""
+
+    kind: Literal["multiclass", "multilabel"]
+    labels: int = Field(description="how many the task has")
+    untested: list[str] = Field(
+        description="classes without a test clip; tags without a test clip that has them or one that has not"
+    )
+    untrained: list[str] = Field(description="those without a training clip, or without one in a fold that tests them")
+    folds: bool = Field(description="whether the task is divided into folds")
+
+
 class StepCost(_Model):
     """What a step of the run cost, when it was computed."""
 
@@ -125,6 +137,12 @@ class ScoreRecord(Cell):
     metrics: dict[str, Score] = Field(min_length=1)
     unscored_labels: list[str] = Field(
         description="labels without a positive or without a negative test clip; users who play no test clip"
+    )
+    coverage: LabelCoverage | None = Field(
+        default=None, description="of classes or tags; null for other labels, and where it was not looked for"
+    )
+    copies: int | None = Field(
+        default=None, description="test clips whose audio is a training clip's; null where it was not looked for"
     )
     n_expected: Counts = Field(description="clips of each split in the task's definition")
     n_scored: Counts = Field(description="clips of each split that could be used")

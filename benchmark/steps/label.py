@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
@@ -19,9 +18,10 @@ from benchmark.store.labels import write_labels
 from benchmark.store.pcm import open_pcm, write_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
-from probes.kinds import SERVED
-from tasks.base import SPLITS, Dataset, Task
+from tasks.base import SPLITS, Dataset
+from tasks.copies import copies
 from tasks.folds import divide
+from tasks.learnable import check_learnable
 from tasks.limited import limited
 
 #: Missing test clips that the error names; the file it points to names all.
@@ -34,11 +34,11 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     Raises
     ------
     UserError
-        If test clips cannot be scored and the spec does not allow that, a split is empty, all training clips are
-        labelled alike, or a metric that the task is to be scored by does not fit it; or if the tables are no longer
-        those that the step was planned for.
+        If test clips cannot be scored and the spec does not allow that, a split is empty, or a metric that the task is
+        to be scored by does not fit it; or if the tables are no longer those that the step was planned for.
     DatasetError
-        If the tables cannot be parsed, or give neither a split nor enough to make folds of.
+        If the tables cannot be parsed, give neither a split nor enough to make folds of, or labels and split are such
+        that scores would mean nothing.
     """
     from benchmark.scores.scoring import check_metrics  # SciPy takes a while to import
 
@@ -66,8 +66,9 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     for split, division in product(SPLITS, task.divisions):
         if not (usable & (division == split)).any():
             raise UserError(f"{dataset.root}: not one of the {(division == split).sum()} {split} clips can be decoded")
-    _check_variety(task, usable, step.context["task"], dataset.root)
+    check_learnable(task.take(usable), dataset.clips, f"{dataset.root}: task {step.context['task']}")
     lost = [task.clip_ids[row] for row in np.flatnonzero((task.splits == "test") & ~usable)]
+    facts["copies"] = len(copies(task.take(usable), {clip.id: clip.digest for clip in pcm.clips}))
     facts["test_clips_lost"] = {clip_id: reasons.get(clip_id, "not in the dataset") for clip_id in lost}
     if lost and not step.spec["allow_missing"]:
         raise UserError(_complaint(dataset, lost, facts, inputs["pcm"].path))
@@ -75,19 +76,6 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     tested = {clip_id for clip_id, split in zip(task.clip_ids, task.splits, strict=True) if split == "test"}
     write_lines(work / TEST_CLIPS, [clip for clip in pcm.clips if clip.id in tested])
     return facts
-
-
-def _check_variety(task: Task, usable: NDArray[np.bool_], name: str, root: Path) -> None:
-    """Raise `UserError` if training clips are all labelled alike, which nothing can be learnt from."""
-    if task.kind not in SERVED:
-        return
-    for division in task.divisions:
-        labels = task.labels[usable & (division == "train")]
-        if len(labels) > 1 and (labels == labels[:1]).all():
-            raise UserError(
-                f"{root}: task {name}: all {len(labels):,} training clips are labelled alike, and nothing can be learnt"
-                " from that; correct the table or its split, or name another task"
-            )
 
 
 def _complaint(dataset: Dataset, lost: list[str], facts: Mapping[str, Any], pcm: Path) -> str:

@@ -16,6 +16,7 @@ from benchmark.environment import measured, versions
 from benchmark.scores.records import (
     PREDICTIONS,
     RECORD,
+    LabelCoverage,
     Overlap,
     PublishedWeights,
     Score,
@@ -29,6 +30,8 @@ from benchmark.store.labels import read_labels
 from benchmark.store.pcm import PcmClip, read_lines
 from benchmark.store.step import Extent, Stage, Step, StepKind, every
 from benchmark.store.store import Artifact, digest_of, lineage
+from tasks.base import Task
+from tasks.learnable import coverage
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     np.savez_compressed(work / PREDICTIONS, allow_pickle=False, **arrays)
     weights = every(inputs, "weights")
     trained = [one.manifest["facts"] for one in weights if one.manifest["kind"] != "initialise"]
-    coverage = inputs["labels"].manifest["facts"]
+    usable = inputs["labels"].manifest["facts"]
     behind = lineage(inputs)
     scores = _averaged([found for found, _ in scored])
     record = ScoreRecord(
@@ -76,9 +79,11 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         data="stand-in" if any(entry["kind"] == "standin" for entry in behind.values()) else "real",
         metrics=scores,
         unscored_labels=scored[0][1],
-        n_expected=coverage["expected"],
-        n_scored=coverage["usable"],
-        test_clips_lost=coverage["test_clips_lost"],
+        coverage=_coverage(task),
+        copies=usable.get("copies"),
+        n_expected=usable["expected"],
+        n_scored=usable["usable"],
+        test_clips_lost=usable["test_clips_lost"],
         fingerprint=digest_of(clips_are),
         overlap=_overlap(
             [one.path / CORPUS for one in weights],
@@ -105,6 +110,16 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     )
     (work / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
     return {name: found.value for name, found in scores.items()}
+
+
+def _coverage(task: Task) -> LabelCoverage | None:
+    found = coverage(task)
+    if found is None or task.kind not in ("multiclass", "multilabel"):
+        return None
+    untested, untrained = list(found.untested), list(found.untrained)
+    return LabelCoverage(
+        kind=task.kind, labels=found.labels, untested=untested, untrained=untrained, folds=task.folds is not None
+    )
 
 
 def _averaged(repeats: Sequence[Mapping[str, Score]]) -> dict[str, Score]:

@@ -1,0 +1,61 @@
+"""A proposed task in words, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
+
+from benchmark.console import printable
+from benchmark.data.new_task import ClassRow, NewTask
+from benchmark.text import aligned, readable_time
+from tasks.base import SPLITS
+
+#: Columns of a terminal that sentences fit in.
+WIDTH = 80
+#: Classes that the table has a row each for.
+SHOWN = 40
+#: Letters of a class's name.
+NAME = 28
+
+
+def as_text(task: NewTask) -> str:
+    """What was found, the table of classes and splits, and doubts."""
+    lines = [
+        f"{task.folder}: {task.files:,} audio files, {readable_time(3600 * task.hours)}",
+        f"labels: {task.labels_from}",
+        f"split: {'; '.join(task.kept)}",
+        "",
+        "clips / artists / hours",
+        _table(task.rows),
+    ]
+    if task.doubts:
+        lines += ["", "doubts:", *(f"- {doubt}" for doubt in task.doubts)]
+    return "\n".join(part for line in lines for part in _wrapped(line))
+
+
+def _wrapped(line: str) -> list[str]:
+    """Lines of a sentence; tables stay as they are."""
+    if "\n" in line or len(line) <= WIDTH:
+        return line.split("\n")
+    return wrap(printable(line), WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _table(rows: Sequence[ClassRow]) -> str:
+    splits = [split for split in (*SPLITS, "") if any(row.split == split for row in rows)]
+    titles = {"": "no split"} if len(splits) > 1 else {"test": "all, in folds"}
+    found = {(row.label, row.split): row for row in rows}
+    labels = [label for label in dict.fromkeys(row.label for row in rows) if label]
+    lines = [["class", *(titles.get(split, split) for split in splits)]]
+    lines += [[_short(label), *(_cell(found.get((label, split))) for split in splits)] for label in labels[:SHOWN]]
+    if len(labels) > SHOWN:
+        lines.append([f"and {len(labels) - SHOWN} more", *("" for _ in splits)])
+    lines.append(["all", *(_cell(found.get(("", split))) for split in splits)])
+    return aligned(lines)
+
+
+def _cell(row: ClassRow | None) -> str:
+    return "0" if row is None or not row.clips else f"{row.clips:,} / {row.artists:,} / {row.hours:.2f}"
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= NAME else label[: NAME - 1] + "…"
