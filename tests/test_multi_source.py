@@ -35,7 +35,7 @@ from benchmark.registry.methods import MultiSourceRecipe
 from benchmark.registry.registry import Named, load_registry
 from benchmark.steps import KINDS
 from benchmark.steps.pretrain import compute
-from benchmark.store.file_names import SOURCE, WEIGHTS
+from benchmark.store.file_names import HEADS, SOURCE, WEIGHTS
 from benchmark.store.pcm import CLIPS, PROBLEMS, SAMPLES, Pcm, PcmClip, read_lines, write_lines
 from benchmark.store.store import Artifact, Store
 from encoders import multisource
@@ -289,6 +289,12 @@ def test_every_source_is_learnt_and_only_what_it_has_is_moved(tmp_path):
     assert len(read_lines(work / "corpus.jsonl")) == 24
     state = load_file(work / WEIGHTS)
     assert not any("head" in key for key in state)
+    heads = load_file(work / HEADS)
+    assert {key: tuple(value.shape) for key, value in heads.items()} == {
+        f"{name}.0.{part}": (3, 6)[: 2 if part == "weight" else 1]
+        for name in ("pitch", "level")
+        for part in ("weight", "bias")
+    }
     trained = module(plain_encoder(), sources(), tracks="own")
     trained.trainer = type("Trainer", (), {"global_step": 0, "global_rank": 0})()
     optimiser = trained.configure_optimizers()
