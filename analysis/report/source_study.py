@@ -331,6 +331,8 @@ def parameters(study: SourceStudy) -> dict[str, list[tuple[int, int]]]:
     found = {}
     for strategy in study.strategies:
         rows = study.table[study.table[STRATEGY] == strategy]
-        counts = rows.groupby(NUMBER)["parameters"].median()
-        found[strategy] = [(int(number), int(count)) for number, count in counts.items()]
+        numbers = sorted(set(rows[NUMBER].tolist()))
+        found[strategy] = [
+            (int(number), int(rows.loc[rows[NUMBER] == number, "parameters"].median())) for number in numbers
+        ]
     return found
