@@ -179,25 +179,32 @@ class EmoMusic(Dataset):
         Parameters
         ----------
         **options
-            ``split``: ``"jukemir"`` (default) or ``"mediaeval"``, see the module's text.
+            ``split``: ``"jukemir"`` (default) or ``"mediaeval"``, see the module's text. ``target``: ``"arousal"`` or
+            ``"valence"``, where one of them is asked for alone: labels of shape [songs, 1].
 
         Raises
         ------
         DatasetError
             If a table cannot be read or parsed, the tables name different songs, or an option is not known.
         """
-        name = options.pop("split", "jukemir")
+        name, target = options.pop("split", "jukemir"), options.pop("target", None)
         if options:
-            raise DatasetError(f"{self.NAME}: no option {', '.join(map(repr, options))}; there is only 'split'")
+            raise DatasetError(
+                f"{self.NAME}: no option {', '.join(map(repr, options))}; there are only 'split' and 'target'"
+            )
         if name not in _VALID_REMAINDERS:
             raise DatasetError(f"{self.NAME}: split must be 'jukemir' or 'mediaeval', not {name!r}")
+        if target not in (None, *TARGETS):
+            raise DatasetError(f"{self.NAME}: target must be 'arousal' or 'valence', not {target!r}")
+        asked = tuple(name for name in TARGETS if target in (None, name))
         songs = self._songs()
         targets = self._targets(songs)
+        columns = [TARGETS.index(name) for name in asked]
         return Task(
             clip_ids=tuple(songs),
             splits=np.array([_split(song, name) for song in songs.values()], dtype=np.str_),
             targets=Values(
-                TARGETS, np.array([targets[song_id] for song_id in songs]).reshape(len(songs), len(TARGETS))
+                asked, np.array([targets[song_id] for song_id in songs]).reshape(len(songs), len(TARGETS))[:, columns]
             ),
             groups=np.array(list(songs), dtype=np.str_),
         )

@@ -47,9 +47,10 @@ def make_record(
     score: float | None = None,
     overlap: int = 0,
     labelled: int = 0,
+    arguments: dict[str, Any] | None = None,
 ) -> ScoreRecord:
     """A record whose leading score is `score`, or follows from the names."""
-    names = (encoder, task, corpus, recipe, protocol, layer, labels, deform)
+    names = (encoder, task, corpus, recipe, protocol, layer, labels, deform, *([arguments] if arguments else []))
     rng = np.random.default_rng([seed, *hashlib.sha256(repr(names).encode()).digest()[:8]])
     if score is None:
         base = 0.55 + 0.3 * quality(encoder) + 0.05 * quality(f"{encoder} {task}") + 0.02 * quality(protocol)
@@ -79,6 +80,7 @@ def make_record(
     return ScoreRecord(
         encoders=tuple(encoder.split("+")), corpus=corpus if trained else None, recipe_name=name,
         settings=parse_settings(filter(None, changes.rstrip(")").split(", "))), task=task, protocol=protocol, seed=seed,
+        arguments=arguments or {},
         layer=layer, labels=labels, deform=deform, data=data, metrics=metrics, unscored_labels=[],
         n_expected=clips, n_scored=clips, test_clips_lost={},
         fingerprint=fingerprint or hashlib.sha256(f"{task} {data}".encode()).hexdigest(),

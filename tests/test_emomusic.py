@@ -74,6 +74,18 @@ def test_labels_follow_the_songs_not_the_other_table(tmp_path):
     assert task.groups.tolist() == ["2", "3", "4", "7"]
 
 
+def test_one_target_alone_is_its_column(tmp_path):
+    dataset = layout(tmp_path)
+    both = dataset.task()
+    for column, target in enumerate(("arousal", "valence")):
+        task = dataset.task(target=target)
+        assert task.label_names == (target,)
+        assert task.labels.tolist() == both.labels[:, [column]].tolist()
+        assert task.splits.tolist() == both.splits.tolist()
+    with pytest.raises(DatasetError, match="target must be 'arousal' or 'valence', not 'anger'"):
+        dataset.task(target="anger")
+
+
 def test_the_splits_differ_in_the_artists_they_hold_out(tmp_path):
     artists = [f"Artist number {letter}" for letter in "abcdefghij"] * 2
     rows = [

@@ -7,7 +7,7 @@ of data (real or stand-in).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from analysis.pages.clip_map import ClipMap
 from analysis.pages.label_counts import LabelCounts
@@ -109,6 +109,8 @@ class RunRow(TypedDict):
         Keys of all its steps.
     metrics
         By name, the leading one first.
+    carried
+        What the study's table of runs says of it beside its factors, by column; left out where it says nothing.
     """
 
     key: str
@@ -144,6 +146,7 @@ class RunRow(TypedDict):
     finished: str
     steps: Sequence[str]
     metrics: Mapping[str, MetricRow]
+    carried: NotRequired[Mapping[str, Any]]
 
 
 class StepRow(TypedDict):
@@ -305,6 +308,42 @@ class RunMap(ClipMap):
     key: str
 
 
+class TopicsRow(TypedDict):
+    """What a source's head expects of the clips of a map.
+
+    Attributes
+    ----------
+    source
+        Its name.
+    topic
+        Factor of each clip that it expects most.
+    names
+        What each factor stands for.
+    """
+
+    source: str
+    topic: list[int]
+    names: Sequence[str]
+
+
+class TopicMap(ClipMap):
+    """Clips of a task in the plane of a representation that was trained on several sources, and their topics.
+
+    Attributes
+    ----------
+    title
+        Task and representation.
+    standin
+        Whether the clips are a stand-in's.
+    sources
+        Those of factors, in the order of the branches.
+    """
+
+    title: str
+    standin: bool
+    sources: Sequence[TopicsRow]
+
+
 class Document(TypedDict):
     """Everything that a report shows.
 
@@ -340,6 +379,8 @@ class Document(TypedDict):
         Of every task whose labels can be counted.
     maps
         Of the best runs of every task, if asked for.
+    topics
+        Of one run on several sources, if asked for.
     failures
         What failed.
     commands
@@ -367,6 +408,7 @@ class Document(TypedDict):
     deformations: Mapping[str, str]
     label_counts: Sequence[TaskLabelCounts]
     maps: Sequence[RunMap]
+    topics: Sequence[TopicMap]
     failures: Sequence[FailureRow]
     commands: Sequence[str]
     versions: Mapping[str, Sequence[str]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jinja2 import Environment
 from markupsafe import Markup
 
 from analysis import pages
@@ -41,6 +42,7 @@ from analysis.report.leaderboard import (
 )
 from analysis.report.over_tasks import OverTasks, over_tasks
 from analysis.report.published import compare, published_numbers
+from analysis.report.source_section import source_section
 
 MOST_RUNS = 1000
 """Runs listed one by one at most."""
@@ -63,10 +65,10 @@ def html(document: Document) -> str:
         "rate": lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
     }
     template = environment.from_string(_part("page.html"))
-    return template.render(**context(document))
+    return template.render(**context(document, environment))
 
 
-def context(document: Document) -> dict[str, Any]:
+def context(document: Document, environment: Environment) -> dict[str, Any]:
     """Everything that the template shows."""
     groups = form_groups(document["runs"])
     titles: Mapping[str, str] = document["metrics"]
@@ -110,6 +112,7 @@ def context(document: Document) -> dict[str, Any]:
         "maps": _maps(groups, document),
         "costs": kind_costs(document["steps"]),
         "figures": figures,
+        "source_study": source_section(groups, document["topics"], environment),
         "runs": [run for group in groups for run in group.runs][:MOST_RUNS],
         "all_runs": len(document["runs"]),
     }

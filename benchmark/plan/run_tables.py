@@ -7,7 +7,7 @@ strategy or the number of sources that a design has it stand for; they are carri
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -121,23 +121,29 @@ def carry(
     UserError
         If no row is.
     """
-    by_encoder: dict[str, list[tuple[Mapping[str, set[Any]], Mapping[str, Any]]]] = {}
-    for run in runs:
-        levels = _levels(run.grid)
-        for name in _texts(run.grid, "encoder", ("encoders", "sample_rate", "arguments")):
-            by_encoder.setdefault(name, []).append((levels, run.carried))
-    kept = []
-    for row in rows:
-        for allowed, carried in by_encoder.get(row["encoder"], ()):
-            if all(row[key] in values for key, values in allowed.items()):
-                kept.append({**row, **carried})
-                break
+    kept = [{**row, **carried} for row, carried in carried_by(rows, runs)]
     if not untrained:
         trained = {row["encoder"] for row in kept if row["recipe"] not in (UNTRAINED, AS_GIVEN)}
         kept = [row for row in kept if row["recipe"] != UNTRAINED or row["encoder"] not in trained]
     if not kept:
         raise UserError(f"{where}: the store has none of its scores yet; `bench run --study` makes them")
     return kept
+
+
+def carried_by(
+    rows: Sequence[Mapping[str, Any]], runs: Sequence[TabledRun]
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Rows that are of one of the runs, each with what that carries; the first, if it is of several."""
+    by_encoder: dict[str, list[tuple[Mapping[str, set[Any]], Mapping[str, Any]]]] = {}
+    for run in runs:
+        levels = _levels(run.grid)
+        for name in _texts(run.grid, "encoder", ("encoders", "sample_rate", "arguments")):
+            by_encoder.setdefault(name, []).append((levels, run.carried))
+    for row in rows:
+        for allowed, carried in by_encoder.get(row["encoder"], ()):
+            if all(row[key] in values for key, values in allowed.items()):
+                yield row, carried
+                break
 
 
 def _levels(grid: Any) -> dict[str, set[Any]]:

@@ -20,15 +20,19 @@ from analysis.report.document import (
     MetricRow,
     RunMap,
     RunRow,
+    SourceRow,
     StepRow,
     StudyRow,
     TaskRow,
+    TopicMap,
 )
 from benchmark.audio.deformations import DEFORMATIONS, parse_deformation
 from benchmark.comparison.reproduce import commands
 from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError
+from benchmark.factors import COLUMNS, in_cells
 from benchmark.plain_files import read_plain, read_within
+from benchmark.plan.run_tables import carried_by
 from benchmark.plan.runs import Lost, Plan, Run
 from benchmark.plan.studies import Study
 from benchmark.pretraining.curve_file import read_probe_scores
@@ -129,8 +133,13 @@ def collect(
     runs = [row for _, _, row in last]
     if planned is None:
         runs.sort(key=_place)
+    if study is not None:
+        for row, carried in carried_by([{**_in_tables(run), "row": run} for run in runs], study.tabled):
+            if carried:
+                row["row"]["carried"] = dict(carried)
     # Keys become paths further on; a stranger's record may name anything.
     steps = {step.key: _step(step) for record in records for step in record.steps if step.key.isalnum()}
+    sources = label_sources(store, steps)
     layers = _embeddings(store, runs, steps)
     tasks = _tasks(registry, sorted({run["task"] for run in runs}))
     real = any(not run["standin"] for run in runs)
@@ -148,10 +157,11 @@ def collect(
         "metrics": _metric_titles(runs),
         "descriptions": _descriptions(registry, runs),
         "trainings": _trainings(store, steps),
-        "sources": label_sources(store, steps),
+        "sources": sources,
         "deformations": _deformation_units(runs),
         "label_counts": task_label_counts(store, runs, steps),
         "maps": _maps(store, runs, steps, reporter) if look else [],
+        "topics": _topics(store, runs, steps, sources) if look else [],
         "failures": [*(_unplanned(plan.lost) if plan else []), *_failures(store, planned, reporter)],
         "commands": _study_commands(study_given, real) if study else _run_commands(records),
         "versions": _versions(records),
@@ -289,6 +299,20 @@ def _maps(store: Path, runs: Sequence[RunRow], steps: Mapping[str, StepRow], rep
     from benchmark.visualisation.maps import clip_maps  # scikit-learn takes a while to import
 
     return clip_maps(store, runs, steps, reporter)
+
+
+def _topics(
+    store: Path, runs: Sequence[RunRow], steps: Mapping[str, StepRow], sources: Sequence[SourceRow]
+) -> Sequence[TopicMap]:
+    from benchmark.visualisation.topics import topic_maps  # as maps
+
+    return topic_maps(store, runs, steps, sources)
+
+
+def _in_tables(run: RunRow) -> dict[str, Any]:
+    """A run as tables of scores have it."""
+    row = cast(Mapping[str, Any], run)
+    return {column: in_cells(row[column]) for column in COLUMNS}
 
 
 def _study(study: Study | None, plan: Plan | None, there: set[str]) -> StudyRow | None:

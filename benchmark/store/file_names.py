@@ -4,6 +4,8 @@
 WEIGHTS = "encoder.safetensors"
 #: The linear head of a supervised training, beside its encoder's weights: `weight` [L, dim] and `bias` [L].
 HEAD = "head.safetensors"
+#: The heads of a training on several sources, by source: of factors `tag.0.weight` [K, width] and `tag.0.bias` [K].
+HEADS = "heads.safetensors"
 #: Clips that a training has seen, as lines of `PcmClip`.
 CORPUS = "corpus.jsonl"
 #: Labels and split of a task.

@@ -104,12 +104,18 @@ def clip_map(task: Task, embeddings: Embeddings) -> ClipMap | None:
         the labels shown.
     """
     classes, names = clip_classes(task)
-    shown = _test_clips(task, embeddings, classes)
-    if len(shown) > CLIPS:
-        shown = sorted(np.random.default_rng(_SEED).choice(shown, CLIPS, replace=False).tolist())
+    shown = shown_clips(task, embeddings)
     if len(shown) < FEWEST:
         return None
     return _laid_out(clip_means(embeddings, [task.clip_ids[i] for i in shown]), classes[shown], names)
+
+
+def shown_clips(task: Task, embeddings: Embeddings) -> list[int]:
+    """Places of the task's clips that its map shows, in the order of its points."""
+    shown = _test_clips(task, embeddings, clip_classes(task)[0])
+    if len(shown) > CLIPS:
+        shown = sorted(np.random.default_rng(_SEED).choice(shown, CLIPS, replace=False).tolist())
+    return shown
 
 
 def window_map(task: Task, embeddings: Embeddings) -> ClipMap | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,9 +28,11 @@ from benchmark.pretraining.source_labels import SELF, SourceLabels
 from benchmark.pretraining.source_sampler import SourceSampler, same_clip
 from benchmark.pretraining.trained import TrainedModule, evaluating, seeded
 from benchmark.registry.methods import MultiSourceRecipe
+from benchmark.store.file_names import HEADS
 from benchmark.store.pcm import PcmClip
 from encoders.base import Encoder
 from encoders.capabilities import SourceBranches
+from encoders.weights import save_tensors
 
 #: Width of the layer in which two crops meet.
 PAIR_WIDTH = 128
@@ -270,7 +273,7 @@ def _watched(material: SourceMaterial, setting: Setting, place: int) -> tuple[Te
 
 
 class MultiSourceModule(TrainedModule):
-    """An encoder with a head for each source, thrown away afterwards.
+    """An encoder with a head for each source, which no later training uses.
 
     Parameters
     ----------
@@ -388,6 +391,15 @@ class MultiSourceModule(TrainedModule):
             "divergence_before": {name: round(value, 4) for name, value in first.items()},
             "divergence_after": {name: round(value, 4) for name, value in last.items()},
         }
+
+    def leave(self, folder: Path) -> None:
+        """Leave the heads, by source: they say which topics a clip of another dataset would have."""
+        heads = {
+            f"{source.name}.{key}": value.detach().contiguous()
+            for source, layers in zip(self.sources, self.heads, strict=True)
+            for key, value in layers.state_dict().items()
+        }
+        save_tensors(heads, folder / HEADS)
 
     def words(self) -> str | None:
         """E.g. ``divergence on held-out clips: self 0.693 -> 0.4, tag 1.2 -> 0.9``."""
