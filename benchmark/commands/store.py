@@ -203,11 +203,11 @@ def export(
     Example: bench store export scores.csv
     """
     from benchmark.console import Reporter
-    from benchmark.scores.long_table import as_csv, long_table
+    from benchmark.scores.long_table import as_csv, long_rows
 
     check_output(output)
-    text = as_csv(of_study(long_table(store_folder(store_path), metric, Reporter()), study))
-    write_output(output, text)
+    rows = long_rows(store_folder(store_path), metric, Reporter())
+    write_output(output, as_csv(rows if study is None else of_study(list(rows), study)))
 
 
 @app.command()

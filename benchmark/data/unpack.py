@@ -303,7 +303,7 @@ def _tar_members(
     with tarfile.open(fileobj=file, mode="r:") as archive:
         number = 0
         while (member := archive.next()) is not None:
-            archive.members.clear()
+            vars(archive)["members"].clear()  # it would keep them all
             number += 1
             _check_number(number, refuse)
             if len(member.name) > LONGEST_NAME:

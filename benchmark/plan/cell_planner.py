@@ -13,7 +13,7 @@ from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Run
 from benchmark.plan.shared_steps import Steps
 from benchmark.plan.trainings import Asked, labels_of, training_step
-from benchmark.registry.entries import EncoderEntry, numbers
+from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.plugins import read_recipe
 from benchmark.registry.published import facts_of
 from benchmark.registry.readouts import own_readout
@@ -239,7 +239,7 @@ class CellPlanner:
         context: dict[str, Any] = {}
         if not self._end_to_end:
             protocol = self._registry.protocol(cell.protocol)
-            spec = {"protocol": numbers(protocol.entry), "seed": cell.seed}
+            spec = {"protocol": self._steps.protocol_numbers(cell.protocol), "seed": cell.seed}
             if protocol.entry.chooses_by_metric:
                 spec["metric"] = leading
             if (own := own_readout(protocol)) is not None:

@@ -30,11 +30,12 @@ from benchmark.registry.datasets import (
     source_tables,
     standin_extent,
 )
-from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry, TaskEntry
+from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry, TaskEntry, numbers
 from benchmark.registry.foreign_packages import foreign_packages
 from benchmark.registry.overrides import override, with_arguments
 from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
 from benchmark.registry.published import require, weights_file
+from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.registry import Named, Registry
 from benchmark.scores.trained_labels import read_shared, refuse
 from benchmark.steps import initialise, label, label_source, prepare, standin
@@ -218,14 +219,18 @@ class Planner:
 
     def prepare_step(self, dataset: str, sample_rate: int, limit: Mapping[str, Any] | None = None) -> Step:
         """Decode `dataset`, or what of it a limit leaves, at a rate [Hz]."""
-        source = self._source(dataset)
-        title = f"decode {dataset} at {sample_rate:,} Hz"
-        context = {**source.context, "store": self._store.root.absolute()}
-        spec = {**source.audio, "sample_rate": sample_rate}
-        if limit is not None:
-            spec["limit"] = limit
-            title = f"decode {limit['clips']:,} clips of {dataset} at {sample_rate:,} Hz"
-        return prepare.KIND.step(spec, source.needs, title, context)
+
+        def make() -> Step:
+            source = self._source(dataset)
+            title = f"decode {dataset} at {sample_rate:,} Hz"
+            context = {**source.context, "store": self._store.root.absolute()}
+            spec = {**source.audio, "sample_rate": sample_rate}
+            if limit is not None:
+                spec["limit"] = limit
+                title = f"decode {limit['clips']:,} clips of {dataset} at {sample_rate:,} Hz"
+            return prepare.KIND.step(spec, source.needs, title, context)
+
+        return self._once(("prepare", dataset, sample_rate, repr(limit)), make)
 
     def limit_of(self, task: str, clips: int | None) -> Mapping[str, Any] | None:
         """What leaves so many clips of a task; see `tasks.limited.limited_clips`."""
@@ -237,20 +242,23 @@ class Planner:
 
     def label_step(self, task: str, pcm: Step, allow_missing: bool) -> Step:
         """Labels and split of `task` for the clips of `pcm`."""
-        named = self._registry.task(task)
-        entry = named.entry
-        source = self._source(entry.dataset)
-        options: Mapping[str, str] = entry.options
-        if entry.dataset in self._opened:
-            from benchmark.plan.task_fit import options_of
 
-            dataset = self._registry.dataset(entry.dataset)
-            options = self._once(("options", task), lambda: options_of(named, dataset, self._opened[entry.dataset]))
-        spec: dict[str, Any] = {**source.read_by, "options": dict(options), "allow_missing": allow_missing}
-        if entry.folds is not None:
-            spec["folds"] = entry.folds
-        context = {**source.context, "metrics": entry.metrics, "task": task}
-        return label.KIND.step(spec, {"pcm": pcm, **source.needs}, f"labels and split of {task}", context)
+        def make() -> Step:
+            named = self._registry.task(task)
+            entry = named.entry
+            source = self._source(entry.dataset)
+            options: Mapping[str, str] = entry.options
+            if entry.dataset in self._opened:
+                from benchmark.plan.task_fit import options_of
+
+                options = options_of(named, self._registry.dataset(entry.dataset), self._opened[entry.dataset])
+            spec: dict[str, Any] = {**source.read_by, "options": dict(options), "allow_missing": allow_missing}
+            if entry.folds is not None:
+                spec["folds"] = entry.folds
+            context = {**source.context, "metrics": entry.metrics, "task": task}
+            return label.KIND.step(spec, {"pcm": pcm, **source.needs}, f"labels and split of {task}", context)
+
+        return self._once(("label", task, pcm.key, allow_missing), make)
 
     def source_step(self, corpus: str, source: str, factors: int, pcm: Step) -> Step:
         """What a source says of the clips of `pcm`, reduced to factors; fitted to those that `corpus` trains on.
@@ -479,8 +487,8 @@ class Planner:
             check_augmentation(recipe, sample_rate)
             return code
 
-        numbers = recipe.entry.model_dump_json(include={"augmentation"})
-        return self._once(("augmentation", recipe.file, recipe.line, recipe.name, numbers, sample_rate), ask)
+        chain = recipe.entry.model_dump_json(include={"augmentation"})
+        return self._once(("augmentation", recipe.file, recipe.line, recipe.name, chain, sample_rate), ask)
 
     def _source(self, dataset: str) -> _Source:
         return self._once(("source", dataset), lambda: self._look_for(dataset))
@@ -504,6 +512,20 @@ class Planner:
         read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args, "tables": found.tables}
         context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
         return _Source({"clips": found.clips}, read_by, {}, context)
+
+    def recipe(self, name: str, overrides: Mapping[str, Any]) -> tuple[Recipe, Mapping[str, Any]]:
+        """A recipe with numbers of it replaced, and those of its numbers that determine a training."""
+
+        def make() -> tuple[Recipe, Mapping[str, Any]]:
+            named = self._registry.recipe(name)
+            entry = override(read_recipe(named).entry, overrides)
+            return Named(named.name, entry, named.file, named.line), recipe_numbers(entry)
+
+        return self._once(("recipe", name, repr(sorted(overrides.items()))), make)
+
+    def protocol_numbers(self, name: str) -> Mapping[str, Any]:
+        """Numbers of a protocol that determine a probe."""
+        return self._once(("protocol", name), lambda: numbers(self._registry.protocol(name).entry))
 
     def code(self, named: PlugIn) -> str:
         """`code_identity`, whose files are read once however many seeds and tasks there are."""
@@ -557,3 +579,8 @@ def encoder_spec(
 def whole_artifacts(store: Path, kind: str) -> list[Artifact]:
     """Every whole artifact of a kind in a store; a function of its own, so that steps can be sent to workers."""
     return list(Store(store).whole(kind))
+
+
+def recipe_numbers(entry: RecipeEntry) -> dict[str, Any]:
+    """What of a recipe determines a training; what it starts from is told by that training's own key."""
+    return {key: value for key, value in numbers(entry).items() if key != "start_from"}

@@ -47,6 +47,12 @@ class Steps(Protocol):
     def check_windows(self, named: Named[EncoderEntry], seconds: float) -> None:
         """Raise `UserError` if an encoder cannot take windows of so many seconds."""
 
+    def recipe(self, name: str, overrides: Mapping[str, Any]) -> tuple[Recipe, Mapping[str, Any]]:
+        """A recipe with numbers of it replaced, and those of its numbers that determine a training."""
+
+    def protocol_numbers(self, name: str) -> Mapping[str, Any]:
+        """Numbers of a protocol that determine a probe."""
+
     def code(self, named: PlugIn) -> str:
         """What stands in a key for the code of an entry's class."""
 

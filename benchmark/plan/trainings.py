@@ -10,9 +10,8 @@ from benchmark.errors import UserError
 from benchmark.factors import DRAWN_CLIPS
 from benchmark.plan.requests import Request
 from benchmark.plan.shared_steps import Steps
-from benchmark.registry.entries import EncoderEntry, numbers
+from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.methods import UnreadRecipe
-from benchmark.registry.overrides import override
 from benchmark.registry.plugins import read_recipe
 from benchmark.registry.recipes import RecipeEntry
 from benchmark.registry.registry import Named, Registry
@@ -85,13 +84,13 @@ def training_step(planner: Steps, asked: Asked, behind: tuple[str, ...] = ()) ->
     """
     registry = planner.registry
     named = registry.recipe(asked.recipe)
-    entry = override(read_recipe(named).entry, asked.overrides)
+    recipe, numbers = planner.recipe(asked.recipe, asked.overrides)
+    entry = recipe.entry
     if asked.recipe in behind:
         raise UserError(
             f"{named.file}:{named.line}: recipes.{named.name}.start_from: {' starts from '.join([*behind, named.name])}"
         )
-    recipe = Named(named.name, entry, named.file, named.line)
-    spec: dict[str, Any] = {"recipe": recipe_numbers(entry), "seed": asked.seed}
+    spec: dict[str, Any] = {"recipe": numbers, "seed": asked.seed}
     context = {**asked.context, "encoder": asked.encoder, "recipe": recipe, "names": asked.names}
     if isinstance(named.entry, UnreadRecipe):
         spec["code"] = planner.code(named)
@@ -209,8 +208,3 @@ def labels_of(registry: Registry, corpus: str, recipe: str) -> str:
             f"{entry.dataset}; name one of its own"
         )
     return entry.labels
-
-
-def recipe_numbers(entry: RecipeEntry) -> dict[str, Any]:
-    """What of a recipe determines a training; what it starts from is told by that training's own key."""
-    return {key: value for key, value in numbers(entry).items() if key != "start_from"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from benchmark.console import Reporter, Silent
 from benchmark.errors import UserError, unknown_name
 from benchmark.factors import COLUMNS, PLAIN, in_cells
 from benchmark.scores.records import SCORE, newest
-from benchmark.scores.score_index import score_rows
+from benchmark.scores.score_index import COLUMNS as INDEX_COLUMNS
+from benchmark.scores.score_index import score_values
+
+#: What names a representation, the corpus last.
+_WAY = ("encoder", "recipe", "corpus")
 
 
 def long_table(store: Path, metric: str | None = None, reporter: Reporter | None = None) -> list[dict[str, Any]]:
@@ -41,32 +46,43 @@ def long_table(store: Path, metric: str | None = None, reporter: Reporter | None
         If the folder holds no record with that metric of a run without a limit, or one cannot be read and there is no
         reporter.
     """
+    return list(long_rows(store, metric, reporter))
+
+
+def long_rows(store: Path, metric: str | None = None, reporter: Reporter | None = None) -> Iterator[dict[str, Any]]:
+    """As `long_table`, one row after the other: those of a million records are more than memory need hold."""
     reporter = reporter or Silent()
-    every = score_rows(store, reporter)
+    every = score_values(store, reporter)
     if not every:
         raise UserError(f"{store}: holds no score record; `bench run` makes some")
-    whole = [row for row in every if row["limit"] == in_cells(None)]
+    leading, metrics, limits = (INDEX_COLUMNS.index(column) for column in ("leading", "metric", "limit"))
+    whole = [row for row in every if row[limits] == in_cells(None)]
     if not whole:
         raise UserError(f"{store}: holds scores of runs with --limit alone, which say nothing; run without it")
     if len(whole) < len(every):
-        reporter.warn(
-            f"{len({row['key'] for row in every} - {row['key'] for row in whole}):,} scores of runs with "
-            "--limit are left out"
-        )
+        left = len({row[0] for row in every} - {row[0] for row in whole})
+        reporter.warn(f"{left:,} scores of runs with --limit are left out")
     every = whole
-    chosen = [row for row in every if (row["leading"] if metric is None else row["metric"] == metric)]
+    del whole
+    chosen = [row for row in every if (row[leading] if metric is None else row[metrics] == metric)]
     if not chosen:
-        raise unknown_name(f"metric in {store}", str(metric), {row["metric"] for row in every})
+        raise unknown_name(f"metric in {store}", str(metric), {row[metrics] for row in every})
+    del every
     scores = store / "artifacts" / SCORE
-    last = newest(chosen, itemgetter(*COLUMNS, "standin"), lambda row: scores / row["key"])
+    run = itemgetter(*(INDEX_COLUMNS.index(column) for column in (*COLUMNS, "standin")))
+    last = newest(chosen, run, lambda row: scores / row[0])
     if len(last) < len(chosen):
         left = len(chosen) - len(last)
         reporter.warn(f"{left:,} older scores of runs that were scored again since are left out")
-    ways = [{**row, "corpus": None if row["corpus"] == "none" else row["corpus"]} for row in last]
-    return [
-        {column: value for column, value in row.items() if column != "leading"} | {"representation": name}
-        for row, name in zip(last, representation_names(ways), strict=True)
-    ]
+    del chosen
+    way = itemgetter(*(INDEX_COLUMNS.index(column) for column in _WAY))
+    ways = list(dict.fromkeys(map(way, last)))
+    named = [{**dict(zip(_WAY, one, strict=True)), "corpus": None if one[-1] == "none" else one[-1]} for one in ways]
+    names = dict(zip(ways, representation_names(named), strict=True))
+    for values in last:
+        row = dict(zip(INDEX_COLUMNS, values, strict=True))
+        del row["leading"]
+        yield {**row, "representation": names[way(values)]}
 
 
 def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) -> list[dict[str, Any]]:
@@ -96,6 +112,8 @@ def poolable(rows: Sequence[Mapping[str, Any]], named: str, reporter: Reporter) 
     return kept
 
 
-def as_csv(rows: list[dict[str, Any]]) -> str:
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV text with a header, which `analysis.read_table` reads back as it was."""
-    return csv_text(list(rows[0]), rows)
+    each = iter(rows)
+    first = next(each)
+    return csv_text(list(first), chain([first], each))

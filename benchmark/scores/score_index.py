@@ -2,15 +2,16 @@
 
 A store may hold a hundred thousand records; opening each takes minutes on a shared file system. The rows of each are
 kept in ``STORE/scores.jsonl`` by key and by what tells one file from another, and only new or replaced records are
-read. The file may be deleted at any time, and a store that cannot be written to is read without it.
+read. Rows are lists as long as may be, and texts that are alike are one, so that a million records fit into memory. The
+file may be deleted at any time, and a store that cannot be written to is read without it.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.cell import Cell
 from benchmark.console import Reporter, Silent
+from benchmark.errors import UserError
 from benchmark.factors import COLUMNS as CELL_COLUMNS
 from benchmark.factors import in_cells
-from benchmark.plain_files import read_plain, read_within
+from benchmark.plain_files import open_within, read_within
 from benchmark.scores.records import NO_RECORD, RECORD, SCORE, Counts, Reached, Version, no_record, trained_network
 from benchmark.store.store import check_store, write_atomically
 from tasks.base import SPLITS
 
 INDEX = "scores.jsonl"
-LARGEST_INDEX = 2**30
-"""More than rows of a million records take [bytes]."""
+LARGEST_INDEX = 2**32
+"""More than rows of millions of records take [bytes]."""
 #: Raised when a row gets another column.
 ROW_VERSION = 7
+_FIRST_LINE = {"version": ROW_VERSION}
 _AFTER_TASK = CELL_COLUMNS.index("task") + 1
 COLUMNS = (
     "key", *CELL_COLUMNS[:_AFTER_TASK], "metric", *CELL_COLUMNS[_AFTER_TASK:],
@@ -71,6 +74,11 @@ class _Record(Cell):
 
 
 def score_rows(store: Path, reporter: Reporter | None = None) -> list[dict[str, Any]]:
+    """As `score_values`, each row by name of the column."""
+    return [dict(zip(COLUMNS, values, strict=True)) for values in score_values(store, reporter)]
+
+
+def score_values(store: Path, reporter: Reporter | None = None) -> list[list[Any]]:
     """One row a run and metric, of all records in a store, by key of the record.
 
     Parameters
@@ -82,8 +90,8 @@ def score_rows(store: Path, reporter: Reporter | None = None) -> list[dict[str, 
 
     Returns
     -------
-    list of dict
-        `COLUMNS`; ``leading`` says whether the metric leads its task.
+    list of list
+        Values in the order of `COLUMNS`; ``leading`` says whether the metric leads its task.
 
     Raises
     ------
@@ -106,7 +114,13 @@ def score_rows(store: Path, reporter: Reporter | None = None) -> list[dict[str, 
             reporter.leave_out(no_record(folder / key, error))
     if current != known:
         _write(store / INDEX, current)
-    return [dict(zip(COLUMNS, (key, *row), strict=True)) for key, (_, rows) in current.items() for row in rows]
+    del known
+    found = []
+    for key in list(current):
+        for row in current.pop(key)[1]:
+            row.insert(0, key)
+            found.append(row)
+    return found
 
 
 def _identity(file: str) -> _Identity:
@@ -143,23 +157,24 @@ def _rows(folder: Path) -> list[list[Any]]:
 def _read(file: Path) -> dict[str, _Known]:
     """What is known by key, as far as the file can be understood."""
     known: dict[str, _Known] = {}
+    alike: dict[str, str] = {}
     try:
-        with io.StringIO(read_plain(file, LARGEST_INDEX).decode()) as lines:
-            if json.loads(next(lines, "null")) != {"version": ROW_VERSION}:
+        with open_within(file.parent, file.name) as lines:
+            if os.fstat(lines.fileno()).st_size > LARGEST_INDEX or json.loads(next(lines, b"null")) != _FIRST_LINE:
                 return {}
             for line in lines:
                 key, identity, rows = json.loads(line)
                 if all(len(row) == len(COLUMNS) - 1 for row in rows):
-                    known[key] = (identity, rows)
-    except (OSError, ValueError, TypeError, RecursionError):
+                    same = [[alike.setdefault(one, one) if type(one) is str else one for one in row] for row in rows]
+                    known[key] = (identity, same)
+    except (UserError, OSError, ValueError, TypeError, RecursionError):
         return known
     return known
 
 
 def _write(file: Path, known: Mapping[str, _Known]) -> None:
-    lines = [json.dumps({"version": ROW_VERSION})]
-    lines += [json.dumps([key, identity, rows]) for key, (identity, rows) in known.items()]
+    lines = chain([_FIRST_LINE], ([key, identity, rows] for key, (identity, rows) in known.items()))
     try:
-        write_atomically(file, ("\n".join(lines) + "\n").encode())
+        write_atomically(file, b"".join(json.dumps(line).encode() + b"\n" for line in lines))
     except OSError:  # a store that may only be read
         return
