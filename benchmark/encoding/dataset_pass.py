@@ -57,6 +57,7 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
     for number in np.setdiff1d(np.arange(len(pcm.clips)), new):
         for name in layers:
             rows[name][first[number] : first[number + 1]] = known[pcm.clips[number].digest][name]
+    worked = 0
     with (
         freed_memory_kept(),
         (work / JOURNAL).open("a", encoding="utf-8") as journal,
@@ -71,6 +72,7 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
                 rows[name][todo[done : done + len(chunk)]] = found
             digest = _digest(rows, todo[done : done + len(chunk)])
             done += len(chunk)
+            worked += sum(map(len, chunk))
             journal.write(json.dumps({"of": which, "done": done, "digest": digest}) + "\n")
             journal.flush()
             advance(len(chunk))
@@ -84,7 +86,8 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
         seconds=np.array([at / encoder.sample_rate for clip in starts for at in clip], dtype=np.float32),
         durations=np.array([clip.samples / encoder.sample_rate for clip in pcm.clips], dtype=np.float32),
     )
-    return {"windows": windows, "dims": dims, "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"]}
+    weights = inputs["weights"].manifest["files"][WEIGHTS]["sha256"]
+    return {"windows": windows, "dims": dims, "weights": weights, "worked": worked}
 
 
 def _embedded_before(

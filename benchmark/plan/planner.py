@@ -22,13 +22,13 @@ from benchmark.pretraining.source_labels import SELF
 from benchmark.registry.arguments import file_digests
 from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
 from benchmark.registry.datasets import (
+    clip_lengths,
     contents,
     dataset_at,
-    extent,
     open_dataset,
     reading,
     source_tables,
-    standin_extent,
+    standin_lengths,
 )
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
 from benchmark.registry.foreign_packages import foreign_packages
@@ -468,7 +468,7 @@ class Planner:
             standin_module(named)
             spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
             read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args}
-            context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
+            context = {"dataset": named, "lengths": cache(partial(standin_lengths, named))}
             made = standin.KIND.step(spec, {}, f"make the stand-in of {dataset}", context)
             return _Source({"args": named.entry.args}, read_by, {"standin": made}, context)
         with reading(named):
@@ -478,7 +478,7 @@ class Planner:
         self._opened[dataset] = opened
         self._audio[dataset] = found.audio
         read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args, "tables": found.tables}
-        context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
+        context = {"dataset": named, "root": opened.root, "lengths": cache(partial(clip_lengths, opened))}
         return _Source({"clips": found.clips}, read_by, {}, context)
 
     def code(self, named: PlugIn) -> str:
