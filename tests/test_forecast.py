@@ -24,7 +24,7 @@ from benchmark.store.store import Store
     factor=st.floats(0.2, 20), odd=st.booleans(),
 )  # fmt: skip
 def test_times_are_within_a_factor_of_two_in_simulated_histories(fixed, each, count, seed, factor, odd):
-    """Steps of many sizes on a machine that is busy now and then; a few that were interrupted. Asked for more or less."""
+    """Steps of many sizes on a machine that is busy now and then, some interrupted; asked of more or less work."""
     rng = np.random.default_rng(seed)
     amounts = 10 ** rng.uniform(1, 3, count)
     seconds = (fixed + each * amounts) * np.exp(0.15 * rng.standard_normal(count))
@@ -117,7 +117,7 @@ REGISTRY = """
 datasets:
   songs: {class: "tasks.folder:LabelledFolder", root: songs}
 tasks:
-  sort: {dataset: songs, metrics: [accuracy], corpus: songs, protocol: fast}
+  sort: {dataset: songs, metrics: [accuracy], options: {kind: multiclass}, corpus: songs, protocol: fast}
 corpora:
   songs: {dataset: songs, splits: [train]}
 encoders:

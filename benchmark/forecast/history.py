@@ -30,7 +30,10 @@ ODD = 3.0
 #: A range is at least so wide to both sides: by rates that were measured just now, by up to two records, by more.
 WIDTHS = (2.0, 1.6, 1.25)
 #: Share of records outside a range, on each side.
-OUTSIDE = 0.1
+OUTSIDE = 0.05
+#: Newest records of a sort that are fitted, and how much the work of two must differ to tell start and pace apart.
+FITTED = 60
+APART = 1.3
 
 
 @dataclass(frozen=True)
@@ -67,28 +70,35 @@ def learnt(past: Sequence[Past], amount: float) -> Duration | None:
     known = [one for one in past if one.amount > 0 and one.seconds > 0]
     if not known:
         return None
+    known = known[:FITTED]
     fixed, each = _fitted(known)
     ratios = np.array([one.seconds / (fixed + each * one.amount) for one in known])
-    usual = np.median(ratios)
-    sound = [one for one, ratio in zip(known, ratios, strict=True) if usual / ODD <= ratio <= usual * ODD]
-    fixed, each = _fitted(sound)
-    ratios = np.array([one.seconds / (fixed + each * one.amount) for one in sound])
+    sound = ratios[(ratios <= ODD) & (ratios >= 1 / ODD)]
     seconds = fixed + each * amount
     width = WIDTHS[1] if len(sound) < 3 else WIDTHS[2]
-    low, high = np.quantile(ratios, [OUTSIDE, 1 - OUTSIDE])
+    low, high = np.quantile(sound, [OUTSIDE, 1 - OUTSIDE])
     return Duration(seconds, seconds * min(float(low), 1 / width), seconds * max(float(high), width))
 
 
 def _fitted(past: Sequence[Past]) -> tuple[float, float]:
-    """Seconds that a step takes anyway, and for each unit of work: neither below 0, of least relative error."""
-    from scipy.optimize import nnls
+    """Seconds that a step takes anyway, and for each unit of work: neither below 0, of least relative error.
 
+    Of the lines through any two records, and through none and one, the one from which the records depart least, in the
+    mean of absolute logarithms: as a median, it minds no records that are odd, unless they are half of all.
+    """
     amounts = np.array([one.amount for one in past])
     seconds = np.array([one.seconds for one in past])
-    if amounts.max() < 1.5 * amounts.min():  # which cannot be told apart
-        return 0.0, float(np.median(seconds / amounts))
-    found, _ = nnls(np.stack([1 / seconds, amounts / seconds], axis=1), np.ones(len(past)))
-    return float(found[0]), float(found[1])
+    first, second = np.triu_indices(len(past), 1)
+    apart = np.abs(np.log(amounts[first] / amounts[second])) > np.log(APART)
+    first, second = first[apart], second[apart]
+    slopes = (seconds[first] - seconds[second]) / (amounts[first] - amounts[second])
+    starts = seconds[first] - slopes * amounts[first]
+    possible = (slopes >= 0) & (starts >= 0)
+    each = np.concatenate([seconds / amounts, slopes[possible]])
+    fixed = np.concatenate([np.zeros(len(past)), starts[possible]])
+    error = np.abs(np.log(seconds / (fixed[:, None] + each[:, None] * amounts))).mean(axis=1)
+    best = int(error.argmin())
+    return float(fixed[best]), float(each[best])
 
 
 class History:
