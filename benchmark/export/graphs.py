@@ -89,13 +89,13 @@ def write_torchscript(encoder: Encoder, samples: int, folder: Path) -> float:
 
     def write() -> None:
         traced = torch.jit.trace(_Represent(encoder), (_noise(2, samples),), check_trace=False)
-        torch.jit.save(traced, str(file))  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, str(file))
 
     loaded = []
 
     def read() -> None:
         write()
-        loaded.append(torch.jit.load(str(file)))  # type: ignore[no-untyped-call]
+        loaded.append(torch.jit.load(str(file)))
 
     _tried("TorchScript", read)
     (graph,) = loaded
