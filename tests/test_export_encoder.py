@@ -14,7 +14,7 @@ from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
 from benchmark.export.carried_sources import carried_sources
 from benchmark.export.encoder_folder import Origin, export_encoder
-from benchmark.plan.planner import encoder_spec
+from benchmark.plan.encoder_spec import encoder_spec
 from benchmark.plan.trained_weights import Wanted, find_trained, only_training
 from benchmark.registry.registry import load_registry
 from benchmark.steps import initialise, prepare, pretrain, standin

@@ -40,8 +40,8 @@ def check(
     """
     from benchmark.console import Reporter
     from benchmark.examination.fitness import QUICK, THOROUGH, Check, Fitness, fitness_line, verdict
+    from benchmark.plan.encoder_spec import weights_file
     from benchmark.plan.origins import announce
-    from benchmark.plan.planner import weights_file
 
     registry = open_registry(registry_files)
     named = registry.encoder(encoder)

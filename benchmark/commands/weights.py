@@ -72,7 +72,7 @@ class WeightsOptions:
         UserError
             If options contradict one another, there are no such weights, or several trainings are meant.
         """
-        from benchmark.plan.planner import weights_file
+        from benchmark.plan.encoder_spec import weights_file
         from benchmark.plan.trained_weights import Wanted, find_trained
         from benchmark.registry.overrides import parse_settings
 

@@ -16,10 +16,10 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.factors import AS_GIVEN, END_TO_END, UNTRAINED
 from benchmark.plan.cell_planner import TROUBLE, CellPlanner
 from benchmark.plan.divisions import Members, shared_clips
+from benchmark.plan.encoder_spec import encoder_spec, weights_file
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
 from benchmark.pretraining.source_labels import SELF
-from benchmark.registry.arguments import file_digests
 from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
 from benchmark.registry.datasets import (
     clip_lengths,
@@ -31,7 +31,6 @@ from benchmark.registry.datasets import (
     standin_lengths,
 )
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry
-from benchmark.registry.foreign_packages import foreign_packages
 from benchmark.registry.overrides import override, with_arguments
 from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
 from benchmark.registry.registry import Named, Registry
@@ -507,45 +506,6 @@ class Planner:
         return self._registry
 
 
-def encoder_spec(
-    named: Named[EncoderEntry], code: str | None = None, digest: Callable[[Path], str] = digest_file
-) -> dict[str, Any]:
-    """What of an encoder's entry stands in the keys of all that it is initialised, trained and encodes to.
-
-    Parameters
-    ----------
-    named
-        The entry.
-    code
-        Its `code_identity`, where that is known already.
-    digest
-        Hash of a file's content.
-    """
-    entry = named.entry
-    spec = {"class": entry.class_path, "args": entry.args, "code": code_identity(named) if code is None else code}
-    if packages := foreign_packages(named, digest):
-        spec["packages"] = packages
-    if entry.files:
-        spec["files"] = file_digests(named)
-    return spec
-
-
 def whole_artifacts(store: Path, kind: str) -> list[Artifact]:
     """Every whole artifact of a kind in a store; a function of its own, so that steps can be sent to workers."""
     return list(Store(store).whole(kind))
-
-
-def weights_file(named: Named[EncoderEntry]) -> Path:
-    """File of weights that an encoder's entry names, looked for beside the registry file.
-
-    Raises
-    ------
-    UserError
-        If it is not there.
-    """
-    assert named.entry.weights is not None
-    file = (named.file.parent / Path(named.entry.weights).expanduser()).resolve()
-    if not file.is_file():
-        where = f"{named.file}:{named.line}: encoders.{named.name}.weights"
-        raise UserError(f"{where}: there is no file {file}; correct the path")
-    return file
