@@ -14,7 +14,8 @@ from encoder_weights import chirps
 from benchmark.console import Silent
 from benchmark.encoding.windows import build_encoder
 from benchmark.errors import UserError
-from benchmark.plan.planner import Planner, encoder_spec
+from benchmark.plan.encoder_spec import encoder_spec
+from benchmark.plan.planner import Planner
 from benchmark.registry.foreign_packages import foreign_packages
 from benchmark.registry.registry import load_registry
 from benchmark.store.store import Store

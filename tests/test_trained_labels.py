@@ -118,7 +118,7 @@ def test_what_is_allowed_is_marked_and_keeps_its_key(folder):
     document = json.loads(bench("report", "--store", folder / "store", "--format", "json", "-o", "-").stdout)
     (again,) = document["commands"]
     assert "--allow-overlap --data DIR" in again
-    assert [row["overlap_labelled"] for row in document["leaderboards"]] == [2, 0]
+    assert [row["overlap_labelled"] for row in document["leaderboards"]] == [0, 2]
     html = folder / "report.html"
     assert bench("report", "--store", folder / "store", "-o", html).returncode == 0
     said = "small · labelled was pretrained on 2 of the test clips, on 2 of them with their labels"

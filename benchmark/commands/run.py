@@ -144,12 +144,14 @@ def _computed(
 def _show_plan(options: RunOptions, plan: Plan, engine: Engine, store: Store, reporter: Reporter) -> None:
     """Print the steps of what can be had; exit code 1 if something cannot, 2 if nothing can."""
     from benchmark.errors import UserError
+    from benchmark.forecast.history import History
     from benchmark.forecast.plan_table import plan_table
-    from benchmark.forecast.rates import Rates
+    from benchmark.forecast.rates import Rates, gpu_name
     from benchmark.forecast.sizes import planned_steps
 
     jobs = None if options.cluster else options.jobs or 1
-    steps, causes = planned_steps(plan.runs, engine, Rates(store, reporter), jobs)
+    history = History(store, gpu_name())
+    steps, causes = planned_steps(plan.runs, engine, Rates(store, reporter), history, jobs)
     if not steps and len(causes) == 1 and not plan.lost:
         raise UserError(causes[0])
     for cause in causes:

@@ -58,6 +58,7 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
     for number in np.setdiff1d(np.arange(len(pcm.clips)), new):
         for name in layers:
             rows[name][first[number] : first[number + 1]] = known[pcm.clips[number].digest][name]
+    worked = 0
     with (
         freed_memory_kept(),
         (work / JOURNAL).open("a", encoding="utf-8") as journal,
@@ -72,6 +73,7 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
                 rows[name][todo[done : done + len(chunk)]] = found
             digest = _digest(rows, todo[done : done + len(chunk)])
             done += len(chunk)
+            worked += sum(map(len, chunk))
             journal.write(json.dumps({"of": which, "done": done, "digest": digest}) + "\n")
             journal.flush()
             advance(len(chunk))
@@ -90,6 +92,7 @@ def embed_dataset(step: Step, inputs: Mapping[str, Artifact], work: Path, report
         "dims": dims,
         "weights": inputs["weights"].manifest["files"][WEIGHTS]["sha256"],
         "heard_seconds": max((end - start for own in spans for start, end in own), default=0) / encoder.sample_rate,
+        "worked": worked,
     }
 
 

@@ -126,11 +126,20 @@ class Cutting:
             ) from None
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What an encoder takes at once; see `encoders.base.Encoder`, which says the same of itself."""
+
+    window: int | None
+    max_window: int
+    sample_rate: int
+
+
 #: Windows as the encoder takes them, side by side.
 PLAIN_CUTTING = Cutting()
 
 
-def window_spans(samples: int, encoder: Encoder, cutting: Cutting = PLAIN_CUTTING) -> list[tuple[int, int]]:
+def window_spans(samples: int, encoder: Encoder | Taken, cutting: Cutting = PLAIN_CUTTING) -> list[tuple[int, int]]:
     """Where the windows of a clip begin and end [samples].
 
     Windows stand side by side and a last part that does not fill one is dropped, as in CLMR and TUNe; with a hop, they

@@ -197,7 +197,7 @@ class _Submission:
 
 def _portable(step: Step) -> Step:
     """The step without what only a dry run needs, which may hold objects of a user's own modules."""
-    context = {name: value for name, value in step.context.items() if name != "extent"}
+    context = {name: value for name, value in step.context.items() if name != "lengths"}
     needs = {name: _portable(need) for name, need in step.needs.items()}
     return step.of.step(step.spec, needs, step.title, context)
 

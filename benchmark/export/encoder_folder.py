@@ -204,8 +204,11 @@ def _tried_without_bench(encoder: Encoder, work: Path) -> float:
     waveform = (0.1 * np.random.default_rng(0).standard_normal((2, 1, samples))).astype(np.float32)
     import torch
 
-    with torch.inference_mode():
-        expected = encoder(torch.from_numpy(waveform)).numpy()
+    try:
+        with torch.inference_mode():
+            expected = encoder(torch.from_numpy(waveform)).numpy()
+    except Exception as error:
+        raise UserError(f"the encoder raises {type(error).__name__}: {error}; `bench check` looks at it") from error
     with tempfile.TemporaryDirectory() as folder:
         given, left = Path(folder) / "waveform.npy", Path(folder) / "representation.npy"
         np.save(given, waveform)

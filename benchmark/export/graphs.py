@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
+from benchmark.libraries import load
 from encoders.base import Encoder
 
 ONNX = "encoder.onnx"
@@ -53,12 +54,9 @@ def write_onnx(encoder: Encoder, samples: int, folder: Path) -> float:
     UserError
         If the libraries are missing, or the encoder computes what the format cannot say.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"--onnx needs {error.name}; install it with: pip install 'bench-music[onnx]'") from None
+    for library in ("onnx", "onnxscript"):
+        load(library)
+    runtime = load("onnxruntime")
     file = folder / ONNX
     batch = torch.export.Dim("batch", min=1)
 
@@ -76,7 +74,7 @@ def write_onnx(encoder: Encoder, samples: int, folder: Path) -> float:
         )
 
     _tried("ONNX", write)
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
     def run(waveform: Tensor) -> NDArray[Any]:
         found: Mapping[int, Any] = dict(enumerate(session.run(None, {"waveform": waveform.numpy()})))
@@ -91,13 +89,13 @@ def write_torchscript(encoder: Encoder, samples: int, folder: Path) -> float:
 
     def write() -> None:
         traced = torch.jit.trace(_Represent(encoder), (_noise(2, samples),), check_trace=False)
-        torch.jit.save(traced, str(file))  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, str(file))
 
     loaded = []
 
     def read() -> None:
         write()
-        loaded.append(torch.jit.load(str(file)))  # type: ignore[no-untyped-call]
+        loaded.append(torch.jit.load(str(file)))
 
     _tried("TorchScript", read)
     (graph,) = loaded

@@ -17,15 +17,24 @@ def plan_table(steps: Sequence[PlannedStep]) -> str:
             step.title,
             step.work,
             readable_bytes(step.bytes),
-            readable_time(step.seconds) if step.seconds else "",
+            _range(step.fastest, step.slowest) if step.seconds else "",
             step.key[:12],
         ]
         for step in steps
     ]
     missing = [step for step in steps if step.state != "cached"]
     total = readable_bytes(sum(step.bytes for step in missing))
-    hours = readable_time(sum(step.seconds for step in missing))
+    hours = _range(sum(step.fastest for step in missing), sum(step.slowest for step in missing))
     return (
         f"{aligned(rows)}\n\n{len(missing)} of {len(steps)} steps to do, about {total} to write; "
-        f"decoding, training and encoding take about {hours} on this device, one step at a time"
+        f"decoding, training and encoding take {hours} on this device, one step at a time"
     )
+
+
+def _range(fastest: float, slowest: float) -> str:
+    """E.g. ``8 to 15 s`` or ``90 s to 3 min``."""
+    low, high = readable_time(fastest), readable_time(slowest)
+    if low == high:
+        return f"about {high}"
+    (first, unit), (_, other) = low.split(" "), high.split(" ")
+    return f"{first if unit == other else low} to {high}"

@@ -77,6 +77,11 @@ class Rates:
         return self._known[key]
 
 
+def gpu_name() -> str:
+    """Of the GPU that steps run on; empty without one."""
+    return device_name(device()) if device().type == "cuda" else ""
+
+
 def _decoding() -> float:
     import soundfile
 

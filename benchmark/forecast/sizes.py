@@ -10,6 +10,7 @@ from benchmark.encoding.planned import planned_encoder
 from benchmark.engine.engine import Engine
 from benchmark.engine.foreseen import foreseen
 from benchmark.errors import USER_ERRORS
+from benchmark.forecast.history import NOTHING, Duration, History, measured
 from benchmark.forecast.rates import Rates
 from benchmark.plan.runs import Run, unique_steps
 from benchmark.plan.studies import trained_encoders
@@ -30,9 +31,9 @@ class PlannedStep:
         What there is to do, in words; empty if cached.
     bytes
         Size of the artifact, estimated where `state` is ``"to do"``.
-    seconds
-        What computing it takes on this device [s], from rates measured here; 0 if cached, or for steps that take
-        little: labels, initial weights, probes.
+    seconds, fastest, slowest
+        What computing it takes on this device [s], as expected, and within which bounds most will lie: by finished
+        steps of its sort in this store, or else by rates measured here; 0 if cached, or for steps that take little.
     """
 
     kind: str
@@ -42,10 +43,12 @@ class PlannedStep:
     work: str
     bytes: int
     seconds: float
+    fastest: float = 0.0
+    slowest: float = 0.0
 
 
 def planned_steps(
-    runs: Sequence[Run], engine: Engine, rates: Rates, jobs: int | None = 1
+    runs: Sequence[Run], engine: Engine, rates: Rates, history: History, jobs: int | None = 1
 ) -> tuple[list[PlannedStep], list[str]]:
     """Every step of the runs that can be had, once, in order, with its state, size and duration.
 
@@ -53,8 +56,8 @@ def planned_steps(
     ----------
     runs, engine
         What is wanted, and what knows what the store holds of it.
-    rates
-        Of this device.
+    rates, history
+        Of this device, and of finished steps.
     jobs
         As for `benchmark.engine.foreseen.foreseen`.
 
@@ -74,12 +77,13 @@ def planned_steps(
             continue
         try:
             extent = step.of.extent(step)
-            seconds = _seconds(step, extent, rates)
+            found = history.duration(step, extent.amount) or _measured(step, extent, rates)
         except Exception as error:  # of someone's encoder or dataset
             expected = isinstance(error, USER_ERRORS)
             causes.setdefault(step.key, str(error) if expected else f"{step.title}: {type(error).__name__}: {error}")
         else:
-            lines[step.key] = PlannedStep(step.kind, step.key, step.title, "to do", extent.work, extent.bytes, seconds)
+            times = (found.seconds, found.fastest, found.slowest)
+            lines[step.key] = PlannedStep(step.kind, step.key, step.title, "to do", extent.work, extent.bytes, *times)
     wanted = engine.wanted(runs)
     fatal = {key: " ".join(cause.split()) for key, cause in causes.items() if key in wanted}
     hopeful = [
@@ -91,14 +95,15 @@ def planned_steps(
     return steps, list(dict.fromkeys(fatal.values()))
 
 
-def _seconds(step: Step, extent: Extent, rates: Rates) -> float:
+def _measured(step: Step, extent: Extent, rates: Rates) -> Duration:
+    """By rates that are measured now, where no finished step tells."""
     seconds = extent.decoded / rates.decode() if extent.decoded else 0.0
     if extent.encoded:
         seconds += extent.encoded / rates.encode(step.context["encoder"])
     if extent.trained:
         rate = rates.train(step.context["encoder"])
         seconds += extent.trained / rate if rate else 0.0
-    return seconds
+    return measured(seconds) if seconds else NOTHING
 
 
 def parameter_counts(runs: Sequence[Run]) -> dict[str, int]:

@@ -16,22 +16,21 @@ from benchmark.errors import UserError, unknown_name
 from benchmark.factors import AS_GIVEN, END_TO_END, UNTRAINED
 from benchmark.plan.cell_planner import TROUBLE, CellPlanner
 from benchmark.plan.divisions import Members, shared_clips
+from benchmark.plan.encoder_spec import encoder_spec
 from benchmark.plan.requests import Request
 from benchmark.plan.runs import Lost, Plan, Run
 from benchmark.pretraining.source_labels import SELF
-from benchmark.registry.arguments import file_digests
 from benchmark.registry.augmentation_plugins import Recipe, augmentation_code, check_augmentation
 from benchmark.registry.datasets import (
+    clip_lengths,
     contents,
     dataset_at,
-    extent,
     open_dataset,
     reading,
     source_tables,
-    standin_extent,
+    standin_lengths,
 )
 from benchmark.registry.entries import CorpusEntry, DatasetEntry, EncoderEntry, TaskEntry, numbers
-from benchmark.registry.foreign_packages import foreign_packages
 from benchmark.registry.overrides import override, with_arguments
 from benchmark.registry.plugins import PlugIn, code_identity, load_class, read_recipe, standin_module
 from benchmark.registry.published import require, weights_file
@@ -500,7 +499,7 @@ class Planner:
             standin_module(named)
             spec = {"dataset": dataset, "class": named.entry.class_path, "code": code, "seed": STANDIN_SEED}
             read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args}
-            context = {"dataset": named, "extent": cache(partial(standin_extent, named))}
+            context = {"dataset": named, "lengths": cache(partial(standin_lengths, named))}
             made = standin.KIND.step(spec, {}, f"make the stand-in of {dataset}", context)
             return _Source({"args": named.entry.args}, read_by, {"standin": made}, context)
         with reading(named):
@@ -510,7 +509,7 @@ class Planner:
         self._opened[dataset] = opened
         self._audio[dataset], self._rows[dataset] = found.audio, found.rows
         read_by = {"class": named.entry.class_path, "code": code, "args": named.entry.args, "tables": found.tables}
-        context = {"dataset": named, "root": opened.root, "extent": cache(partial(extent, opened))}
+        context = {"dataset": named, "root": opened.root, "lengths": cache(partial(clip_lengths, opened))}
         return _Source({"clips": found.clips}, read_by, {}, context)
 
     def recipe(self, name: str, overrides: Mapping[str, Any]) -> tuple[Recipe, Mapping[str, Any]]:
@@ -551,29 +550,6 @@ class Planner:
     def registry(self) -> Registry:
         """What names mean."""
         return self._registry
-
-
-def encoder_spec(
-    named: Named[EncoderEntry], code: str | None = None, digest: Callable[[Path], str] = digest_file
-) -> dict[str, Any]:
-    """What of an encoder's entry stands in the keys of all that it is initialised, trained and encodes to.
-
-    Parameters
-    ----------
-    named
-        The entry.
-    code
-        Its `code_identity`, where that is known already.
-    digest
-        Hash of a file's content.
-    """
-    entry = named.entry
-    spec = {"class": entry.class_path, "args": entry.args, "code": code_identity(named) if code is None else code}
-    if packages := foreign_packages(named, digest):
-        spec["packages"] = packages
-    if entry.files:
-        spec["files"] = file_digests(named)
-    return spec
 
 
 def whole_artifacts(store: Path, kind: str) -> list[Artifact]:

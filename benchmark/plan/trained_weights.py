@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmark.console import Reporter
 from benchmark.errors import UserError
-from benchmark.plan.planner import encoder_spec
+from benchmark.plan.encoder_spec import encoder_spec
 from benchmark.pretraining.card import CARD
 from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.overrides import parse_settings

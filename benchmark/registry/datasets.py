@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.audio.headers import headers_seconds
 from benchmark.audio.one_shots import one_shot_seconds
 from benchmark.console import Reporter
 from benchmark.errors import USER_ERRORS, UserError
@@ -188,11 +192,21 @@ def relative(dataset: Dataset, file: Path) -> str:
     return Path(os.path.relpath(file, dataset.root)).as_posix()
 
 
-def extent(dataset: Dataset) -> tuple[int, float]:
-    """Number of clips whose files are there, and the duration that the tables promise for them [s]."""
+def clip_lengths(dataset: Dataset) -> NDArray[np.float64]:
+    """Duration of every clip whose file is there [s]: as its table promises, or as the header of its file says."""
     present = set(dataset.audio_files())
     clips = [clip for clip in dataset.clips() if dataset.root / clip.path in present]
-    return len(clips), sum(clip.promised or dataset.TYPICAL_SECONDS for clip in clips)
+    lengths = np.array([clip.promised or np.nan for clip in clips], np.float64)
+    unsaid = np.flatnonzero(np.isnan(lengths))
+    if len(unsaid):
+        lengths[unsaid] = headers_seconds([dataset.root / clips[row].path for row in unsaid], dataset.TYPICAL_SECONDS)
+    return lengths
+
+
+def standin_lengths(named: Named[DatasetEntry]) -> NDArray[np.float64]:
+    """Duration of every clip of a dataset's stand-in [s], on average."""
+    clips, seconds = standin_extent(named)
+    return np.full(clips, seconds / clips if clips else 0.0)
 
 
 def standin_extent(named: Named[DatasetEntry]) -> tuple[int, float]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from benchmark.console import Reporter
-from benchmark.encoding.planned import FLOAT32, planned_audio, planned_encoder
+from benchmark.encoding.planned import FLOAT32, planned_encoder, planned_lengths
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
-
-if TYPE_CHECKING:
-    from encoders.base import Encoder
 
 
 def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Reporter) -> dict[str, Any]:
@@ -24,28 +22,22 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
 
 
 def _extent(step: Step) -> Extent:
-    encoder = planned_encoder(step)
-    clips, seconds = planned_audio(step.needs["pcm"])
-    length = round(step.spec.get("window_seconds", 0) * encoder.sample_rate) or encoder.window or encoder.max_window
-    per_clip = _windows(seconds / clips * encoder.sample_rate, length, encoder, step) if clips else 0.0
-    windows = int(clips * per_clip)
+    from benchmark.encoding.windows import Cutting, Taken, window_spans
+
+    encoder, cutting = planned_encoder(step), Cutting.of(step.spec)
+    taken = encoder.window
+    if cutting.window_seconds is not None:
+        taken = round(cutting.window_seconds * encoder.sample_rate)
+    sizes = Taken(taken, encoder.max_window, encoder.sample_rate)
+    samples = np.round(planned_lengths(step.needs["pcm"]) * encoder.sample_rate).astype(np.int64)
+    windows = encoded = 0
+    for length, count in zip(*np.unique(samples, return_counts=True), strict=True):
+        spans = window_spans(int(length), sizes, cutting)
+        windows += int(count) * len(spans)
+        encoded += int(count) * sum(end - start for start, end in spans)
     layers = max(1, len(encoder.layers())) if step.spec["layers"] else 1
     size = windows * encoder.dim * FLOAT32 * layers
-    sounding = seconds * encoder.sample_rate
-    return Extent(f"about {windows:,} windows", size, encoded=sounding if _apart(step) is None else windows * length)
-
-
-def _apart(step: Step) -> float | None:
-    """Distance of windows that do not stand side by side [s]."""
-    found: float | None = step.spec.get("hop_seconds")
-    return found
-
-
-def _windows(samples: float, length: int, encoder: Encoder, step: Step) -> float:
-    """Windows of a clip."""
-    if (hop := _apart(step)) is None:
-        return max(1.0, samples // length)
-    return 1.0 + max(0.0, math.ceil((samples - length) / (hop * encoder.sample_rate)))
+    return Extent(f"{windows:,} windows", size, encoded=encoded, amount=encoded)
 
 
 def _libraries(step: Step) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     journal, samples = work / JOURNAL, work / SAMPLES
     clear_spilt(work)
     done = resume(journal, samples, [clip.id for clip in clips])
-    copied = 0
+    copied = anew = 0
     try:
         with (
             samples.open("ab") as sound,
@@ -92,6 +92,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
                         copied += 1
                 else:
                     outcome = next(decoded)
+                    anew += outcome.samples
                 outcome.write_to(sound)
                 sound.flush()
                 entry = _entry(plan.clip, outcome, start, content, known=plan.clip.path in dataset.KNOWN_BAD)
@@ -116,6 +117,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         "dataset": step.context["dataset"].name,
         "clips": count,
         "seconds": round(start / step.spec["sample_rate"], 1),
+        "worked": round(anew / step.spec["sample_rate"], 1),
         "unusable": sum(not problem.used for problem in problems),
         "odd": sum(problem.used for problem in problems),
     }
@@ -245,7 +247,7 @@ def _libraries(step: Step) -> tuple[str, ...]:
 def _extent(step: Step) -> Extent:
     clips, seconds = planned_audio(step)
     size = int(seconds * step.spec["sample_rate"]) * INT16
-    return Extent(f"{clips:,} clips, {seconds / 3600:,.1f} h", size, decoded=seconds)
+    return Extent(f"{clips:,} clips, {seconds / 3600:,.1f} h", size, decoded=seconds, amount=seconds)
 
 
 KIND = StepKind("prepare", 3, Stage.TASKS, compute, _extent, _libraries)

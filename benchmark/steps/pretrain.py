@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.console import Reporter
-from benchmark.encoding.planned import FLOAT32, STATE_COPIES, planned_audio, planned_encoder
+from benchmark.encoding.planned import FLOAT32, STATE_COPIES, planned_corpus, planned_encoder
 from benchmark.store.step import Extent, Stage, Step, StepKind
 from benchmark.store.store import Artifact
 
@@ -26,12 +26,14 @@ def extent(step: Step) -> Extent:
 
     method, encoder = planned_method(step), planned_encoder(step)
     recipe = method.recipe
-    clips, _ = planned_audio(step.needs["pcm"])
-    items = method.total_steps(clips, encoder) * recipe.batch
+    window = training_window(encoder, recipe.crop_seconds)
+    clips = planned_corpus(step.needs["pcm"], step.spec.get("splits"), window / encoder.sample_rate)
+    steps = method.total_steps(clips, encoder)
+    items = steps * recipe.batch
     crops = recipe.VIEWS * items
     size = encoder.parameter_count() * FLOAT32 * STATE_COPIES
     work = f"{clips:,} clips at most" if recipe.LABELLED else f"at most {items:,} {recipe.BATCH_OF}"
-    return Extent(work, size, trained=crops * training_window(encoder, recipe.crop_seconds))
+    return Extent(work, size, trained=crops * window, amount=steps)
 
 
 def libraries(step: Step) -> tuple[str, ...]:

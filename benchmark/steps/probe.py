@@ -29,25 +29,30 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     """
     from benchmark.scores.prediction import predict
 
-    probed, dim = predict(step, read_labels(inputs["labels"] / LABELS), inputs, reporter)
+    task = read_labels(inputs["labels"] / LABELS)
+    probed, dim = predict(step, task, inputs, reporter)
     np.savez_compressed(work / PREDICTED, allow_pickle=False, predictions=probed.predictions)
     (work / SELECTION).write_text(json.dumps(probed.selection, indent=1), encoding="utf-8")
     heard = [one.manifest["facts"].get("heard_seconds") for one in every(inputs, "embeddings")]
-    return {"dim": dim, "heard_seconds": max(heard) if heard and None not in heard else None}
+    return {
+        "dim": dim,
+        "heard_seconds": max(heard) if heard and None not in heard else None,
+        "worked": len(task.clip_ids),
+    }
 
 
 def _extent(step: Step) -> Extent:
     clips, _ = planned_audio(step.needs["labels"].needs["pcm"])
     size = clips * 50
     if step.spec["protocol"] == END_TO_END:
-        return Extent("the trained head", size)
+        return Extent("the trained head", size, amount=clips)
     protocol = planned(ProtocolEntry, step.spec["protocol"])
     if protocol.estimator is not None:
-        return Extent(protocol.estimator.kind, size)
+        return Extent(protocol.estimator.kind, size, amount=clips)
     if protocol.readout is not None:
-        return Extent(getattr(protocol.readout, "kind", "a readout of one's own"), size)
+        return Extent(getattr(protocol.readout, "kind", "a readout of one's own"), size, amount=clips)
     length = f"{protocol.max_epochs} epochs" if protocol.max_epochs else f"{protocol.max_steps:,} steps"
-    return Extent(f"{length} at most", size)
+    return Extent(f"{length} at most", size, amount=clips)
 
 
 def _libraries(step: Step) -> tuple[str, ...]:

@@ -41,6 +41,9 @@ class Extent:
         Audio to decode [s].
     encoded, trained
         Samples of audio to encode, and to train on.
+    amount
+        How much there is to do in the unit that a kind's finished steps are counted in: seconds decoded, samples
+        encoded, steps of an optimiser, clips; 0 where time is not worth telling.
     """
 
     work: str
@@ -48,6 +51,7 @@ class Extent:
     decoded: float = 0.0
     encoded: float = 0.0
     trained: float = 0.0
+    amount: float = 0.0
 
 
 def _no_libraries(step: Step) -> Sequence[str]:
