@@ -311,7 +311,10 @@ class LabelledFolder(AudioFolder):
         cells, rows = self._cells(chosen, empty=bool(separator))
         missing = [split for split in SPLITS if all(row.clip.split != split for row in rows)]
         if missing and any(row.clip.split is not None for row in rows):
-            raise DatasetError(f"{self.table}: no clip has the split {' or '.join(missing)}; a task needs all three")
+            raise DatasetError(
+                f"{self._place}: no clip has the split {' or '.join(missing)}; a task needs all three: give it to some "
+                "of the others, or have no splits and say `folds: 5` in the task's entry"
+            )
         if separator:
             targets = joined_tags(self.table, cells, separator)
         else:
@@ -336,6 +339,11 @@ class LabelledFolder(AudioFolder):
         table = self._read
         cells = {name: [(row.line, row.labels[place]) for row in table.rows] for place, name in enumerate(table.names)}
         return sources_of(self.table, cells, [row.clip.artist for row in table.rows])
+
+    @property
+    def _place(self) -> Path:
+        """What says how clips are labelled and divided, for complaints."""
+        return self.root if self._by_folders else self.table
 
     def _cells(self, chosen: str, empty: bool = False) -> tuple[Cells, list[Row]]:
         """Cells of the label columns that are `chosen`, or of all, and their rows; some may be `empty`.

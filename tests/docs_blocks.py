@@ -158,7 +158,7 @@ def _built_in() -> Registry:
 
 
 def names_of(found: list[Block]) -> set[str]:
-    """Names that the blocks of a page define: entries of registries, imported and new encoders."""
+    """Names that the blocks of a page define: entries of registries, imported and new encoders, new tasks."""
     names = set()
     for block in found:
         if block.language == "yaml":
@@ -166,7 +166,7 @@ def names_of(found: list[Block]) -> set[str]:
             for section in SECTIONS.keys() & (document if isinstance(document, dict) else {}):
                 names |= set(document[section])
         if block.language == "bash":
-            names |= set(re.findall(r"(?:--as|new encoder) (\w+)", block.text))
+            names |= set(re.findall(r"(?:--as|new encoder|new task) (\w+)", block.text))
     return names
 
 

@@ -46,7 +46,10 @@ DOCS = ROOT / "docs"
 #: Every file whose blocks are checked.
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 #: Pages that are carried out from the first block to the last.
-FOLLOWED = ["tutorial.md", "add-an-encoder.md", "add-a-task.md", "add-an-augmentation.md", "add-a-method.md"]
+FOLLOWED = [
+    *("tutorial.md", "your-own-music.md"),
+    *("add-an-encoder.md", "add-a-task.md", "add-an-augmentation.md", "add-a-method.md"),
+]
 
 
 def blocks_of(page: Path) -> list[Block]:

@@ -106,6 +106,8 @@ def bands(tmp_path_factory):
         soundfile.write(root / f"sounds/{n}.wav", tone(1, 8_000, n), 8_000)
         rows.append((f"{n}.wav", "valid" if own == 7 else split, f"band {own}", f"class {own}"))
     shutil.copy(root / "sounds/0.wav", root / "sounds/32.wav")
+    soundfile.write(root / "sounds/40.wav", np.zeros(8_000), 8_000)
+    soundfile.write(root / "sounds/41.wav", np.full(8_000, 0.25), 8_000)
     for name, columns in (("labels", (0, 1, 3)), ("artists", (0, 2, 3)), ("plain", (0, 3))):
         header = [("path", "split", "artist", "sort")[column] for column in columns]
         lines = [header, *([row[column] for column in columns] for row in rows)]
@@ -157,11 +159,13 @@ def test_it_is_said_before_anything_is_decoded(bands, tmp_path):
 
 
 def test_it_is_said_beside_the_score(bands, tmp_path):
-    done = bench("run", "--encoder", "mfcc", "--task", "split", "--store", tmp_path / "store", cwd=bands)
+    rate = ("--sample-rate", 8_000)  # resampled, what is constant has edges
+    done = bench("run", "--encoder", "mfcc", "--task", "split", "--store", tmp_path / "store", *rate, cwd=bands)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[1] == "14 of 14 test clips, 7 of 8 classes, 95% intervals over test clips"
     assert {UNTESTED, UNTRAINED, "1 of 14 test clips are the same audio as training clips"} <= set(lines)
+    assert "2 of 14 test clips are silent" in lines
 
 
 def record(recipe, value, error=0.02, floor=0.5, metric="accuracy", **score):

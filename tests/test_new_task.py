@@ -175,3 +175,17 @@ def test_what_is_kept_together_is_said_class_by_class():
         assert set(own) == {"train", "valid", "test"}
     with pytest.raises(DatasetError, match="here: fewer than two classes have 3 files"):
         propose_split(labelled(*many), "here")
+
+
+def test_splits_of_folders_are_kept_and_validation_is_taken_from_training():
+    rows = [("xy"[n % 2], "test" if n >= 20 else "train", f"a{n % 10}") for n in range(30)]
+    own = [Labelled(OwnFile(str(n), 1.0), label, split, artist, "") for n, (label, split, artist) in enumerate(rows)]
+    found = propose_split(own, "here")
+    assert [one == "test" for one in found.splits] == [row[1] == "test" for row in rows]
+    told = list(zip(rows, found.splits, strict=True))
+    validated, trained = ({row[2] for row, one in told if one == split} for split in ("valid", "train"))
+    assert not validated & trained
+    assert {row[0] for row, one in told if one == "valid"} == {"x", "y"}
+    assert found.kept[0] == "splits are those of folders, and a part of train validates"
+    whole = [*own, *(Labelled(OwnFile(f"v{n}", 1.0), "xy"[n % 2], "valid", "", "") for n in range(4))]
+    assert propose_split(whole, "here").splits == [file.split for file in whole]

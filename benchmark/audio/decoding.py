@@ -28,6 +28,8 @@ QUIET = 33
 #: Above this share of samples at full scale a file is reported as clipped.
 CLIPPED = 0.01
 FULL_SCALE = 32_767
+#: What remarks on clips begin with in which nothing sounds.
+SILENCE, CONSTANT = "digital silence", "constant"
 #: Room made at first for a clip of unknown length [s].
 TYPICAL_SECONDS = 30.0
 #: Frames that are read, mixed and resampled at a time: few enough to stay in a processor's cache.
@@ -188,18 +190,21 @@ class _Level:
 
     samples: int = 0
     clipped: int = 0
-    peak: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
 
     def clipped_to_int16(self, block: NDArray[np.float32]) -> NDArray[np.int16]:
-        loudest = _clip(block)
-        if loudest == FULL_SCALE:
+        low, high = _clip(block)
+        if max(high, -low) == FULL_SCALE:
             self.clipped += int(np.count_nonzero(np.abs(block) == FULL_SCALE))
-        self.peak = max(self.peak, loudest)
+        self.low, self.high = min(self.low, low), max(self.high, high)
         self.samples += len(block)
         return block.astype(np.int16)
 
     def remark(self) -> str:
-        return _level_remark(self.peak, self.clipped / self.samples)
+        if self.low == self.high != 0:
+            return f"{CONSTANT}: all of its samples are the same"
+        return _level_remark(max(self.high, -self.low, 0), self.clipped / self.samples)
 
 
 def _seekable(source: AudioSource, sample_rate: int, sample: int) -> int:
@@ -317,22 +322,23 @@ def _steps(waveform: NDArray[np.float32], scale: np.float32) -> NDArray[np.float
     return np.rint(waveform, out=waveform)
 
 
-def _clip(steps: NDArray[np.float32]) -> float:
-    """Clip to 16 bits in place; the peak that is left.
+def _clip(steps: NDArray[np.float32]) -> tuple[float, float]:
+    """Clip to 16 bits in place; the lowest and the highest step that is left, of no steps nothing.
 
     Raises
     ------
     Undecodable
         If a sample is not a finite number.
     """
-    high, low = float(steps.max(initial=0)), float(steps.min(initial=0))
+    if not len(steps):
+        return math.inf, -math.inf  # bounds nothing
+    high, low = float(steps.max()), float(steps.min())
     # Both extremes are finite if all samples are, and they are wanted anyway.
     if not math.isfinite(high - low):
         raise Undecodable("holds samples that are not finite numbers")
-    peak = max(high, -low)
-    if peak > FULL_SCALE:
+    if max(high, -low) > FULL_SCALE:
         np.clip(steps, -FULL_SCALE, FULL_SCALE, out=steps)
-    return min(peak, FULL_SCALE)
+    return max(low, -FULL_SCALE), min(high, FULL_SCALE)
 
 
 def _frames(source: AudioSource, file: Any, remarks: list[str]) -> Iterator[NDArray[np.float32]]:
@@ -399,7 +405,7 @@ def to_int16(waveform: NDArray[np.float32], scale: float = FULL_SCALE) -> NDArra
 def _level_remark(peak: float, clipped: float) -> str:
     """What is odd about the level of samples with this peak and this share of them at full scale."""
     if peak == 0:
-        return "digital silence"
+        return SILENCE
     if peak < QUIET:
         return f"nearly silent: its peak lies {20 * math.log10(FULL_SCALE / peak):.0f} dB below full scale"
     return f"clipped: {clipped:.1%} of its samples are at full scale" if clipped > CLIPPED else ""

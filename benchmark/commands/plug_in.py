@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 import typer
 
 from benchmark.commands.app import App, need_command
 from benchmark.commands.common import JsonOption, print_document
-
-if TYPE_CHECKING:
-    from benchmark.data.new_task import ClassRow
 
 new = App(help="Write something of your own to start from.")
 
@@ -47,41 +43,6 @@ class ImportedEncoder(TypedDict):
     dim: int
     weights: str
     registry: str
-
-
-class ProposedTask(TypedDict):
-    """A task of one's own music, proposed and written.
-
-    Attributes
-    ----------
-    task
-        Name of the task, its corpus and its dataset.
-    folder, table
-        Where the music and the table of labels lie.
-    files, hours
-        Audio files that can be read, and their duration [h].
-    labels_from
-        Where the labels are from, in words.
-    kept
-        What the division keeps together, and why no more.
-    rows
-        Clips, artists and hours of each class in each split.
-    doubts
-        What may be worth a look.
-    written
-        Files written; none if all was there already.
-    """
-
-    task: str
-    folder: str
-    table: str
-    files: int
-    hours: float
-    labels_from: str
-    kept: Sequence[str]
-    rows: Sequence[ClassRow]
-    doubts: Sequence[str]
-    written: list[str]
 
 
 def import_weights(
@@ -170,29 +131,15 @@ def new_task(
 
     Example: bench new task ~/music
     """
-    from dataclasses import asdict
-
     from benchmark.console import Reporter
     from benchmark.data.new_task import propose_task, write_task
-    from benchmark.data.new_task_text import as_text
+    from benchmark.data.new_task_text import as_document, as_text
 
     own = registry or Path("registry.yaml")
     proposed = propose_task(folder.expanduser(), own, Reporter(), name, classes, label)
     written = [] if dry_run else write_task(proposed, own)
     if as_json:
-        document: ProposedTask = {
-            "task": proposed.name,
-            "folder": str(proposed.folder),
-            "table": str(proposed.table),
-            "files": proposed.files,
-            "hours": proposed.hours,
-            "labels_from": proposed.labels_from,
-            "kept": proposed.kept,
-            "rows": [asdict(row) for row in proposed.rows],  # type: ignore[misc]
-            "doubts": proposed.doubts,
-            "written": [str(file) for file in written],
-        }
-        print_document(document)
+        print_document(as_document(proposed, written))
         return
     lines = [as_text(proposed), ""]
     lines += [f"wrote {file}" for file in written]

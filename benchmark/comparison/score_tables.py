@@ -84,8 +84,9 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
     notes = list(dict.fromkeys(notes))
     if first.coverage is not None:
         notes += map(printable, uncovered(_covered(first.coverage), first.coverage.kind, first.coverage.folds))
-    if first.copies:
-        notes.append(f"{first.copies:,} of {first.n_scored['test']:,} test clips are the same audio as training clips")
+    for count, what in ((first.copies, "are the same audio as training clips"), (first.silent, "are silent")):
+        if count:
+            notes.append(f"{count:,} of {first.n_scored['test']:,} test clips {what}")
     if less := [_title(metric) for metric in metrics if first.metrics[metric].lower_is_better]:
         notes.insert(0, f"of {' and '.join(less)} less is better")
     notes += [

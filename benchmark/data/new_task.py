@@ -221,7 +221,8 @@ def _of_files(name: str, folder: Path, root: str, files: Sequence[OwnFile], clas
 
 
 def _of_table(name: str, folder: Path, root: str, table: Path, files: Sequence[OwnFile], label: str | None) -> NewTask:
-    dataset = LabelledFolder(folder, table.name)
+    place = table.relative_to(folder).as_posix()
+    dataset = LabelledFolder(folder, place)
     found = propose_table(dataset, label)
     task, undivided = found.task, found.task.folds is not None
     seen = {file.path: file for file in files}
@@ -249,11 +250,11 @@ def _of_table(name: str, folder: Path, root: str, table: Path, files: Sequence[O
         table=table,
         files=sum(not file.problem for file in files),
         hours=sum(file.seconds for file in files) / 3600,
-        labels_from=f"{table.name}, {columns} ({task.kind})",
+        labels_from=f"{place}, {columns} ({task.kind})",
         kept=[f"the table has no split: {FOLDS} folds, {known}" if undivided else "splits are those of the table"],
         rows=list(_rows_of_task(task, rows)),
         doubts=doubts,
-        entries=_entries(name, root, task.kind, table.name, found.options, folds=undivided),
+        entries=_entries(name, root, task.kind, place, found.options, folds=undivided),
         content=None,
     )
 

@@ -1,9 +1,11 @@
-"""A proposed task in words, for the terminal."""
+"""A proposed task, for the terminal and for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from textwrap import wrap
+from typing import TypedDict
 
 from benchmark.console import printable
 from benchmark.data.new_task import ClassRow, NewTask
@@ -16,6 +18,57 @@ WIDTH = 80
 SHOWN = 40
 #: Letters of a class's name.
 NAME = 28
+
+
+class ProposedTask(TypedDict):
+    """A task of one's own music, proposed and written.
+
+    Attributes
+    ----------
+    task
+        Name of the task, its corpus and its dataset.
+    folder, table
+        Where the music and the table of labels lie.
+    files, hours
+        Audio files that can be read, and their duration [h].
+    labels_from
+        Where the labels are from, in words.
+    kept
+        What the division keeps together, and why no more.
+    rows
+        Clips, artists and hours of each class in each split.
+    doubts
+        What may be worth a look.
+    written
+        Files written; none if all was there already, or nothing was to be written.
+    """
+
+    task: str
+    folder: str
+    table: str
+    files: int
+    hours: float
+    labels_from: str
+    kept: Sequence[str]
+    rows: Sequence[ClassRow]
+    doubts: Sequence[str]
+    written: list[str]
+
+
+def as_document(task: NewTask, written: Sequence[Path]) -> ProposedTask:
+    """All of it for `--json`."""
+    return {
+        "task": task.name,
+        "folder": str(task.folder),
+        "table": str(task.table),
+        "files": task.files,
+        "hours": task.hours,
+        "labels_from": task.labels_from,
+        "kept": task.kept,
+        "rows": task.rows,
+        "doubts": task.doubts,
+        "written": [str(file) for file in written],
+    }
 
 
 def as_text(task: NewTask) -> str:

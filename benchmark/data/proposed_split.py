@@ -58,10 +58,13 @@ def propose_split(files: Sequence[Labelled], folder: str) -> ProposedSplit:
     DatasetError
         If there are too few files, or too few groups of them, for three splits.
     """
-    if {file.split for file in files} >= set(SPLITS):
+    given = {file.split for file in files}
+    if given >= set(SPLITS):
         return ProposedSplit(
             [file.split if file.label else None for file in files], ["splits are those of folders"], []
         )
+    if {"train", "test"} <= given:
+        return _validated(files, folder)
     labels = np.array([file.label for file in files])
     names, sizes = np.unique(labels[labels != ""], return_counts=True)
     tiny = [str(name) for name in names[sizes < FEWEST]]
@@ -72,14 +75,25 @@ def propose_split(files: Sequence[Labelled], folder: str) -> ProposedSplit:
         raise DatasetError(f"{folder}: fewer than two classes have {FEWEST} files, and none can be split")
     levels = {name: _level([file for file in chosen if file.label == name]) for name in {f.label for f in chosen}}
     division = _divided([_kept(file, levels[file.label]) for file in chosen], folder)
-    splits: list[Split | None] = [None] * len(files)
+    found: list[Split | None] = [None] * len(files)
     for row, split in zip(used.tolist(), division, strict=True):
-        splits[row] = next(one for one in SPLITS if one == split)
+        found[row] = next(one for one in SPLITS if one == split)
     for split in SPLITS:
-        own = {file.label for file, one in zip(files, splits, strict=True) if one == split}
+        own = {file.label for file, one in zip(files, found, strict=True) if one == split}
         if lacking := sorted(levels.keys() - own):
             doubts.append(f"without a {split} clip: {some(lacking)}")
-    return ProposedSplit(splits, list(_sentences(chosen, levels)), doubts)
+    return ProposedSplit(found, list(_sentences(chosen, levels)), doubts)
+
+
+def _validated(files: Sequence[Labelled], folder: str) -> ProposedSplit:
+    """Splits of folders that say what trains and what is tested: a part of what trains validates."""
+    rows = [row for row, file in enumerate(files) if file.split == "train"]
+    own = propose_split([replace(files[row], split=None) for row in rows], folder)
+    splits: list[Split | None] = ["test" if file.split == "test" and file.label else None for file in files]
+    for row, split in zip(rows, own.splits, strict=True):
+        splits[row] = "valid" if split == "test" else "train" if split is not None else None
+    doubts = [doubt for doubt in own.doubts if not doubt.startswith("without")]
+    return ProposedSplit(splits, ["splits are those of folders, and a part of train validates", *own.kept], doubts)
 
 
 def _level(files: Sequence[Labelled]) -> str:

@@ -26,6 +26,8 @@ METRICS: Mapping[Kind, tuple[str, ...]] = {
     "multilabel": ("roc_auc", "average_precision"),
     "regression": ("r2",),
 }
+#: What names of tables end in.
+TABLES = (".csv", ".tsv", ".txt", ".tab")
 #: Folds of a table without a split.
 FOLDS = 5
 
@@ -53,20 +55,28 @@ class ProposedTable:
 
 
 def table_in(folder: Path, name: str) -> Path | None:
-    """The table of labels in a folder: `name`, or else the only one whose rows name files that are there."""
+    """The table of labels of a folder: `name` in it, or else the only one whose rows name audio files that are there.
+
+    It is looked for in the folder, and where there is none, in the folders just below.
+    """
     if (folder / name).is_file():
         return folder / name
-    found = []
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in (".csv", ".tsv", ".txt") or not file.is_file():
-            continue
-        try:
-            named = LabelledFolder(folder, file.name).audio_files()
-        except DatasetError:
-            continue
-        if named:
-            found.append(file)
-    return found[0] if len(found) == 1 else None
+    for pattern in ("*", "*/*"):
+        found = [file for file in sorted(folder.glob(pattern)) if _names_audio(folder, file)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _names_audio(folder: Path, file: Path) -> bool:
+    """Whether a file is a table most of whose rows name files of the folder."""
+    if file.suffix.lower() not in TABLES or file.name.startswith(".") or not file.is_file():
+        return False
+    try:
+        dataset = LabelledFolder(folder, file.relative_to(folder).as_posix())
+        return 2 * len(dataset.audio_files()) > len({clip.path for clip in dataset.clips()})
+    except DatasetError:
+        return False
 
 
 def propose_table(dataset: LabelledFolder, label: str | None) -> ProposedTable:

@@ -144,6 +144,9 @@ class ScoreRecord(Cell):
     copies: int | None = Field(
         default=None, description="test clips whose audio is a training clip's; null where it was not looked for"
     )
+    silent: int | None = Field(
+        default=None, description="test clips in which nothing sounds; null where it was not looked for"
+    )
     n_expected: Counts = Field(description="clips of each split in the task's definition")
     n_scored: Counts = Field(description="clips of each split that could be used")
     test_clips_lost: dict[str, str] = Field(description="test clips that could not be scored, and why")

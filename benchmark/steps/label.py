@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.audio.decoding import CONSTANT, SILENCE
 from benchmark.console import Reporter
 from benchmark.encoding.planned import planned_audio
 from benchmark.errors import UserError
@@ -69,6 +70,8 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
     check_learnable(task.take(usable), dataset.clips, f"{dataset.root}: task {step.context['task']}")
     lost = [task.clip_ids[row] for row in np.flatnonzero((task.splits == "test") & ~usable)]
     facts["copies"] = len(copies(task.take(usable), {clip.id: clip.digest for clip in pcm.clips}))
+    mute = {problem.id for problem in pcm.problems if problem.used and problem.reason.startswith((SILENCE, CONSTANT))}
+    facts["silent"] = sum(task.clip_ids[row] in mute for row in np.flatnonzero((task.splits == "test") & usable))
     facts["test_clips_lost"] = {clip_id: reasons.get(clip_id, "not in the dataset") for clip_id in lost}
     if lost and not step.spec["allow_missing"]:
         raise UserError(_complaint(dataset, lost, facts, inputs["pcm"].path))

@@ -81,6 +81,7 @@ def compute(step: Step, inputs: Mapping[str, Artifact], work: Path, reporter: Re
         unscored_labels=scored[0][1],
         coverage=_coverage(task),
         copies=usable.get("copies"),
+        silent=usable.get("silent"),
         n_expected=usable["expected"],
         n_scored=usable["usable"],
         test_clips_lost=usable["test_clips_lost"],

@@ -23,6 +23,7 @@ from benchmark.commands.plug_in import ImportedEncoder
 from benchmark.commands.store import VerifiedStore
 from benchmark.comparison.compare import Comparison
 from benchmark.data.label_sources import LabelledSource
+from benchmark.data.new_task_text import ProposedTask
 from benchmark.data.status import StatusDocument
 from benchmark.data.verify import Verdict
 from benchmark.engine.housekeeping import Holding
@@ -45,6 +46,7 @@ DOCUMENTS: dict[str, Any] = {
     "list": list[ListedEntry],
     "import": ImportedEncoder,
     "new encoder": list[str],
+    "new task": ProposedTask,
     "compare": list[Comparison],
     "analyze": AnalysisDocument,
     "design": DesignDocument,
