@@ -250,7 +250,7 @@ def test_the_command_does_the_whole_of_it(tmp_path, faulty):
     rows = bench_json("check", "none", "--registry", tmp_path)
     assert THOROUGH.batches == (1, 7, 64)
     assert THOROUGH.long_seconds == 600
-    assert [set(row) for row in rows] == [{"check", "outcome", "value", "limit", "explanation"}] * 16
+    assert [set(row) for row in rows] == [{"check", "outcome", "value", "limit", "explanation"}] * 17
     found = {row["check"]: row for row in rows}
     assert {row["outcome"] for row in rows} == {"pass", "info"}
     assert found["batch size"]["limit"] == 1e-5
