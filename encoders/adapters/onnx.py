@@ -94,7 +94,7 @@ class OnnxEncoder(LayeredFrameEncoder):
         self.front_end = None if front_end is None else LogMel(sample_rate=sample_rate, **front_end)
         self._provenance = {"interface": "ONNX", "model": Path(model).name}
         with torch.no_grad():
-            self.dim = int(self.outputs(torch.zeros(1, patch or sample_rate), ())[0][0].shape[2])
+            self.dim = int(self.outputs(torch.zeros(1, sample_rate), ())[0][0].shape[2])
 
     @property
     def provenance(self) -> Mapping[str, str]:
@@ -119,7 +119,12 @@ class OnnxEncoder(LayeredFrameEncoder):
         names = list(dict.fromkeys((*self._representation, *layers)))
         found = dict(zip(names, self._run(patches.flatten(0, 1), names), strict=True))
         of = {name: self._timed(found[name], len(audio), count, step) for name in names}
-        joined = torch.cat([of[name][0] for name in self._representation], dim=2)
+        parts = [of[name][0] for name in self._representation]
+        if len({part.shape[1] for part in parts}) > 1:
+            raise EncoderError(
+                f"layers {', '.join(self._representation)} have different numbers of frames to be joined"
+            )
+        joined = torch.cat(parts, dim=2)
         return (joined, of[self._representation[0]][1]), {name: of[name] for name in layers}
 
     def _features(self, audio: Tensor) -> Tensor:
