@@ -93,7 +93,8 @@ def lacking(named: Named[EncoderEntry], *, weights: bool = True) -> list[str]:
         files.append(published.weights)
     hub = _hub_model(named.entry)
     if not all((fetched_folder() / name).is_file() for name in files) or (hub and not _in_cache(*hub)):
-        found.append(f"its weights are not on this machine, and nothing is fetched unasked: run `{published.get}`")
+        command = published.get.replace("{weights}", str(fetched_folder()))
+        found.append(f"its weights are not on this machine, and nothing is fetched unasked: run `{command}`")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ class CallableEncoder(LayeredFrameEncoder):
         Names of the layers that it gives, from input to output.
     layer
         The layer that is the representation; by default the last one.
+    file
+        File of weights, named under `files` in the registry; the function is given it as ``file``.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class CallableEncoder(LayeredFrameEncoder):
         max_seconds: float = MAX_SECONDS,
         layers: Sequence[str] = (),
         layer: str | None = None,
+        file: str | Path | None = None,
     ) -> None:
         super().__init__(sample_rate=sample_rate, dim=dim, max_seconds=max_seconds)
         module_name, colon, name = module.partition(":")
@@ -64,7 +68,7 @@ class CallableEncoder(LayeredFrameEncoder):
                 f"layer must be one of layers, {', '.join(layers) or 'of which there are none'}: {layer!r}"
             )
         self._function = attribute(import_module(module_name), name, f"module {module_name}")
-        self._options = dict(options or {})
+        self._options = {**(options or {}), **({} if file is None else {"file": str(file)})}
         self._layers = tuple(layers)
         self._layer = layer or (self._layers[-1] if self._layers else "")
         self._provenance = {"interface": "function", "module": module}

@@ -95,6 +95,8 @@ class FeatureModel:
         if isinstance(output, Tensor):
             return self._frames(output), ()
         last = getattr(output, "last_hidden_state", None)
+        if isinstance(getattr(output, "hidden_states", None), Tensor):  # Dasheng gives its last ones alone
+            return self._frames(output.hidden_states), ()
         if last is None:
             raise EncoderError(f"{self._name}: gives no last_hidden_state; name the part of it that does with `part`")
         states: Sequence[Tensor] = getattr(output, "hidden_states", None) or ()
