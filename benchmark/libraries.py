@@ -100,6 +100,7 @@ LIBRARIES = {
         _library("torchaudio", "mel filters", "torchaudio.functional"),
         _library("lightning", "pretraining and supervised training", "lightning.pytorch"),
         _library("transformers", "encoders of Hugging Face", extra="huggingface"),
+        _library("pesto", "encoder pesto", distribution="pesto-pitch", extra="pesto"),
         _library("onnxruntime", "encoders in ONNX files", extra="onnx"),
         _library("tensorboard", "--tensorboard", "torch.utils.tensorboard", extra="tensorboard"),
     )

@@ -40,11 +40,13 @@ def bare(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_an_entry_says_what_it_lacks_and_the_command_that_brings_it(name):
+def test_an_entry_says_what_it_lacks_and_the_command_that_brings_it(name, monkeypatch):
     named = PUBLISHED[name]
     published = named.entry.published
+    for module in published.modules:
+        monkeypatch.setitem(sys.modules, module, None)
     lacks = lacking(named)
-    assert lacks, "usable on a machine that has no weights"
+    assert lacks, "usable on a machine that has nothing"
     assert all("run `" in line and line.endswith("`") for line in lacks)
     assert published.licence
     assert published.source
@@ -180,3 +182,18 @@ def test_entries_of_packages_run_on_their_interfaces(tmp_path, monkeypatch, name
     assert list(outputs) == list(encoder.layers())
     if name == "muq":
         torch.testing.assert_close(outputs["layer_12"], 13 * outputs["layer_0"])
+
+
+@torch.inference_mode()
+def test_pesto_hears_a_tone():
+    """The package itself, where it is installed: its weights come with it."""
+    pytest.importorskip("pesto", reason="the extra pesto is not installed")
+    encoder = build_encoder(PUBLISHED["pesto"], 0).eval()
+    n = torch.arange(16_000) / 16_000
+    tones = torch.stack([0.3 * torch.sin(2 * torch.pi * hertz * n) for hertz in (220.0, 440.0)])[:, None]
+    values, seconds = encoder.frames(tones)
+    assert values.shape == (2, 101, 384)
+    assert np.allclose(seconds, np.arange(101) * 0.01)
+    low, high = values[:, 50].argmax(dim=1).tolist()
+    assert abs(high - low - 36) <= 1  # an octave is twelve semitones of three activations
+    assert encoder(tones[..., :800]).isfinite().all()

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from encoders.adapters.foreign import import_module
 
+#: Length that PESTO's filters fill at least [s].
+_PESTO_SECONDS = 2.5
+
 
 def muq(
     audio: NDArray[np.float32], sample_rate: int, *, model: str, revision: str | None = None
@@ -78,6 +81,27 @@ def openl3(
 def _openl3(content: str, input_repr: str, size: int) -> Any:
     models = import_module("openl3.models")
     return models.load_audio_embedding_model(input_repr=input_repr, content_type=content, embedding_size=size)
+
+
+def pesto(
+    audio: NDArray[np.float32], sample_rate: int, *, model: str = "mir-1k_g7", step: float = 0.01
+) -> tuple[torch.Tensor, NDArray[np.float64]]:
+    """PESTO (Riou et al. 2023), by the package ``pesto-pitch``: activations of 384 pitches every `step` [s], and when.
+
+    Waveforms shorter than the filters of its constant-Q transform are filled up with silence.
+    """
+    network = _pesto(model, step, sample_rate)
+    count = 1 + int(len(audio) / (step * sample_rate))
+    least = _PESTO_SECONDS * sample_rate
+    filled = np.pad(audio, (0, max(0, int(least) - len(audio))))
+    with torch.inference_mode():
+        *_, activations = network(_batch(filled, network), sr=sample_rate, return_activations=True)
+    return activations[0, :count], np.arange(min(count, activations.shape[1])) * step
+
+
+@cache
+def _pesto(model: str, step: float, sample_rate: int) -> Any:
+    return _placed(import_module("pesto").load_model(model, step_size=1000 * step, sampling_rate=sample_rate))
 
 
 def _placed(network: Any) -> Any:
