@@ -50,7 +50,7 @@ def test_an_entry_says_what_it_lacks_and_the_command_that_brings_it(name, monkey
     assert all("run `" in line and line.endswith("`") for line in lacks)
     assert published.licence
     assert published.source
-    assert published.get.startswith(("bench fetch-weights ", "hf download ", "curl ", "pip install "))
+    assert published.get.startswith(("bench fetch-weights ", "hf download ", "curl ", "pip install ", "hf "))
     revision = named.entry.args.get("revision")
     assert (revision is None) or f"--revision {revision}" in published.get
     assert (revision is None and "hf download" in published.get) == ("of no pinned revision" in published.source)
@@ -130,6 +130,15 @@ class FakeOmar(torch.nn.Module):
         return torch.stack([frames[..., None].expand(-1, -1, 1024) * layer for layer in layers])
 
 
+class FakeMusicFM(torch.nn.Module):
+    def __init__(self, is_flash, stat_path, model_path):
+        super().__init__()
+        assert (is_flash, stat_path[-15:], model_path[-18:]) == (False, "/msd_stats.json", "/pretrained_msd.pt")
+
+    def get_latent(self, audio, layer_ix):
+        return FakeOmar().extract_embeddings(audio, [layer_ix])[0]
+
+
 def fake_packages():
     """Modules with the interfaces that the packages document."""
     panns = types.SimpleNamespace(
@@ -146,13 +155,17 @@ def fake_packages():
     models = types.SimpleNamespace(load_audio_embedding_model=lambda **settings: settings)
     omar = types.SimpleNamespace(get_model=lambda model_id, device: FakeOmar())
     muq = types.SimpleNamespace(MuQ=FakeMuQ)
+    musicfm = {"musicfm": types.SimpleNamespace(), "musicfm.model": types.SimpleNamespace()}
+    musicfm["musicfm.model.musicfm_25hz"] = types.SimpleNamespace(MusicFM25Hz=FakeMusicFM)
     return {
         "muq": muq, "omar_rq": omar, "panns_inference": panns, "openl3": embedding, "openl3.models": models,
-        "tensorflow": types.SimpleNamespace(),
+        "tensorflow": types.SimpleNamespace(), **musicfm,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "frames"), [("muq", 25), ("omar_rq", 25), ("panns", 1), ("openl3", 10)])
+@pytest.mark.parametrize(
+    ("name", "frames"), [("muq", 25), ("musicfm", 25), ("omar_rq", 25), ("panns", 1), ("openl3", 10)]
+)
 @torch.inference_mode()
 def test_entries_of_packages_run_on_their_interfaces(tmp_path, monkeypatch, name, frames):
     for module, fake in fake_packages().items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -42,10 +42,11 @@ def read_crepe(wheel: zipfile.ZipFile, size: Literal["full", "tiny"]) -> Crepe:
 
 def _pairs(encoder: Crepe) -> Iterator[tuple[str, Tensor]]:
     """Name of every tensor of theirs, and ours."""
-    for number, block in enumerate(encoder.blocks, 1):
+    network: Any = encoder
+    for number, block in enumerate(network.blocks, 1):
         for theirs, part in ((f"conv{number}", block.conv), (f"conv{number}_BN", block.norm)):
-            for name, tensor in part.state_dict(keep_vars=True).items():  # type: ignore[operator, union-attr]
+            for name, tensor in part.state_dict(keep_vars=True).items():
                 if name != "num_batches_tracked":
                     yield f"{theirs}.{name}", tensor
-    yield "classifier.weight", encoder.classifier.weight
-    yield "classifier.bias", encoder.classifier.bias
+    yield "classifier.weight", network.classifier.weight
+    yield "classifier.bias", network.classifier.bias

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -85,7 +85,7 @@ class FeatureModel:
         key = next((each for each in _INPUTS if each in given), None)
         if key is None:
             raise EncoderError(f"{self._name}: its processor gives {', '.join(given)}, and no input of audio")
-        where = next(iter(self._network.parameters())).device if any(True for _ in self._network.parameters()) else None
+        where = next((one.device for one in self._network.parameters()), torch.device("cpu"))
         values = {each: value.to(where) for each, value in given.items() if isinstance(value, Tensor)}
         if self._taken is not None:
             # A part of a model calls its only input as it likes.
@@ -130,6 +130,7 @@ def audio_part(network: nn.Module, part: str | None, name: str) -> nn.Module:
     EncoderError
         If there is no part of that name, or the model does not take audio.
     """
+    tower: Any = network
     if part is not None:
         found = dict(network.named_modules()).get(part)
         if found is None:
@@ -137,11 +138,12 @@ def audio_part(network: nn.Module, part: str | None, name: str) -> nn.Module:
             raise EncoderError(f"{name}: has no part {part!r}; it has {known}")
         return found
     if hasattr(network, "audio_model"):
-        return network.audio_model  # type: ignore[return-value]
-    main = str(getattr(network, "main_input_name", _INPUTS[0]))
-    if main not in _INPUTS:
-        raise EncoderError(f"{name}: takes {main}, which is no audio")
-    config: Mapping[str, Any] | Any = getattr(network, "config", None)
-    if getattr(config, "is_encoder_decoder", False) and hasattr(network, "get_encoder"):
-        return network.get_encoder()  # type: ignore[no-any-return, operator]
-    return network
+        tower = tower.audio_model
+    else:
+        main = str(getattr(network, "main_input_name", _INPUTS[0]))
+        if main not in _INPUTS:
+            raise EncoderError(f"{name}: takes {main}, which is no audio")
+        if getattr(tower.config, "is_encoder_decoder", False) and hasattr(network, "get_encoder"):
+            tower = tower.get_encoder()
+    assert isinstance(tower, nn.Module)
+    return tower

@@ -53,6 +53,26 @@ def _omar_rq(model: str) -> Any:
     return import_module("omar_rq").get_model(model_id=model, device=where).eval()
 
 
+def musicfm(
+    audio: NDArray[np.float32], sample_rate: int, *, file: str, layers: Sequence[int]
+) -> Mapping[str, torch.Tensor]:
+    """MusicFM (Won et al. 2024), by its authors' repository: the layers of these numbers, 25 frames a second.
+
+    `file` is the folder of ``pretrained_msd.pt`` and ``msd_stats.json``. In 32 bits, as its authors advise.
+    """
+    del sample_rate
+    network = _musicfm(file)
+    with torch.inference_mode():
+        return {f"layer_{number}": network.get_latent(_batch(audio, network), layer_ix=number)[0] for number in layers}
+
+
+@cache
+def _musicfm(folder: str) -> Any:
+    made = import_module("musicfm.model.musicfm_25hz").MusicFM25Hz
+    files = {"stat_path": f"{folder}/msd_stats.json", "model_path": f"{folder}/pretrained_msd.pt"}
+    return _placed(made(is_flash=False, **files))
+
+
 def panns(audio: NDArray[np.float32], sample_rate: int, *, file: str) -> NDArray[np.float32]:
     """CNN14 (Kong et al. 2020), by the package ``panns_inference``: one embedding [1, 2048]."""
     del sample_rate
