@@ -100,10 +100,9 @@ LIBRARIES = {
         _library("torchaudio", "mel filters", "torchaudio.functional"),
         _library("lightning", "pretraining and supervised training", "lightning.pytorch"),
         _library("transformers", "encoders of Hugging Face", extra="huggingface"),
-        *(
-            _library(name, "`bench export-encoder --onnx`", extra="onnx")
-            for name in ("onnx", "onnxscript", "onnxruntime")
-        ),
+        _library("pesto", "encoder pesto", distribution="pesto-pitch", extra="pesto"),
+        _library("onnxruntime", "encoders in ONNX files", extra="onnx"),
+        *(_library(name, "`bench export-encoder --onnx`", extra="onnx") for name in ("onnx", "onnxscript")),
         _library("tensorboard", "--tensorboard", "torch.utils.tensorboard", extra="tensorboard"),
     )
 }

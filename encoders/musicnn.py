@@ -186,7 +186,7 @@ class Musicnn(PatchTagger):
         timbral = torch.cat([block(x).amax(dim=3) for block in self.timbral], dim=1)
         temporal = torch.cat([block(x).amax(dim=3) for block in self.temporal], dim=1)
         front = torch.cat([timbral, temporal], dim=1)
-        middle = []
+        middle: list[Tensor] = []
         for number, block in enumerate(self.middle):
             before = middle[-1] if number else front
             after = block(before.transpose(1, 2).unsqueeze(1)).squeeze(3)
@@ -197,16 +197,11 @@ class Musicnn(PatchTagger):
         penultimate = self.head[:4](torch.stack([largest, joined.mean(dim=2)], dim=2).flatten(1))
         tags = torch.sigmoid(self.head[4](penultimate))
         grid = TimeGrid(0.0, HOP)
-        return {
-            "timbral": (timbral, grid),
-            "temporal": (temporal, grid),
-            "frontend": (front, grid),
-            **{f"cnn{number}": (x, grid) for number, x in enumerate(middle, 1)},
-            "mean_pool": (joined, grid),
-            "max_pool": (largest, None),
-            "penultimate": (penultimate, None),
-            "tags": (tags, None),
-        }
+        timed = [timbral, temporal, front, *middle, joined]
+        found: dict[str, Map] = {name: (x, grid) for name, x in zip(self.layers(), timed, strict=False)}
+        for name, x in (("max_pool", largest), ("penultimate", penultimate), ("tags", tags)):
+            found[name] = (x, None)
+        return found
 
     def pooled(self, maps: Mapping[str, Map]) -> Tensor:
         """See `PatchTagger.pooled`."""

@@ -400,10 +400,10 @@ def test_a_model_that_is_not_here_is_not_fetched(folder, build, monkeypatch):
     assert asked == []
 
 
-def test_a_model_that_takes_no_waveform_is_refused(folder, build):
+def test_a_model_that_takes_no_audio_is_refused(folder, build):
     make_model(folder)
     (folder / "model" / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(UserError, match="a bert model does not take a waveform"):
+    with pytest.raises(UserError, match="a bert model takes input_ids, and no audio"):
         build("hub")
 
 
@@ -430,3 +430,135 @@ def test_only_a_commit_pins_a_model(folder, monkeypatch, revision, recorded):
     found = encoder.provenance
     assert (found["model"], found["revision"], found["commit"]) == ("owner/name", recorded, COMMIT)
     assert asked == []
+
+
+def save_featured(folder, kind):
+    """A small model of a real configuration that takes what its processor makes, with random weights."""
+    transformers = pytest.importorskip("transformers", reason="the extra huggingface is not installed")
+    torch.manual_seed(0)
+    common = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+    if kind == "ast":
+        model = transformers.ASTModel(transformers.ASTConfig(**common, max_length=128))
+        processor = transformers.ASTFeatureExtractor(max_length=128)
+    elif kind == "whisper":
+        sizes = dict(d_model=16, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2)
+        sizes |= dict(decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, vocab_size=50, pad_token_id=1)
+        sizes |= dict(bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, max_source_positions=50)
+        model = transformers.WhisperModel(transformers.WhisperConfig(**sizes))
+        processor = transformers.WhisperFeatureExtractor(chunk_length=1)
+    elif kind == "encodec":
+        sizes = dict(num_filters=4, hidden_size=16, num_residual_layers=1, upsampling_ratios=[8, 5, 4, 2])
+        model = transformers.EncodecModel(transformers.EncodecConfig(**sizes, codebook_size=8, codebook_dim=16))
+        processor = transformers.EncodecFeatureExtractor()
+    else:
+        audio = dict(depths=[1, 1], num_attention_heads=[1, 2], patch_embeds_hidden_size=8, num_hidden_layers=2)
+        audio |= dict(hidden_size=16, num_mel_bins=64, spec_size=256, enable_fusion=False, projection_dim=16)
+        text = dict(**common, vocab_size=30, projection_dim=16)
+        config = transformers.ClapConfig(audio_config=audio, text_config=text, projection_dim=16)
+        model = transformers.ClapModel(config)
+        processor = transformers.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
+    model.eval().save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    extra = "    args: {part: encoder, channels_first: true}\n" if kind == "encodec" else ""
+    (folder / "registry.yaml").write_text(
+        "encoders:\n  hub:\n    class: encoders.adapters.huggingface:HuggingFaceEncoder\n"
+        f"{extra}    files: {{model: model}}\n    sample_rate: {processor.sampling_rate}\n"
+    )
+    return model, processor
+
+
+@torch.inference_mode()
+def test_ast_is_the_mean_of_its_tokens(folder, build):
+    model, processor = save_featured(folder, "ast")
+    encoder = build("hub")
+    assert encoder.max_window == 20_480  # 1.28 s, of which its processor would cut the rest without a word
+    x = 0.3 * waveform(16_000)
+    given = processor(list(x[:, 0].numpy()), sampling_rate=16_000, return_tensors="pt")
+    expected = model(**given, output_hidden_states=True)
+    torch.testing.assert_close(encoder(x), expected.last_hidden_state.mean(dim=1))
+    representation, outputs = encoder.represent(x, encoder.layers())
+    torch.testing.assert_close(representation, encoder(x))
+    assert list(outputs) == ["layer_0", "layer_1", "layer_2"]
+    torch.testing.assert_close(outputs["layer_1"], expected.hidden_states[1].mean(dim=1))
+    assert encoder.frames(x, "layer_1")[0].shape == (2, 1, 16)  # its tokens are no frames in time
+
+
+@torch.inference_mode()
+def test_of_a_model_with_a_decoder_the_encoder_hears(folder, build):
+    model, processor = save_featured(folder, "whisper")
+    encoder = build("hub")
+    assert encoder.max_window == 16_000
+    x = 0.3 * waveform(16_000)
+    given = processor(list(x[:, 0].numpy()), sampling_rate=16_000, return_tensors="pt")
+    expected = model.encoder(given.input_features).last_hidden_state
+    torch.testing.assert_close(encoder(x), expected.mean(dim=1))
+    assert encoder.parameter_count() == sum(one.numel() for one in model.encoder.parameters())
+
+
+@torch.inference_mode()
+def test_of_clap_the_audio_tower_hears(folder, build):
+    model, processor = save_featured(folder, "clap")
+    encoder = build("hub")
+    assert (encoder.sample_rate, encoder.max_window) == (48_000, 480_000)
+    x = 0.3 * waveform(48_000)
+    given = processor(list(x[:, 0].numpy()), sampling_rate=48_000, return_tensors="pt")
+    expected = model.audio_model(**given).last_hidden_state
+    torch.testing.assert_close(encoder(x), expected.flatten(2).mean(dim=2))
+    assert encoder.dim == 16
+
+
+@torch.inference_mode()
+def test_frames_of_a_codec_are_counted(folder, build):
+    """Continuous frames, before they are quantised, 320 samples apart."""
+    model, _ = save_featured(folder, "encodec")
+    encoder = build("hub")
+    x = 0.3 * waveform(24_000)
+    values, seconds = encoder.frames(x)
+    torch.testing.assert_close(values, model.encoder(x).transpose(1, 2))
+    assert values.shape == (2, 75, 16)
+    torch.testing.assert_close(seconds.diff(), torch.full((74,), 320 / 24_000, dtype=torch.float64))
+    assert encoder.layers() == ()
+
+
+def test_parts_that_are_not_there_are_named(folder, build):
+    save_featured(folder, "encodec")
+    text = (folder / "registry.yaml").read_text()
+    (folder / "registry.yaml").write_text(text.replace("part: encoder", "part: encodr"))
+    with pytest.raises(UserError, match="has no part 'encodr'; it has encoder, decoder"):
+        build("hub")
+
+
+LAYERED = """
+def embed(audio, sample_rate):
+    frames = audio[: len(audio) // 2205 * 2205].reshape(-1, 2205)
+    return {"first": frames[:, :3], "second": (frames[::2, :2], [0.1, 0.3, 0.5, 0.7, 0.9]), "other": frames}
+"""
+
+
+@torch.inference_mode()
+def test_a_function_may_give_layers(folder, build):
+    (folder / "some_function.py").write_text(LAYERED)
+    entry = (
+        "class: 'encoders.adapters.callable:CallableEncoder', args: {module: 'some_function:embed', sample_rate: 22050"
+    )
+    (folder / "registry.yaml").write_text(
+        f"encoders:\n  last: {{{entry}, dim: 2, layers: [first, second]}}}}\n"
+        f"  first: {{{entry}, dim: 3, layers: [first, second], layer: first}}}}\n"
+        f"  lacking: {{{entry}, dim: 3, layers: [first, third]}}}}\n"
+        f"  wrong: {{{entry}, dim: 3, layers: [first], layer: third}}}}\n"
+    )
+    x = waveform(22_050)
+    frames = x[:, 0].reshape(2, 10, 2205)
+    last = build("last")
+    representation, outputs = last.represent(x, last.layers())
+    torch.testing.assert_close(representation, frames[:, ::2, :2].mean(dim=1))
+    torch.testing.assert_close(outputs["first"], frames[:, :, :3].mean(dim=1))
+    torch.testing.assert_close(build("first")(x), outputs["first"])
+    values, seconds = last.frames(x, "second")
+    torch.testing.assert_close(values, frames[:, ::2, :2])
+    assert seconds.tolist() == [0.1, 0.3, 0.5, 0.7, 0.9]
+    assert last.frames(x, "first")[0].shape == (2, 10, 3)
+    with pytest.raises(EncoderError, match="is to give the layers first, third by name, and gave first, second, other"):
+        build("lacking")(x)
+    with pytest.raises(UserError, match="layer must be one of layers, first: 'third'"):
+        build("wrong")

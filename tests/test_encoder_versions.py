@@ -12,15 +12,18 @@ import torch
 from encoder_weights import behind_its_front_end, chirps, seeded
 from test_adapters import FUNCTION, HEAR, XARES, make_model
 from test_mule import built, with_formula
+from test_onnx import MEL, onnx, written
 
 import encoders
 from encoders.adapters.callable import CallableEncoder
 from encoders.adapters.hear import HearEncoder
 from encoders.adapters.huggingface import HuggingFaceEncoder
+from encoders.adapters.onnx import OnnxEncoder
 from encoders.adapters.xares import XaresEncoder
 from encoders.base import Encoder
 from encoders.choi import Choi
 from encoders.cpc import CPC
+from encoders.crepe import Crepe
 from encoders.features import Chroma, Mfcc
 from encoders.multisource import MultiSource
 from encoders.musicnn import Musicnn, MusicnnVgg
@@ -38,6 +41,16 @@ def hugging_face(folder):
         values = 0.1 * torch.from_numpy(np.random.RandomState(tensor.numel()).standard_normal(tuple(tensor.shape)))
         tensor.copy_(values + (tensor.ndim == 1 and name.endswith("weight")))
     return encoder.eval()
+
+
+def onnx_model(folder):
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    nodes = [onnx.helper.make_node("MatMul", ["x", "w"], ["timed"])]
+    written(folder / "mels.onnx", ["n", 10, 8], nodes, {"timed": ["n", 10, 5]})
+    return OnnxEncoder(
+        model=folder / "mels.onnx", sample_rate=16_000, outputs={"t": "timed"}, axes=["batch", "time", "band"],
+        front_end=MEL, patch=10, overlap=4,
+    )  # fmt: skip
 
 
 def mule():
@@ -61,6 +74,8 @@ BUILD = {
     "XaresEncoder": lambda folder: seeded(XaresEncoder(module="version_xares"), 0),
     "CallableEncoder": lambda folder: CallableEncoder(module="version_function:embed", sample_rate=22_050, dim=4),
     "HuggingFaceEncoder": hugging_face,
+    "Crepe": lambda folder: seeded(Crepe("tiny"), 0),
+    "OnnxEncoder": onnx_model,
 }
 
 

@@ -170,7 +170,7 @@ def test_torchaudio_is_mended_by_the_version_that_loads_beside_torch(monkeypatch
 def test_the_table_holds_what_is_asked_for_and_what_is_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = {requirement_name(line): "" for line in project["dependencies"]}
-    for extra in ("tensorboard", "cluster", "huggingface", "onnx", "speed", "bayes"):
+    for extra in ("tensorboard", "cluster", "huggingface", "onnx", "pesto", "speed", "bayes"):
         asked |= {requirement_name(line): extra for line in project["optional-dependencies"][extra]}
     # Only tests compare with the first; seaborn brings the second, which is used directly.
     asked.pop("mir-eval", None)

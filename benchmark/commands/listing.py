@@ -68,7 +68,6 @@ def list_entries(
     """
     from benchmark.console import Reporter
     from benchmark.errors import unknown_name
-    from benchmark.registry.entries import EncoderEntry
     from benchmark.registry.published import lacking
     from benchmark.text import fitted
 
@@ -85,7 +84,7 @@ def list_entries(
             "description": getattr(named.entry, "description", ""),
             "file": str(named.file),
             "line": named.line,
-            "lacks": lacking(named) if isinstance(named.entry, EncoderEntry) else [],
+            "lacks": lacking(registered.encoder(named.name)) if section == "encoders" else [],
         }
         for section, entries in registered.sections.items()
         if wanted in (None, section)

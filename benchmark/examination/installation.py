@@ -26,7 +26,7 @@ LITTLE_DISK = 10 * 2**30
 #: Libraries that take torch, which takes seconds to load; the others are loaded beside them.
 _ON_TORCH = ("torch", "safetensors", "torchaudio")
 #: Libraries that take seconds more; without ``--full`` their files alone are looked at.
-_SLOW = ("lightning", "transformers", "onnx", "onnxscript", "onnxruntime", "tensorboard", "jax", "numpyro")
+_SLOW = ("lightning", "transformers", "onnx", "onnxscript", "onnxruntime", "tensorboard", "jax", "numpyro", "pesto")
 #: What ``--full`` tries once they are loaded, and how the report calls it.
 _TRIALS = {
     "benchmark.examination.trial:training_step": "training",

@@ -42,7 +42,9 @@ class Published(Entry):
     revision: str | None = Field(default=None, description="commit of that model")
     modules: tuple[str, ...] = Field(default=(), description="Python modules that must be installed")
     install: str = Field(default="", description="the command that installs them")
-    get: str = Field(default="", description="the command that gets the weights")
+    get: str = Field(
+        default="", description="the command that gets the weights; `{weights}` stands for the folder of fetched ones"
+    )
 
 
 class EncoderEntry(Entry):

@@ -92,8 +92,9 @@ def lacking(named: Named[EncoderEntry], *, weights: bool = True) -> list[str]:
     if published.weights is not None and weights:
         files.append(published.weights)
     hub = _hub_model(named.entry)
-    if not all((fetched_folder() / name).is_file() for name in files) or (hub and not _in_cache(*hub)):
-        found.append(f"its weights are not on this machine, and nothing is fetched unasked: run `{published.get}`")
+    if not all((fetched_folder() / name).exists() for name in files) or (hub and not _in_cache(*hub)):
+        command = published.get.replace("{weights}", str(fetched_folder()))
+        found.append(f"its weights are not on this machine, and nothing is fetched unasked: run `{command}`")
     return found
 
 

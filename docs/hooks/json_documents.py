@@ -20,6 +20,7 @@ from analysis.speed import SpeedDocument
 from benchmark.commands.data import PreparedRow
 from benchmark.commands.listing import ListedEntry
 from benchmark.commands.plug_in import ImportedEncoder
+from benchmark.commands.published import FetchedWeights, TaggedFile
 from benchmark.commands.store import VerifiedStore
 from benchmark.comparison.compare import Comparison
 from benchmark.data.label_sources import LabelledSource
@@ -45,6 +46,8 @@ DOCUMENTS: dict[str, Any] = {
     "doctor": list[Finding],
     "list": list[ListedEntry],
     "import": ImportedEncoder,
+    "fetch-weights": list[FetchedWeights],
+    "tag": list[TaggedFile],
     "new encoder": list[str],
     "new task": ProposedTask,
     "compare": list[Comparison],

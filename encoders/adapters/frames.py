@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from torch import Tensor
 
@@ -12,6 +13,8 @@ from encoders.base import Encoder
 
 #: Longest waveform handed to a foreign model at once, unless its entry says otherwise [s].
 MAX_SECONDS = 30.0
+#: Frames [B, t, channels], and the centres of what they describe, float64 [t] [s].
+Timed: TypeAlias = tuple[Tensor, Tensor]
 
 
 class FrameEncoder(Encoder):
@@ -62,4 +65,39 @@ class FrameEncoder(Encoder):
             )
         if tuple(seconds.shape) != (shape[1],):
             raise EncoderError(f"the model gave times of shape {list(seconds.shape)} for {shape[1]} frames")
+        return frames, seconds
+
+
+class LayeredFrameEncoder(FrameEncoder):
+    """A `FrameEncoder` whose model gives frames of several layers from one pass."""
+
+    @abstractmethod
+    def outputs(self, audio: Tensor, layers: Sequence[str]) -> tuple[Timed, Mapping[str, Timed]]:
+        """Frames of the representation, and those of each of `layers`, for `audio` [B, T]."""
+
+    def model_frames(self, audio: Tensor) -> Timed:
+        """See `FrameEncoder.model_frames`."""
+        return self.outputs(audio, ())[0]
+
+    def represent(self, waveform: Tensor, layers: Sequence[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """See `Encoder.represent`."""
+        frames, others = self.outputs(waveform[:, 0], layers)
+        found = self._checked(*frames, len(waveform))[0].mean(dim=1)
+        return found, {name: self._checked_layer(name, *others[name], len(waveform))[0].mean(dim=1) for name in layers}
+
+    def frames(self, waveform: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
+        """Frames of a layer, by default of the representation; see `Encoder.frames`."""
+        if layer is None:
+            return super().frames(waveform)
+        self._check_input(waveform)
+        self._check_layer(layer)
+        return self._checked_layer(layer, *self.outputs(waveform[:, 0], (layer,))[1][layer], len(waveform))
+
+    def _checked_layer(self, layer: str, frames: Tensor, seconds: Tensor, batch: int) -> Timed:
+        shape = tuple(frames.shape)
+        if len(shape) != 3 or shape[0] != batch or shape[1] == 0 or tuple(seconds.shape) != (shape[1],):
+            raise EncoderError(
+                f"layer {layer}: the model gave frames of shape {list(shape)} and times of shape {list(seconds.shape)} "
+                f"for {batch} waveforms; expected [{batch}, frames, channels] and [frames]"
+            )
         return frames, seconds
