@@ -14,6 +14,7 @@ from scipy import stats
 from analysis.pages.svg import page_style
 from analysis.report import source_drawings
 from analysis.report.groups import form_groups
+from analysis.report.over_tasks import MOST_LEVELS, over_tasks
 from analysis.report.source_study import (
     SIZES,
     best_sources,
@@ -133,6 +134,17 @@ def test_tables_that_are_no_such_study_are_left_alone(table):
     assert source_study(table.assign(strategy=table["strategy"] + "!")) is None
     few = source_study(table[table["task"] == "FMA"].groupby("strategy").head(1), refits=0)
     assert few is None or few.reasons or few.by_strategy
+
+
+def test_hundreds_of_representations_are_not_compared_pair_by_pair(tmp_path):
+    """Which would take hours; the study's own models compare strategies."""
+    records = [make_record(f"e{number}", task, 0) for number in range(MOST_LEVELS + 1) for task in ("irmas", "key")]
+    found = over_tasks(form_groups(collect(fill(tmp_path / "store", records), load_registry())["runs"]), False)
+    assert found.analysis is None
+    assert found.reason.startswith(
+        f"a page cannot compare {MOST_LEVELS + 1} representations pair by pair; bench analyze"
+    )
+    assert len(found.heat.representations) == MOST_LEVELS + 1
 
 
 @pytest.fixture(scope="module")

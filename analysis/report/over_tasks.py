@@ -23,6 +23,8 @@ from analysis.statistics.scores import Scores, standardise
 
 REFITS = 200
 """Bootstrap refits behind the page's intervals; ``bench analyze`` makes 1,000."""
+MOST_LEVELS = 100
+"""Representations that one model compares at most: its work grows with their third power, pairs with their second."""
 _SEED = 0
 
 
@@ -117,6 +119,12 @@ def over_tasks(groups: Sequence[Group], standin: bool) -> OverTasks | None:
     heat, analysis, reason = None, None, ""
     if main.empty:
         reason = "no task has two different scores"
+    elif (levels := main["encoder"].nunique()) > MOST_LEVELS:
+        heat = _heat_map(standardise(main))
+        reason = (
+            f"a page cannot compare {levels:,} representations pair by pair; bench analyze --factor NAME compares what "
+            "they have in common, such as a column of the study's table of runs"
+        )
     else:
         heat = _heat_map(standardise(main))
         try:
