@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 import pytest
 
@@ -14,6 +15,8 @@ from benchmark.registry.registry import load_registry
 
 FOLDER = Path(__file__).parents[1] / "docs" / "cpc-demo"
 PROTOCOLS = ("cpc-linear", "cpc-mlp", "linear")
+#: Quantile of Student's t with two degrees of freedom that 2.5 % are above.
+T = 4.302653
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -57,5 +60,20 @@ def test_the_gains_of_the_page():
     for protocol, seed, *cells in found:
         seeds = ("0", "1", "2") if seed == "mean" else (seed,)
         both = [mean(scores[protocol, each, recipe] for each in seeds) for recipe in ("untrained", "cpc-demo")]
-        numbers = [float(cell.replace("−", "-")) for cell in cells]
-        assert numbers == pytest.approx([*both, both[1] - both[0]], abs=5.1e-4), (protocol, seed)
+        numbers = [float(part) for cell in cells for part in re.findall(r"[-+]?\d\.\d+", cell)]
+        expected = [*both, both[1] - both[0]]
+        if seed == "mean":
+            apart = [scores[protocol, each, "cpc-demo"] - scores[protocol, each, "untrained"] for each in seeds]
+            half = T * stdev(apart) / math.sqrt(3)
+            expected += [expected[2] - half, expected[2] + half]
+        assert numbers == pytest.approx(expected, abs=5.1e-4), (protocol, seed)
+
+
+def test_what_the_page_says_of_the_probes():
+    scores = {(row["protocol"], row["seed"], row["recipe"]): float(row["score"]) for row in rows("scores.csv")}
+    gains = {
+        protocol: [scores[protocol, seed, "cpc-demo"] - scores[protocol, seed, "untrained"] for seed in "012"]
+        for protocol in PROTOCOLS
+    }
+    assert min(gains["cpc-linear"] + gains["cpc-mlp"]) > 0
+    assert max(gains["linear"]) < 0

@@ -316,7 +316,7 @@ def test_errors_are_one_line_and_name_the_command_that_helps(looked, tmp_path):
     assert "--feature 16: the representation of tiny has 16 features, 0 to 15" in done.stderr
     for option, value, said in (
         ("--factors", 90, "--factors 90: 18 clips with 16 features that vary have 1 to 16 factors"),
-        ("--filter-layer", "expansive_9", "there is no layer of tiny 'expand_9'"),
+        ("--filter-layer", "expansive_9", "unknown layer of tiny 'expansive_9'. Did you mean 'expansive_1'?"),
     ):
         done = look(looked, page, "tiny", option, value)
         assert (done.returncode, done.stderr.count("\nbench: ")) == (2, 1)
