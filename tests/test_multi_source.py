@@ -207,7 +207,7 @@ def test_two_processes_train_as_one(forked, tmp_path):
         assert facts["devices"] == devices
         weights.append(load_file(work / WEIGHTS))
     for name, value in weights[0].items():
-        # Adam makes steps of 1e-3 of gradients that are all but zero; a branch moved out of turn would be far from it.
+        # Adam makes steps of 1e-3 of gradients all but zero; a branch moved out of turn would be far from this.
         np.testing.assert_allclose(weights[1][name], value, atol=2e-3, err_msg=name)
     start = load_file(tmp_path / "start" / WEIGHTS)
     assert max(float((value - start[name]).abs().max()) for name, value in weights[0].items()) > 0.01
