@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmark.console import printable
 from benchmark.factors import PLAIN
 from benchmark.scores.records import Overlap, Score, ScoreRecord
-from benchmark.text import aligned
+from benchmark.text import table
 
 
 def score_tables(records: Sequence[ScoreRecord]) -> str:
@@ -67,7 +67,7 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         for record in records
         if (why := _beside_floor(record.metrics[metrics[0]]))
     ]
-    return "\n".join([title, "", aligned(rows), *notes])
+    return "\n".join([title, "", table(rows), *notes])
 
 
 def _labels(lead: Score, unscored: int, users: bool) -> str:

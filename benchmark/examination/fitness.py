@@ -25,7 +25,7 @@ from benchmark.examination.frame_times import examine_frames, largest_drift
 from benchmark.forecast.resources import view_samples
 from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.registry import Named
-from benchmark.text import aligned
+from benchmark.text import table
 from encoders.base import Encoder
 from encoders.weights import save_weights
 
@@ -362,7 +362,7 @@ def fitness_table(rows: list[Check]) -> str:
     lines += [[row.check, row.outcome, _cell(row.value), _cell(row.limit), row.explanation] for row in rows]
     failed = [row.check for row in rows if row.outcome == "fail"]
     verdict = f"Not fit to be compared: {', '.join(failed)}" if failed else "Fit to be compared"
-    return f"{aligned(lines)}\n\n{verdict}"
+    return f"{table(lines)}\n\n{verdict}"
 
 
 def _cell(value: float | str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.forecast.sizes import PlannedStep
-from benchmark.text import aligned, readable_bytes, readable_time
+from benchmark.text import readable_bytes, readable_time, table
 
 
 def plan_table(steps: Sequence[PlannedStep]) -> str:
@@ -26,6 +26,6 @@ def plan_table(steps: Sequence[PlannedStep]) -> str:
     total = readable_bytes(sum(step.bytes for step in missing))
     hours = readable_time(sum(step.seconds for step in missing))
     return (
-        f"{aligned(rows)}\n\n{len(missing)} of {len(steps)} steps to do, about {total} to write; "
+        f"{table(rows)}\n\n{len(missing)} of {len(steps)} steps to do, about {total} to write; "
         f"decoding, training and encoding take about {hours} on this device, one step at a time"
     )
