@@ -71,16 +71,16 @@ def fitted_table(rows: Sequence[Sequence[str]], width: int | None) -> str:
         What fits is left as `aligned` has it. Else columns that never vary are said above, intervals stand under their
         scores, and the widest columns are broken at spaces; what is too much for that comes as a list.
     """
-    rows = [[printable(cell) for cell in row] for row in rows]
-    if width is None or _wide(_widths(rows)) <= width:
-        return aligned(rows)
-    rows, above = _without_constants(rows)
+    shown = [[printable(cell) for cell in row] for row in rows]
+    if width is None or _wide(_widths(shown)) <= width:
+        return aligned(shown)
+    shown, above = _without_constants(shown)
     lines = [*wrap(above, width, break_on_hyphens=False), ""] if above else []
-    cells = [[_pieces(cell) for cell in row] for row in rows]
-    widths = [max(max(map(len, row[column])) for row in cells) for column in range(len(rows[0]))]
+    cells = [[_pieces(cell) for cell in row] for row in shown]
+    widths = [max(max(map(len, row[column])) for row in cells) for column in range(len(shown[0]))]
     least = [min(own, _FEWEST) for own in widths]
     if _wide(least) > width:
-        return "\n".join([*lines, *_as_list(rows, width)])
+        return "\n".join([*lines, *_as_list(shown, width)])
     while _wide(widths) > width:
         widest = max(range(len(widths)), key=lambda column: widths[column] - least[column])
         widths[widest] -= 1

@@ -74,7 +74,7 @@ def shrunk(figure: Figure) -> ForPaper:
     """
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        text.set_fontsize(max(SMALLEST, _SHRINK * text.get_fontsize()))
+        text.set_fontsize(max(SMALLEST, _SHRINK * float(text.get_fontsize())))
     height = min(TALLEST, _SHRINK * figure.get_figheight())
     figure.set_size_inches(COLUMN if figure.get_figwidth() < BOTH else BOTH, height)
     with mpl.rc_context(_SETTINGS):

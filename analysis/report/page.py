@@ -124,7 +124,6 @@ def context(document: Document) -> dict[str, Any]:
         "several_protocols": any(found.shares or found.agreement or found.protocol_reason for found in across),
         "matrices": [matrix(found) for found in across],
         "most_matrix": MOST_MATRIX,
-        "most_rows": drawings.MOST_ROWS,
         "transfers": transfer_tables(groups),
         "curves": curves,
         "tags": label_scores(groups),

@@ -15,11 +15,12 @@ from analysis.pages import score_text
 from analysis.pages.drawings import MARKERS, short
 from analysis.pages.for_paper import BOTH, COLUMN, TALLEST
 from analysis.pages.svg import SERIES
-from analysis.report.drawings import MOST_ROWS
 from analysis.report.leaderboard import Leaderboard
 from analysis.report.score_table import ScoreTable
 from analysis.report.tracks import track
 
+_MOST_ROWS = 40
+"""Representations drawn at most."""
 _FARTHEST = 2.0
 """Standardised score of the darkest and, negative, of the lightest colour [SD]."""
 _LUMINANCE = (0.299, 0.587, 0.114)
@@ -41,7 +42,7 @@ def heat_map(table: ScoreTable, titles: Mapping[str, str]) -> Figure:
     titles : mapping
         Of metrics.
     """
-    names = table.representations[:MOST_ROWS]
+    names = table.representations[:_MOST_ROWS]
     values = np.array(
         [[table.deviations.get((name, board.group.label), np.nan) for board in table.boards] for name in names]
     )
@@ -75,7 +76,7 @@ def small_multiples(table: ScoreTable, titles: Mapping[str, str]) -> Figure:
     titles : mapping
         Of metrics.
     """
-    names = table.representations[:MOST_ROWS]
+    names = table.representations[:_MOST_ROWS]
     columns = min(_PANELS, len(table.boards))
     lines = -(-len(table.boards) // columns)
     height = min(TALLEST, lines * (0.75 + 0.19 * len(names)))
