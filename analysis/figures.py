@@ -70,7 +70,8 @@ def effects(fixed: Mapping[str, Mapping[str, Any]], unit: str = "standard deviat
         axis.axvline(0.0, color="0.4", linewidth=0.8)
         axis.set_xlabel(f"{kind} [{unit}]")
     axes[0].plot([], [], color=colours[0], linewidth=3, label="95 % Satterthwaite")
-    axes[0].plot([], [], color=colours[1], linewidth=1.5, label="95 % bootstrap")
+    if any(entry["bootstrap"] for entry in fixed.values()):
+        axes[0].plot([], [], color=colours[1], linewidth=1.5, label="95 % bootstrap")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 

@@ -99,7 +99,10 @@ def _draw(result: AnalysisDocument, parts: Parts, folder: Path) -> list[str]:
     unit = model.columns["score"] if model.scores.natural else "standard deviations"
     if model.scores.natural and any(scale.lower_is_better for scale in model.scores.scales.values()):
         unit += ", turned"
-    drawn = {"effects.png": draw.effects(result["fixed"], unit)}
+    # By height, but where levels have an order of their own.
+    ordered = sorted(result["fixed"].items(), key=lambda item: -item[1]["estimate"])
+    fixed = result["fixed"] if result["model"]["size"] is not None else dict(ordered)
+    drawn = {"effects.png": draw.effects(fixed, unit)}
     layout = model.layout
     frame = pd.DataFrame(
         {

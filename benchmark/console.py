@@ -17,12 +17,18 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from benchmark.plain_files import append_to, make_folder
 
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
 #: Seconds between progress lines where standard error is no terminal.
 LINE_EVERY = 10.0
+
+#: Letters of a bar's title that are worth more than the bar, of the bar, and of the time that has passed.
+_TITLE, _BAR, _ELAPSED = 24, 10, 7
 
 Advance = Callable[[int], None]
 
@@ -208,36 +214,46 @@ class _Logged(LogReporter):
 @contextmanager
 def _bar(title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    columns = bar_columns(title, total, unit, console.width)
+    with Progress(*columns, console=console, speed_estimate_period=60) as bars:
+        task = bars.add_task(printable(title), total=total, completed=done)
+        yield lambda n: bars.advance(task, n)
+
+
+def bar_columns(title: str, total: int, unit: str, width: int) -> list[ProgressColumn]:
+    """What a bar shows on a line of `width` letters: count, rate and time left always, the title as far as it fits."""
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
+
+    class Count(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.completed:,.0f}/{total:,} {unit}")
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
             return Text(f"{speed:.3g}/s" if speed else "-/s")
 
-    columns = (
-        TextColumn("{task.description}", markup=False),  # names may have brackets
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        Rate(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=60) as bars:
-        task = bars.add_task(printable(title), total=total, completed=done)
-        yield lambda n: bars.advance(task, n)
+    def column(letters: int | None = None) -> Column:
+        return Column(no_wrap=True, overflow="ellipsis", max_width=letters)
+
+    told = len(f"{total:,}/{total:,} {unit}") + len("1.23e+04/s") + len("left 0:00:00") + 3  # and the spaces between
+    room = width - told
+    bar, elapsed = room >= _TITLE + _BAR + 1, room >= _TITLE + _BAR + _ELAPSED + 2
+    room -= (_BAR + 1) * bar + (_ELAPSED + 1) * elapsed
+    return [
+        TextColumn("{task.description}", markup=False, table_column=column(max(room, 1))),  # names may have brackets
+        *([BarColumn(bar_width=max(_BAR, room - len(printable(title)) + _BAR))] if bar else []),
+        Count(table_column=column()),
+        Rate(table_column=column()),
+        *([TimeElapsedColumn(table_column=column())] if elapsed else []),
+        TextColumn("left", table_column=column()),
+        TimeRemainingColumn(table_column=column()),
+    ]
 
 
 @contextmanager

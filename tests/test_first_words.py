@@ -17,6 +17,7 @@ import typer
 from conftest import bench
 
 import cli
+from benchmark import text
 from benchmark.commands import listing
 from benchmark.registry.registry import SECTIONS
 from cli import app
@@ -192,7 +193,7 @@ def test_kinds_are_the_sections_and_studies(call):
 @pytest.mark.parametrize("width", [80, 45])
 def test_a_list_fits_the_terminal_and_loses_no_word(call, monkeypatch, width):
     wide = call("list", "recipes").out
-    monkeypatch.setattr(listing, "_width", lambda: width)
+    monkeypatch.setattr(text, "terminal_width", lambda: width)
     for kind in listing.KINDS:
         assert max(map(len, call("list", kind).out.splitlines())) <= width
     assert call("list", "recipes").out.split() == wide.split()

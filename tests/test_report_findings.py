@@ -76,7 +76,7 @@ def test_no_sentence_contradicts_a_number(encoders, tasks, seeds, spread, noise,
             for other in re.findall(r"e\d", tied[2]):
                 mentioned.add(frozenset((tied[1], other)))
                 assert not cells[tied[1], other]["different"]
-        if digest := re.match(r"Of (\d+) pairs (none|\d+) differ", sentence):
+        if digest := re.search(r"[Oo]f (\d+) pairs (none|\d+) differ", sentence):
             differ = sum(cell["different"] for cell in cells.values()) // 2
             assert (int(digest[1]), digest[2]) == (len(cells) // 2, str(differ) if differ else "none")
         if leader := re.match(r"(e\d) has the highest expected score \(", sentence):

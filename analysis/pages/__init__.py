@@ -13,14 +13,24 @@ from markupsafe import Markup
 from analysis.errors import AnalysisError
 
 
-def environment() -> Environment:
-    """Renders templates, with every text escaped; ``{% from "macros.html" import … %}`` gives the shared macros."""
+def environment(package: str = "analysis.pages") -> Environment:
+    """Renders the templates of a package, with every text escaped.
+
+    ``{% from "macros.html" import … %}`` gives the shared macros, whichever package it is.
+
+    Parameters
+    ----------
+    package : str
+        Whose folder ``template`` the others are looked for in.
+    """
     shared = Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=FunctionLoader(lambda name: part("analysis.pages", name)),
+        loader=FunctionLoader(
+            lambda name: part("analysis.pages", name) if name == "macros.html" else part(package, "template", name)
+        ),
     )
     filters: dict[str, Callable[..., str]] = {
         "score": score_text,

@@ -34,8 +34,10 @@ def render(document: Document, form: str = "html") -> str:
         from analysis.report import page  # draws, and so needs what tables do without
 
         return page.html(document)
+    if form == "latex":
+        from analysis.report.latex import latex
+
+        return latex(document)
     from analysis.report import papers
 
-    return {"md": papers.markdown, "csv": papers.csv_text, "latex": papers.latex, "json": papers.json_text}[form](
-        document
-    )
+    return {"md": papers.markdown, "csv": papers.csv_text, "json": papers.json_text}[form](document)

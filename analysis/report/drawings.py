@@ -17,12 +17,9 @@ from analysis.pages.drawings import MARKERS, WIDTH, short
 from analysis.pages.svg import SERIES
 from analysis.report.costs import AXES, Price, comparable
 from analysis.report.curves import Curve
-from analysis.report.leaderboard import Leaderboard
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)))
 _LONG_NAME = 26
-MOST_ROWS = 40
-"""Rows drawn of a leaderboard at most."""
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
@@ -36,34 +33,6 @@ def _figure(height: float) -> tuple[Figure, Axes]:
         axis = figure.subplots()
     sns.despine(ax=axis, left=True)
     return figure, axis
-
-
-def dots(board: Leaderboard, title: str) -> Figure:
-    """Leading scores with intervals, best on top; the dashed line is what a constant prediction reaches."""
-    lead = board.group.lead
-    rows = [row for row in board.rows if lead in row.values][:MOST_ROWS]
-    figure, axis = _figure(0.9 + 0.37 * len(rows))
-    protocols = list(dict.fromkeys(row.protocol for row in board.rows))
-    for y, row in enumerate(rows):
-        value = row.values[lead]
-        place = protocols.index(row.protocol) if len(protocols) > 1 else 0
-        colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
-        axis.plot([value.lower, value.upper], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
-        axis.plot([value.mean], [y], marker, color=colour, markersize=6)
-        # The name stands above its interval, so that the whole width is left for the scores.
-        beside, paper = axis.get_yaxis_transform(), {"facecolor": "#ffffff", "edgecolor": "none", "pad": 0.8}
-        name = short(row.representation)
-        axis.text(0.005, y - 0.42, name, transform=beside, va="center", fontsize=9, bbox=paper, zorder=3)
-    axis.axvline(board.floors[lead], color="#666666", linestyle=(0, (4, 3)), linewidth=1)
-    axis.set_yticks([])
-    axis.set_ylim(len(rows) - 0.5, -0.8)
-    axis.grid(visible=False, axis="y")
-    axis.set_xlabel(title)
-    if len(protocols) > 1:
-        for i, protocol in enumerate(protocols):
-            axis.plot([], [], MARKERS[i % len(MARKERS)], color=SERIES[i % len(SERIES)], label=protocol)
-        figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False)
-    return figure
 
 
 def curve(found: Curve, title: str) -> Figure:

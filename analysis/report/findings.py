@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.pages import minus_sign
+from analysis.report.headline import lead, some
 from analysis.report.over_tasks import OverTasks
 from analysis.statistics.contrasts import ALPHA
 from analysis.summary import joined
@@ -14,8 +15,6 @@ from analysis.tables import direction
 
 MANY_LEVELS = 6
 """Above so many levels, the sentences on pairs are folded away behind a digest."""
-NAMED = 4
-"""Levels that the digest names one by one at most."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,17 @@ def findings(part: OverTasks) -> Findings | None:
 
 def _digest(part: OverTasks) -> list[str]:
     """How many pairs differ, and how the highest of the levels with all tasks stands to the rest."""
-    analysis: Mapping[str, Any] = part.analysis or {}
-    pairs = [entry for entry in analysis["contrasts"] if entry["kind"] == "level"]
-    estimates = {entry["level"]: entry["estimate"] for entry in analysis["fixed"].values() if entry["level"]}
-    if not pairs or not estimates:
+    found = lead(part)
+    if found is None or part.analysis is None:
         return []
-    differ = sum(entry["different"] for entry in pairs)
-    count = "none differs" if not differ else f"{differ:,} {'differs' if differ == 1 else 'differ'}"
-    sentences = [f"Of {len(pairs):,} pairs {count} (p < 0.05 after Holm's adjustment for their number)."]
+    analysis: Mapping[str, Any] = part.analysis
+    pairs = [entry for entry in analysis["contrasts"] if entry["kind"] == "level"]
+    rule = "p < 0.05 after Holm's adjustment for their number"
+    if found.differ:
+        verb = "differs" if found.differ == 1 else "differ"
+        sentences = [f"Of {found.pairs:,} pairs {found.differ:,} {verb} ({rule})."]
+    else:
+        sentences = [f"No pair can be told apart: of {found.pairs:,} pairs none differs ({rule})."]
     networks = sum(not entry["covers_training"] and entry["p_holm"] < ALPHA for entry in pairs)
     if networks:
         sentences.append(
@@ -78,31 +80,17 @@ def _digest(part: OverTasks) -> list[str]:
             f"{len(same):,} {'is' if len(same) == 1 else 'are'} equivalent within {margin:g} SD (two one-sided tests, p"
             " < 0.05 after the same adjustment)."
         )
-    counts = dict(zip(part.heat.representations, part.heat.counts, strict=True)) if part.heat else {}
-    whole = [name for name in estimates if counts.get(name, 0) == max(counts.values(), default=0)] or list(estimates)
-    leader = max(whole, key=lambda name: estimates[name])
-    own = [entry for entry in pairs if leader in (entry["a"], entry["b"])]
-    answers = {entry["b"] if entry["a"] == leader else entry["a"]: entry["equivalence"]["answer"] for entry in own}
-    by_height = sorted(answers, key=lambda name: -estimates[name])
-    equal = [name for name in by_height if answers[name] == "equivalent"]
-    open_ = [name for name in by_height if answers[name] == "cannot tell"]
-    beaten = len(own) - len(open_) - len(equal)
     scales = analysis["standardisation"]
-    clauses = [f"{direction.exceeds(scales)} {beaten} of the {len(own)} others"] if beaten else []
-    if equal:
-        clauses.append(f"is equivalent to {_some(equal, 'and')}")
-    if open_:
-        clauses.append(f"cannot be told from {_some(open_)}")
-    height = minus_sign(f"{estimates[leader]:+.2f}")
-    among = "" if len(whole) == len(estimates) else f" of the {len(whole)} with all tasks"
-    sentences.append(f"{leader} has the {direction.summit(scales)}{among} ({height} SD); it {joined(clauses)}.")
+    others = len(found.beaten) + len(found.equal) + len(found.undecided)
+    clauses = [f"{direction.exceeds(scales)} {len(found.beaten)} of the {others} others"] if found.beaten else []
+    if found.equal:
+        clauses.append(f"is equivalent to {some(found.equal, 'and')}")
+    if found.undecided:
+        clauses.append(f"cannot be told from {some(found.undecided)}")
+    height = minus_sign(f"{found.estimate:+.2f}")
+    among = f" of the {found.among} with all tasks" if found.among else ""
+    sentences.append(f"{found.name} has the {direction.summit(scales)}{among} ({height} SD); it {joined(clauses)}.")
     return sentences
-
-
-def _some(names: Sequence[str], word: str = "or") -> str:
-    if len(names) <= NAMED + 1:
-        return joined(list(names), word)
-    return joined([*names[:NAMED], f"{len(names) - NAMED} more"], word)
 
 
 def matrix(part: OverTasks) -> dict[str, Any] | None:
@@ -125,5 +113,8 @@ def matrix(part: OverTasks) -> dict[str, Any] | None:
                 "networks": not entry["covers_training"] and entry["p_holm"] < ALPHA,
             }  # fmt: skip
     limit = max(abs(cell["estimate"]) for cell in cells.values()) or 1.0
-    networks = any(cell["networks"] for cell in cells.values())
-    return {"names": names, "cells": cells, "limit": limit, "networks": networks}
+    return {
+        "names": names, "cells": cells, "limit": limit,
+        "networks": any(cell["networks"] for cell in cells.values()),
+        "differ": any(cell["different"] for cell in cells.values()),
+    }  # fmt: skip

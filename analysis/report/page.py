@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment
 from markupsafe import Markup
 
 from analysis import pages
 from analysis.pages import score_text, script_json
 from analysis.pages.drawings import clip_maps, short
+from analysis.pages.for_paper import paper_style
 from analysis.pages.label_chart import label_chart
 from analysis.pages.label_counts import label_counts_told
-from analysis.pages.svg import inline_svg, page_style
-from analysis.report import drawings
+from analysis.pages.svg import page_style
+from analysis.report import drawings, paper_drawings
 from analysis.report.costs import AXES, comparable, kind_costs, prices
 from analysis.report.curves import (
     Curve,
@@ -29,11 +29,11 @@ from analysis.report.curves import (
 from analysis.report.document import Document
 from analysis.report.findings import findings, matrix
 from analysis.report.groups import Group, Value, form_groups, gather
+from analysis.report.headline import headline
 from analysis.report.leaderboard import (
     ONCE,
     TIED,
     TRAINED_ONCE,
-    Leaderboard,
     as_records,
     leaderboard,
     overlap_words,
@@ -41,11 +41,16 @@ from analysis.report.leaderboard import (
     published_words,
 )
 from analysis.report.over_tasks import OverTasks, over_tasks
+from analysis.report.page_figures import PageFigure, find_figures, page_figure, paper_figure, paper_files
 from analysis.report.published import compare, published_numbers
+from analysis.report.score_table import ScoreTable, score_table
 from analysis.report.source_section import source_section
+from analysis.report.tracks import track
 
 MOST_RUNS = 1000
 """Runs listed one by one at most."""
+MOST_DRAWN_PAIRS = 12
+"""Levels whose pairs are drawn for papers at most."""
 MOST_MATRIX = 30
 """Levels shown in the matrix of all pairs at most."""
 
@@ -57,18 +62,28 @@ def html(document: Document) -> str:
     ----------
     document : Document
     """
-    environment = pages.environment()
+    environment = pages.environment("analysis.report")
     environment.filters |= {
         "interval": interval_text,
         "p": lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}",
         "tint": tint,
         "rate": lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
     }
-    template = environment.from_string(_part("page.html"))
-    return template.render(**context(document, environment))
+    return environment.get_template("page.html").render(**context(document))
 
 
-def context(document: Document, environment: Environment) -> dict[str, Any]:
+def paper_figures(document: Document) -> dict[str, bytes]:
+    """Every figure of the page for papers, an SVG and a PDF each, by file name.
+
+    Parameters
+    ----------
+    document : Document
+    """
+    shown = context(document)
+    return paper_files(find_figures([shown[part] for part in ("figures", "maps", "label_charts", "source_study")]))
+
+
+def context(document: Document) -> dict[str, Any]:
     """Everything that the template shows."""
     groups = form_groups(document["runs"])
     titles: Mapping[str, str] = document["metrics"]
@@ -81,8 +96,13 @@ def context(document: Document, environment: Environment) -> dict[str, Any]:
         "deformations": deformation_curves(groups, document["deformations"]),
     }
     numbers = published_numbers()
+    tables = [
+        table for standin in (False, True) if (table := score_table(boards, _of(across, standin), standin)) is not None
+    ]
+    with paper_style():
+        figures = _paper_figures(tables, across, titles)
     with page_style():
-        figures = _figures(boards, curves, across, groups, document, titles)
+        figures |= _figures(curves, across, groups, document, titles)
     return {
         "document": document,
         "style": pages.style(),
@@ -95,6 +115,12 @@ def context(document: Document, environment: Environment) -> dict[str, Any]:
         "real": [group for group in groups if not group.standin],
         "overview": [_overview(group, document) for group in groups],
         "boards": boards,
+        "tracks": [track(board) for board in boards],
+        "tables": tables,
+        "headlines": [
+            headline(_of(across, table.standin), [board for board in boards if board.group.standin == table.standin])
+            for table in tables
+        ],
         "tied_note": TIED,
         "once_mark": ONCE,
         "once_note": TRAINED_ONCE,
@@ -103,7 +129,6 @@ def context(document: Document, environment: Environment) -> dict[str, Any]:
         "several_protocols": any(found.shares or found.agreement or found.protocol_reason for found in across),
         "matrices": [matrix(found) for found in across],
         "most_matrix": MOST_MATRIX,
-        "most_rows": drawings.MOST_ROWS,
         "transfers": transfer_tables(groups),
         "curves": curves,
         "tags": label_scores(groups),
@@ -112,9 +137,11 @@ def context(document: Document, environment: Environment) -> dict[str, Any]:
         "maps": _maps(groups, document),
         "costs": kind_costs(document["steps"]),
         "figures": figures,
-        "source_study": source_section(groups, document["topics"], environment),
+        "source_study": source_section(groups, document["topics"]),
         "runs": [run for group in groups for run in group.runs][:MOST_RUNS],
         "all_runs": len(document["runs"]),
+        "representations": len({run["representation"] for group in groups for run in group.runs}),
+        "seeds": len({run["seed"] for run in document["runs"]}),
     }
 
 
@@ -144,29 +171,42 @@ def _overview(group: Group, document: Document) -> dict[str, Any]:
     }
 
 
+def _of(across: Sequence[OverTasks], standin: bool) -> OverTasks | None:
+    return next((part for part in across if part.standin == standin), None)
+
+
+def _paper_figures(
+    tables: Sequence[ScoreTable], across: Sequence[OverTasks], titles: Mapping[str, str]
+) -> dict[str, list[PageFigure | None]]:
+    """What the page shows as tables, drawn for papers."""
+    from analysis.figures import pairwise_matrix
+
+    found: dict[str, list[PageFigure | None]] = {"heat": [], "multiples": [], "pairs": []}
+    for table in tables:
+        data = "stand-ins" if table.standin else "real data"
+        found["heat"].append(paper_figure(paper_drawings.heat_map(table, titles), f"Heat map {data}"))
+        drawn = paper_drawings.small_multiples(table, titles)
+        found["multiples"].append(paper_figure(drawn, f"Leaderboards {data}"))
+    for part in across:
+        contrasts = part.analysis["contrasts"] if part.analysis else []
+        levels = {name for entry in contrasts if entry["kind"] == "level" for name in (entry["a"], entry["b"])}
+        title = f"All pairs {'stand-ins' if part.standin else 'real data'}"
+        fits = 1 < len(levels) <= MOST_DRAWN_PAIRS
+        found["pairs"].append(paper_figure(pairwise_matrix(contrasts), title, screen=True) if fits else None)
+    return found
+
+
 def _figures(
-    boards: Sequence[Leaderboard],
     curves: Mapping[str, Sequence[Curve]],
     across: Sequence[OverTasks],
     groups: Sequence[Group],
     document: Document,
     titles: Mapping[str, str],
 ) -> dict[str, Any]:
-    """SVG elements by section, in the order of the section's parts."""
+    """Figures by section, in the order of the section's parts."""
     from analysis.figures import effects, mean_ranks
 
-    found: dict[str, Any] = {"boards": [], "effects": [], "ranks": [], "prices": []}
-    for i, board in enumerate(boards):
-        title = titles[board.group.lead]
-        best = board.rows[0]
-        leads = "leads with" if not best.overlap else "was pretrained on test clips, as all rows were, and scores"
-        told = (
-            f"Points with intervals, best first: {best.representation} {leads}"
-            f" {score_text(best.values[board.group.lead].mean)}; a constant prediction reaches"
-            f" {score_text(board.floors[board.group.lead])}. The table holds all numbers."
-        )
-        figure = drawings.dots(board, title)
-        found["boards"].append(_svg(figure, f"board{i}", f"{title} on {board.group.label}", told))
+    found: dict[str, Any] = {"effects": [], "ranks": [], "prices": []}
     for i, part in enumerate(across):
         svg = None
         if part.analysis is not None:
@@ -177,7 +217,7 @@ def _figures(
             told = (
                 "Expected standardised score of every representation with 95 % intervals. The table holds all numbers."
             )
-            svg = _svg(figure, f"effects{i}", "Hierarchical effects", told)
+            svg = page_figure(figure, f"effects{i}", "Hierarchical effects", told)
         found["effects"].append(svg)
         ranks = part.analysis and part.analysis["ranks"]
         svg = None
@@ -188,7 +228,7 @@ def _figures(
             )
             figure = mean_ranks(ranks)
             figure.axes[0].set_yticks(range(len(ranks["levels"])), [short(name) for name in ranks["levels"]])
-            svg = _svg(figure, f"ranks{i}", "Mean ranks", told)
+            svg = page_figure(figure, f"ranks{i}", "Mean ranks", told)
         found["ranks"].append(svg)
         own = [group for group in groups if group.standin == part.standin and group.main]
         priced, title = prices(own, part.heat, document["steps"])
@@ -199,7 +239,7 @@ def _figures(
                 told = f"{title} against {label}. On the Pareto front: " + ", ".join(
                     price.representation for price in priced if axis in price.fronts
                 )
-                svg = _svg(
+                svg = page_figure(
                     drawings.against_cost(priced, axis, title), f"{axis}{i}", f"Score against {label}", f"{told}."
                 )
                 drawn.append((label, svg))
@@ -207,7 +247,7 @@ def _figures(
         found["prices"].append({"standin": part.standin, "rows": priced, "title": title, "tasks": tasks, "svgs": drawn})
     for kind, parts in curves.items():
         found[kind] = [
-            _svg(
+            page_figure(
                 drawings.curve(part, part.shown or titles[part.metric]),
                 f"{kind}{i}",
                 f"{part.shown or titles[part.metric]} on {part.group.label} by {part.axis}",
@@ -237,7 +277,7 @@ def _maps(groups: Sequence[Group], document: Document) -> list[dict[str, Any]]:
             f"{name}: {100 * one['neighbours']:.0f} %" for name, one in zip(names, found, strict=True)
         )
         with page_style():
-            svg = _svg(clip_maps(found, names), f"map{i}", f"Test clips of {group.label}", told + ".")
+            svg = page_figure(clip_maps(found, names), f"map{i}", f"Test clips of {group.label}", told + ".")
         parts.append({"group": group, "rows": list(zip(names, found, strict=True)), "svg": svg})
     return parts
 
@@ -251,13 +291,9 @@ def _label_charts(groups: Sequence[Group], document: Document) -> list[dict[str,
         if (found := counts.get((run["task"], run["fingerprint"], run["standin"]))) is not None:
             told = label_counts_told(found)
             with page_style():
-                svg = _svg(label_chart(found), f"labels-of-{i}", f"Clips by label of {group.label}", told)
+                svg = page_figure(label_chart(found), f"labels-of-{i}", f"Clips by label of {group.label}", told)
             parts.append({"group": group, "told": told, "svg": svg})
     return parts
-
-
-def _svg(figure: Any, name: str, title: str, description: str) -> Markup:
-    return Markup(inline_svg(figure, name, title, description))  # noqa: S704 - matplotlib escapes its texts
 
 
 def _part(name: str) -> str:

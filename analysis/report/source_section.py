@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment
-from markupsafe import Markup
-from matplotlib.figure import Figure
-
-from analysis import pages
 from analysis.figures import effects
 from analysis.pages.drawings import WIDTH
-from analysis.pages.svg import inline_svg, page_style
+from analysis.pages.svg import page_style
 from analysis.report import source_drawings
 from analysis.report.document import TopicMap
 from analysis.report.groups import Group
+from analysis.report.page_figures import page_figure
 from analysis.report.source_study import SourceStudy, best_sources, parameters, shares, source_studies
 
 _BY_STRATEGY = "Effects of strategy and number of sources"
@@ -40,8 +36,8 @@ _TOLD = {
 }
 
 
-def source_section(groups: Sequence[Group], topics: Sequence[TopicMap], environment: Environment) -> Markup | str:
-    """The section, or nothing where no runs are a study of sources.
+def source_section(groups: Sequence[Group], topics: Sequence[TopicMap]) -> dict[str, Any] | None:
+    """What the section shows, by the names of its template; ``None`` where no runs are a study of sources.
 
     Parameters
     ----------
@@ -49,23 +45,22 @@ def source_section(groups: Sequence[Group], topics: Sequence[TopicMap], environm
         Of the report.
     topics : sequence of TopicMap
         Maps with topics laid over.
-    environment : Environment
-        The page's, with its filters.
     """
     studies = source_studies(groups)
     if not studies and not topics:
-        return ""
+        return None
     with page_style():
         parts = [_part(study, i) for i, study in enumerate(studies)]
         maps = [
             {
                 **found,
-                "svg": _svg(source_drawings.topics(found), f"topics{i}", f"Topics: {found['title']}", _words(found)),
+                "svg": page_figure(
+                    source_drawings.topics(found), f"topics{i}", f"Topics: {found['title']}", _words(found)
+                ),
             }
             for i, found in enumerate(topics)
         ]
-    template = environment.from_string(pages.part("analysis.report", "template", "source_study.html"))
-    return Markup(template.render(parts=parts, maps=maps))  # noqa: S704 - the environment escapes
+    return {"parts": parts, "maps": maps}
 
 
 def _part(study: SourceStudy, number: int) -> dict[str, Any]:
@@ -75,13 +70,13 @@ def _part(study: SourceStudy, number: int) -> dict[str, Any]:
         *(["score_against_component"] if study.components else []),
         *(["sizes"] if counts else []),
     ]
-    svgs = {name: _svg(getattr(source_drawings, name)(study), f"{name}{number}", *_TOLD[name]) for name in shown}
+    svgs = {name: page_figure(getattr(source_drawings, name)(study), f"{name}{number}", *_TOLD[name]) for name in shown}
     models = []
     for kind, model, told in (("strategy", study.by_strategy, _BY_STRATEGY), ("size", study.by_size, _BY_SIZE)):
         if model is not None:
             figure = effects(model["fixed"])
             figure.set_size_inches(1.4 * WIDTH, figure.get_figheight())
-            svg = _svg(
+            svg = page_figure(
                 figure, f"by_{kind}{number}", told, "Fixed effects with 95 % intervals. The table holds all numbers."
             )
             models.append((model, svg, told))
@@ -104,7 +99,3 @@ def _words(found: TopicMap) -> str:
         most = max(range(len(counts)), key=counts.__getitem__)
         each.append(f"{source['source']}: most often {source['names'][most]}")
     return f"{len(found['x'])} test clips by the topic that each source's head expects most. {'; '.join(each)}."
-
-
-def _svg(figure: Figure, name: str, title: str, description: str) -> Markup:
-    return Markup(inline_svg(figure, name, title, description))  # noqa: S704 - matplotlib escapes its texts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -136,6 +136,27 @@ def write_output(file: Path, text: str) -> None:
         return
     with storage_errors(file.parent):
         write_atomically(file, text.encode())
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `UserError` if `folder` neither is a folder nor can become one; better known before the work."""
+    from benchmark.errors import UserError
+
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; name a folder, which is made if need be")
+    if not folder.exists() and not folder.parent.is_dir():
+        raise UserError(f"{folder}: there is no folder {folder.parent}; make it, or name another folder")
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, each at once; those of the same names are replaced."""
+    from benchmark.store.storage_errors import storage_errors
+    from benchmark.store.store import write_atomically
+
+    with storage_errors(folder):
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            write_atomically(folder / name, content)
 
 
 @contextmanager

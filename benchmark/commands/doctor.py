@@ -22,14 +22,14 @@ def doctor(
     Example: bench doctor
     """
     from benchmark.examination.installation import examine_installation
-    from benchmark.text import aligned
+    from benchmark.text import fitted, terminal_width
 
     findings = examine_installation(store_folder(store_path), data, full)
     if as_json:
         print_document([vars(finding) for finding in findings])
     else:
         print_document(
-            aligned(
+            fitted(
                 [
                     [
                         each.verdict.ljust(len("WRONG")),
@@ -37,7 +37,8 @@ def doctor(
                         each.found + (f" - {each.advice}" if each.advice and each.verdict != "ok" else ""),
                     ]
                     for each in findings
-                ]
+                ],
+                terminal_width(),
             )
         )
     if not all(finding.ok for finding in findings):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from pathlib import Path
 from typing import Annotated, TypedDict
 
@@ -69,7 +67,7 @@ def list_entries(
     from benchmark.console import Reporter
     from benchmark.errors import unknown_name
     from benchmark.registry.published import lacking
-    from benchmark.text import fitted
+    from benchmark.text import fitted, terminal_width
 
     wanted = kind if kind is None else KINDS.get(kind, kind)
     if wanted is not None and wanted not in KINDS.values():
@@ -100,7 +98,7 @@ def list_entries(
             for row in rows
             if row["section"] == section
         ]
-        print_document(f"{section}\n{fitted(lines, _width())}\n")
+        print_document(f"{section}\n{fitted(lines, terminal_width())}\n")
     if say_broken(registered):
         raise typer.Exit(1)
 
@@ -126,11 +124,6 @@ def _studies() -> list[ListedEntry]:
         }
         for file, study in studies.items()
     ]
-
-
-def _width() -> int | None:
-    """Columns of the terminal; ``None`` where there is none, for other programs like a row on a line."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _short(path: Path) -> str:

@@ -13,11 +13,13 @@ from benchmark.commands.common import (
     DataOption,
     RegistryOption,
     StoreOption,
+    check_folder,
     check_output,
     open_registry,
     print_document,
     say_lost,
     store_folder,
+    write_files,
     write_output,
 )
 
@@ -46,6 +48,10 @@ def report(
         bool, typer.Option("--look", help="Add maps of test clips (t-SNE), which take a second or two each.")
     ] = False,
     limited: Annotated[bool, typer.Option("--limited", help="Show runs with --limit, which say nothing, too.")] = False,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for every figure as SVG and PDF, as wide as a paper's columns.", metavar="DIR"),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File to write; `-` for standard output.", show_default="report.FORMAT"),
@@ -68,6 +74,8 @@ def report(
         raise UserError(f"{folder}: there is no such store; `bench run` makes one, --store names another")
     target = output or Path(f"report.{'tex' if form is Form.LATEX else form.value}")
     check_output(target)
+    if figures is not None:
+        check_folder(figures)
     registry = open_registry(registry_files)
     asked = plan = None
     if study is None:
@@ -92,5 +100,11 @@ def report(
         write_output(target, text)
     if str(target) != "-":
         reporter.say(f"{target}: {len(text.encode()) / 1e6:.1f} MB")
+    if figures is not None:
+        from analysis.report.page import paper_figures
+
+        files = paper_figures(document)
+        write_files(figures, files)
+        reporter.say(f"{figures}: {len(files) // 2} figures, each as SVG and PDF")
     if plan is not None and plan.lost:
         raise typer.Exit(1)

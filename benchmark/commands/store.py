@@ -69,7 +69,7 @@ def ls(
     from benchmark.errors import unknown_name
     from benchmark.steps import KINDS
     from benchmark.store.store import Store
-    from benchmark.text import aligned, readable_bytes
+    from benchmark.text import readable_bytes, table
 
     if kind is not None and kind not in KINDS:
         raise unknown_name("kind of artifact", kind, KINDS, "bench store ls")
@@ -83,7 +83,7 @@ def ls(
         for each in found
     ]
     total = readable_bytes(sum(each.bytes for each in found))
-    print_document(f"{aligned(rows)}\n\n{len(found):,} artifacts, {total}")
+    print_document(f"{table(rows)}\n\n{len(found):,} artifacts, {total}")
 
 
 @app.command()

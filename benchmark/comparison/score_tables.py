@@ -9,7 +9,7 @@ from typing import Any
 from benchmark.console import printable
 from benchmark.factors import AS_GIVEN, END_TO_END, PLAIN, UNTRAINED
 from benchmark.scores.records import LabelCoverage, Overlap, Score, ScoreRecord
-from benchmark.text import aligned
+from benchmark.text import table
 from tasks.learnable import Coverage, uncovered
 
 #: Part of the way from a floor to the best score by which a score that lies below it is said to lie far below.
@@ -95,7 +95,7 @@ def _score_table(records: Sequence[ScoreRecord]) -> str:
         for why in (_beside_floor(metrics[0], record.metrics[metrics[0]]), _beside_untrained(record, records))
         if why
     ]
-    return "\n".join([title, "", aligned(rows), *notes])
+    return "\n".join([title, "", table(rows), *notes])
 
 
 def _labels(record: ScoreRecord, lead: Score, users: bool) -> str:

@@ -10,7 +10,7 @@ from benchmark.audio.unused_files import summary
 from benchmark.console import printable
 from benchmark.data.leaks import Leak, Overlap
 from benchmark.data.status import Prepared, Status
-from benchmark.text import aligned
+from benchmark.text import table
 
 #: Files that are named before the rest is counted.
 NAMED = 5
@@ -37,7 +37,7 @@ def as_text(found: Sequence[Status], overlaps: Sequence[Overlap], data: Path | N
             ]
             for overlap in shared
         ]
-        sections.append(f"Test clips that pretraining corpora share something with\n{aligned(rows)}")
+        sections.append(f"Test clips that pretraining corpora share something with\n{table(rows)}")
     return "\n\n".join(sections)
 
 

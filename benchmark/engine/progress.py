@@ -183,9 +183,9 @@ class Watcher:
 
         def table() -> Table:
             rows = Table(title=self.progress.words(), title_justify="left", box=None)
-            rows.add_column("worker")
-            rows.add_column("for")
-            rows.add_column("step")
+            rows.add_column("worker", no_wrap=True)
+            rows.add_column("for", no_wrap=True)
+            rows.add_column("step", no_wrap=True, overflow="ellipsis", ratio=1)
             now = time.monotonic()
             for worker, title in sorted(self.progress.running.items()):
                 waited = clock(now - since.setdefault((worker, title), now))

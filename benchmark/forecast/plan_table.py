@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.forecast.sizes import PlannedStep
-from benchmark.text import aligned, readable_bytes, readable_time
+from benchmark.text import readable_bytes, readable_time, table
 
 
 def plan_table(steps: Sequence[PlannedStep]) -> str:
@@ -26,7 +26,7 @@ def plan_table(steps: Sequence[PlannedStep]) -> str:
     total = readable_bytes(sum(step.bytes for step in missing))
     hours = _range(sum(step.fastest for step in missing), sum(step.slowest for step in missing))
     return (
-        f"{aligned(rows)}\n\n{len(missing)} of {len(steps)} steps to do, about {total} to write; "
+        f"{table(rows)}\n\n{len(missing)} of {len(steps)} steps to do, about {total} to write; "
         f"decoding, training and encoding take {hours} on this device, one step at a time"
     )
 

@@ -19,7 +19,7 @@ from benchmark.encoding.windows import build_encoder, device, exact_float32
 from benchmark.errors import USER_ERRORS, UserError
 from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.registry import Named
-from benchmark.text import aligned
+from benchmark.text import table
 from encoders.base import Encoder
 
 #: An encoder of any length is measured on as much audio as a window of CLMR and TUNe holds [s].
@@ -312,7 +312,7 @@ def resources_table(rows: Sequence[Resources | Unbuilt]) -> str:
             f"Windows per second in float32 on {built[0].device}; in brackets the batch, the fastest of those tried.\n"
             "GFLOP: two per multiply-add, in thousand millions. MiB kept: for the backward pass, weights not included."
         )
-        parts = [aligned([_HEADINGS, *(_cells(row) for row in built)]), "", notes, *parts]
+        parts = [table([_HEADINGS, *(_cells(row) for row in built)]), "", notes, *parts]
     return "\n".join(parts)
 
 

@@ -128,7 +128,7 @@ def contents(dataset: Dataset, store: Store, reporter: Reporter) -> Contents:
     named = {clip.path: there.get(os.path.normpath(dataset.root / clip.path)) for clip in clips}
     files = list(dict.fromkeys(file for file in named.values() if file is not None))
     hashed = DigestCache(store).digests(
-        [*tables, *files], lambda n: reporter.progress(f"hash {dataset.NAME}", n, "files")
+        [*tables, *files], lambda n: reporter.progress(f"see whether files of {dataset.NAME} have changed", n, "files")
     )
     of_file = dict(zip(files, hashed[len(tables) :], strict=True))
     found = {path: of_file[file] for path, file in named.items() if file is not None}
@@ -147,7 +147,7 @@ def source_tables(dataset: Dataset, store: Store, reporter: Reporter) -> str:
     """Hash over the content of the files that decide what a dataset's sources say, and their paths in the dataset."""
     tables = [table for table in dataset.source_tables() if table.is_file()]
     hashed = DigestCache(store).digests(
-        tables, lambda n: reporter.progress(f"hash tables of {dataset.NAME}", n, "files")
+        tables, lambda n: reporter.progress(f"see whether tables of {dataset.NAME} have changed", n, "files")
     )
     return _tables_digest(dataset, dict(zip(tables, hashed, strict=True)))
 

@@ -46,6 +46,7 @@ from benchmark.speed import sources
 from benchmark.speed.processor_time import ProcessorTime
 from benchmark.speed.results import PretrainRow, PretrainSpeed
 from benchmark.store.pcm import Pcm, PcmClip
+from benchmark.text import table as in_table
 from encoders.base import Encoder
 from encoders.capabilities import FrontEndAndTrunk
 
@@ -366,19 +367,29 @@ def table(result: PretrainSpeed) -> str:
         f"Pretraining on {result['device']}, {result['threads']} threads, {result['batch']} {result['batch_of']} a "
         f"step, {result['precision']}",
         "",
-        f"{'encoder':<22} {'bare':>9} {'training':>9} {'ratio':>6} {'by CPU':>6} {'epochs/h':>9} "
-        f"{'Table S3':>9} {'waiting':>8} {'memory':>9}",
-        f"{'':<22} {'clips/s':>9} {'clips/s':>9} {'':>6} {'time':>6} {'of MTT':>9} "
-        f"{'epochs/h':>9} {'for input':>8} {'peak':>9}",
     ]
+    rows = [
+        [
+            "encoder", "bare clips/s", "training clips/s", "ratio", "by CPU time", "epochs/h of MTT",
+            "Table S3 epochs/h", "waiting for input", "peak memory",
+        ]
+    ]  # fmt: skip
     for row in result["encoders"]:
-        processor = "-" if row["ratio_processor"] is None else f"{row['ratio_processor']:.0%}"
-        published = f"{row['published_epochs_per_hour']:.2f}" if row["published_epochs_per_hour"] else "-"
-        lines.append(
-            f"{row['encoder']:<22} {row['bare_clips_per_second']:>9.3g} {row['clips_per_second']:>9.3g} "
-            f"{row['ratio']:>6.0%} {processor:>6} {row['epochs_per_hour']:>9.3g} "
-            f"{published:>9} {row['input_wait']:>8.1%} {row['peak_memory_bytes'] / 2**30:>5.1f} GiB"
+        processor, published = row["ratio_processor"], row["published_epochs_per_hour"]
+        rows.append(
+            [
+                row["encoder"],
+                f"{row['bare_clips_per_second']:.3g}",
+                f"{row['clips_per_second']:.3g}",
+                f"{row['ratio']:.0%}",
+                "-" if processor is None else f"{processor:.0%}",
+                f"{row['epochs_per_hour']:.3g}",
+                f"{published:.2f}" if published else "-",
+                f"{row['input_wait']:.1%}",
+                f"{row['peak_memory_bytes'] / 2**30:.1f} GiB",
+            ]
         )
+    lines.append(in_table(rows))
     unsteady = [row["encoder"] for row in result["encoders"] if row["unsteady"]]
     if unsteady:
         lines += [
@@ -387,10 +398,13 @@ def table(result: PretrainSpeed) -> str:
             "round; the machine was busy, and the ratio proves nothing",
         ]
     names = [*result["encoders"][0]["augmentation_share"]]  # a recipe's, and all are trained by one
-    lines += ["", "share of a training step   " + " ".join(f"{name:>9}" for name in names)] if names else []
-    for row in result["encoders"] if names else ():
-        shares = (f"{row['augmentation_share'][name]:>{max(9, len(name))}.2%}" for name in names)
-        lines.append(f"{row['encoder']:<26} " + " ".join(shares))
+    if names:
+        shares = [["share of a training step", *names]]
+        shares += [
+            [row["encoder"], *(f"{row['augmentation_share'][name]:.2%}" for name in names)]
+            for row in result["encoders"]
+        ]
+        lines += ["", in_table(shares)]
     if FRONT_END in names:
         most = max(
             sum(list(row["augmentation_share"].values())[names.index(FRONT_END) :]) for row in result["encoders"]
