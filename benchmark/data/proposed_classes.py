@@ -86,7 +86,9 @@ def propose_classes(files: Sequence[OwnFile], folder: str, wanted: Origin | None
     UserError
         If nothing makes two classes, or what is wanted does not.
     """
-    found = {one: labels for one in ORIGINS if len(set(labels := _labels(files, one)) - {""}) > 1}
+    found: dict[Origin, list[str]] = {
+        one: labels for one in ORIGINS if len(set(labels := _labels(files, one)) - {""}) > 1
+    }
     if wanted is not None and wanted not in found:
         raise UserError(f"{folder}: {_SAYS[wanted]} do not make two classes; {_instead(found)}")
     if not found:
@@ -95,7 +97,7 @@ def propose_classes(files: Sequence[OwnFile], folder: str, wanted: Origin | None
             "put the files of each class into a folder of its own, or write a table labels.csv with the columns path "
             "and label"
         )
-    origin: Origin = wanted or next(iter(found))
+    origin: Origin = next(iter(found)) if wanted is None else wanted
     if wanted is None and origin == "folders" and "genre" in found and _are_artists(files, found["folders"]):
         origin = "genre"
     placed = by_folders([file.path for file in files])
