@@ -68,11 +68,11 @@ def read_state(path: Path, told: Callable[[str], object] = lambda _: None) -> di
         raise
     except Exception as error:
         raise EncoderError(f"{path}: not readable as weights: {_reason(error)}") from None
-    state = unwrapped(_state_within(state, path, told))
-    broken = next((key for key, tensor in state.items() if not _is_finite(tensor)), None)
+    found = unwrapped(_state_within(state, path, told))
+    broken = next((key for key, tensor in found.items() if not _is_finite(tensor)), None)
     if broken is not None:
         raise EncoderError(f"{path}: {broken} holds values that are not finite; the training that left it had failed")
-    return state
+    return found
 
 
 def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -132,7 +132,7 @@ def audio_part(network: nn.Module, part: str | None, name: str) -> nn.Module:
     """
     tower: Any = network
     if part is not None:
-        found = dict(network.named_modules()).get(part)
+        found: nn.Module | None = dict(network.named_modules()).get(part)
         if found is None:
             known = ", ".join(each for each, _ in network.named_children())
             raise EncoderError(f"{name}: has no part {part!r}; it has {known}")
