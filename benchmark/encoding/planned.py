@@ -35,7 +35,7 @@ def planned_lengths(step: Step) -> NDArray[np.float64]:
     lengths: NDArray[np.float64] = step.context["lengths"]()
     prepared = next((one for one in (step, *step.needs.values()) if "limit" in one.spec), None)
     if prepared is not None and len(lengths):
-        return np.full(min(len(lengths), prepared.spec["limit"]["clips"]), lengths.mean())
+        lengths = np.full(min(len(lengths), prepared.spec["limit"]["clips"]), float(lengths.mean()))
     return lengths
 
 

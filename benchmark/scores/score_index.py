@@ -115,12 +115,12 @@ def score_values(store: Path, reporter: Reporter | None = None) -> list[list[Any
     if current != known:
         _write(store / INDEX, current)
     del known
-    found = []
+    rows: list[list[Any]] = []
     for key in list(current):
         for row in current.pop(key)[1]:
             row.insert(0, key)
-            found.append(row)
-    return found
+            rows.append(row)
+    return rows
 
 
 def _identity(file: str) -> _Identity:
