@@ -31,7 +31,8 @@ def planned_lengths(step: Step) -> NDArray[np.float64]:
     """Duration of every clip that a step decodes or deforms [s]: exact once it is decoded, before as headers say."""
     decoded = _decoded(step)
     if decoded is not None:
-        return np.array([row["samples"] for row in decoded], np.float64) / step.spec["sample_rate"]
+        rate: int = step.spec["sample_rate"]
+        return np.array([row["samples"] for row in decoded], np.float64) / rate
     lengths: NDArray[np.float64] = step.context["lengths"]()
     prepared = next((one for one in (step, *step.needs.values()) if "limit" in one.spec), None)
     if prepared is not None and len(lengths):
