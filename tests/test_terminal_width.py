@@ -24,7 +24,8 @@ from benchmark.comparison.score_tables import score_tables
 from benchmark.console import bar_columns
 from benchmark.data.leaks import Overlap
 from benchmark.data.status_text import as_text
-from benchmark.examination.fitness import Check, fitness_table
+from benchmark.examination import fitness
+from benchmark.examination.fitness import Check, fitness_line
 from benchmark.forecast.plan_table import plan_table
 from benchmark.forecast.resources import Resources, resources_table
 from benchmark.forecast.sizes import PlannedStep
@@ -100,14 +101,15 @@ RESOURCES = [
     [
         lambda: score_tables(SCORES),
         lambda: plan_table(PLANNED),
-        lambda: fitness_table(CHECKS),
+        lambda: "\n".join(map(fitness_line, [None, *CHECKS])),
         lambda: as_text([], OVERLAPS, Path("/data")),
         lambda: resources_table(RESOURCES),
     ],
     ids=["scores", "plan", "check", "overlaps", "resources"],
 )
 def test_tables_of_commands_fit(monkeypatch, printed):
-    monkeypatch.setattr(text, "terminal_width", lambda: 80)
+    for module in (text, fitness):
+        monkeypatch.setattr(module, "terminal_width", lambda: 80)
     shown = printed()
     table = [line for line in shown.split("\n") if "  " in line.strip()]
     assert len(table) > 2

@@ -26,6 +26,7 @@ from benchmark.examination.frame_times import examine_frames, largest_drift
 from benchmark.forecast.resources import view_samples
 from benchmark.registry.entries import EncoderEntry
 from benchmark.registry.registry import Named
+from benchmark.text import fitted, terminal_width
 from encoders.base import Encoder
 from encoders.weights import save_weights
 
@@ -402,7 +403,8 @@ def fitness_line(row: Check | None = None) -> str:
     cells = ["check", "outcome", "value", "limit", ""]
     if row is not None:
         cells = [row.check, row.outcome, _cell(row.value), _cell(row.limit), row.explanation]
-    return "  ".join(printable(cell).ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
+    shown = [printable(cell).ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)]
+    return fitted([shown], terminal_width())
 
 
 def verdict(rows: Sequence[Check]) -> str:
