@@ -86,7 +86,7 @@ def fitted_table(rows: Sequence[Sequence[str]], width: int | None) -> str:
         widths[widest] -= 1
     for row in cells:
         broken = [
-            [part for piece in pieces for part in wrap(piece, own, break_on_hyphens=False)] or [""]
+            [part for piece in pieces for part in wrap(piece, max(own, 1), break_on_hyphens=False)] or [""]
             for pieces, own in zip(row, widths, strict=True)
         ]
         for i in range(max(map(len, broken))):
