@@ -111,7 +111,7 @@ def test_tables_of_commands_fit(monkeypatch, printed):
     for module in (text, fitness):
         monkeypatch.setattr(module, "terminal_width", lambda: 80)
     shown = printed()
-    table = [line for line in shown.split("\n") if "  " in line.strip()]
+    table = [line for line in shown.split("\n") if "  " in line]  # of columns, or a list with what is below a name
     assert len(table) > 2
     assert max(map(len, table)) <= 80
 

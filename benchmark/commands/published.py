@@ -101,7 +101,7 @@ def tag(
     from benchmark.encoding.windows import build_encoder
     from benchmark.plan.origins import announce
     from benchmark.registry.published import weights_file
-    from benchmark.text import aligned
+    from benchmark.text import table
 
     registry = open_registry(registry_files)
     named = registry.encoder(encoder)
@@ -117,4 +117,4 @@ def tag(
         return
     for one in found:
         lines = [[f"  {name}", f"{probability:.3f}"] for name, probability in list(one.tags.items())[:top]]
-        print_document(f"{one.path}: mean of {one.windows:,} windows\n{aligned(lines)}")
+        print_document(f"{one.path}: mean of {one.windows:,} windows\n{table(lines)}")

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from benchmark.console import printable
 from benchmark.data.new_task import ClassRow, NewTask
-from benchmark.text import aligned, readable_time
+from benchmark.text import readable_time, table
 from tasks.base import SPLITS
 
 #: Columns of a terminal that sentences fit in.
@@ -103,7 +103,7 @@ def _table(rows: Sequence[ClassRow]) -> str:
     if len(labels) > SHOWN:
         lines.append([f"and {len(labels) - SHOWN} more", *("" for _ in splits)])
     lines.append(["all", *(_cell(found.get(("", split))) for split in splits)])
-    return aligned(lines)
+    return table(lines)
 
 
 def _cell(row: ClassRow | None) -> str:
