@@ -69,6 +69,7 @@ LIBRARIES = {
         _library("rich", "displays of progress", "rich.live", "rich.progress", "rich.table"),
         _library("jinja2", "pages"),
         _library("requests", "downloads"),
+        _library("urllib3", "downloads"),
         _library("pooch", "downloads"),
         _library("soundfile", "decoding and writing audio"),
         _library("soxr", "resampling audio"),

@@ -187,7 +187,7 @@ def test_every_command_says_it(folder, words):
     write(folder, ADDED)
     if words == ["encode"]:
         soundfile.write(folder / "a.wav", tone(1.0, 22_050, 0), 22_050)
-        words = ["encode", "a.wav", "--encoder", "own", "-o", "a.npz"]
+        words = ["encode", "a.wav", "--encoder", "own", "--untrained", "-o", "a.npz"]
     result = bench(*words, cwd=folder)
     assert result.returncode == 0, result.stderr
     first, second = result.stderr.splitlines()[:2]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
 from benchmark.commands.common import JsonOption, RegistryOption, open_registry, print_document, say_broken
+
+if TYPE_CHECKING:
+    from benchmark.registry.entries import EncoderEntry
+    from benchmark.registry.registry import Named
 
 #: What can be listed, as one and as many.
 KINDS = {
@@ -82,7 +86,7 @@ def list_entries(
             "description": getattr(named.entry, "description", ""),
             "file": str(named.file),
             "line": named.line,
-            "lacks": lacking(registered.encoder(named.name)) if section == "encoders" else [],
+            "lacks": lacking(cast("Named[EncoderEntry]", named)) if section == "encoders" else [],
         }
         for section, entries in registered.sections.items()
         if wanted in (None, section)
