@@ -116,6 +116,9 @@ def test_what_is_no_beginning_of_a_training_is_not_gone_on_from(tmp_path):
     (work / "last.ckpt").unlink()
     other = {**taken, "pcm": Artifact(taken["pcm"].path, {**taken["pcm"].manifest, "digest": "other"})}
     assert adopted(given=other) == 0
+    # The same weights to start from, of an encoder that differs in something else, as the sources that it learns from.
+    other = {**taken, "start": Artifact(taken["start"].path, {**taken["start"].manifest, "key": "other"})}
+    assert adopted(given=other) == 0
     older = Artifact(artifact.path, {**artifact.manifest, "key": "left by another version"})
     assert adopted(older) == 0
     assert [path.name for path in work.iterdir()] == [JOURNAL]
