@@ -205,7 +205,7 @@ def test_a_run_store_through_the_commands(mtt, tmp_path):
     assert header.startswith(
         "key,encoder,corpus,recipe,protocol,task,metric,seed,layer,labels,draw,shots,deform,limit,score"
     )
-    values = {float(row.split(",")[12]) for row in rows}
+    values = {float(row.split(",")[header.split(",").index("score")]) for row in rows}
     assert values == {record["metrics"]["roc_auc"]["value"] for record in records}
 
     assert "9 artifacts copied" in bench("store", "push", tmp_path / "copy", "--store", store).stdout

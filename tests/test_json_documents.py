@@ -50,7 +50,8 @@ def test_a_store_is_told_as_is_documented(tmp_path):
 
 
 def test_complaints_are_made():
-    rows = [{"section": "tasks", "name": "mtt", "description": "", "file": "x", "line": True, "more": 1}]
+    rows = [{"section": "tasks", "name": "mtt", "description": "", "file": "x", "line": True, "lacks": []}]
+    rows[0]["more"] = 1
     assert complaints(rows, DOCUMENTS["list"]) == [
         "$[0].more: is not in ListedEntry",
         "$[0].line: True is no <class 'int'>",

@@ -32,7 +32,7 @@ def part_of(encoders: int, tasks: int, seeds: int, spread: float, noise: float, 
         analysis = analyze(pd.DataFrame(rows), options, figures=False)
     except (AnalysisError, np.linalg.LinAlgError):
         return None
-    return OverTasks(False, {}, [], [], [], None, analysis, "", [], None, "")
+    return OverTasks(False, {}, [], [], [], [], None, analysis, "", [], None, "")
 
 
 @settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))

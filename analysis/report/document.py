@@ -72,9 +72,9 @@ class RunRow(TypedDict):
         Of its last step.
     encoder, corpus, recipe, task, protocol, seed
         What names it; `corpus` is null where nothing was pretrained.
-    layer, labels, draw, shots, deform
+    layer, labels, draw, shots, deform, limit
         Layer that was probed, null for the representation; share of the training labels; training clips of each class,
-        null for all; deformation of the test audio, null for none.
+        null for all; deformation of the test audio, null for none; clips that the run was limited to, null for all.
     departs
         Which of these, and of further factors, are not as in a run on the representation, all labels and plain audio.
     encoders
@@ -125,6 +125,7 @@ class RunRow(TypedDict):
     draw: str
     shots: int | None
     deform: str | None
+    limit: int | None
     departs: Sequence[str]
     encoders: Sequence[str]
     recipe_name: str

@@ -21,7 +21,7 @@ OPTIONS = AnalysisOptions(factor="representation", where=PLAIN, bootstrap=0)
 def sentences(study: str) -> str:
     """The findings of ``bench analyze docs/STUDY/scores.csv`` as a list in Markdown."""
     analysis = analyze(DOCS / study / "scores.csv", OPTIONS, figures=False)
-    told = findings(OverTasks(True, {}, [], [], [], None, analysis, "", [], None, ""))
+    told = findings(OverTasks(True, {}, [], [], [], [], None, analysis, "", [], None, ""))
     assert told is not None
     return "\n".join(f"- {sentence}" for sentence in told.found)
 
