@@ -42,7 +42,7 @@ FEW_TASKS = 20
 """Below this many tasks a note warns that Wald and bootstrap intervals are too short."""
 BOOTSTRAP_SECONDS = 60.0
 """About how long the bootstrap of a table may take [s]."""
-_CONDITIONS = ("corpus", "recipe", "protocol", "layer", "labels", "draw", "shots", "deform")
+_CONDITIONS = ("corpus", "recipe", "protocol", "layer", "labels", "draw", "shots", "deform", "limit")
 """Columns of a long table that say how a score came about; seeds are repeats, these are not."""
 VERY_FEW_TASKS, VERY_FEW_STANDARDISED = 5, 7
 """Below this many tasks a note warns that the other intervals are too short as well: of natural and divided scores."""

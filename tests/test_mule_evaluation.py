@@ -118,7 +118,7 @@ def test_silence_is_standardised_by_the_floor():
     with torch.inference_mode():
         silent = encoder(torch.zeros(2, 1, 48_000))
     assert silent.isfinite().all()
-    assert torch.equal(silent[0], silent[1])
+    torch.testing.assert_close(silent[0], silent[1], atol=1e-6, rtol=1e-5)  # some processors add up in another order
 
 
 def test_a_long_file_takes_the_memory_of_a_few_windows():
@@ -246,7 +246,7 @@ def test_what_cannot_be_had_is_one_line_before_anything_is_trained(folder):
 
 def test_files_are_encoded_at_the_hop_and_window_that_are_asked_for(folder):
     file, output = folder / "notes" / "00.wav", folder / "out.npz"
-    words = ("encode", file, "--encoder", "mule_eighth", "-o", output)
+    words = ("encode", file, "--encoder", "mule_eighth", "--untrained", "-o", output)
     for options, starts in (((), [0]), (("--hop", 0.5), [0, 0.5, 1]), (("--window", 1, "--hop", 1), [0, 1, 2, 3])):
         result = bench(*words, *options)
         assert result.returncode == 0, result.stderr

@@ -20,6 +20,8 @@ TAKING_A_STORE = {
     ("analyze",): "--factor encoder",
     ("report",): "-o -",
     ("look",): "mfcc --task mtt -o out.html",
+    ("encode",): "a.wav --encoder tune_plus -o a.npz",
+    ("export-encoder",): "tune_plus -o folder",
     ("data", "prepare"): "gtzan",
     ("data", "status"): "gtzan",
     ("data", "sources"): "gtzan",

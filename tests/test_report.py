@@ -399,7 +399,7 @@ def test_names_with_markup_are_shown_and_never_run(tmp_path):
     document = document_of(tmp_path, records)
     text = render(document)
     found = Page(text)
-    assert [tag for tag, _ in found.tags].count("script") == 2
+    assert [tag for tag, _ in found.tags].count("script") == 3
     assert NASTY in found.text
     figures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert all(NASTY in Page(figure).text for figure in figures)

@@ -50,9 +50,21 @@ def test_where_nothing_differs_it_says_so_first(tmp_path):
 
 
 def test_a_leader_that_heard_the_test_clips_is_named_as_such(tmp_path):
-    records = [*scored({"b": 0.6, "c": 0.5}), *scored({"a": 0.8}, overlap=4, labelled=2)]
+    """It leads on tasks whose test clips it has not heard; of the others it is said."""
+    records = [*scored({"a": 0.8, "b": 0.6, "c": 0.5}, TASKS[1:])]
+    records += scored({"a": 0.8}, TASKS[:1], overlap=4, labelled=2)
     sentence, _ = told(tmp_path, records)
+    assert sentence.startswith("a leads over 5 tasks: it is better than all 2 others")
     assert sentence.endswith(" But it was pretrained on 4 of the test clips, on 2 of them with their labels (‡).")
+
+
+def test_what_lacks_a_task_is_not_led(tmp_path):
+    records = [*scored({"b": 0.6, "c": 0.5, "d": 0.55}), *scored({"a": 0.8}, TASKS[1:])]
+    sentence, part = told(tmp_path, records)
+    found = lead(part)
+    assert (found.name, found.among) == ("b", 3)
+    assert {*found.beaten, *found.equal, *found.undecided} == {"c", "d"}
+    assert "over 6 tasks, among the 3 that have them all" in sentence
 
 
 def test_standins_are_named_before_anything_is_said_of_them(tmp_path):

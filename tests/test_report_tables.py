@@ -187,6 +187,7 @@ def test_what_heard_the_test_clips_is_never_bold_in_it(tmp_path):
     bold = {cells[0] for cells in table if any("textbf" in cell for cell in cells)}
     assert bold == {"a"}
     (heard,) = (cells for cells in table if cells[0].startswith("heard"))
+    assert table.index(heard) > max(i for i, cells in enumerate(table) if cells[0] in ("a", "b"))
     assert all(r"$^{\dagger}$" in cell for cell in heard[1:])
 
 

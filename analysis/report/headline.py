@@ -28,7 +28,8 @@ class Lead:
     estimate, lower, upper
         Its expected score and the 95 % interval [SD].
     beaten, equal, undecided
-        The others: what it is better than, what it is equivalent to, and what it cannot be told from, the best first.
+        The others that have all tasks: what it is better than, what it is equivalent to, and what it cannot be told
+        from, the best first.
     pairs, differ
         How many pairs of all representations there are, and how many of them differ.
     among
@@ -60,6 +61,8 @@ def lead(part: OverTasks) -> Lead | None:
     name = max(whole, key=lambda level: effects[level]["estimate"])
     own = [entry for entry in pairs if name in (entry["a"], entry["b"])]
     answers = {entry["b"] if entry["a"] == name else entry["a"]: entry["equivalence"]["answer"] for entry in own}
+    # What lacks tasks may be better on those that it has, and is no other that is led.
+    answers = {level: answer for level, answer in answers.items() if level in whole}
     by_height = sorted(answers, key=lambda level: -effects[level]["estimate"])
     equal = [level for level in by_height if answers[level] == "equivalent"]
     undecided = [level for level in by_height if answers[level] == "cannot tell"]
@@ -114,6 +117,7 @@ def _over_tasks(found: Lead, part: OverTasks) -> str:
     assert part.analysis is not None
     table, scales = part.analysis["table"], part.analysis["standardisation"]
     over = f"over {table['tasks']} tasks" if table["tasks"] > 1 else f"on {next(iter(scales))}"
+    over += f", among the {found.among} that have them all" if found.among else ""
     height = minus_sign(f"{found.estimate:+.2f}")
     interval = f"[{minus_sign(f'{found.lower:+.2f}')}, {minus_sign(f'{found.upper:+.2f}')}]"
     summit = f"{found.name} has the {direction.summit(scales)}"

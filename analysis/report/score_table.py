@@ -98,4 +98,8 @@ def score_table(boards: Sequence[Leaderboard], part: OverTasks | None, standin: 
         if np.isfinite(value)
     }
     means = dict(zip(heat.representations, map(float, heat.means), strict=True))
-    return ScoreTable(standin, heat.representations, own, rows, deviations, means, heat.once)
+    # What has heard test clips has no part in what holds over tasks, and stands below what has.
+    heard = [name for (name, _), row in rows.items() if row.overlap and name not in means]
+    names = [*heat.representations, *dict.fromkeys(heard)]
+    once = heat.once | {name for (name, _), row in rows.items() if name in heard and row.trained_once}
+    return ScoreTable(standin, names, own, rows, deviations, means, once)
