@@ -132,6 +132,8 @@ def test_tables_that_are_no_such_study_are_left_alone(table):
     assert source_study(table.drop(columns="bpm")) is None  # the rest does not add up
     assert source_study(table[table["strategy"] == "SS-R"]) is None
     assert source_study(table.assign(strategy=table["strategy"] + "!")) is None
+    exported = table.assign(labels=1.0, lacking_test=0, seed=0, standin=True)
+    assert source_study(exported, refits=0).sources == [name for name in table.columns if name in SOURCES]
     few = source_study(table[table["task"] == "FMA"].groupby("strategy").head(1), refits=0)
     assert few is None or few.reasons or few.by_strategy
 

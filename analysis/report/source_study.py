@@ -258,7 +258,7 @@ def _sources(table: pd.DataFrame) -> list[str]:
     binary = [
         str(name)
         for name in table.columns
-        if name not in (STRATEGY, NUMBER, "standin", "seed", "score") and table[name].isin([0, 1]).all()
+        if name not in (STRATEGY, NUMBER, "standin", "seed", "score") and set(table[name].unique()) == {0, 1}
     ]
     return binary if binary and (table[binary].sum(axis=1) == table[NUMBER]).all() else []
 
