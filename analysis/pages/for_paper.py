@@ -12,6 +12,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from analysis.pages.svg import SETTINGS
+
 COLUMN, BOTH = 3.4, 7.0
 """Widths of one column and of both [inch]."""
 TALLEST = 9.0
@@ -21,21 +23,11 @@ SMALLEST = 6.5
 _SHRINK = 0.8
 """What type and rows are multiplied by, that were drawn for a screen."""
 _SETTINGS: Any = {
+    **SETTINGS,
     # Type 42: publishers refuse Type 3. In the SVG letters are paths, for no program embeds fonts in it alike.
     "pdf.fonttype": 42,
     "svg.fonttype": "path",
-    "svg.hashsalt": "bench",
-    "text.color": "#262626",
-    "axes.labelcolor": "#262626",
-    "xtick.color": "#262626",
-    "ytick.color": "#262626",
-    "axes.edgecolor": "#cccccc",
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "legend.frameon": False,
     "font.size": 8.0,
-    "axes.unicode_minus": True,
-    "text.parse_math": False,
 }
 
 

@@ -22,7 +22,7 @@ _COLOURS = {
     "#cccccc": "var(--line)",
     "#ffffff": "var(--paper)",
 }
-_SETTINGS: Any = {
+SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "bench",
     "text.color": "#262626",
@@ -37,6 +37,7 @@ _SETTINGS: Any = {
     "axes.unicode_minus": True,
     "text.parse_math": False,
 }
+"""Of matplotlib, for a figure inside a page."""
 
 
 _TAG = re.compile(r"<[^>]*>")
@@ -46,7 +47,7 @@ _REFERENCE = re.compile(r'(?:url\(#|href="#)([^)"]+)')
 @contextmanager
 def page_style() -> Iterator[None]:
     """Draw figures for `inline_svg` inside this block."""
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         yield
 
 
@@ -63,7 +64,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
         What it shows, in a few words and in a sentence.
     """
     buffer = io.StringIO()
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

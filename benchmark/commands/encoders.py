@@ -22,6 +22,7 @@ from benchmark.commands.weights import (
     TrainedOnOption,
     TrainedWithOption,
     UntrainedOption,
+    WeightsFileOption,
     WeightsOptions,
 )
 
@@ -133,9 +134,7 @@ def encode(
     corpus: TrainedOnOption = None,
     seed: TrainedWithOption = None,
     changes: ChangesOption = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="A file of weights instead of those of the store.", metavar="FILE")
-    ] = None,
+    weights: WeightsFileOption = None,
     untrained: UntrainedOption = False,
     sample_rate: SampleRateOption = None,
     argument: ArgumentsOption = None,

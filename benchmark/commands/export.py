@@ -15,6 +15,7 @@ from benchmark.commands.weights import (
     TrainedOnOption,
     TrainedWithOption,
     UntrainedOption,
+    WeightsFileOption,
     WeightsOptions,
 )
 
@@ -26,9 +27,7 @@ def export_encoder(
     corpus: TrainedOnOption = None,
     seed: TrainedWithOption = None,
     changes: ChangesOption = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="A file of weights instead of those of the store.", metavar="FILE")
-    ] = None,
+    weights: WeightsFileOption = None,
     untrained: UntrainedOption = False,
     sample_rate: SampleRateOption = None,
     argument: ArgumentsOption = None,

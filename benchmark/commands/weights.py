@@ -30,6 +30,9 @@ ChangesOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Number of the recipe that was replaced; may be repeated.", metavar="KEY=VALUE"),
 ]
+WeightsFileOption = Annotated[
+    Path | None, typer.Option(help="A file of weights instead of those of the store.", metavar="FILE")
+]
 UntrainedOption = Annotated[bool, typer.Option("--untrained", help="Use random weights of the seed.")]
 
 
